@@ -1,0 +1,82 @@
+# Everything sets itself up: Python 3.11 or newer (with pip and venv) and make are all that has to be there.
+
+VENV ?= .venv
+PEERS ?= .venv-peers
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+ARGS ?=
+
+BIN := $(VENV)/bin
+# It looks for the environment on the PATH; with --verifytypes it ignores --pythonpath.
+PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+# The variable silences the theme's notice about a successor.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
+DEMO := $(VENV)/.installed-demo
+DEV := $(VENV)/.installed-dev
+PEERS_READY := $(PEERS)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs bench bench-peers bench-choice clean
+
+help:  ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s%s\n", $$1, $$2}' Makefile
+
+demo: $(DEMO)  ## train an agent with and without a curriculum; options: make demo ARGS="--seeds 3"
+	@$(BIN)/curricular demo $(ARGS)
+
+test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## format, lint, types, layers, documentation
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(PYRIGHT)
+	$(PYRIGHT) --verifytypes curricular --ignoreexternal
+	$(PYRIGHT) --verifytypes metta.cogworks.curriculum --ignoreexternal
+	$(BIN)/lint-imports --no-logo
+	$(MKDOCS) --quiet
+
+format: $(DEV)  ## put the code into shape
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+docs: $(DEV)  ## build the documentation into site/
+	$(MKDOCS)
+
+bench: $(DEV)  ## what the library costs
+	@$(BIN)/python benchmarks/cost.py $(ARGS)
+
+bench-peers: $(PEERS_READY)  ## the same beside other libraries, in an environment of their own
+	@$(PEERS)/bin/python benchmarks/cost.py --peers $(ARGS)
+
+bench-choice: $(DEV)  ## how well each algorithm chooses, on simulated learners
+	@$(BIN)/curricular bench $(ARGS)
+
+clean:  ## remove everything that is not committed and not yours
+	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+%/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or newer on the PATH; or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $* || { echo "error: $(PYTHON) has no working venv (on Debian: apt install python3-venv)" >&2; exit 1; }
+
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) for the demo: once, some minutes"
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+# PufferLib's wheel pins another PyTorch, hence --no-deps; where there is no wheel of it, its tests are skipped.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) with all tools: once, some minutes"
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core || echo "no PufferLib here: its tests are skipped"
+	@touch $(DEMO) $@
+
+$(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
+	@echo "Setting up $(PEERS): once, some minutes"
+	@$(PEERS)/bin/python $(PIP_INSTALL) --editable . 'syllabus-rl==0.7.*' matplotlib scipy
+	@touch $@
