@@ -1,0 +1,46 @@
+"""Ways of choosing tasks: the protocol, and the registry of those in the box. One file each."""
+
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from ..config import CurriculumConfig
+from ..scorers import Array, Columns
+from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
+from .uniform import UniformAlgorithm, UniformConfig
+
+
+class Algorithm(Protocol):
+    """A way of choosing tasks: three pure functions of columns. Arguments are never written into."""
+
+    def scores(self, columns: Columns) -> Array:
+        """How much there is to learn on each task, shape (capacity,), higher is more; anything where inactive."""
+        ...
+
+    def probabilities(self, columns: Columns) -> Array:
+        """The chance of each task to be drawn next, shape (capacity,), 0 where inactive, sum 1."""
+        ...
+
+    def evictable(self, columns: Columns) -> Array:
+        """Which tasks may be replaced by new ones, bool, shape (capacity,)."""
+        ...
+
+
+def create_algorithm(config: CurriculumConfig) -> Algorithm:
+    """The algorithm that `config` is the configuration of.
+
+    Raises `TypeError` if it is of none in the box; pass your own algorithm to `Curriculum` as an object.
+    """
+    match config:
+        case LearningProgressConfig():
+            return LearningProgressAlgorithm(config)
+        case UniformConfig():
+            return UniformAlgorithm(config)
+    raise TypeError(
+        f"config: expected the config of an algorithm in the box (LearningProgressConfig, UniformConfig), got "
+        f"{type(config).__name__}; use one of them, or pass Curriculum(config, algorithm=...)"
+    )
+
+
+AnyCurriculumConfig = Annotated[LearningProgressConfig | UniformConfig, Field(discriminator="algorithm")]
+"""The config of any algorithm in the box, told apart by its `algorithm` field; for files."""

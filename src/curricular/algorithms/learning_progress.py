@@ -1,0 +1,93 @@
+"""Learning progress: draw the tasks whose score is changing, in either direction.
+
+Source: Kanitscheider et al. 2021, *Multi-task curriculum learning in a complex, visual, hard-exploration domain:
+Minecraft*, arXiv 2106.14876; the pipeline is that of the reference system.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ..config import MAX_BASELINE, CurriculumConfig
+from ..samplers import mix, softmax, uniform, z_score
+from ..scorers import Array, Columns, exploration_bonus, learning_progress, lowest_share, normalise, standard_deviation
+
+
+class LearningProgressConfig(CurriculumConfig):
+    """Settings of learning progress. Start from a preset: `default()`, `stable()` or `fast_learning()`."""
+
+    algorithm: Literal["learning_progress"] = "learning_progress"
+    progress: Literal["bidirectional", "basic"] = "bidirectional"
+    """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score."""
+    theta: float = Field(0.1, gt=0, le=0.5)
+    """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
+    temperature: float = Field(1.0, gt=0)
+    """T of softmax(z / T): lower draws the tasks with the most progress more often."""
+    exploration_bonus: float = Field(0.1, ge=0)
+    """Added to the score of a task without completions, fading to 0 at `min_samples_for_lp`."""
+    rand_task_rate: float = Field(0.1, ge=0, le=1)
+    """Share of the draws that is uniform: finds the never solved, notices the forgotten."""
+    min_samples_for_lp: int = Field(10, ge=1)
+    """Completions from which on the progress of a task counts as known."""
+
+    @model_validator(mode="after")
+    def _check_eviction(self) -> Self:
+        if self.min_presentations_for_eviction < self.min_samples_for_lp:
+            raise ValueError(
+                f"min_presentations_for_eviction: expected at least min_samples_for_lp={self.min_samples_for_lp}, got "
+                f"{self.min_presentations_for_eviction}; a task must not go before its progress is known, so raise it"
+            )
+        return self
+
+    @classmethod
+    def default(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+        """For most environments: the fast average remembers about 10 results. Every field can be overridden.
+
+        >>> LearningProgressConfig.default(ema_timescale=0.05).ema_timescale
+        0.05
+        """
+        return cls(**{"num_active_tasks": num_active_tasks, **overrides})
+
+    @classmethod
+    def stable(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+        """For noisy scores and long training: the fast average remembers about 100 results."""
+        preset = {"ema_timescale": 0.01, "exploration_bonus": 0.15, "rand_task_rate": 0.15, "min_samples_for_lp": 20}
+        return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
+
+    @classmethod
+    def fast_learning(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+        """For agents that learn a task within a few episodes: the fast average remembers about 5 results."""
+        preset = {"ema_timescale": 0.2, "exploration_bonus": 0.05, "rand_task_rate": 0.05, "min_samples_for_lp": 5}
+        return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
+
+
+class LearningProgressAlgorithm:
+    """p = (1−ρ) · softmax(z(LP + bonus) / T) + ρ · uniform."""
+
+    def __init__(self, config: LearningProgressConfig) -> None:
+        self.config = config
+
+    def learning_progress(self, columns: Columns) -> Array:
+        """Progress of each task, shape (capacity,), in [0, 1]; 0 for a task without completions."""
+        if self.config.progress == "basic":
+            return standard_deviation(columns["slow_ema"], columns["mean_square"])
+        baseline = columns["random_baseline"]
+        fast = normalise(columns["fast_ema"], baseline, MAX_BASELINE)
+        slow = normalise(columns["slow_ema"], baseline, MAX_BASELINE)
+        return learning_progress(fast, slow, self.config.theta)
+
+    def scores(self, columns: Columns) -> Array:
+        config = self.config
+        bonus = exploration_bonus(columns["num_completions"], config.exploration_bonus, config.min_samples_for_lp)
+        return self.learning_progress(columns) + bonus
+
+    def probabilities(self, columns: Columns) -> Array:
+        active = columns["is_active"]
+        chosen = softmax(z_score(self.scores(columns), active), active, self.config.temperature)
+        return mix(chosen, uniform(active), self.config.rand_task_rate)
+
+    def evictable(self, columns: Columns) -> Array:
+        config = self.config
+        active = columns["is_active"]
+        lowest = lowest_share(self.scores(columns), active, config.eviction_threshold_percentile)
+        return lowest & (columns["num_completions"] >= config.min_presentations_for_eviction)

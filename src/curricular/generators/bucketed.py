@@ -1,0 +1,99 @@
+"""`BucketedTaskGenerator`: the tasks of another generator, varied over buckets of values."""
+
+from functools import cached_property
+from math import prod
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..task import Axis, Params, Span
+from .paths import check_path, with_values
+from .protocol import local_seeds
+from .serial import AnyConfig, AnyGenerator
+
+Bucket = Span | Annotated[tuple[AnyConfig, ...], Field(min_length=1)]
+
+
+class BucketedTaskGenerator(BaseModel):
+    """The tasks of `child`, with a value out of each bucket put at its dotted path.
+
+    With buckets of values and a finite child, tasks are all combinations, finitely many. With a `Span` or an endless
+    child they are endless, and every value is as likely as the others of its bucket, independently.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["bucketed"] = "bucketed"
+    child: AnyGenerator
+    buckets: dict[str, Bucket] = Field(min_length=1)
+    """Dotted path into the child's configuration -> the values that it may take, or a `Span`."""
+    name: str | None = None
+    """The label of all its tasks; None: the child's label, then ``path=value`` of each bucket of values."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Checks that every path exists and every value is accepted there: now, not in the middle of training."""
+        seeds = np.zeros(1, np.int64)
+        base = self.child.build(0, self.child.sample(seeds, np.random.default_rng(0))[0])
+        for path, bucket in self.buckets.items():
+            check_path(base, path)
+            for value in (bucket.low, bucket.high) if isinstance(bucket, Span) else bucket:
+                try:
+                    with_values(base, {path: value})
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"buckets[{path!r}]: expected values that the config accepts, got {value!r}; "
+                        f"the config says: {error}"
+                    ) from error
+
+    @cached_property
+    def own_axes(self) -> tuple[Axis, ...]:
+        """The axes of the buckets, without the child's."""
+        return tuple(Axis(path, bucket) for path, bucket in self.buckets.items())
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        return (*self.own_axes, *(axis.moved(len(self.own_axes)) for axis in self.child.axes))
+
+    @cached_property
+    def num_tasks(self) -> int | None:
+        sizes = [len(bucket) for bucket in self.buckets.values() if not isinstance(bucket, Span)]
+        if self.child.num_tasks is None or len(sizes) < len(self.buckets):
+            return None
+        return prod(sizes) * int(self.child.num_tasks)
+
+    def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+        num_own = len(self.own_axes)
+        params = np.empty((len(seeds), len(self.axes)))
+        combinations = seeds // (self.child.num_tasks or 1)
+        for column, bucket in enumerate(self.buckets.values()):
+            if isinstance(bucket, Span):
+                params[:, column] = bucket.sample(len(seeds), rng)
+            elif self.num_tasks is None:
+                params[:, column] = rng.integers(len(bucket), size=len(seeds))
+            else:
+                combinations, params[:, column] = np.divmod(combinations, len(bucket))
+        params[:, num_own:] = self.child.sample(local_seeds(seeds, self.child), rng)
+        return params
+
+    def label(self, seed: int, params: Params) -> str:
+        if self.name is not None:
+            return self.name
+        num_own = len(self.own_axes)
+        parts = [self.child.label(self._child_seed(seed), params[num_own:])]
+        parts += [
+            f"{axis.name}={axis.decode(param)}"
+            for axis, param in zip(self.own_axes, params[:num_own].tolist(), strict=True)
+            if not isinstance(axis.values, Span)
+        ]
+        return ",".join(part for part in parts if part)
+
+    def build(self, seed: int, params: Params) -> AnyConfig:
+        num_own = len(self.own_axes)
+        base = self.child.build(self._child_seed(seed), params[num_own:])
+        values = zip(self.own_axes, params[:num_own].tolist(), strict=True)
+        return with_values(base, {axis.name: axis.decode(param) for axis, param in values})
+
+    def _child_seed(self, seed: int) -> int:
+        return seed if self.child.num_tasks is None else seed % int(self.child.num_tasks)

@@ -1,0 +1,57 @@
+"""The protocol of a task generator, and the simplest one that meets it."""
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..task import Axis, Params
+
+ConfigT_co = TypeVar("ConfigT_co", covariant=True)
+
+
+class TaskGenerator(Protocol[ConfigT_co]):
+    """A family of tasks. A task is its seed and its params; any process can build it again from the two."""
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What its tasks differ in; may be empty."""
+        ...
+
+    @property
+    def num_tasks(self) -> int | None:
+        """How many distinct tasks there are: seeds 0 … num_tasks − 1, each in the pool at most once. None: endless."""
+        ...
+
+    def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+        """Params of new tasks, shape (len(seeds), len(axes)): from `rng`, or from the seeds if tasks are finitely many."""
+        ...
+
+    def label(self, seed: int, params: Params) -> str:
+        """The group of a task in the statistics. Called once for each task, so cheap; few distinct values."""
+        ...
+
+    def build(self, seed: int, params: Params) -> ConfigT_co:
+        """The configuration of a task. Pure: the same arguments give an equal result, in any process."""
+        ...
+
+
+class SeedGenerator:
+    """The generator of a curriculum without one: a task's configuration is its seed."""
+
+    axes: tuple[Axis, ...] = ()
+    num_tasks = None
+
+    def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+        return np.empty((len(seeds), 0))
+
+    def label(self, seed: int, params: Params) -> str:
+        return ""
+
+    def build(self, seed: int, params: Params) -> int:
+        return seed
+
+
+def local_seeds(seeds: NDArray[np.int64], child: TaskGenerator[object]) -> NDArray[np.int64]:
+    """The seeds of `child` that belong to the seeds of its parent, same shape: below `num_tasks` if that is finite."""
+    return seeds if child.num_tasks is None else seeds % child.num_tasks

@@ -1,0 +1,34 @@
+"""`SingleTaskGenerator`: one task."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ..task import Axis, Params
+from .serial import AnyConfig
+
+
+class SingleTaskGenerator(BaseModel):
+    """One task: `config`, always the same object, so treat it as read-only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["single"] = "single"
+    config: AnyConfig
+    """What the environment is built or reset from: a pydantic model, a dataclass, a dict or any other value."""
+    name: str = ""
+    """The label of the task."""
+
+    axes: ClassVar[tuple[Axis, ...]] = ()
+    num_tasks: ClassVar[int] = 1
+
+    def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+        return np.empty((len(seeds), 0))
+
+    def label(self, seed: int, params: Params) -> str:
+        return self.name
+
+    def build(self, seed: int, params: Params) -> AnyConfig:
+        return self.config

@@ -1,0 +1,168 @@
+"""How simulated learners learn: success rates that follow from practice, with a truth that can be asked for.
+
+A learner holds a few *cells*, each with a success rate. Practice in a cell moves skills, in expectation and without
+noise; skills move the rates. Events (a reset, forgetting) come at fixed steps, not with practice.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Learner(Protocol):
+    """What the proving ground asks of a simulated learner; `rates` is replaced, never written into."""
+
+    rates: Floats
+    """Success rate of every cell now, in [0, 1], shape (num_cells,)."""
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Learn from one step in which cell i was played `counts[i]` times, shape (num_cells,)."""
+
+    def gains(self) -> Floats:
+        """Return the derivative of the mean rate by the number of episodes in each cell, shape (num_cells,)."""
+
+
+def sigmoid(logits: ArrayLike) -> Floats:
+    """Return 1 / (1 + exp(-logits)), without overflow for any finite logit.
+
+    >>> sigmoid([0.0, -1000.0]).tolist()
+    [0.5, 0.0]
+    """
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits))), dtype=np.float64)
+
+
+class Chain:
+    """Tasks that build on each other: success in task i needs the skills 0 … i.
+
+    With s = sigmoid(z): p_i = s_0 … s_i, and a step with n_i episodes adds rate · (1 - s_k) · sum_{i >= k} n_i p_i to z_k.
+
+    Args:
+        start: logit of every skill at the beginning, shape (num_skills,).
+        rate: learning per successful episode, > 0.
+        resets: steps (counted from 0) before which every skill falls back to `start`.
+    """
+
+    def __init__(self, start: Floats, rate: float, *, resets: Sequence[int] = ()) -> None:
+        self._start = start
+        self._logits = start
+        self._rate = rate
+        self._resets = frozenset(resets)
+        self._step = 0
+        self._update()
+
+    def _update(self) -> None:
+        self._skills = sigmoid(self._logits)
+        self.rates = np.cumprod(self._skills)
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Learn from one step; successes in task i train every skill that it needs."""
+        self._step += 1
+        if self._step in self._resets:
+            self._logits = self._start
+        else:
+            successes = np.cumsum((counts * self.rates)[::-1])[::-1]
+            self._logits = self._logits + self._rate * successes * (1.0 - self._skills)
+        self._update()
+
+    def gains(self) -> Floats:
+        """Return d mean(p) / d n_i = rate · p_i · sum_{k <= i} (1 - s_k)² · sum_{j >= k} p_j / num_skills."""
+        later = np.cumsum(self.rates[::-1])[::-1]
+        taught = np.cumsum((1.0 - self._skills) ** 2 * later)
+        return np.asarray(self._rate * self.rates * taught / self.rates.size, dtype=np.float64)
+
+
+class Independent:
+    """Tasks that are learned each for itself: p = sigmoid(z - d), and n episodes add rate · n · p (1 - p) to z.
+
+    Args:
+        start: logit of every task at the beginning, shape (num_tasks,).
+        rate: learning per episode, >= 0.
+        interference: every episode elsewhere costs a task interference · p / num_tasks of its logit.
+        drop_every: steps between two drops; 0: nothing is dropped.
+        dropped: tasks that drop, one row for each event in turn, shape (num_events, tasks per event).
+        drop_to: logit to which a task drops.
+        drift: once a task's rate was above 0.8, its difficulty d grows by this much every step, for ever.
+    """
+
+    def __init__(
+        self,
+        start: Floats,
+        rate: float,
+        *,
+        interference: float = 0.0,
+        drop_every: int = 0,
+        dropped: NDArray[np.int64] | None = None,
+        drop_to: float = -2.0,
+        drift: float = 0.0,
+    ) -> None:
+        self._logits = start  # z - d
+        self._rate = rate
+        self._interference = interference / max(start.size, 1)
+        self._drop_every = drop_every
+        self._dropped = np.empty((0, 0), np.int64) if dropped is None else dropped
+        self._drop_to = drop_to
+        self._drift = drift
+        self._was_mastered = np.zeros(start.size, bool)
+        self._step = 0
+        self.rates = sigmoid(start)
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Learn from one step, then forget, drop and drift as time has it."""
+        rates = self.rates
+        change = self._rate * counts * rates * (1.0 - rates)
+        if self._interference > 0:
+            change -= self._interference * rates * (counts.sum() - counts)
+        if self._drift > 0:
+            self._was_mastered |= rates > 0.8
+            change -= self._drift * self._was_mastered
+        self._logits = self._logits + change
+        self._step += 1
+        if self._drop_every > 0 and self._step % self._drop_every == 0:
+            event = self._step // self._drop_every - 1
+            if event < len(self._dropped):
+                self._logits[self._dropped[event]] = self._drop_to
+        self.rates = sigmoid(self._logits)
+
+    def gains(self) -> Floats:
+        """Return d mean(p) / d n_i; with interference an episode also costs every other task."""
+        slope = self.rates * (1.0 - self.rates)
+        lost = self._interference * self.rates * slope
+        gains = self._rate * slope**2 + lost - lost.sum()
+        return np.asarray(gains / self.rates.size, dtype=np.float64)
+
+
+class Grid:
+    """Kinds of tasks, each one skill, in several sizes: p = sigmoid(z_kind - difficulty_size).
+
+    Cell `kind · num_sizes + size` is every task of that kind and size; n episodes add rate · n · p (1 - p) to z_kind.
+
+    Args:
+        start: logit of every kind at the beginning, shape (num_kinds,).
+        difficulties: what a size takes off the logit, shape (num_sizes,).
+        rate: learning per episode, > 0.
+    """
+
+    def __init__(self, start: Floats, difficulties: Floats, rate: float) -> None:
+        self._logits = start
+        self._difficulties = difficulties
+        self._rate = rate
+        self._update()
+
+    def _update(self) -> None:
+        self._table = sigmoid(self._logits[:, None] - self._difficulties)
+        self._slopes = self._table * (1.0 - self._table)
+        self.rates = self._table.ravel()
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Learn from one step; all sizes of a kind share its skill."""
+        self._logits = self._logits + self._rate * (counts.reshape(self._table.shape) * self._slopes).sum(axis=1)
+        self._update()
+
+    def gains(self) -> Floats:
+        """Return d mean(p) / d n_i: what the cell teaches, times what all sizes of its kind gain from it."""
+        gains = self._rate * self._slopes * self._slopes.sum(axis=1, keepdims=True)
+        return np.asarray(gains.ravel() / self.rates.size, dtype=np.float64)

@@ -1,0 +1,161 @@
+"""From runs to figures: normalised scores and ratios with bootstrap intervals, and recovery after a reset."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from curricular.learners.dynamics import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Interval:
+    """An estimate and its bootstrap 95 % interval over seeds; all three of one shape."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """Normalised scores: 0 is uniform, 1 the oracle.
+
+    Attributes:
+        by_scenario: shape (num_algorithms, num_scenarios).
+        mean, worst: over the scenarios, shape (num_algorithms,).
+    """
+
+    by_scenario: Interval
+    mean: Interval
+    worst: Interval
+
+
+def normalised_scores(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> Floats:
+    """Return (mean AUC - uniform) / (oracle - uniform), the means taken over the last axis, the seeds.
+
+    Args:
+        aucs: shape (..., num_seeds).
+        uniform, oracle: the same worlds under the baselines, broadcast to the shape of `aucs`.
+
+    Raises:
+        ValueError: the oracle is no better than uniform, so that there is nothing to normalise by.
+
+    >>> normalised_scores([[0.2, 0.4], [0.5, 0.7]], [0.2, 0.4], [0.8, 1.0]).round(2).tolist()
+    [0.0, 0.5]
+    """
+    base = np.asarray(uniform, np.float64).mean(axis=-1)
+    span = np.asarray(oracle, np.float64).mean(axis=-1) - base
+    if not np.all(span > 0):
+        raise ValueError(
+            f"oracle: expected a mean AUC above uniform's in every scenario, got differences {span.tolist()};"
+            " leave out scenarios in which nothing can be learned"
+        )
+    return np.asarray((np.asarray(aucs, np.float64).mean(axis=-1) - base) / span, dtype=np.float64)
+
+
+def score_runs(
+    aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
+) -> Scores:
+    """Return normalised scores by scenario, their mean and their worst, with intervals over seeds.
+
+    A resample draws seeds anew in every scenario, the same ones for all algorithms and both baselines, which played in
+    the same worlds.
+
+    Args:
+        aucs: shape (num_algorithms, num_scenarios, num_seeds); a scenario's variations count as scenarios.
+        uniform, oracle: shape (num_scenarios, num_seeds).
+        num_resamples: bootstrap resamples, >= 1.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: wrong shapes, or nothing to normalise by.
+    """
+    runs, low, high = _checked(aucs, uniform, oracle)
+    picks = _picks(runs.shape[1:], num_resamples, seed)
+    samples = normalised_scores(_resample(runs, picks), _resample(low, picks), _resample(high, picks))
+    by_scenario = normalised_scores(runs, low, high)
+    return Scores(
+        by_scenario=_interval(by_scenario, samples),
+        mean=_interval(by_scenario.mean(axis=1), samples.mean(axis=2)),
+        worst=_interval(by_scenario.min(axis=1), samples.min(axis=2)),
+    )
+
+
+def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, seed: int = 0) -> Interval:
+    """Return mean AUC / mean AUC of `base` by scenario, with intervals over seeds, shape (num_algorithms, num_scenarios).
+
+    Args:
+        aucs: shape (num_algorithms, num_scenarios, num_seeds).
+        base: uniform's, or another algorithm's in the same worlds, shape (num_scenarios, num_seeds).
+        num_resamples: bootstrap resamples, >= 1.
+        seed: of the resampling.
+    """
+    runs, low, _ = _checked(aucs, base, base)
+    picks = _picks(runs.shape[1:], num_resamples, seed)
+    samples = _resample(runs, picks).mean(axis=-1) / _resample(low, picks).mean(axis=-1)
+    return _interval(np.asarray(runs.mean(axis=-1) / low.mean(axis=-1)), np.asarray(samples))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How a curriculum came back after a reset at half-time; times in the unit of `times`, None: not within the half.
+
+    Attributes:
+        level: the best level after the reset over the level just before it.
+        learning_time: from the start to 90 % of the level just before the reset.
+        recovery_time: from the reset to the same level.
+    """
+
+    level: float
+    learning_time: float
+    recovery_time: float | None
+
+
+def recovery(curve: ArrayLike, times: ArrayLike) -> Recovery:
+    """Return how well and how fast `curve` comes back to what it was before a reset at half of `times`.
+
+    Args:
+        curve: competence, > 0, shape (num_points,); best the mean over seeds.
+        times: increasing, shape (num_points,).
+
+    >>> recovery([0.1, 0.5, 1.0, 0.1, 0.5, 0.95, 1.0], [0, 1, 2, 3, 4, 5, 6])
+    Recovery(level=1.0, learning_time=2.0, recovery_time=2.0)
+    """
+    levels, at = np.asarray(curve, np.float64), np.asarray(times, np.float64)
+    half = 0.5 * (at[0] + at[-1])
+    before, after = at < half, at >= half
+    target = 0.9 * levels[before][-1]
+    back = at[after & (levels >= target)]
+    return Recovery(
+        level=float(levels[after].max() / levels[before][-1]),
+        learning_time=float(at[before & (levels >= target)][0] - at[0]),
+        recovery_time=float(back[0] - half) if back.size else None,
+    )
+
+
+def _checked(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    runs, low, high = (np.asarray(values, np.float64) for values in (aucs, uniform, oracle))
+    if runs.ndim != 3 or low.shape != runs.shape[1:] or high.shape != runs.shape[1:] or runs.shape[2] == 0:
+        raise ValueError(
+            "aucs: expected shape (num_algorithms, num_scenarios, num_seeds), and (num_scenarios, num_seeds) for the"
+            f" baselines, got {runs.shape}, {low.shape}, {high.shape}; play every algorithm in the same worlds"
+        )
+    return runs, low, high
+
+
+def _picks(shape: tuple[int, ...], num_resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return positions of resampled seeds, shape (num_resamples, num_scenarios, num_seeds)."""
+    return np.random.default_rng(seed).integers(shape[1], size=(num_resamples, *shape))
+
+
+def _resample(values: Floats, picks: NDArray[np.int64]) -> Floats:
+    """Return resampled AUCs: (S, R) becomes (num_resamples, 1, S, R), (A, S, R) becomes (num_resamples, A, S, R)."""
+    table = values.reshape(-1, *values.shape[-2:])
+    rows = np.arange(table.shape[1])[:, None]
+    return table[:, rows, picks].swapaxes(0, 1)
+
+
+def _interval(estimate: Floats, samples: Floats) -> Interval:
+    low, high = np.quantile(samples, [0.025, 0.975], axis=0)
+    return Interval(estimate=estimate, low=low, high=high)

@@ -1,0 +1,124 @@
+"""Summaries of a pool. Pure functions of arrays; every key of `summary` is documented in docs/statistics.md."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .table import Table
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def gini(values: NDArray[np.float64]) -> float:
+    """How unequally non-negative `values`, shape (n,), are spread: 0 all equal, towards 1 all with one.
+
+    G = 2·Σ i·x_i / (n·Σ x_i) − (n+1)/n over ascending x, i from 1; 0 if empty or all zero.
+
+    >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 5.0]))
+    (0.0, 0.75)
+    """
+    total = values.sum()
+    if total == 0:
+        return 0.0
+    n = len(values)
+    return float(2 * (np.arange(1, n + 1) * np.sort(values)).sum() / (n * total) - (n + 1) / n)
+
+
+def entropy(probabilities: NDArray[np.float64]) -> float:
+    """−Σ p·ln p in nats, 0 to ln n; exp of it is the effective number of tasks. `probabilities` sum to 1, shape (n,).
+
+    >>> round(float(np.exp(entropy(np.array([0.5, 0.5, 0.0])))), 6)
+    2.0
+    """
+    p = probabilities[probabilities > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def label_name(labels: NDArray[np.void], index: int) -> str:
+    """The name of label `index`."""
+    return bytes(labels["name"][index]).decode()
+
+
+def _distribution(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+    if not len(values):
+        return {}
+    quantiles = np.quantile(values, QUANTILES)
+    return {
+        f"{name}/mean": float(values.mean()),
+        **{f"{name}/p{round(q * 100)}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)},
+    }
+
+
+def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float]) -> dict[str, float]:
+    """Flat statistics of `table` whose next draw has `probabilities`, shape (capacity,); at most some 600 keys.
+
+    Averages are over active tasks with at least one completion, and left out while there is none.
+    """
+    counters, active = table.counters, table.rows["is_active"]
+    rows, chances = table.rows[active], probabilities[active]
+    low, high = score_range
+    completions = rows["num_completions"]
+    seen = completions > 0
+    progress = np.where(seen, np.abs(rows["fast_ema"] - rows["slow_ema"]), 0.0)
+    spread = entropy(chances)
+    stats = {
+        "num_active": float(len(rows)),
+        "num_created": float(counters.num_created),
+        "num_evicted": float(counters.num_evicted),
+        "num_scheduled": float(counters.num_scheduled),
+        "num_completed": float(counters.num_told),
+        "num_cancelled": float(counters.num_cancelled),
+        "num_stale": float(counters.num_stale),
+        "num_unsolicited": float(counters.num_unsolicited),
+        "num_pending": float(counters.num_pending),
+        "num_refreshes": float(counters.num_refreshes),
+        "num_never_completed": float(len(rows) - seen.sum()),
+        **_distribution("score", low + (high - low) * rows["slow_ema"][seen]),
+        **_distribution("success", rows["success_ema"][seen]),
+        **_distribution("learning_progress", progress[seen]),
+        "probability/entropy": spread,
+        "probability/effective_num_tasks": float(np.exp(spread)),
+    }
+    per_task = {
+        "scheduled": rows["num_scheduled"].astype(np.float64),
+        "completions": completions.astype(np.float64),
+        "learning_progress": progress,
+        "probability": chances,
+    }
+    for name, values in per_task.items():
+        stats[f"gini/{name}"] = gini(values)
+
+    num_labels = counters.num_labels
+    counts = np.bincount(rows["label_index"], minlength=num_labels)
+    counts_seen = np.bincount(rows["label_index"][seen], minlength=num_labels)
+    sums = {
+        name: np.bincount(rows["label_index"], weights=values, minlength=num_labels)
+        for name, values in (
+            ("success", np.where(seen, rows["success_ema"], 0.0)),
+            ("learning_progress", progress),
+            ("probability", chances),
+        )
+    }
+    labels = table.labels[:num_labels]
+    is_used = (counts > 0) | (labels["num_scheduled"] > 0)
+    per_label = {
+        "scheduled": labels["num_scheduled"].astype(np.float64),
+        "completions": labels["num_completions"].astype(np.float64),
+        "learning_progress": sums["learning_progress"],
+        "probability": sums["probability"],
+    }
+    for name, values in per_label.items():
+        stats[f"gini_label/{name}"] = gini(values[is_used])
+    for index in np.flatnonzero(is_used).tolist():
+        name = label_name(labels, index)
+        if not name:
+            continue
+        prefix = f"label/{name}"
+        stats[f"{prefix}/num_tasks"] = float(counts[index])
+        stats[f"{prefix}/num_scheduled"] = float(labels["num_scheduled"][index])
+        stats[f"{prefix}/num_completed"] = float(labels["num_completions"][index])
+        stats[f"{prefix}/num_evicted"] = float(labels["num_evicted"][index])
+        stats[f"{prefix}/probability"] = float(sums["probability"][index])
+        if counts_seen[index]:
+            stats[f"{prefix}/success"] = float(sums["success"][index] / counts_seen[index])
+            stats[f"{prefix}/learning_progress"] = float(sums["learning_progress"][index] / counts_seen[index])
+    return stats

@@ -1,0 +1,321 @@
+"""What happens to rows: admit, record, evict, refresh, restore. Functions of arrays that return a `Patch`; NumPy only.
+
+A backend decides where the arrays live and how a patch is committed. Nothing here writes into an argument.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .task import Params, Rows, row_dtype
+
+SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
+"""Kinds of event: handed out, nothing will come back, a score came back, a score and a regret came back."""
+
+EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret", "f8")])
+"""One entry of an event log. `score` is in the user's units."""
+
+MAX_LABELS = 64
+"""Labels that get statistics of their own; all further ones share index 0, "other"."""
+
+MAX_LABEL_BYTES = 96
+"""A label longer than this in UTF-8 counts as "other"."""
+
+LABEL = np.dtype(
+    [
+        ("name", f"S{MAX_LABEL_BYTES}"),
+        ("num_scheduled", "i8"),
+        ("num_completions", "i8"),
+        ("num_evicted", "i8"),
+        ("num_successes", "i8"),
+    ]
+)
+"""All-time statistics of one label."""
+
+
+class Counters(NamedTuple):
+    """All-time counts over the pool. scheduled + unsolicited = told + cancelled + stale + pending, at any moment."""
+
+    num_created: int = 0
+    num_evicted: int = 0
+    num_scheduled: int = 0
+    num_told: int = 0
+    num_cancelled: int = 0
+    num_stale: int = 0
+    """Results for tasks that had been evicted: counted, credited to nobody."""
+    num_unsolicited: int = 0
+    """Results and cancellations beyond the hand-outs, an evaluation say."""
+    num_pending: int = 0
+    num_labels: int = 1
+    num_refreshed_results: int = 0
+    """Results (told and stale) that the distribution now in use has seen."""
+    num_refreshes: int = 0
+    """The epoch of the distribution now in use."""
+
+    @property
+    def num_results(self) -> int:
+        """Results that came back, for active and for evicted tasks."""
+        return self.num_told + self.num_stale
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The arrays of one pool: read-only to the functions here."""
+
+    rows: Rows
+    """Shape (capacity,), dtype `row_dtype(num_axes)`."""
+    labels: NDArray[np.void]
+    """Shape (MAX_LABELS,), dtype `LABEL`."""
+    counters: Counters
+    cumulated: NDArray[np.float64]
+    """The distribution in use, as a running sum, shape (capacity,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A change to the table, as new images: of some rows, the labels, the counters, and perhaps the distribution."""
+
+    slots: NDArray[np.int64]
+    """Distinct slots, shape (k,)."""
+    rows: Rows
+    """Their new rows, shape (k,)."""
+    labels: NDArray[np.void]
+    counters: Counters
+    cumulated: NDArray[np.float64] | None = None
+    """The distribution to use from now on, shape (capacity,); None: as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """How the averages in a row are kept."""
+
+    fast_rate: float
+    slow_rate: float
+    score_low: float
+    score_scale: float
+    """High end minus low end of the score range."""
+    success_threshold: float
+    random_baseline: float
+    """Where a task's baseline starts; fixed if `num_baseline_samples` is 0."""
+    num_baseline_samples: int
+    """Completions whose mean is the baseline."""
+
+
+def empty_table(capacity: int, num_axes: int) -> Table:
+    """A table of `capacity` inactive rows, with the label "other"."""
+    labels = np.zeros(MAX_LABELS, LABEL)
+    labels["name"][0] = b"other"
+    return Table(np.zeros(capacity, row_dtype(num_axes)), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
+
+
+def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
+    """The index of each name, shape (len(names),), and the names that are new, in the order of their indices."""
+    known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
+    new: list[bytes] = []
+    indices = np.empty(len(names), np.int64)
+    for position, name in enumerate(names):
+        key = name.encode()
+        if key not in known and len(known) < MAX_LABELS and len(key) <= MAX_LABEL_BYTES:
+            known[key] = len(known)
+            new.append(key)
+        indices[position] = known.get(key, 0)
+    return indices, new
+
+
+def admit(
+    table: Table,
+    slots: NDArray[np.int64],
+    seeds: NDArray[np.int64],
+    params: Params,
+    names: list[str],
+    creation_time: float,
+    estimator: Estimator,
+) -> Patch:
+    """New tasks in `slots`, in place of those that are there. Seeds (k,), params (k, num_axes), one label name each.
+
+    The first task of slot s gets id s, a successor the id of its predecessor plus the capacity.
+    """
+    old = table.rows[slots]
+    was_active = old["is_active"]
+    indices, new_names = label_indices(table.labels, table.counters.num_labels, names)
+    labels = table.labels.copy()
+    num_labels = table.counters.num_labels + len(new_names)
+    labels["name"][table.counters.num_labels : num_labels] = new_names
+    np.add.at(labels["num_evicted"], old["label_index"][was_active], 1)
+
+    rows = np.zeros(len(slots), table.rows.dtype)
+    rows["task_id"] = np.where(was_active, old["task_id"] + len(table.rows), slots)
+    rows["creation_time"] = creation_time
+    rows["is_active"] = True
+    rows["success_threshold"] = estimator.success_threshold
+    rows["random_baseline"] = estimator.random_baseline
+    rows["seed"] = seeds
+    rows["label_index"] = indices
+    rows["params"] = params
+    rows["num_orphans"] = old["num_pending"] + old["num_orphans"]
+    rows["last_scheduled"] = table.counters.num_scheduled
+    counters = table.counters._replace(
+        num_created=table.counters.num_created + len(slots),
+        num_evicted=table.counters.num_evicted + int(was_active.sum()),
+        num_labels=num_labels,
+    )
+    return Patch(slots, rows, labels, counters)
+
+
+def _settle(
+    pending: NDArray[np.int64], steps: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Pending hand-outs after `steps` (+1 handed out, −1 come back) per group, and how many came back unasked.
+
+    The count never goes below 0: a result beyond the hand-outs is unsolicited. A walk reflected at 0, in closed form.
+    """
+    sums = np.cumsum(steps)
+    before = sums[starts] - steps[starts]
+    ends = np.append(starts[1:], len(steps)) - 1
+    lowest = np.minimum.reduceat(sums, starts) - before
+    unsolicited = np.maximum(0, -(pending + lowest))
+    return pending + (sums[ends] - before) + unsolicited, int(unsolicited.sum())
+
+
+def _average(
+    old: NDArray[np.float64],
+    num_old: NDArray[np.int64],
+    num_new: NDArray[np.int64],
+    values: NDArray[np.float64],
+    num_after: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    rate: float,
+) -> NDArray[np.float64]:
+    """Debiased averages (groups,) after each group's `values`; equal to one step a value with α_n = α/(1 − (1−α)^{n+1}).
+
+    With the weight W_n = 1 − (1−α)^n of n values, the average times W_n is a plain decaying sum, which adds up in closed
+    form. `num_after` counts the values of the same group that come after each value.
+    """
+    keep = 1.0 - rate
+    decay = keep**num_old
+    total = (old * (1.0 - decay)) * keep**num_new + rate * np.add.reduceat(values * keep**num_after, starts)
+    return total / (1.0 - decay * keep**num_new)
+
+
+def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
+    """All `events` (dtype `EVENT`, at least one), in order, applied to the rows that they name.
+
+    An event whose id is older than the row's is of an evicted task: settled there, credited to nobody. Several results
+    for one task equal the same results one by one, to rounding.
+    """
+    capacity = len(table.rows)
+    order = np.argsort(events["task_id"] % capacity, kind="stable")
+    ids, kinds = events["task_id"][order], events["kind"][order]
+    slots = ids % capacity
+    starts = np.flatnonzero(np.diff(slots, prepend=-1))
+    sizes = np.diff(starts, append=len(slots))
+    group = np.repeat(np.arange(len(starts)), sizes)
+    rows = table.rows[slots[starts]]
+    is_current = ids == rows["task_id"][group]
+    is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
+
+    # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
+    steps = np.where(is_scheduled, 1, -1)
+    rows["num_pending"], unsolicited = _settle(rows["num_pending"], np.where(is_current, steps, 0), starts)
+    rows["num_orphans"], unsolicited_late = _settle(rows["num_orphans"], np.where(is_current, 0, steps), starts)
+    rows["num_scheduled"] += np.add.reduceat(is_scheduled & is_current, starts, dtype=np.int64)
+    rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
+    moments = table.counters.num_scheduled + np.cumsum(events["kind"] == SCHEDULED)[order]
+    latest = np.maximum.reduceat(np.where(is_scheduled & is_current, moments, 0), starts)
+    rows["last_scheduled"] = np.maximum(rows["last_scheduled"], latest)
+
+    labels = table.labels.copy()
+    label = rows["label_index"][group]
+    np.add.at(labels["num_scheduled"], label[is_scheduled & is_current], 1)
+
+    # What the results say.
+    told = np.flatnonzero(is_told & is_current)
+    if len(told):
+        _record_scores(rows, group[told], events[order[told]], estimator)
+        np.add.at(labels["num_completions"], label[told], 1)
+        is_success = events["score"][order[told]] >= rows["success_threshold"][group[told]]
+        np.add.at(labels["num_successes"], label[told], is_success)
+
+    num_scheduled, num_told, num_cancelled = int(is_scheduled.sum()), len(told), int(is_cancelled.sum())
+    num_stale = int(is_told.sum()) - num_told
+    num_unsolicited = unsolicited + unsolicited_late
+    old = table.counters
+    counters = old._replace(
+        num_scheduled=old.num_scheduled + num_scheduled,
+        num_told=old.num_told + num_told,
+        num_cancelled=old.num_cancelled + num_cancelled,
+        num_stale=old.num_stale + num_stale,
+        num_unsolicited=old.num_unsolicited + num_unsolicited,
+        num_pending=old.num_pending + num_scheduled + num_unsolicited - num_told - num_cancelled - num_stale,
+    )
+    return Patch(slots[starts], rows, labels, counters)
+
+
+def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator) -> None:
+    """Takes results (events of `group`s of rows, in order, grouped) into `rows`, a private copy of `record`."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    changed = group[starts]
+    num_new = np.diff(starts, append=len(group))
+    rank = np.arange(len(group)) - np.repeat(starts, num_new)
+    num_after = np.repeat(num_new, num_new) - 1 - rank
+    ends = starts + num_new - 1
+    row = rows[changed]
+    num_old = row["num_completions"]
+    scores = np.clip((events["score"] - estimator.score_low) / estimator.score_scale, 0.0, 1.0)
+    is_success = (events["score"] >= np.repeat(row["success_threshold"], num_new)).astype(np.float64)
+
+    slow = estimator.slow_rate
+    for name, values, rate in (
+        ("fast_ema", scores, estimator.fast_rate),
+        ("slow_ema", scores, slow),
+        ("mean_square", scores * scores, slow),
+        ("success_ema", is_success, slow),
+    ):
+        row[name] = _average(row[name], num_old, num_new, values, num_after, starts, rate)
+    if estimator.num_baseline_samples:
+        limit = estimator.num_baseline_samples
+        counts = np.repeat(num_old, num_new) + rank < limit
+        seen = np.minimum(num_old, limit)
+        total = row["random_baseline"] * seen + np.add.reduceat(np.where(counts, scores, 0.0), starts)
+        row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
+    row["last_score"] = scores[ends]
+    row["num_completions"] = num_old + num_new
+    has_regret = events["kind"] == TOLD_WITH_REGRET
+    if has_regret.any():
+        last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
+        row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
+        row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
+    rows[changed] = row
+
+
+def num_evictions_due(table: Table, rate: float) -> int:
+    """How many tasks may be evicted at this refresh: `rate` per result since the last one, in rounds.
+
+    Finding the lowest scores means sorting them all, so a large pool evicts many tasks at a time and seldom.
+    """
+    size = max(1, len(table.rows) // 256)
+    rounds = int(rate * table.counters.num_results / size) - int(rate * table.counters.num_refreshed_results / size)
+    return size * rounds
+
+
+def lowest(scores: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
+    """The slots of the `n` lowest masked scores, lowest first, equal ones by slot; fewer if there are fewer."""
+    candidates = np.flatnonzero(mask)
+    return candidates[np.argsort(scores[candidates], kind="stable")[:n]]
+
+
+def refresh(table: Table, cumulated: NDArray[np.float64]) -> Patch:
+    """`cumulated`, shape (capacity,), in use as the distribution, seen to cover all results so far."""
+    counters = table.counters._replace(
+        num_refreshes=table.counters.num_refreshes + 1, num_refreshed_results=table.counters.num_results
+    )
+    return Patch(np.empty(0, np.int64), table.rows[:0], table.labels, counters, cumulated)
+
+
+def restore(saved: Table, table: Table) -> Patch:
+    """The whole of `saved` in place of `table`, with a new epoch so that every process draws again."""
+    epoch = max(saved.counters.num_refreshes, table.counters.num_refreshes) + 1
+    counters = saved.counters._replace(num_refreshes=epoch)
+    return Patch(np.arange(len(table.rows)), saved.rows, saved.labels, counters, saved.cumulated)

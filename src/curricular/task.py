@@ -1,0 +1,164 @@
+"""What a task is: the hand-out (`Task`), its row in the table (`TaskState`), and the axes its params run along."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+ConfigT = TypeVar("ConfigT")
+
+Rows = NDArray[np.void]
+"""A structured array with one element a task; its dtype is `row_dtype(num_axes)`."""
+
+Params = NDArray[np.float64]
+"""Axis values of tasks, shape (n, num_axes) or (num_axes,); a choice is stored as its index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[ConfigT]):
+    """One task as it is handed out: an id to tell the score to, and what the environment is built or reset from."""
+
+    task_id: int
+    config: ConfigT
+    label: str = ""
+    """Group for the per-label statistics."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Axis name -> value, for example ``{"size": 9}``."""
+
+    @property
+    def _task_id(self) -> int:
+        """The id, under the name of the reference document; the only alias in the library."""
+        return self.task_id
+
+
+class TaskState(BaseModel):
+    """One row of the table. This class is *the* schema: dtype, columns, checkpoints and docs derive from it.
+
+    Averages are debiased (the first value is the first observation) and run over the score scaled to [0, 1] by the
+    declared range. A task with ``num_completions == 0`` has no averages yet, whatever the fields hold.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task_id: int
+    """Id; the slot is ``task_id % capacity``, the successor in the slot has id ``task_id + capacity``."""
+    creation_time: float
+    """Seconds since the epoch."""
+    is_active: bool
+    """Whether the task may be drawn."""
+    num_completions: int
+    """Scores told."""
+    fast_ema: float
+    """Average of the score at rate ``ema_timescale``."""
+    slow_ema: float
+    """Average of the score at rate ``ema_timescale * slow_timescale_factor``."""
+    success_threshold: float
+    """A score (in the user's units) from here on is a success."""
+    seed: int
+    """What the generator builds the task from, with `params`."""
+    num_scheduled: int
+    """Hand-outs of this task."""
+    num_cancelled: int
+    """Hand-outs that were cancelled."""
+    num_pending: int
+    """Hand-outs of this task not yet told or cancelled."""
+    num_orphans: int
+    """Hand-outs of evicted predecessors in this slot, not yet told or cancelled."""
+    last_scheduled: int
+    """The pool's `num_scheduled` right after this task's last hand-out; what staleness is measured by."""
+    mean_square: float
+    """Average of the squared score at the slow rate."""
+    success_ema: float
+    """Average of success (0 or 1) at the slow rate: the success rate."""
+    random_baseline: float
+    """What a random policy scores, scaled to [0, 1]; fixed, or the mean of the first results."""
+    last_score: float
+    """The last score told, scaled to [0, 1]."""
+    num_regrets: int
+    """Results that came with a regret."""
+    last_regret: float
+    """The last regret told."""
+    label_index: int
+    """Which label; index 0 is "other"."""
+    params: tuple[float, ...] = ()
+    """Values of the generator's axes; a choice is stored as its index."""
+
+
+_SCALARS: dict[Any, str] = {int: "i8", float: "f8", bool: "?"}
+
+
+def row_dtype(num_axes: int) -> np.dtype[np.void]:
+    """The dtype of one row: `TaskState`, field by field, with `num_axes` params."""
+    fields: list[Any] = [
+        (name, _SCALARS[info.annotation]) for name, info in TaskState.model_fields.items() if name != "params"
+    ]
+    return np.dtype([*fields, ("params", "f8", (num_axes,))], align=True)
+
+
+def task_state(row: np.void) -> TaskState:
+    """The typed view of one row."""
+    values = {name: row[name].item() for name in TaskState.model_fields if name != "params"}
+    return TaskState(**values, params=tuple(row["params"].tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An interval to draw from: whole numbers low … high, both included, if both ends are ints; else [low, high).
+
+    Raises `ValueError` if it is upside down or not finite, or if a whole number is beyond 2**53.
+    """
+
+    low: int | float
+    high: int | float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise ValueError(
+                f"Span: expected finite low < high, got low={self.low!r}, high={self.high!r}; swap or widen the ends"
+            )
+        if self.is_integer and max(abs(self.low), abs(self.high)) > 2**53:
+            raise ValueError(f"Span: expected whole numbers within ±2**53, got {self!r}; narrow the ends")
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether values are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """`n` values, shape (n,), uniform over the span."""
+        if self.is_integer:
+            return rng.integers(int(self.low), int(self.high), size=n, endpoint=True).astype(np.float64)
+        return rng.uniform(self.low, self.high, size=n)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One dimension along which a generator's tasks differ: one column of its params."""
+
+    name: str
+    values: tuple[Any, ...] | Span
+    """The choices, or the interval."""
+    where: tuple[tuple[int, int], ...] = ()
+    """The (column, choice) pairs that must all hold for the axis to apply: an axis of one member of a merged set."""
+
+    def decode(self, param: float) -> Any:
+        """The value that `param`, as stored in a row, stands for."""
+        if isinstance(self.values, Span):
+            return int(param) if self.values.is_integer else param
+        return self.values[int(param)]
+
+    def moved(self, columns: int, *where: tuple[int, int]) -> "Axis":
+        """This axis after `columns` further ones are put before it, applying only `where`."""
+        return Axis(self.name, self.values, (*where, *((column + columns, choice) for column, choice in self.where)))
+
+
+def decode_params(axes: tuple[Axis, ...], params: Params) -> dict[str, Any]:
+    """Axis name -> value for the axes that apply to a task with `params`, shape (len(axes),)."""
+    return {
+        axis.name: axis.decode(param)
+        for axis, param in zip(axes, params.tolist(), strict=True)
+        if all(params[column] == choice for column, choice in axis.where)
+    }

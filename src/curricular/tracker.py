@@ -1,0 +1,196 @@
+"""`TaskTracker`: the table functions bound to a backend. It checks what comes in, and knows no algorithm."""
+
+from collections.abc import Callable
+from operator import index
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends import Backend, ResultT, Transaction
+from .backends.local import LocalMemoryBackend
+from .config import CurriculumConfig, MeanOfFirst
+from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
+
+
+def create_task_tracker(config: CurriculumConfig, num_axes: int = 0, *, backend: Backend | None = None) -> "TaskTracker":
+    """A tracker over `backend`, or over the one that `config` asks for. `num_axes` is that of the task generator.
+
+    Raises `ValueError` if the backend's capacity is not `config.num_active_tasks`, or if a `session_id` is given.
+    """
+    if config.session_id is not None:
+        raise ValueError(
+            f"session_id: expected None, since sessions of several processes are not built yet, got "
+            f"{config.session_id!r}; leave it out and use one curriculum in one process"
+        )
+    if backend is None:
+        backend = LocalMemoryBackend(config.num_active_tasks, num_axes)
+    if backend.capacity != config.num_active_tasks:
+        raise ValueError(
+            f"backend: expected a capacity of num_active_tasks={config.num_active_tasks}, got {backend.capacity}; "
+            f"make it with the same number"
+        )
+    return TaskTracker(backend, config)
+
+
+def estimator(config: CurriculumConfig) -> Estimator:
+    """How `config` says that averages are kept."""
+    low, high = config.score_range
+    baseline = config.random_baseline
+    is_measured = isinstance(baseline, MeanOfFirst)
+    return Estimator(
+        fast_rate=config.ema_timescale,
+        slow_rate=config.ema_timescale * config.slow_timescale_factor,
+        score_low=low,
+        score_scale=high - low,
+        success_threshold=config.threshold,
+        random_baseline=0.0 if isinstance(baseline, MeanOfFirst) else baseline,
+        num_baseline_samples=baseline.num_completions if is_measured else 0,
+    )
+
+
+class TaskTracker:
+    """Performance of every task in a pool: what was handed out, what came back, and the averages over it.
+
+    Results are noted at once and settled into the rows in batches: when the log is full, and before anybody looks.
+    """
+
+    def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
+        self.backend = backend
+        self.capacity = backend.capacity
+        self.estimator = estimator(config)
+        self.score_range = config.score_range
+        self._low, self._high = config.score_range
+
+    def schedule(self, task_id: int) -> None:
+        """Notes that `task_id` was handed out; the caller has drawn it from the backend."""
+        if self.backend.append(SCHEDULED, task_id, 0.0, 0.0):
+            self.settle()
+
+    def schedule_batch(self, task_ids: NDArray[np.int64]) -> None:
+        """Notes that `task_ids`, shape (n,), were handed out."""
+        self._note(task_ids, SCHEDULED)
+
+    def record(self, task_id: int, score: float) -> None:
+        """Notes one result. `task_id` must have been issued, `score` must lie in the score range.
+
+        Raises `TypeError`, `ValueError` or `KeyError` and notes nothing if not.
+        """
+        if type(task_id) is not int:
+            task_id = _as_id(task_id)
+        if type(score) is not float:
+            score = _as_score(score)
+        if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity):
+            _refuse_id(task_id)
+        if not self._low <= score <= self._high:
+            self._refuse_score(score)
+        if self.backend.append(TOLD, task_id, score, 0.0):
+            self.settle()
+
+    def record_batch(self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None) -> int:
+        """Notes n results at once and returns n: ids, scores in the score range and, if given, finite regrets, (n,).
+
+        Raises `TypeError`, `ValueError` or `KeyError` and notes nothing if one of them is wrong.
+        """
+        ids = self._checked_ids(task_ids)
+        values = _checked_numbers("scores", scores, len(ids))
+        outside = ~((values >= self._low) & (values <= self._high))
+        if outside.any():
+            self._refuse_score(float(values[outside][0]))
+        if regrets is None:
+            self._note(ids, TOLD, values)
+        else:
+            extra = _checked_numbers("regrets", regrets, len(ids))
+            if not np.isfinite(extra).all():
+                bad = float(extra[~np.isfinite(extra)][0])
+                raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
+            self._note(ids, TOLD_WITH_REGRET, values, extra)
+        return len(ids)
+
+    def cancel(self, task_ids: ArrayLike) -> int:
+        """Notes that no result will come for these hand-outs, shape (n,), and returns n."""
+        ids = self._checked_ids(task_ids)
+        self._note(ids, CANCELLED)
+        return len(ids)
+
+    def settle(self) -> None:
+        """Takes all noted events into the rows."""
+        self.apply(lambda transaction: None)
+
+    def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
+        """Settles all noted events, then runs `fn` in the same exclusive access and returns what it returns."""
+
+        def settled(transaction: Transaction) -> ResultT:
+            if len(transaction.events):
+                transaction.commit(record(transaction.table, transaction.events, self.estimator), settles=True)
+            return fn(transaction)
+
+        return self.backend.apply(settled)
+
+    def snapshot(self) -> Table:
+        """A consistent copy of the table, with everything told so far."""
+        self.settle()
+        return self.backend.snapshot()
+
+    def _note(
+        self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0
+    ) -> None:
+        events = np.empty(len(ids), EVENT)
+        events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
+        start = 0
+        while start < len(events):
+            stop = start + self.backend.room()
+            if self.backend.extend(events[start:stop]):
+                self.settle()
+            start = stop
+
+    def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
+        ids = np.asarray(task_ids)
+        if ids.ndim != 1:
+            raise ValueError(f"task_ids: expected shape (n,), got {ids.shape}; pass a flat sequence of ids")
+        if not len(ids):
+            return ids.astype(np.int64)
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"task_ids: expected integers, got dtype {ids.dtype}; pass the task_id of each task")
+        ids = ids.astype(np.int64, copy=False)
+        issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
+        if not issued.all():
+            _refuse_id(int(ids[~issued][0]))
+        return ids
+
+    def _refuse_score(self, score: float) -> NoReturn:
+        raise ValueError(
+            f"score: expected a finite number in score_range {self.score_range}, got {score}; "
+            f"clip it or declare the range of your scores in the config"
+        )
+
+
+def _refuse_id(task_id: int) -> NoReturn:
+    raise KeyError(f"task_id: expected an id that was handed out, got {task_id}; tell the task_id of the task asked for")
+
+
+def _as_id(task_id: int) -> int:
+    if isinstance(task_id, bool | np.bool_):
+        raise TypeError(f"task_id: expected an integer, got {task_id!r}; tell the task_id of the task asked for")
+    try:
+        return index(task_id)
+    except TypeError as error:
+        raise TypeError(
+            f"task_id: expected an integer, got {task_id!r}; tell the task_id of the task asked for"
+        ) from error
+
+
+def _as_score(score: float) -> float:
+    try:
+        return float(score)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"score: expected one number, got {score!r}; reduce the episode to one score") from error
+
+
+def _checked_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
+    numbers = np.asarray(values)
+    if numbers.dtype.kind not in "iufb" and numbers.size:
+        raise TypeError(f"{name}: expected numbers, got dtype {numbers.dtype}; pass one number per task id")
+    if numbers.shape != (length,):
+        raise ValueError(f"{name}: expected shape ({length},) like task_ids, got {numbers.shape}; pass one per task id")
+    return numbers.astype(np.float64, copy=False)
