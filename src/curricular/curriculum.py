@@ -17,13 +17,13 @@ from .metrics import summary
 from .samplers import UNIFORM_BLOCK, cumulative, stream_key, uniform_block
 from .scorers import Columns
 from .table import Counters, Patch, Table, admit, lowest, num_evictions_due, refresh, restore
-from .task import ConfigT, Task, TaskState, decode_params, task_state
+from .task import ConfigT, Rows, Task, TaskState, decode_params
 from .tracker import create_task_tracker
 
 STATE_VERSION = 1
 """Format of `Curriculum.state_dict`."""
 
-CACHE_SIZE = 16_384
+CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
 
 DRAW_AHEAD = 128
@@ -48,8 +48,8 @@ class _TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self._generator = generator
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
-        row = self._backend.read(task_id % self._backend.capacity)
-        seed, params = int(row["seed"]), row["params"]
+        row = self._backend.read(np.array([task_id % self._backend.capacity]))
+        seed, params = int(row["seed"][0]), row["params"][0]
         values = decode_params(self._generator.axes, params)
         try:
             config = self._generator.build(seed, params)
@@ -99,8 +99,7 @@ class Curriculum(Generic[ConfigT]):
             )
         self.tracker = create_task_tracker(config, len(self.generator.axes), backend=backend)
         self._backend = self.tracker.backend
-        self._interval = max(128, config.num_active_tasks // 32)
-        """Results between two refreshes of the distribution: what a refresh costs is spread over them."""
+        self._interval = self._interval_after(0)
         self._num_results = 0
         self._key = stream_key(config.seed, _SELECTION)
         self._num_draws = 0
@@ -192,7 +191,7 @@ class Curriculum(Generic[ConfigT]):
     def task_states(self) -> list[TaskState]:
         """The typed row of every active task, by slot."""
         rows = self.tracker.snapshot().rows
-        return [task_state(row) for row in rows[rows["is_active"]]]
+        return [rows.state(slot) for slot in np.flatnonzero(rows["is_active"]).tolist()]
 
     # Saving
 
@@ -203,7 +202,7 @@ class Curriculum(Generic[ConfigT]):
             "version": STATE_VERSION,
             "generator": fingerprint(self.generator),
             "config": self.config.model_dump(mode="json"),
-            "rows": table.rows,
+            "rows": table.rows.words,
             "labels": table.labels,
             "counters": table.counters._asdict(),
             "cumulated": table.cumulated,
@@ -218,7 +217,7 @@ class Curriculum(Generic[ConfigT]):
         expected = {
             "version": (STATE_VERSION, state["version"], "load it with the version of curricular that wrote it"),
             "generator": (fingerprint(self.generator), state["generator"], "use the generator that it was saved with"),
-            "capacity": (self._backend.capacity, len(state["rows"]), "set num_active_tasks to the saved number"),
+            "capacity": (self._backend.capacity, state["rows"].shape[1], "set num_active_tasks to the saved number"),
             "score_range": (
                 list(self.config.score_range),
                 list(state["config"]["score_range"]),
@@ -228,7 +227,7 @@ class Curriculum(Generic[ConfigT]):
         for name, (here, there, remedy) in expected.items():
             if here != there:
                 raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
-        saved = Table(state["rows"], state["labels"], Counters(**state["counters"]), state["cumulated"])
+        saved = Table(Rows(state["rows"]), state["labels"], Counters(**state["counters"]), state["cumulated"])
         self.tracker.apply(lambda transaction: transaction.commit(restore(saved, transaction.table)))
         self._tasks.clear()
         self._num_draws = state["num_draws"]
@@ -285,10 +284,17 @@ class Curriculum(Generic[ConfigT]):
 
     def _refresh_if_due(self, transaction: Transaction) -> None:
         counters = transaction.table.counters
-        if counters.num_results - counters.num_refreshed_results < self._interval:
-            return
-        self._evict(transaction)
-        self._refresh(transaction)
+        self._interval = self._interval_after(counters.num_refreshed_results)
+        if counters.num_results - counters.num_refreshed_results >= self._interval:
+            self._evict(transaction)
+            self._refresh(transaction)
+
+    def _interval_after(self, num_results: int) -> int:
+        """Results from the refresh after `num_results` to the next: often at first, then so that it costs little.
+
+        A function of the calls made, never of the clock.
+        """
+        return min(max(num_results // 32, 32), max(256, self.config.num_active_tasks // 32))
 
     def _refresh(self, transaction: Transaction) -> None:
         probabilities = self._probabilities(transaction.table)

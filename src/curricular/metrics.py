@@ -54,7 +54,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     Averages are over active tasks with at least one completion, and left out while there is none.
     """
     counters, active = table.counters, table.rows["is_active"]
-    rows, chances = table.rows[active], probabilities[active]
+    rows, chances = table.rows.take(np.flatnonzero(active)), probabilities[active]
     low, high = score_range
     completions = rows["num_completions"]
     seen = completions > 0

@@ -15,21 +15,20 @@ UNIFORM_BLOCK = 512
 def z_score(scores: Array, mask: Array) -> Array:
     """(x − mean) / std over the active entries, shape (n,); 0 where inactive and where all are equal."""
     xp = scores.__array_namespace__()
-    weights = xp.astype(mask, xp.float64)
-    num_active = xp.clip(xp.sum(weights), 1.0, None)
-    centred = xp.where(mask, scores - xp.sum(xp.where(mask, scores, 0.0)) / num_active, 0.0)
+    active = xp.where(mask, scores, 0.0)
+    num_active = xp.sum(xp.astype(mask, xp.float64))
+    centred = xp.where(mask, active - xp.sum(active) / num_active, 0.0)
     std = xp.sqrt(xp.sum(centred * centred) / num_active)
     # Rounding leaves a std of about 1e-17 on equal scores; nothing real is that small beside the scores.
-    is_flat = std <= 1e-12 * xp.max(xp.abs(xp.where(mask, scores, 0.0)))
-    return xp.where(is_flat, 0.0, centred / xp.where(is_flat, 1.0, std))
+    is_flat = std <= 1e-12 * xp.max(xp.abs(active))
+    return centred * xp.where(is_flat, 0.0, 1.0 / xp.where(is_flat, 1.0, std))
 
 
 def softmax(logits: Array, mask: Array, temperature: float) -> Array:
-    """softmax(logits / T) over the active entries, shape (n,), sum 1. `temperature` > 0."""
+    """softmax(logits / T) over the active entries, of which there is at least one; shape (n,), sum 1. T > 0."""
     xp = logits.__array_namespace__()
-    scaled = xp.where(mask, logits / temperature, -xp.inf)
-    top = xp.max(scaled)
-    weights = xp.where(mask, xp.exp(scaled - xp.where(xp.isfinite(top), top, 0.0)), 0.0)
+    scaled = xp.where(mask, logits * (1.0 / temperature), -xp.inf)
+    weights = xp.exp(scaled - xp.max(scaled))
     return weights / xp.sum(weights)
 
 

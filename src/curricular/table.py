@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .task import Params, Rows, row_dtype
+from .task import Params, Rows
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 """Kinds of event: handed out, nothing will come back, a score came back, a score and a regret came back."""
@@ -29,7 +29,6 @@ LABEL = np.dtype(
         ("num_scheduled", "i8"),
         ("num_completions", "i8"),
         ("num_evicted", "i8"),
-        ("num_successes", "i8"),
     ]
 )
 """All-time statistics of one label."""
@@ -65,7 +64,7 @@ class Table:
     """The arrays of one pool: read-only to the functions here."""
 
     rows: Rows
-    """Shape (capacity,), dtype `row_dtype(num_axes)`."""
+    """One a slot."""
     labels: NDArray[np.void]
     """Shape (MAX_LABELS,), dtype `LABEL`."""
     counters: Counters
@@ -80,7 +79,7 @@ class Patch:
     slots: NDArray[np.int64]
     """Distinct slots, shape (k,)."""
     rows: Rows
-    """Their new rows, shape (k,)."""
+    """Their new rows."""
     labels: NDArray[np.void]
     counters: Counters
     cumulated: NDArray[np.float64] | None = None
@@ -107,7 +106,12 @@ def empty_table(capacity: int, num_axes: int) -> Table:
     """A table of `capacity` inactive rows, with the label "other"."""
     labels = np.zeros(MAX_LABELS, LABEL)
     labels["name"][0] = b"other"
-    return Table(np.zeros(capacity, row_dtype(num_axes)), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
+    return Table(Rows.zeros(capacity, num_axes), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
+
+
+def copy_table(table: Table) -> Table:
+    """A copy that shares nothing with `table`."""
+    return Table(Rows(table.rows.words.copy()), table.labels.copy(), table.counters, table.cumulated.copy())
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
@@ -137,7 +141,7 @@ def admit(
 
     The first task of slot s gets id s, a successor the id of its predecessor plus the capacity.
     """
-    old = table.rows[slots]
+    old = table.rows.take(slots)
     was_active = old["is_active"]
     indices, new_names = label_indices(table.labels, table.counters.num_labels, names)
     labels = table.labels.copy()
@@ -145,7 +149,7 @@ def admit(
     labels["name"][table.counters.num_labels : num_labels] = new_names
     np.add.at(labels["num_evicted"], old["label_index"][was_active], 1)
 
-    rows = np.zeros(len(slots), table.rows.dtype)
+    rows = Rows.zeros(len(slots), table.rows.num_axes)
     rows["task_id"] = np.where(was_active, old["task_id"] + len(table.rows), slots)
     rows["creation_time"] = creation_time
     rows["is_active"] = True
@@ -173,7 +177,7 @@ def _settle(
     """
     sums = np.cumsum(steps)
     before = sums[starts] - steps[starts]
-    ends = np.append(starts[1:], len(steps)) - 1
+    ends = starts + _sizes(starts, len(steps)) - 1
     lowest = np.minimum.reduceat(sums, starts) - before
     unsolicited = np.maximum(0, -(pending + lowest))
     return pending + (sums[ends] - before) + unsolicited, int(unsolicited.sum())
@@ -181,22 +185,39 @@ def _settle(
 
 def _average(
     old: NDArray[np.float64],
+    values: NDArray[np.float64],
+    rates: NDArray[np.float64],
     num_old: NDArray[np.int64],
     num_new: NDArray[np.int64],
-    values: NDArray[np.float64],
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
-    rate: float,
 ) -> NDArray[np.float64]:
-    """Debiased averages (groups,) after each group's `values`; equal to one step a value with α_n = α/(1 − (1−α)^{n+1}).
+    """Debiased averages at each of `rates` (a,), from `old` (a, groups) and `values` (a, n); shape (a, groups).
 
-    With the weight W_n = 1 − (1−α)^n of n values, the average times W_n is a plain decaying sum, which adds up in closed
-    form. `num_after` counts the values of the same group that come after each value.
+    Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
+    average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
+    group that come after each value.
     """
-    keep = 1.0 - rate
-    decay = keep**num_old
-    total = (old * (1.0 - decay)) * keep**num_new + rate * np.add.reduceat(values * keep**num_after, starts)
-    return total / (1.0 - decay * keep**num_new)
+    keep = 1.0 - rates[:, None]
+    decay, gained = keep**num_old, keep**num_new
+    new = np.add.reduceat(values * keep**num_after, starts, axis=1)
+    return (old * (1.0 - decay) * gained + rates[:, None] * new) / (1.0 - decay * gained)
+
+
+def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal `keys` begins, shape (runs,); keys are not empty."""
+    is_first = np.empty(len(keys), np.bool_)
+    is_first[0] = True
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
+
+
+def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """The length of each run."""
+    sizes = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
+    sizes[-1] = length - starts[-1]
+    return sizes
 
 
 def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
@@ -207,40 +228,38 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     """
     capacity = len(table.rows)
     order = np.argsort(events["task_id"] % capacity, kind="stable")
-    ids, kinds = events["task_id"][order], events["kind"][order]
+    events_by_slot = events.take(order)
+    ids, kinds = events_by_slot["task_id"], events_by_slot["kind"]
     slots = ids % capacity
-    starts = np.flatnonzero(np.diff(slots, prepend=-1))
-    sizes = np.diff(starts, append=len(slots))
-    group = np.repeat(np.arange(len(starts)), sizes)
-    rows = table.rows[slots[starts]]
+    starts = _starts(slots)
+    group = np.repeat(np.arange(len(starts)), _sizes(starts, len(slots)))
+    rows = table.rows.take(slots[starts])
     is_current = ids == rows["task_id"][group]
     is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
 
     # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
     steps = np.where(is_scheduled, 1, -1)
-    rows["num_pending"], unsolicited = _settle(rows["num_pending"], np.where(is_current, steps, 0), starts)
-    rows["num_orphans"], unsolicited_late = _settle(rows["num_orphans"], np.where(is_current, 0, steps), starts)
-    rows["num_scheduled"] += np.add.reduceat(is_scheduled & is_current, starts, dtype=np.int64)
+    rows["num_pending"], num_unsolicited = _settle(rows["num_pending"], steps * is_current, starts)
+    if not is_current.all():
+        rows["num_orphans"], num_late = _settle(rows["num_orphans"], steps * ~is_current, starts)
+        num_unsolicited += num_late
+    is_handed_out = is_scheduled & is_current
+    rows["num_scheduled"] += np.add.reduceat(is_handed_out, starts, dtype=np.int64)
     rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
     moments = table.counters.num_scheduled + np.cumsum(events["kind"] == SCHEDULED)[order]
-    latest = np.maximum.reduceat(np.where(is_scheduled & is_current, moments, 0), starts)
+    latest = np.maximum.reduceat(moments * is_handed_out, starts)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], latest)
 
     labels = table.labels.copy()
     label = rows["label_index"][group]
-    np.add.at(labels["num_scheduled"], label[is_scheduled & is_current], 1)
-
-    # What the results say.
+    labels["num_scheduled"] += np.bincount(label[is_handed_out], minlength=MAX_LABELS)
     told = np.flatnonzero(is_told & is_current)
     if len(told):
-        _record_scores(rows, group[told], events[order[told]], estimator)
-        np.add.at(labels["num_completions"], label[told], 1)
-        is_success = events["score"][order[told]] >= rows["success_threshold"][group[told]]
-        np.add.at(labels["num_successes"], label[told], is_success)
+        _record_scores(rows, group[told], events_by_slot.take(told), estimator)
+        labels["num_completions"] += np.bincount(label[told], minlength=MAX_LABELS)
 
     num_scheduled, num_told, num_cancelled = int(is_scheduled.sum()), len(told), int(is_cancelled.sum())
     num_stale = int(is_told.sum()) - num_told
-    num_unsolicited = unsolicited + unsolicited_late
     old = table.counters
     counters = old._replace(
         num_scheduled=old.num_scheduled + num_scheduled,
@@ -254,40 +273,41 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
 
 def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator) -> None:
-    """Takes results (events of `group`s of rows, in order, grouped) into `rows`, a private copy of `record`."""
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    changed = group[starts]
-    num_new = np.diff(starts, append=len(group))
+    """Takes results into `rows`, a private copy of `record`; `group` says which row each of `events` is of, ascending."""
+    starts = _starts(group)
+    changed, num_new = group[starts], _sizes(starts, len(group))
     rank = np.arange(len(group)) - np.repeat(starts, num_new)
     num_after = np.repeat(num_new, num_new) - 1 - rank
-    ends = starts + num_new - 1
-    row = rows[changed]
-    num_old = row["num_completions"]
+    row = rows.take(changed)
+    num_old = row["num_completions"].copy()
     scores = np.clip((events["score"] - estimator.score_low) / estimator.score_scale, 0.0, 1.0)
-    is_success = (events["score"] >= np.repeat(row["success_threshold"], num_new)).astype(np.float64)
+    is_success = events["score"] >= np.repeat(row["success_threshold"], num_new)
 
-    slow = estimator.slow_rate
-    for name, values, rate in (
-        ("fast_ema", scores, estimator.fast_rate),
-        ("slow_ema", scores, slow),
-        ("mean_square", scores * scores, slow),
-        ("success_ema", is_success, slow),
-    ):
-        row[name] = _average(row[name], num_old, num_new, values, num_after, starts, rate)
+    names = ("fast_ema", "slow_ema", "mean_square", "success_ema")
+    averages = _average(
+        np.stack([row[name] for name in names]),
+        np.stack([scores, scores, scores * scores, is_success]),
+        np.array([estimator.fast_rate, estimator.slow_rate, estimator.slow_rate, estimator.slow_rate]),
+        num_old,
+        num_new,
+        num_after,
+        starts,
+    )
+    for name, average in zip(names, averages, strict=True):
+        row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
         counts = np.repeat(num_old, num_new) + rank < limit
-        seen = np.minimum(num_old, limit)
-        total = row["random_baseline"] * seen + np.add.reduceat(np.where(counts, scores, 0.0), starts)
+        total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
-    row["last_score"] = scores[ends]
+    row["last_score"] = scores[starts + num_new - 1]
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
         last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
         row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
         row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
-    rows[changed] = row
+    rows.put(changed, row)
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
@@ -311,7 +331,7 @@ def refresh(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     counters = table.counters._replace(
         num_refreshes=table.counters.num_refreshes + 1, num_refreshed_results=table.counters.num_results
     )
-    return Patch(np.empty(0, np.int64), table.rows[:0], table.labels, counters, cumulated)
+    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters, cumulated)
 
 
 def restore(saved: Table, table: Table) -> Patch:

@@ -5,13 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 ConfigT = TypeVar("ConfigT")
-
-Rows = NDArray[np.void]
-"""A structured array with one element a task; its dtype is `row_dtype(num_axes)`."""
 
 Params = NDArray[np.float64]
 """Axis values of tasks, shape (n, num_axes) or (num_axes,); a choice is stored as its index."""
@@ -87,21 +84,67 @@ class TaskState(BaseModel):
     """Values of the generator's axes; a choice is stored as its index."""
 
 
-_SCALARS: dict[Any, str] = {int: "i8", float: "f8", bool: "?"}
+_SCALARS: dict[Any, type[np.generic]] = {int: np.int64, float: np.float64, bool: np.bool_}
+_FIELDS = {
+    name: (index, _SCALARS[info.annotation])
+    for index, (name, info) in enumerate(TaskState.model_fields.items())
+    if name != "params"
+}
+NUM_WORDS = len(_FIELDS)
+"""Words of eight bytes in a row, without its params."""
 
 
-def row_dtype(num_axes: int) -> np.dtype[np.void]:
-    """The dtype of one row: `TaskState`, field by field, with `num_axes` params."""
-    fields: list[Any] = [
-        (name, _SCALARS[info.annotation]) for name, info in TaskState.model_fields.items() if name != "params"
-    ]
-    return np.dtype([*fields, ("params", "f8", (num_axes,))], align=True)
+class Rows:
+    """The states of n tasks as columns: one 8-byte word a field and task, ``words`` of shape (NUM_WORDS + num_axes, n).
 
+    ``rows[name]`` is the column of a field of `TaskState`, shape (n,); a view into the words, but for `is_active`.
+    ``rows["params"]`` is a view of shape (n, num_axes).
+    """
 
-def task_state(row: np.void) -> TaskState:
-    """The typed view of one row."""
-    values = {name: row[name].item() for name in TaskState.model_fields if name != "params"}
-    return TaskState(**values, params=tuple(row["params"].tolist()))
+    __slots__ = ("words",)
+
+    def __init__(self, words: NDArray[np.int64]) -> None:
+        self.words = words
+
+    @classmethod
+    def zeros(cls, n: int, num_axes: int) -> "Rows":
+        """`n` inactive tasks."""
+        return cls(np.zeros((NUM_WORDS + num_axes, n), np.int64))
+
+    def __len__(self) -> int:
+        return self.words.shape[1]
+
+    @property
+    def num_axes(self) -> int:
+        """Params of each task."""
+        return len(self.words) - NUM_WORDS
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name == "params":
+            return self.words[NUM_WORDS:].view(np.float64).T
+        index, scalar = _FIELDS[name]
+        column = self.words[index]
+        return column != 0 if scalar is np.bool_ else column.view(scalar)
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        if name == "params":
+            self.words[NUM_WORDS:].view(np.float64)[...] = np.asarray(values).T
+        else:
+            index, scalar = _FIELDS[name]
+            self.words[index].view(np.int64 if scalar is np.bool_ else scalar)[...] = values
+
+    def take(self, slots: NDArray[np.int64]) -> "Rows":
+        """A copy of the rows in `slots`, shape (k,)."""
+        return Rows(self.words.take(slots, axis=1))
+
+    def put(self, slots: NDArray[np.int64], rows: "Rows") -> None:
+        """Writes `rows` into `slots`, shape (k,), distinct."""
+        self.words[:, slots] = rows.words
+
+    def state(self, slot: int) -> TaskState:
+        """The typed row in `slot`."""
+        values = {name: self[name][slot].item() for name in _FIELDS}
+        return TaskState(**values, params=tuple(self["params"][slot].tolist()))
 
 
 @dataclass(frozen=True, slots=True)

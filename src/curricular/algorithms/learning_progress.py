@@ -71,9 +71,10 @@ class LearningProgressAlgorithm:
         """Progress of each task, shape (capacity,), in [0, 1]; 0 for a task without completions."""
         if self.config.progress == "basic":
             return standard_deviation(columns["slow_ema"], columns["mean_square"])
-        baseline = columns["random_baseline"]
-        fast = normalise(columns["fast_ema"], baseline, MAX_BASELINE)
-        slow = normalise(columns["slow_ema"], baseline, MAX_BASELINE)
+        fast, slow = columns["fast_ema"], columns["slow_ema"]
+        if self.config.random_baseline != 0.0:
+            baseline = columns["random_baseline"]
+            fast, slow = (normalise(average, baseline, MAX_BASELINE) for average in (fast, slow))
         return learning_progress(fast, slow, self.config.theta)
 
     def scores(self, columns: Columns) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..table import Patch, Table
+from ..task import Rows
 
 ResultT = TypeVar("ResultT")
 
@@ -65,8 +66,8 @@ class Backend(Protocol):
         """The ids of the tasks that are in `slots` now, shape of `slots`."""
         ...
 
-    def read(self, slot: int) -> np.void:
-        """A copy of the row in `slot`."""
+    def read(self, slots: NDArray[np.int64]) -> Rows:
+        """Copies of the rows in `slots`, shape (k,)."""
         ...
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..samplers import pick
-from ..table import EVENT, Patch, Table, empty_table
+from ..table import EVENT, Patch, Table, copy_table, empty_table
+from ..task import Rows
 from . import LOG_SIZE, ResultT, Transaction
 
 _EVENT = struct.Struct("=qqdd")
@@ -52,8 +53,8 @@ class LocalMemoryBackend:
         ids: NDArray[np.int64] = self._table.rows["task_id"][slots]
         return ids
 
-    def read(self, slot: int) -> np.void:
-        return self._table.rows[slot].copy()
+    def read(self, slots: NDArray[np.int64]) -> Rows:
+        return self._table.rows.take(slots)
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
         return self.newest_ids(pick(self._table.cumulated, uniforms)), self.epoch
@@ -62,8 +63,7 @@ class LocalMemoryBackend:
         return fn(self)
 
     def snapshot(self) -> Table:
-        table = self._table
-        return Table(table.rows.copy(), table.labels.copy(), table.counters, table.cumulated.copy())
+        return copy_table(self._table)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -77,7 +77,7 @@ class LocalMemoryBackend:
         return self._log[: self._end // _EVENT.size]
 
     def commit(self, patch: Patch, *, settles: bool = False) -> None:
-        self._table.rows[patch.slots] = patch.rows
+        self._table.rows.put(patch.slots, patch.rows)
         cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
         self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
         if settles:

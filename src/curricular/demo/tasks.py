@@ -1,4 +1,4 @@
-"""The demo's task family: MiniGrid levels of which some can be learned and most only waste time."""
+"""The demo's task family: MiniGrid levels, of which some can be learned and most only cost time."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,16 +7,27 @@ from enum import StrEnum
 from minigrid.envs import DoorKeyEnv, EmptyEnv, KeyCorridorEnv, LockedRoomEnv, MultiRoomEnv
 from minigrid.minigrid_env import MiniGridEnv
 
-from curricular.demo.sight import QuickSight
+from .. import SingleTaskGenerator, TaskGeneratorSet, merge, single_task
+from .sight import QuickSight
 
 
 class Group(StrEnum):
-    """What a level is for: the three groups to be learned, easiest first, and the rest."""
+    """What a level is in the family for."""
 
     EMPTY = "Empty"
-    SMALL_DOOR_KEY = "DoorKey 5-7"
-    LARGE_DOOR_KEY = "DoorKey 8-16"
+    SMALL_DOOR_KEY = "DoorKey 5–7"
+    LARGE_DOOR_KEY = "DoorKey 8–16"
     USELESS = "useless"
+
+
+class Kind(StrEnum):
+    """MiniGrid's name of the environment."""
+
+    EMPTY = "Empty"
+    DOOR_KEY = "DoorKey"
+    KEY_CORRIDOR = "KeyCorridor"
+    MULTI_ROOM = "MultiRoom"
+    LOCKED_ROOM = "LockedRoom"
 
 
 class _Empty(QuickSight, EmptyEnv): ...
@@ -36,35 +47,81 @@ class _LockedRoom(QuickSight, LockedRoomEnv): ...
 
 @dataclass(frozen=True)
 class Level:
-    """One task: a MiniGrid environment with its size (rooms, for MultiRoom) and limit of steps."""
+    """One task: a MiniGrid environment, its size (side of the grid or of a room, or number of rooms), its step limit."""
 
-    name: str
-    group: Group
+    kind: Kind
     size: int
     max_steps: int
+    group: Group
+
+    @property
+    def name(self) -> str:
+        """Kind and size, and the step limit where it is what makes the level impossible."""
+        is_short = self.kind is Kind.DOOR_KEY and self.group is Group.USELESS
+        return f"{self.kind} {self.size}" + f" in {self.max_steps} steps" * is_short
 
     def build(self) -> MiniGridEnv:
         """A new environment of this level."""
-        match self.name.split()[0]:
-            case "Empty":
+        match self.kind:
+            case Kind.EMPTY:
                 return _Empty(size=self.size, max_steps=self.max_steps)
-            case "DoorKey":
+            case Kind.DOOR_KEY:
                 return _DoorKey(size=self.size, max_steps=self.max_steps)
-            case "KeyCorridor":
+            case Kind.KEY_CORRIDOR:
                 return _KeyCorridor(room_size=self.size, max_steps=self.max_steps)
-            case "MultiRoom":
+            case Kind.MULTI_ROOM:
                 return _MultiRoom(minNumRooms=self.size, maxNumRooms=self.size, max_steps=self.max_steps)
-            case "LockedRoom":
+            case Kind.LOCKED_ROOM:
                 return _LockedRoom(size=self.size, max_steps=self.max_steps)
-        raise ValueError(self.name)
 
-def family():
-    L = []
-    for n in (5,6,8): L.append(Level(f"Empty {n}", Group.EMPTY, n, 8*n))
-    for n in (5,6,7): L.append(Level(f"DoorKey {n}", Group.SMALL_DOOR_KEY, n, 16*n))
-    for n in (8,10,12,16): L.append(Level(f"DoorKey {n}", Group.LARGE_DOOR_KEY, n, 16*n))
-    for n in (12,14,16,18,20,22,24): L.append(Level(f"DoorKey {n} short", Group.USELESS, n, n))
-    for n in (4,5,6,7): L.append(Level(f"KeyCorridor {n}", Group.USELESS, n, 30*n))
-    for n in (4,6,8): L.append(Level(f"MultiRoom {n}", Group.USELESS, n, 20*n))
-    for n in (13,16,19): L.append(Level(f"LockedRoom {n}", Group.USELESS, n, 10*n))
-    return L
+
+def _levels(kind: Kind, group: Group, sizes: tuple[int, ...], steps_per_size: int) -> tuple[Level, ...]:
+    return tuple(Level(kind, size, steps_per_size * size, group) for size in sizes)
+
+
+FAMILY = (
+    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6, 8), 8),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6, 7), 16),
+    *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, (8, 10, 12, 16), 16),
+    # The shortest way takes about twice the side of the grid; in fewer than 1 of 100 grids it is within the side.
+    *_levels(Kind.DOOR_KEY, Group.USELESS, (12, 14, 16, 18, 20, 22, 24), 1),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4, 5, 6, 7), 30),
+    *_levels(Kind.MULTI_ROOM, Group.USELESS, (6, 7, 8), 20),
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13, 16, 19), 10),
+)
+"""The levels of the demo: 10 to be learned, 17 useless."""
+
+QUICK_FAMILY = (
+    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6), 8),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6), 16),
+    *_levels(Kind.DOOR_KEY, Group.USELESS, (16, 24), 1),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4,), 30),
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13,), 10),
+)
+"""The levels of `--quick`: 4 to be learned, 4 useless."""
+
+
+def learnable(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    """The levels that are there to be learned, in order."""
+    return tuple(level for level in levels if level.group is not Group.USELESS)
+
+
+def generator(levels: tuple[Level, ...]) -> TaskGeneratorSet:
+    """Each level as one task, labelled with its group."""
+    return merge([single_task(level, label=level.group) for level in levels])
+
+
+class EnvPool:
+    """Environments at rest, by level: to reset one is cheaper than to build one."""
+
+    def __init__(self) -> None:
+        self._resting: defaultdict[Level, list[MiniGridEnv]] = defaultdict(list)
+
+    def take(self, level: Level) -> MiniGridEnv:
+        """An environment of `level`, to be reset."""
+        resting = self._resting[level]
+        return resting.pop() if resting else level.build()
+
+    def put(self, level: Level, env: MiniGridEnv) -> None:
+        """Take back `env`, an environment of `level`."""
+        self._resting[level].append(env)

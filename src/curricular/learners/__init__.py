@@ -5,9 +5,9 @@
 True
 """
 
-from curricular.learners.play import Oracle, Run, Sampler, SamplerFactory, Uniform, play
-from curricular.learners.scenarios import CHOOSE, NO_HARM, REPORT, SCENARIOS, SCORED
-from curricular.learners.scores import (
+from .play import Oracle, Run, Sampler, SamplerFactory, Uniform, play
+from .scenarios import CHOOSE, NO_HARM, REPORT, SCENARIOS, SCORED
+from .scores import (
     Interval,
     Recovery,
     Scores,
@@ -16,7 +16,7 @@ from curricular.learners.scores import (
     recovery,
     score_runs,
 )
-from curricular.learners.worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
+from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
 
 __all__ = [
     "BATCH_SIZE",

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from curricular.learners.dynamics import Floats
-from curricular.learners.worlds import BATCH_SIZE, World
+from .dynamics import Floats
+from .worlds import BATCH_SIZE, World
 
 NUM_POINTS = 301
 """Points of a learning curve, equally spaced over the budget, both ends included."""
@@ -126,28 +126,18 @@ def play(world: World, sampler: Sampler) -> Run:
     """Return what `sampler` does for the learner of `world` until the budget is spent; uses the world up.
 
     Raises:
-        ValueError: `sampler.ask` gave ids of a wrong shape or range.
+        ValueError: `sampler.ask` gave ids of a wrong type, shape or range.
     """
     pool = world.pool
-    budget = float(pool.num_steps * BATCH_SIZE)
     post = _Post(world)
-    is_free = bool((pool.costs == 1.0).all())
-    levels, costs = [], []
-    draws = np.zeros((NUM_WINDOWS, len(world.groups)), np.int64)
-    visits = np.zeros(pool.num_tasks, np.int64)
+    levels, costs, played = [], [], []
     spent, step = 0.0, 0
-    while spent < budget:
+    while spent < pool.num_steps:
         ids = np.asarray(sampler.ask(BATCH_SIZE))
-        if ids.shape != (BATCH_SIZE,) or ids.min() < 0 or ids.max() >= pool.num_tasks:
-            raise ValueError(
-                f"sampler.ask: expected {BATCH_SIZE} task ids in 0 … {pool.num_tasks - 1}, got shape {ids.shape}"
-                f" with values {ids.min(initial=0)} … {ids.max(initial=0)}; return task indices, repeats allowed"
-            )
+        _check_ids(ids, pool.num_tasks)
         levels.append(world.competence())
-        costs.append(float(BATCH_SIZE) if is_free else float(pool.costs[ids].sum()))
-        window = draws[int(spent / budget * NUM_WINDOWS)]
-        window += np.bincount(world.group_of[ids], minlength=window.size)
-        np.add.at(visits, ids, 1)
+        costs.append(1.0 if pool.costs is None else float(pool.costs[ids].sum()) / BATCH_SIZE)
+        played.append(ids.astype(np.int32))
         scores = post.score(world.success_rates(ids))
         world.practise(ids)
         spent += costs[-1]
@@ -155,19 +145,36 @@ def play(world: World, sampler: Sampler) -> Run:
         if ids.size:
             sampler.tell(ids, scores)
         step += 1
-    return _summarise(world, np.array([*levels, world.competence()]), np.array(costs), draws, visits)
+    return _summarise(world, np.array([*levels, world.competence()]), np.array(costs), np.stack(played))
 
 
-def _summarise(
-    world: World, levels: Floats, costs: Floats, draws: NDArray[np.int64], visits: NDArray[np.int64]
-) -> Run:
-    """Return the figures of a run from the competence before every step and at the end, and the cost of the steps."""
-    num_steps = world.pool.num_steps
-    times = np.concatenate([[0.0], np.cumsum(costs)]) / BATCH_SIZE
+def _check_ids(ids: NDArray[np.int64], num_tasks: int) -> None:
+    is_valid = ids.dtype.kind == "i" and ids.shape == (BATCH_SIZE,)
+    if not is_valid or ids.astype(np.uint64).max() >= num_tasks:  # a negative id becomes a huge one
+        raise ValueError(
+            f"sampler.ask: expected {BATCH_SIZE} integers in 0 … {num_tasks - 1}, got {ids!r};"
+            " return task ids, repeats allowed"
+        )
+
+
+def _summarise(world: World, levels: Floats, costs: Floats, played: NDArray[np.int32]) -> Run:
+    """Return the figures of a run.
+
+    Args:
+        world: where it was.
+        levels: competence before every step and at the end, shape (steps + 1,).
+        costs: of the steps, in steps of mean cost, shape (steps,).
+        played: task ids, shape (steps, BATCH_SIZE).
+    """
+    num_steps, num_groups = world.pool.num_steps, len(world.groups)
+    times = np.concatenate([[0.0], np.cumsum(costs)])
     widths = np.diff(np.minimum(times, num_steps))  # the last step may overrun the budget
     good = np.flatnonzero(levels >= 0.8)
-    shares = visits[visits > 0] / visits.sum()
     grid = np.linspace(0.0, num_steps, NUM_POINTS)
+    windows = (times[:-1] / num_steps * NUM_WINDOWS).astype(np.int64)
+    draws = np.bincount((windows[:, None] * num_groups + world.group_of[played]).ravel(), minlength=NUM_WINDOWS * num_groups)
+    visits = np.bincount(played.ravel(), minlength=world.pool.num_tasks)
+    shares = visits[visits > 0] / visits.sum()
     return Run(
         curve=np.interp(grid, times, levels),
         times=grid,
@@ -176,6 +183,6 @@ def _summarise(
         time_to_80=float(times[good[0]]) if good.size else None,
         wasted_share=float(visits[~world.is_learnable].sum() / visits.sum()),
         effective_tasks=float(np.exp(-(shares * np.log(shares)).sum())),
-        draws=draws,
+        draws=draws.reshape(NUM_WINDOWS, num_groups),
         groups=world.groups,
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from curricular.learners.dynamics import Chain, Floats, Grid, Independent
-from curricular.learners.worlds import Blueprint, Feedback, Scenario
+from .dynamics import Chain, Floats, Grid, Independent
+from .worlds import Blueprint, Feedback, Scenario
 
 
 def _distractors(
@@ -66,7 +66,7 @@ def _independent(
     num_dropped: int = 5,
     drop_to: float = -2.0,
     drift: float = 0.0,
-    cost_ratio: float = 1.0,
+    cost_ratio: float | None = None,
     **distractors: int,
 ) -> Blueprint:
     """Return tasks learned each for itself, and tasks that teach nothing; costs differ up to `cost_ratio`-fold."""
@@ -75,7 +75,10 @@ def _independent(
     steps, period = round(num_steps / speed), round(drop_every / speed)
     num_events = steps // period if period else 0
     dropped = [rng.choice(num_tasks, num_dropped, replace=False) for _ in range(num_events)]
-    costs = cost_ratio ** rng.uniform(0.0, 1.0, sum(group_sizes.values()))
+    costs = None
+    if cost_ratio is not None:
+        costs = cost_ratio ** rng.uniform(0.0, 1.0, sum(group_sizes.values()))
+        costs /= costs.mean()
     return Blueprint(
         learner=Independent(
             rng.uniform(*start, num_tasks),
@@ -89,7 +92,7 @@ def _independent(
         num_steps=steps,
         constants=np.concatenate([np.empty(0), *others.values()]),
         group_sizes={name: size for name, size in group_sizes.items() if size},
-        costs=costs / costs.mean(),
+        costs=costs,
     )
 
 

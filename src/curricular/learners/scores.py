@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from curricular.learners.dynamics import Floats
+from .dynamics import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

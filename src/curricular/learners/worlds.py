@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curricular.learners.dynamics import Floats, Learner
+from .dynamics import Floats, Learner
 
 BATCH_SIZE = 32
 """Episodes per step."""
@@ -31,15 +31,15 @@ class Pool:
 
     Attributes:
         num_tasks: task ids are 0 … num_tasks - 1, in random order.
-        num_steps: steps of `BATCH_SIZE` episodes that a run has (with `costs`: of episodes of mean cost).
+        num_steps: steps of `BATCH_SIZE` episodes (of mean length) that a run may take.
         params: values on the axes, shape (num_tasks, num_axes); no axes: (num_tasks, 0).
-        costs: environment steps of an episode, shape (num_tasks,), mean about 1.
+        costs: length of an episode over the mean length, shape (num_tasks,); None: all are of one length.
     """
 
     num_tasks: int
     num_steps: int
     params: Floats
-    costs: Floats
+    costs: Floats | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class World:
     def competence(self) -> float:
         """Return the mean success rate over the learnable tasks; 0 if there are none."""
         rates = self.learner.rates
-        return float(rates.mean()) if rates.size else 0.0
+        return float(np.add.reduce(rates)) / rates.size if rates.size else 0.0
 
     def success_rates(self, tasks: NDArray[np.int64]) -> Floats:
         """Return the true success rates of `tasks`, shape of `tasks`."""
@@ -86,7 +86,7 @@ class World:
     def gains(self) -> Floats:
         """Return the true marginal gain in competence per environment step spent on a task, shape (num_tasks,)."""
         gains = np.concatenate([self.learner.gains(), np.zeros(self.constants.size)])
-        return np.asarray(gains[self.cells] / self.pool.costs, dtype=np.float64)
+        return gains[self.cells] if self.pool.costs is None else gains[self.cells] / self.pool.costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +143,9 @@ class Scenario:
         order = rng.permutation(num_tasks)
         cells = np.arange(num_tasks) if blueprint.cells is None else blueprint.cells
         params = np.empty((num_tasks, 0)) if blueprint.params is None else blueprint.params
-        costs = np.ones(num_tasks) if blueprint.costs is None else blueprint.costs
         return World(
             pool=Pool(
-                num_tasks=num_tasks, num_steps=blueprint.num_steps, params=params[order], costs=costs[order]
+                num_tasks=num_tasks, num_steps=blueprint.num_steps, params=params[order], costs=None if blueprint.costs is None else blueprint.costs[order]
             ),
             seed=int(curriculum.generate_state(1)[0]),
             learner=blueprint.learner,

@@ -1,0 +1,270 @@
+"""Proximal policy optimisation in one file, on tasks that a curriculum chooses; the curriculum's part is `Lanes`.
+
+Source: Schulman et al. 2017, *Proximal policy optimization algorithms*, arXiv 1707.06347.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from minigrid.core.actions import Actions
+from minigrid.core.constants import OBJECT_TO_IDX
+from torch import Tensor, nn
+
+from .. import Curriculum
+from .figures import Point
+from .sight import VIEW
+from .tasks import EnvPool, Level
+
+ACTIONS = (Actions.left, Actions.right, Actions.forward, Actions.pickup, Actions.toggle)
+"""What the agent can do: all of MiniGrid's actions but `drop` and `done`, which none of the levels needs."""
+
+Observation = dict[str, Any]
+"""MiniGrid's: "image", (7, 7, 3) uint8 of object, colour and state, and "direction", 0 to 3."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the training."""
+
+    num_steps: int = 520_000
+    """Environment steps, rounded up to whole rollouts."""
+    num_lanes: int = 32
+    """Environments stepped side by side."""
+    rollout: int = 64
+    """Steps of each lane between two updates."""
+    num_epochs: int = 4
+    """Passes over a rollout."""
+    num_minibatches: int = 4
+    learning_rate: float = 1e-3
+    """At the start; it falls to zero in a straight line."""
+    discount: float = 0.99
+    trace_decay: float = 0.95
+    """λ of the advantage estimate (Schulman et al. 2016, arXiv 1506.02438)."""
+    clip: float = 0.2
+    """How far an update may move an action's probability ratio from 1."""
+    entropy_weight: float = 0.01
+    value_weight: float = 0.5
+    max_gradient_norm: float = 0.5
+    hidden: int = 128
+    """Width of the two layers that policy and value share."""
+    num_evaluations: int = 20
+    """Evaluations, evenly spread over the steps; their episodes are not counted as steps."""
+    evaluation_episodes: int = 10
+    """Episodes for each learnable level in an evaluation."""
+    final_episodes: int = 50
+    """The same in the last one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Steps in a rollout."""
+        return self.num_lanes * self.rollout
+
+    @property
+    def num_updates(self) -> int:
+        """Rollouts in the training."""
+        return -(-self.num_steps // self.batch_size)
+
+
+# ── The curriculum's part ────────────────────────────────────────────────────────────────────────
+
+
+class Lanes:
+    """Environments side by side, each with a task of its own; where an episode ends, the next task begins."""
+
+    def __init__(self, curriculum: Curriculum[Level], pool: EnvPool, num_lanes: int, seed: int) -> None:
+        self.curriculum, self.pool, self.rng = curriculum, pool, np.random.default_rng(seed)
+        self.draws, self.successes, self.steps = Counter[str](), Counter[str](), Counter[str]()
+        self.tasks = curriculum.ask(num_lanes)
+        self.envs = [pool.take(task.config) for task in self.tasks]
+        self.observations = [self._begin(lane) for lane in range(num_lanes)]
+
+    def step(self, actions: Sequence[int]) -> tuple[list[float], list[bool]]:
+        """Rewards and whether an episode ended, one for each lane; the observations are in `observations`."""
+        rewards, ends = [], []
+        for lane, action in enumerate(actions):
+            observation, reward, is_terminated, is_truncated, _ = self.envs[lane].step(ACTIONS[action])
+            is_end = is_terminated or is_truncated
+            self.steps[self.tasks[lane].config.name] += 1
+            self.observations[lane] = self._next_task(lane, is_success=reward > 0) if is_end else observation
+            rewards.append(float(reward))
+            ends.append(is_end)
+        return rewards, ends
+
+    def _next_task(self, lane: int, *, is_success: bool) -> Observation:
+        """Tell how the task went and go on with another; the first observation of that."""
+        done = self.tasks[lane]
+        self.curriculum.update_task_performance(done.task_id, float(is_success))
+        self.successes[done.config.name] += is_success
+        self.pool.put(done.config, self.envs[lane])
+
+        self.tasks[lane] = self.curriculum.get_task()
+        self.envs[lane] = self.pool.take(self.tasks[lane].config)
+        return self._begin(lane)
+
+    def _begin(self, lane: int) -> Observation:
+        self.draws[self.tasks[lane].config.name] += 1
+        observation, _ = self.envs[lane].reset(seed=int(self.rng.integers(2**31)))
+        return observation
+
+
+# ── The agent ────────────────────────────────────────────────────────────────────────────────────
+
+_NUM_KINDS = 3 * len(OBJECT_TO_IDX)  # of an object in one of three states; colours say nothing in the learnable levels
+_NUM_INPUTS = VIEW * VIEW + 1  # cells and direction
+
+
+def encode(observations: Sequence[Observation]) -> Tensor:
+    """The observations as the positions of the ones in a one-hot code, shape (n, 50), int64."""
+    images = np.stack([observation["image"] for observation in observations])
+    kinds = images[..., 0] + len(OBJECT_TO_IDX) * images[..., 2]
+    directions = np.array([[observation["direction"]] for observation in observations])
+    inputs = np.concatenate([kinds.reshape(len(images), -1), directions], axis=1)
+    return torch.from_numpy(inputs + _NUM_KINDS * np.arange(_NUM_INPUTS))
+
+
+class Agent(nn.Module):
+    """Policy and value on two shared layers, without memory."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        # A matrix times a one-hot code is a sum of its columns.
+        self.first = nn.EmbeddingBag(_NUM_INPUTS * _NUM_KINDS, hidden, mode="sum")
+        self.second = nn.Linear(hidden, hidden)
+        self.policy = nn.Linear(hidden, len(ACTIONS))
+        self.value = nn.Linear(hidden, 1)
+        nn.init.normal_(self.first.weight, std=(2 / _NUM_INPUTS) ** 0.5)
+        for layer, gain in ((self.second, 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
+            nn.init.orthogonal_(layer.weight, gain)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the actions, shape (n, 5), and values, shape (n,), of `inputs` from `encode`."""
+        features = torch.tanh(self.second(torch.tanh(self.first(inputs))))
+        return self.policy(features).log_softmax(-1), self.value(features).squeeze(-1)
+
+    @torch.no_grad()
+    def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Sampled actions, their log-probabilities, and values, each of shape (n,)."""
+        log_probabilities, values = self(inputs)
+        actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
+        return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
+
+
+def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: EnvPool, seed: int) -> dict[str, float]:
+    """Share of `num_episodes` on each level that reach the goal, by level name; actions are sampled, as in training."""
+    random = torch.Generator().manual_seed(seed)
+    playing = [(level, pool.take(level)) for level in levels for _ in range(num_episodes)]
+    observations = [env.reset(seed=seed + number)[0] for number, (_, env) in enumerate(playing)]
+    num_successes = Counter[str]()
+    while playing:
+        actions, _, _ = agent.act(encode(observations), random)
+        still_playing, observations = [], []
+        for (level, env), action in zip(playing, actions.tolist(), strict=True):
+            observation, reward, is_terminated, is_truncated, _ = env.step(ACTIONS[action])
+            if is_terminated or is_truncated:
+                num_successes[level.name] += reward > 0
+                pool.put(level, env)
+            else:
+                still_playing.append((level, env))
+                observations.append(observation)
+        playing = still_playing
+    return {level.name: num_successes[level.name] / num_episodes for level in levels}
+
+
+# ── The training ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What happened in the lanes between two updates: tensors of shape (rollout, lanes)."""
+
+    inputs: Tensor  # (rollout, lanes, 50)
+    actions: Tensor
+    log_probabilities: Tensor
+    values: Tensor
+    rewards: Tensor
+    ends: Tensor  # 1.0 where an episode ended with this step
+    last_values: Tensor  # (lanes,), of the observations after the last step
+
+    def advantages(self, discount: float, trace_decay: float) -> Tensor:
+        """Generalised advantage estimates (Schulman et al. 2016); running out of steps counts as an end like any."""
+        advantages = torch.empty_like(self.values)
+        next_values, advantage = self.last_values, torch.zeros_like(self.last_values)
+        for step in reversed(range(len(self.values))):
+            goes_on = 1 - self.ends[step]
+            error = self.rewards[step] + discount * goes_on * next_values - self.values[step]
+            advantage = error + discount * trace_decay * goes_on * advantage
+            advantages[step], next_values = advantage, self.values[step]
+        return advantages
+
+
+def collect(agent: Agent, lanes: Lanes, num_steps: int, random: torch.Generator) -> Rollout:
+    """`num_steps` steps of every lane."""
+    steps = []
+    for _ in range(num_steps):
+        inputs = encode(lanes.observations)
+        actions, log_probabilities, values = agent.act(inputs, random)
+        rewards, ends = lanes.step(actions.tolist())
+        steps.append((inputs, actions, log_probabilities, values, torch.tensor(rewards), torch.tensor(ends).float()))
+    _, _, last_values = agent.act(encode(lanes.observations), random)
+    return Rollout(*(torch.stack(parts) for parts in zip(*steps, strict=True)), last_values)
+
+
+def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, settings: Settings) -> None:
+    """Improve `agent` by what `rollout` shows."""
+    advantages = rollout.advantages(settings.discount, settings.trace_decay)
+    returns = (advantages + rollout.values).flatten()
+    advantages, inputs = advantages.flatten(), rollout.inputs.flatten(0, 1)
+    actions, old_log_probabilities = rollout.actions.flatten(), rollout.log_probabilities.flatten()
+    for _ in range(settings.num_epochs):
+        for batch in torch.randperm(len(actions)).chunk(settings.num_minibatches):
+            log_probabilities, values = agent(inputs[batch])
+            chosen = log_probabilities.gather(-1, actions[batch, None]).squeeze(-1)
+            ratio = (chosen - old_log_probabilities[batch]).exp()
+            gain = (advantages[batch] - advantages[batch].mean()) / (advantages[batch].std() + 1e-8)
+            clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
+            policy_loss = -torch.min(ratio * gain, clipped * gain).mean()
+            value_loss = (values - returns[batch]).square().mean()
+            entropy = -(log_probabilities.exp() * log_probabilities).sum(-1).mean()
+            loss = policy_loss + settings.value_weight * value_loss - settings.entropy_weight * entropy
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(agent.parameters(), settings.max_gradient_norm)
+            optimiser.step()
+
+
+def train(
+    curriculum: Curriculum[Level], goals: Sequence[Level], seed: int, settings: Settings = Settings()
+) -> Iterator[Point]:
+    """Train an agent on what `curriculum` asks for; after each update a point, evaluated on `goals` where it is time."""
+    start = time.perf_counter()
+    torch.manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
+    agent = Agent(settings.hidden)
+    optimiser = torch.optim.Adam(agent.parameters(), lr=settings.learning_rate, eps=1e-5, fused=True)
+    pool = EnvPool()
+    lanes = Lanes(curriculum, pool, settings.num_lanes, seed)
+    num_updates = settings.num_updates
+    for number in range(1, num_updates + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * (1 - (number - 1) / num_updates)
+        update(agent, optimiser, collect(agent, lanes, settings.rollout, random), settings)
+
+        evaluation = None
+        if number * settings.num_evaluations // num_updates > (number - 1) * settings.num_evaluations // num_updates:
+            num_episodes = settings.final_episodes if number == num_updates else settings.evaluation_episodes
+            evaluation = evaluate(agent, goals, num_episodes, pool, seed=number)
+        yield Point(
+            step=number * settings.batch_size,
+            draws=dict(lanes.draws),
+            successes=dict(lanes.successes),
+            steps=dict(lanes.steps),
+            evaluation=evaluation,
+            cpu_seconds=time.process_time(),
+            wall_seconds=time.perf_counter() - start,
+        )
