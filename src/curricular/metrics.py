@@ -107,7 +107,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "probability": sums["probability"],
     }
     for name, values in per_label.items():
-        stats[f"gini_label/{name}"] = gini(values[is_used])
+        stats[f"gini_label/{name}"] = gini(values[is_used].astype(np.float64, copy=False))
     for index in np.flatnonzero(is_used).tolist():
         name = label_name(labels, index)
         if not name:

@@ -25,7 +25,7 @@ def z_score(scores: Array, mask: Array) -> Array:
 
 
 def softmax(logits: Array, mask: Array, temperature: float) -> Array:
-    """softmax(logits / T) over the active entries, of which there is at least one; shape (n,), sum 1. T > 0."""
+    """The softmax of logits / T over the active entries, of which there is at least one; shape (n,), sum 1. T > 0."""
     xp = logits.__array_namespace__()
     scaled = xp.where(mask, logits * (1.0 / temperature), -xp.inf)
     weights = xp.exp(scaled - xp.max(scaled))
@@ -46,8 +46,9 @@ def mix(probabilities: Array, floor: Array, share: float) -> Array:
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """The running sum that `pick` searches, shape (n,), last entry exactly 1."""
-    sums = np.cumsum(probabilities)
-    return sums / sums[-1]
+    sums: NDArray[np.float64] = np.cumsum(probabilities)
+    sums /= sums[-1]
+    return sums
 
 
 def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -57,7 +58,7 @@ def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArr
 
 def stream_key(*entropy: int) -> NDArray[np.uint64]:
     """The key of an independent stream of uniforms, shape (2,), for each distinct tuple of non-negative integers."""
-    return np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+    return np.random.SeedSequence(entropy).generate_state(2, np.uint64).astype(np.uint64, copy=False)
 
 
 def uniform_block(key: NDArray[np.uint64], index: int) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def standard_deviation(mean: Array, mean_square: Array) -> Array:
 
 
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:
-    """bonus · max(0, 1 − n / min_samples), shape (n,): added to the score of tasks with few completions."""
+    """The bonus: b · max(0, 1 − n / min_samples), shape (n,), added to the score of tasks with few completions."""
     xp = num_completions.__array_namespace__()
     fraction = xp.astype(num_completions, xp.float64) / min_samples
     return bonus * xp.clip(1.0 - fraction, 0.0, None)

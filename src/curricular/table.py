@@ -273,7 +273,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
 
 def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator) -> None:
-    """Takes results into `rows`, a private copy of `record`; `group` says which row each of `events` is of, ascending."""
+    """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of."""
     starts = _starts(group)
     changed, num_new = group[starts], _sizes(starts, len(group))
     rank = np.arange(len(group)) - np.repeat(starts, num_new)

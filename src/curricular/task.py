@@ -112,7 +112,7 @@ class Rows:
         return cls(np.zeros((NUM_WORDS + num_axes, n), np.int64))
 
     def __len__(self) -> int:
-        return self.words.shape[1]
+        return int(self.words.shape[1])
 
     @property
     def num_axes(self) -> int:
@@ -123,7 +123,7 @@ class Rows:
         if name == "params":
             return self.words[NUM_WORDS:].view(np.float64).T
         index, scalar = _FIELDS[name]
-        column = self.words[index]
+        column: NDArray[Any] = self.words[index]
         return column != 0 if scalar is np.bool_ else column.view(scalar)
 
     def __setitem__(self, name: str, values: ArrayLike) -> None:

@@ -13,7 +13,9 @@ from .config import CurriculumConfig, MeanOfFirst
 from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
 
 
-def create_task_tracker(config: CurriculumConfig, num_axes: int = 0, *, backend: Backend | None = None) -> "TaskTracker":
+def create_task_tracker(
+    config: CurriculumConfig, num_axes: int = 0, *, backend: Backend | None = None
+) -> "TaskTracker":
     """A tracker over `backend`, or over the one that `config` asks for. `num_axes` is that of the task generator.
 
     Raises `ValueError` if the backend's capacity is not `config.num_active_tasks`, or if a `session_id` is given.
@@ -37,7 +39,6 @@ def estimator(config: CurriculumConfig) -> Estimator:
     """How `config` says that averages are kept."""
     low, high = config.score_range
     baseline = config.random_baseline
-    is_measured = isinstance(baseline, MeanOfFirst)
     return Estimator(
         fast_rate=config.ema_timescale,
         slow_rate=config.ema_timescale * config.slow_timescale_factor,
@@ -45,7 +46,7 @@ def estimator(config: CurriculumConfig) -> Estimator:
         score_scale=high - low,
         success_threshold=config.threshold,
         random_baseline=0.0 if isinstance(baseline, MeanOfFirst) else baseline,
-        num_baseline_samples=baseline.num_completions if is_measured else 0,
+        num_baseline_samples=baseline.num_completions if isinstance(baseline, MeanOfFirst) else 0,
     )
 
 
@@ -115,7 +116,7 @@ class TaskTracker:
 
     def settle(self) -> None:
         """Takes all noted events into the rows."""
-        self.apply(lambda transaction: None)
+        self.apply(lambda _: None)
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
         """Settles all noted events, then runs `fn` in the same exclusive access and returns what it returns."""
@@ -132,9 +133,7 @@ class TaskTracker:
         self.settle()
         return self.backend.snapshot()
 
-    def _note(
-        self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0
-    ) -> None:
+    def _note(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> None:
         events = np.empty(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
         start = 0
@@ -166,7 +165,7 @@ class TaskTracker:
 
 
 def _refuse_id(task_id: int) -> NoReturn:
-    raise KeyError(f"task_id: expected an id that was handed out, got {task_id}; tell the task_id of the task asked for")
+    raise KeyError(f"task_id: expected an id that was issued, got {task_id}; tell the task_id of the task asked for")
 
 
 def _as_id(task_id: int) -> int:

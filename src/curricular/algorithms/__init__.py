@@ -36,6 +36,8 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
             return LearningProgressAlgorithm(config)
         case UniformConfig():
             return UniformAlgorithm(config)
+        case _:
+            pass
     raise TypeError(
         f"config: expected the config of an algorithm in the box (LearningProgressConfig, UniformConfig), got "
         f"{type(config).__name__}; use one of them, or pass Curriculum(config, algorithm=...)"

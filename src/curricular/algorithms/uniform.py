@@ -1,4 +1,4 @@
-"""Uniform choice: every active task is as likely as any other. The first baseline, and the template for an algorithm."""
+"""Uniform choice: every active task is equally likely. The first baseline, and the template for an algorithm."""
 
 from typing import Literal
 

@@ -20,9 +20,9 @@ class LocalMemoryBackend:
     def __init__(self, capacity: int, num_axes: int = 0) -> None:
         self._table = empty_table(capacity, num_axes)
         self._log = np.zeros(LOG_SIZE, EVENT)
-        self._bytes = memoryview(self._log).cast("B")
+        self._bytes = self._log.view(np.uint8).data
         self._end = 0
-        self._ids = memoryview(self._table.rows["task_id"])
+        self._ids = self._table.rows["task_id"].data
 
     @property
     def capacity(self) -> int:

@@ -34,10 +34,8 @@ def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
     return SingleTaskGenerator(config=config, name=label)
 
 
-def bucketed(
-    base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None
-) -> BucketedTaskGenerator:
-    """A generator of variations of `base`, a configuration or a generator in the box, over `buckets` by dotted path.
+def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
+    """A generator of variations of `base`, a configuration or a generator in the box, over buckets by dotted path.
 
     Raises `KeyError` for a path that the configuration does not have, `ValueError` for a bucket that is empty or holds a
     value that the configuration refuses.
@@ -70,7 +68,11 @@ def fingerprint(generator: TaskGenerator[Any]) -> str:
 
     Of a pydantic model, all of its data; of another class, its name, its axes and its number of tasks.
     """
-    data: Any = [f"{type(generator).__module__}:{type(generator).__qualname__}", generator.num_tasks, repr(generator.axes)]
+    data: Any = [
+        f"{type(generator).__module__}:{type(generator).__qualname__}",
+        generator.num_tasks,
+        repr(generator.axes),
+    ]
     if isinstance(generator, BaseModel):
         data.append(dump_task_generator(generator))
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=repr).encode()).hexdigest()[:16]

@@ -57,7 +57,8 @@ class TaskGeneratorSet(BaseModel):
     def _first_seeds(self) -> NDArray[np.int64]:
         """In a finite set, the seed of each child's first task."""
         counts = [child.num_tasks for child in self.children]
-        return np.cumsum([0, *counts[:-1]])
+        first: NDArray[np.int64] = np.cumsum([0, *counts[:-1]])
+        return first
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         params = np.zeros((len(seeds), len(self.axes)))
@@ -83,7 +84,7 @@ class TaskGeneratorSet(BaseModel):
 
     def _child_seeds(self, seeds: NDArray[np.int64], choice: int) -> NDArray[np.int64]:
         if self.num_tasks is not None:
-            return seeds - self._first_seeds[choice]
+            return np.subtract(seeds, self._first_seeds[choice])
         return local_seeds(seeds, self.children[choice])
 
     def _member(self, seed: int, params: Params) -> tuple[int, AnyGenerator, int]:

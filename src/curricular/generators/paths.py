@@ -1,4 +1,4 @@
-"""Dotted paths into configurations: pydantic models, dataclasses and dicts, nested at will. Nothing is changed in place."""
+"""Dotted paths into configurations: pydantic models, dataclasses and dicts, nested. Nothing is changed in place."""
 
 import dataclasses
 import difflib

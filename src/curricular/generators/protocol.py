@@ -24,7 +24,7 @@ class TaskGenerator(Protocol[ConfigT_co]):
         ...
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        """Params of new tasks, shape (len(seeds), len(axes)): from `rng`, or from the seeds if tasks are finitely many."""
+        """Params of new tasks, shape (len(seeds), len(axes)): from `rng`; if `num_tasks` is finite, from the seeds."""
         ...
 
     def label(self, seed: int, params: Params) -> str:

@@ -84,7 +84,9 @@ def load_task_generator(data: Any) -> TaskGenerator[Any]:
     fields = dict(data)
     kind = fields.get("kind")
     if not isinstance(kind, str) or (kind not in KINDS and ":" not in kind):
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)} or module:name, got {kind!r}; name a generator class")
+        raise ValueError(
+            f"kind: expected one of {', '.join(KINDS)} or module:name, got {kind!r}; name a generator class"
+        )
     cls = _resolve(KINDS.get(kind, kind), "kind")
     if kind not in KINDS:
         del fields["kind"]
