@@ -24,6 +24,7 @@ class Learner(Protocol):
 
     def gains(self) -> Floats:
         """Return the derivative of the mean rate by the number of episodes in each cell, shape (num_cells,)."""
+        ...
 
 
 def sigmoid(logits: ArrayLike) -> Floats:
@@ -38,7 +39,8 @@ def sigmoid(logits: ArrayLike) -> Floats:
 class Chain:
     """Tasks that build on each other: success in task i needs the skills 0 … i.
 
-    With s = sigmoid(z): p_i = s_0 … s_i, and a step with n_i episodes adds rate · (1 - s_k) · sum_{i >= k} n_i p_i to z_k.
+    With s = sigmoid(z): p_i = s_0 … s_i, and a step with n_i episodes adds rate · (1 - s_k) · sum_{i >= k} n_i p_i
+    to z_k.
 
     Args:
         start: logit of every skill at the beginning, shape (num_skills,).
@@ -56,7 +58,7 @@ class Chain:
 
     def _update(self) -> None:
         self._skills = sigmoid(self._logits)
-        self.rates = np.cumprod(self._skills)
+        self.rates: Floats = np.cumprod(self._skills, dtype=np.float64)
 
     def practise(self, counts: NDArray[np.int64]) -> None:
         """Learn from one step; successes in task i train every skill that it needs."""

@@ -22,6 +22,7 @@ class Sampler(Protocol):
 
     def ask(self, n: int) -> NDArray[np.int64]:
         """Return the ids of `n` tasks to play next, in 0 … num_tasks - 1, repeats allowed, shape (n,)."""
+        ...
 
     def tell(self, task_ids: NDArray[np.int64], scores: Floats) -> None:
         """Take results, scores in [0, 1], perhaps late, perhaps none for some tasks; shapes (k,), 0 < k."""
@@ -105,9 +106,7 @@ class _Post:
         inside = np.clip(rates, 1e-9, 1.0 - 1e-9)
         return self._rng.beta(concentration * inside, concentration * (1.0 - inside))
 
-    def deliver(
-        self, step: int, ids: NDArray[np.int64], scores: Floats
-    ) -> tuple[NDArray[np.int64], Floats]:
+    def deliver(self, step: int, ids: NDArray[np.int64], scores: Floats) -> tuple[NDArray[np.int64], Floats]:
         """Take a step's results and return those that arrive now, oldest hand-out first."""
         if self._feedback.max_delay == 0 and self._feedback.lost_share == 0.0:
             return ids, scores
@@ -172,7 +171,9 @@ def _summarise(world: World, levels: Floats, costs: Floats, played: NDArray[np.i
     good = np.flatnonzero(levels >= 0.8)
     grid = np.linspace(0.0, num_steps, NUM_POINTS)
     windows = (times[:-1] / num_steps * NUM_WINDOWS).astype(np.int64)
-    draws = np.bincount((windows[:, None] * num_groups + world.group_of[played]).ravel(), minlength=NUM_WINDOWS * num_groups)
+    draws = np.bincount(
+        (windows[:, None] * num_groups + world.group_of[played]).ravel(), minlength=NUM_WINDOWS * num_groups
+    )
     visits = np.bincount(played.ravel(), minlength=world.pool.num_tasks)
     shares = visits[visits > 0] / visits.sum()
     return Run(

@@ -36,7 +36,8 @@ def normalised_scores(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) ->
 
     Args:
         aucs: shape (..., num_seeds).
-        uniform, oracle: the same worlds under the baselines, broadcast to the shape of `aucs`.
+        uniform: of the same worlds under uniform draws, broadcast to the shape of `aucs`.
+        oracle: of the same worlds under the oracle, likewise.
 
     Raises:
         ValueError: the oracle is no better than uniform, so that there is nothing to normalise by.
@@ -64,7 +65,8 @@ def score_runs(
 
     Args:
         aucs: shape (num_algorithms, num_scenarios, num_seeds); a scenario's variations count as scenarios.
-        uniform, oracle: shape (num_scenarios, num_seeds).
+        uniform: of the same worlds under uniform draws, shape (num_scenarios, num_seeds).
+        oracle: of the same worlds under the oracle, shape (num_scenarios, num_seeds).
         num_resamples: bootstrap resamples, >= 1.
         seed: of the resampling.
 
@@ -83,7 +85,7 @@ def score_runs(
 
 
 def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, seed: int = 0) -> Interval:
-    """Return mean AUC / mean AUC of `base` by scenario, with intervals over seeds, shape (num_algorithms, num_scenarios).
+    """Return mean AUC / mean AUC of `base`, with intervals over seeds, shape (num_algorithms, num_scenarios).
 
     Args:
         aucs: shape (num_algorithms, num_scenarios, num_seeds).

@@ -145,7 +145,10 @@ class Scenario:
         params = np.empty((num_tasks, 0)) if blueprint.params is None else blueprint.params
         return World(
             pool=Pool(
-                num_tasks=num_tasks, num_steps=blueprint.num_steps, params=params[order], costs=None if blueprint.costs is None else blueprint.costs[order]
+                num_tasks=num_tasks,
+                num_steps=blueprint.num_steps,
+                params=params[order],
+                costs=None if blueprint.costs is None else blueprint.costs[order],
             ),
             seed=int(curriculum.generate_state(1)[0]),
             learner=blueprint.learner,
