@@ -58,7 +58,7 @@ class Chain:
 
     def _update(self) -> None:
         self._skills = sigmoid(self._logits)
-        self.rates: Floats = np.cumprod(self._skills, dtype=np.float64)
+        self.rates: Floats = np.multiply.accumulate(self._skills)
 
     def practise(self, counts: NDArray[np.int64]) -> None:
         """Learn from one step; successes in task i train every skill that it needs."""
@@ -66,8 +66,8 @@ class Chain:
         if self._step in self._resets:
             self._logits = self._start
         else:
-            successes = np.cumsum((counts * self.rates)[::-1])[::-1]
-            self._logits = self._logits + self._rate * successes * (1.0 - self._skills)
+            successes = np.add.accumulate((counts * self.rates)[::-1])[::-1]
+            self._logits = self._logits + self._rate * (successes * (1.0 - self._skills))
         self._update()
 
     def gains(self) -> Floats:
