@@ -1,6 +1,7 @@
 """`CurriculumConfig`: what every way of choosing tasks shares. Frozen data: it builds nothing and imports nothing."""
 
 import difflib
+import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -36,9 +37,9 @@ class CurriculumConfig(BaseModel):
     """Scores from here on count as success, in the score's units; None: the middle of `score_range`."""
     random_baseline: float | MeanOfFirst = 0.0
     """What a random policy scores, scaled to [0, 1] by `score_range` and at most 0.75; or `MeanOfFirst(k)`."""
-    ema_timescale: float = Field(0.1, gt=0, le=1)
+    ema_timescale: float = Field(0.1, ge=1e-6, le=1)
     """Rate of the fast average, per completion of a task: about 1 / rate results are remembered."""
-    slow_timescale_factor: float = Field(0.2, gt=0, le=1)
+    slow_timescale_factor: float = Field(0.2, ge=1e-3, le=1)
     """Rate of the slow average = this times `ema_timescale`."""
     min_presentations_for_eviction: int = Field(30, ge=1)
     """Completions that a task needs before it may be evicted."""
@@ -60,8 +61,11 @@ class CurriculumConfig(BaseModel):
     @model_validator(mode="after")
     def _check_values(self) -> Self:
         low, high = self.score_range
-        if not low < high:
-            raise ValueError(f"score_range: expected low < high, got {self.score_range}; swap or widen the ends")
+        if not 0 < high - low < math.inf:
+            raise ValueError(
+                f"score_range: expected low < high, a finite distance apart, got {self.score_range}; "
+                f"swap or move the ends"
+            )
         if self.success_threshold is not None and not low <= self.success_threshold <= high:
             raise ValueError(
                 f"success_threshold: expected a value within score_range {self.score_range}, "

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from operator import index
 from typing import Any, Generic, cast
 
 import numpy as np
@@ -16,12 +17,14 @@ from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .metrics import summary
 from .samplers import UNIFORM_BLOCK, cumulative, stream_key, uniform_block
 from .scorers import Columns
-from .table import Counters, Patch, Table, admit, lowest, num_evictions_due, refresh, restore
+from .table import Counters, Patch, Table, admit, copy_table, lowest, num_evictions_due, refresh, restore
 from .task import ConfigT, Rows, Task, TaskState, decode_params
 from .tracker import create_task_tracker
 
 STATE_VERSION = 1
 """Format of `Curriculum.state_dict`."""
+
+_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "num_draws"}
 
 CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
@@ -99,8 +102,6 @@ class Curriculum(Generic[ConfigT]):
             )
         self.tracker = create_task_tracker(config, len(self.generator.axes), backend=backend)
         self._backend = self.tracker.backend
-        self._interval = self._interval_after(0)
-        self._num_results = 0
         self._key = stream_key(config.seed, _SELECTION)
         self._num_draws = 0
         self._uniforms: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
@@ -108,6 +109,7 @@ class Curriculum(Generic[ConfigT]):
         self._position = 0
         self._epoch = -1
         self._tasks = _TaskCache(self._backend, self.generator)
+        self._num_results = self._interval = 0
         self.tracker.apply(self._fill)
 
     # Asking
@@ -126,8 +128,12 @@ class Curriculum(Generic[ConfigT]):
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
         """The next `n` ≥ 0 tasks to train on, in the order drawn; with ``replace=False`` no task twice.
 
-        Raises `ValueError` for a negative `n`, or for more distinct tasks than the pool has.
+        Raises `ValueError` for a negative `n` or more distinct tasks than the pool has, `TypeError` for a fraction.
         """
+        try:
+            n = index(n)
+        except TypeError as error:
+            raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
         if n < 0 or (not replace and n > self._backend.capacity):
             raise ValueError(
                 f"n: expected 0 to {self._backend.capacity if not replace else 'any number of'} tasks, got {n}; "
@@ -214,6 +220,12 @@ class Curriculum(Generic[ConfigT]):
 
         Raises `ValueError` for another version, generator, capacity or score range; then nothing is changed.
         """
+        missing = _STATE_KEYS - state.keys()
+        if missing:
+            raise ValueError(
+                f"state: expected what state_dict returned, got a mapping without {', '.join(sorted(missing))}; "
+                f"load the whole of it"
+            )
         expected = {
             "version": (STATE_VERSION, state["version"], "load it with the version of curricular that wrote it"),
             "generator": (fingerprint(self.generator), state["generator"], "use the generator that it was saved with"),
@@ -227,11 +239,12 @@ class Curriculum(Generic[ConfigT]):
         for name, (here, there, remedy) in expected.items():
             if here != there:
                 raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
-        saved = Table(Rows(state["rows"]), state["labels"], Counters(**state["counters"]), state["cumulated"])
+        rows, labels, counters = Rows(state["rows"]), state["labels"], Counters(**state["counters"])
+        saved = copy_table(Table(rows, labels, counters, state["cumulated"]))
         self.tracker.apply(lambda transaction: transaction.commit(restore(saved, transaction.table)))
         self._tasks.clear()
         self._num_draws = state["num_draws"]
-        self._num_results = saved.counters.num_results - saved.counters.num_refreshed_results
+        self._note_results(counters)
 
     # Choosing
 
@@ -270,24 +283,30 @@ class Curriculum(Generic[ConfigT]):
         first, offset = divmod(self._num_draws, UNIFORM_BLOCK)
         last = max(first, (self._num_draws + n - 1) // UNIFORM_BLOCK)
         blocks = []
-        for index in range(first, last + 1):
-            if self._uniforms[0] != index:
-                self._uniforms = index, uniform_block(self._key, index)
+        for block in range(first, last + 1):
+            if self._uniforms[0] != block:
+                self._uniforms = block, uniform_block(self._key, block)
             blocks.append(self._uniforms[1])
         uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         return uniforms[offset : offset + n]
 
     def _advance(self) -> None:
         """Takes all results into the rows and, if enough have come since, refreshes the distribution."""
-        self._num_results = 0
         self.tracker.apply(self._refresh_if_due)
 
     def _refresh_if_due(self, transaction: Transaction) -> None:
         counters = transaction.table.counters
-        self._interval = self._interval_after(counters.num_refreshed_results)
-        if counters.num_results - counters.num_refreshed_results >= self._interval:
+        if counters.num_results - counters.num_refreshed_results >= self._interval_after(
+            counters.num_refreshed_results
+        ):
             self._evict(transaction)
             self._refresh(transaction)
+        self._note_results(transaction.table.counters)
+
+    def _note_results(self, counters: Counters) -> None:
+        """Takes from the table how far it is to the next refresh: nothing about it is this object's alone."""
+        self._num_results = counters.num_results - counters.num_refreshed_results
+        self._interval = self._interval_after(counters.num_refreshed_results)
 
     def _interval_after(self, num_results: int) -> int:
         """Results from the refresh after `num_results` to the next: often at first, then so that it costs little.
@@ -321,6 +340,7 @@ class Curriculum(Generic[ConfigT]):
         if transaction.table.counters.num_created == 0:
             transaction.commit(self._admission(transaction.table, np.arange(self._backend.capacity)))
             self._refresh(transaction)
+        self._note_results(transaction.table.counters)
 
     def _admission(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """New tasks for `slots`; a pure function of the config's seed and the table."""
@@ -336,6 +356,9 @@ class Curriculum(Generic[ConfigT]):
                 f"generator.sample: expected params of shape {(len(seeds), len(self.generator.axes))}, one column per "
                 f"axis, got {params.shape}; return one row per seed"
             )
+        if not np.isfinite(params).all():
+            bad = params[~np.isfinite(params)][0]
+            raise ValueError(f"generator.sample: expected finite params, got {bad}; use 0 where an axis does not apply")
         names = [self.generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         return admit(table, slots, seeds, params, names, time.time(), self.tracker.estimator)
 

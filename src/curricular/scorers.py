@@ -45,13 +45,23 @@ def learning_progress(fast: Array, slow: Array, theta: float) -> Array:
     [0.192, 0.0]
     """
     xp = fast.__array_namespace__()
-    return xp.abs(reweight(fast, theta) - reweight(slow, theta))
+    return _rounded(xp.abs(reweight(fast, theta) - reweight(slow, theta)))
+
+
+def _rounded(x: Array) -> Array:
+    """`x` on a grid far coarser than rounding, far finer than progress: a task that stands still has progress 0.
+
+    Averages of one history differ by rounding with the batches in which it was told; a z-score would make a
+    difference out of it, and ties would fall by it.
+    """
+    xp = x.__array_namespace__()
+    return xp.round(x * 2.0**32) * 2.0**-32
 
 
 def standard_deviation(mean: Array, mean_square: Array) -> Array:
     """√(E[s²] − E[s]²), shape (n,), in [0, ½] for scores in [0, 1]. The "basic" score of the reference system."""
     xp = mean.__array_namespace__()
-    return xp.sqrt(xp.clip(mean_square - mean * mean, 0.0, None))
+    return xp.sqrt(_rounded(xp.clip(mean_square - mean * mean, 0.0, None)))
 
 
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:

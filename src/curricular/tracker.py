@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import index
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,8 @@ def create_task_tracker(
 ) -> "TaskTracker":
     """A tracker over `backend`, or over the one that `config` asks for. `num_axes` is that of the task generator.
 
-    Raises `ValueError` if the backend's capacity is not `config.num_active_tasks`, or if a `session_id` is given.
+    Raises `ValueError` if the backend's capacity is not `config.num_active_tasks` or its rows have another number of
+    axes, or if a `session_id` is given.
     """
     if config.session_id is not None:
         raise ValueError(
@@ -31,6 +32,11 @@ def create_task_tracker(
         raise ValueError(
             f"backend: expected a capacity of num_active_tasks={config.num_active_tasks}, got {backend.capacity}; "
             f"make it with the same number"
+        )
+    if backend.snapshot().rows.num_axes != num_axes:
+        raise ValueError(
+            f"backend: expected rows with the generator's {num_axes} axes, got {backend.snapshot().rows.num_axes}; "
+            f"make it with num_axes={num_axes}"
         )
     return TaskTracker(backend, config)
 
@@ -144,7 +150,7 @@ class TaskTracker:
             start = stop
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
-        ids = np.asarray(task_ids)
+        ids = given = _as_array("task_ids", task_ids)
         if ids.ndim != 1:
             raise ValueError(f"task_ids: expected shape (n,), got {ids.shape}; pass a flat sequence of ids")
         if not len(ids):
@@ -154,7 +160,7 @@ class TaskTracker:
         ids = ids.astype(np.int64, copy=False)
         issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
         if not issued.all():
-            _refuse_id(int(ids[~issued][0]))
+            _refuse_id(int(given[~issued][0]))
         return ids
 
     def _refuse_score(self, score: float) -> NoReturn:
@@ -180,14 +186,23 @@ def _as_id(task_id: int) -> int:
 
 
 def _as_score(score: float) -> float:
+    if isinstance(score, str | bytes):
+        raise TypeError(f"score: expected one number, got {score!r}; convert it")
     try:
         return float(score)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"score: expected one number, got {score!r}; reduce the episode to one score") from error
 
 
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected shape (n,), got {values!r}; pass a flat sequence of numbers") from error
+
+
 def _checked_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
-    numbers = np.asarray(values)
+    numbers = _as_array(name, values)
     if numbers.dtype.kind not in "iufb" and numbers.size:
         raise TypeError(f"{name}: expected numbers, got dtype {numbers.dtype}; pass one number per task id")
     if numbers.shape != (length,):

@@ -21,7 +21,7 @@ class LearningProgressConfig(CurriculumConfig):
     """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score."""
     theta: float = Field(0.1, gt=0, le=0.5)
     """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, ge=1e-6)
     """T of softmax(z / T): lower draws the tasks with the most progress more often."""
     exploration_bonus: float = Field(0.1, ge=0)
     """Added to the score of a task without completions, fading to 0 at `min_samples_for_lp`."""

@@ -5,13 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from ..task import Span
 from .bucketed import BucketedTaskGenerator
 from .merged import TaskGeneratorSet
 from .protocol import SeedGenerator, TaskGenerator
-from .serial import dump_task_generator, load_task_generator
+from .serial import canonical, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
 __all__ = [
@@ -37,8 +35,8 @@ def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
 def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
     """A generator of variations of `base`, a configuration or a generator in the box, over buckets by dotted path.
 
-    Raises `KeyError` for a path that the configuration does not have, `ValueError` for a bucket that is empty or holds a
-    value that the configuration refuses.
+    Raises `KeyError` for a path that the configuration does not have, `ValueError` for a bucket that is empty or that
+    holds a value that the configuration refuses.
 
     >>> bucketed({"map": {"size": 5}, "lit": True}, {"map.size": [5, 9], "lit": [True, False]}).num_tasks
     4
@@ -66,13 +64,7 @@ def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | N
 def fingerprint(generator: TaskGenerator[Any]) -> str:
     """A short hash that differs between generators of different tasks, the same in every process.
 
-    Of a pydantic model, all of its data; of another class, its name, its axes and its number of tasks.
+    Of a pydantic model or dataclass, all of its data; of another class, its name, its axes and its number of tasks.
     """
-    data: Any = [
-        f"{type(generator).__module__}:{type(generator).__qualname__}",
-        generator.num_tasks,
-        repr(generator.axes),
-    ]
-    if isinstance(generator, BaseModel):
-        data.append(dump_task_generator(generator))
-    return hashlib.sha256(json.dumps(data, sort_keys=True, default=repr).encode()).hexdigest()[:16]
+    data = canonical([generator, generator.num_tasks, generator.axes])
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

@@ -84,7 +84,8 @@ class TaskGeneratorSet(BaseModel):
 
     def _child_seeds(self, seeds: NDArray[np.int64], choice: int) -> NDArray[np.int64]:
         if self.num_tasks is not None:
-            return np.subtract(seeds, self._first_seeds[choice])
+            first: int = self._first_seeds[choice]
+            return seeds - first
         return local_seeds(seeds, self.children[choice])
 
     def _member(self, seed: int, params: Params) -> tuple[int, AnyGenerator, int]:

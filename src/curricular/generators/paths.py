@@ -9,13 +9,13 @@ from pydantic import BaseModel
 
 
 def fields(config: Any) -> dict[str, Any]:
-    """The fields of a pydantic model, a dataclass or a dict by name; empty for anything else."""
+    """The fields of a pydantic model, a dataclass or a dict that a path can name; empty for anything else."""
     if isinstance(config, BaseModel):
         return dict(config)
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if isinstance(config, dict):
-        return {str(name): value for name, value in config.items()}
+        return {name: value for name, value in config.items() if isinstance(name, str) and "." not in name}
     return {}
 
 

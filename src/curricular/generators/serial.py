@@ -9,7 +9,9 @@ import importlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from .protocol import TaskGenerator
 
@@ -41,24 +43,46 @@ def _type_name(value: object) -> str:
 
 def encode_config(config: Any) -> Any:
     """A task configuration as JSON-ready data."""
-    if isinstance(config, BaseModel) or dataclasses.is_dataclass(config):
-        fields = TypeAdapter(type(config)).dump_python(config, mode="json")
-        return {"$type": _type_name(config), **fields}
+    if isinstance(config, BaseModel):
+        return {"$type": _type_name(config), **{name: encode_config(value) for name, value in config}}
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+        return {"$type": _type_name(config), **{name: encode_config(value) for name, value in values.items()}}
     if isinstance(config, dict):
         return {key: encode_config(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return [encode_config(value) for value in config]
-    return config
+    return to_jsonable_python(config)
 
 
 def decode_config(data: Any) -> Any:
     """The task configuration that `encode_config` wrote; any other object as it is."""
     if type(data) is dict:
+        values = {key: decode_config(value) for key, value in data.items() if key != "$type"}
         if "$type" in data:
-            cls = _resolve(data["$type"], "$type")
-            return TypeAdapter(cls).validate_python({key: value for key, value in data.items() if key != "$type"})
-        return {key: decode_config(value) for key, value in data.items()}
+            return TypeAdapter(_resolve(data["$type"], "$type")).validate_python(values, by_name=True)
+        return values
     return [decode_config(value) for value in data] if type(data) is list else data
+
+
+def canonical(value: Any) -> Any:
+    """`value` as JSON-ready data to compare: the same in every process. Of an object without data to see, its class."""
+    if isinstance(value, BaseModel):
+        return [_type_name(value), canonical(dict(value))]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [
+            _type_name(value),
+            {field.name: canonical(getattr(value, field.name)) for field in dataclasses.fields(value)},
+        ]
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((canonical(item) for item in value), key=repr)
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return to_jsonable_python(value, fallback=_type_name)
 
 
 def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
