@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from minigrid.core.actions import Actions
 from minigrid.core.constants import OBJECT_TO_IDX
+from minigrid.minigrid_env import MiniGridEnv
 from torch import Tensor, nn
 
 from .. import Curriculum
@@ -83,17 +84,16 @@ class Lanes:
         self.envs = [pool.take(task.config) for task in self.tasks]
         self.observations = [self._begin(lane) for lane in range(num_lanes)]
 
-    def step(self, actions: Sequence[int]) -> tuple[list[float], list[bool]]:
-        """Rewards and whether an episode ended, one for each lane; the observations are in `observations`."""
-        rewards, ends = [], []
+    def step(self, actions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Rewards, and 1.0 where an episode ended, of shape (lanes,); the observations are in `observations`."""
+        rewards, ends = list[float](), list[bool]()
         for lane, action in enumerate(actions):
             observation, reward, is_terminated, is_truncated, _ = self.envs[lane].step(ACTIONS[action])
-            is_end = is_terminated or is_truncated
             self.steps[self.tasks[lane].config.name] += 1
-            self.observations[lane] = self._next_task(lane, is_success=reward > 0) if is_end else observation
             rewards.append(float(reward))
-            ends.append(is_end)
-        return rewards, ends
+            ends.append(is_terminated or is_truncated)
+            self.observations[lane] = self._next_task(lane, is_success=rewards[-1] > 0) if ends[-1] else observation
+        return torch.tensor(rewards), torch.tensor(ends, dtype=torch.float32)
 
     def _next_task(self, lane: int, *, is_success: bool) -> Observation:
         """Tell how the task went and go on with another; the first observation of that."""
@@ -108,8 +108,13 @@ class Lanes:
 
     def _begin(self, lane: int) -> Observation:
         self.draws[self.tasks[lane].config.name] += 1
-        observation, _ = self.envs[lane].reset(seed=int(self.rng.integers(2**31)))
-        return observation
+        return reset(self.envs[lane], seed=int(self.rng.integers(2**31)))
+
+
+def reset(env: MiniGridEnv, seed: int) -> Observation:
+    """The first observation of the episode of `env` that `seed` stands for."""
+    observation: Observation = env.reset(seed=seed)[0]
+    return observation
 
 
 # ── The agent ────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +164,7 @@ def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: Env
     """Share of `num_episodes` on each level that reach the goal, by level name; actions are sampled, as in training."""
     random = torch.Generator().manual_seed(seed)
     playing = [(level, pool.take(level)) for level in levels for _ in range(num_episodes)]
-    observations = [env.reset(seed=seed + number)[0] for number, (_, env) in enumerate(playing)]
+    observations = [reset(env, seed + number) for number, (_, env) in enumerate(playing)]
     num_successes = Counter[str]()
     while playing:
         actions, _, _ = agent.act(encode(observations), random)
@@ -167,7 +172,7 @@ def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: Env
         for (level, env), action in zip(playing, actions.tolist(), strict=True):
             observation, reward, is_terminated, is_truncated, _ = env.step(ACTIONS[action])
             if is_terminated or is_truncated:
-                num_successes[level.name] += reward > 0
+                num_successes[level.name] += float(reward) > 0
                 pool.put(level, env)
             else:
                 still_playing.append((level, env))
@@ -183,13 +188,13 @@ def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: Env
 class Rollout:
     """What happened in the lanes between two updates: tensors of shape (rollout, lanes)."""
 
+    last_values: Tensor  # (lanes,), of the observations after the last step
     inputs: Tensor  # (rollout, lanes, 50)
     actions: Tensor
     log_probabilities: Tensor
     values: Tensor
     rewards: Tensor
     ends: Tensor  # 1.0 where an episode ended with this step
-    last_values: Tensor  # (lanes,), of the observations after the last step
 
     def advantages(self, discount: float, trace_decay: float) -> Tensor:
         """Generalised advantage estimates (Schulman et al. 2016); running out of steps counts as an end like any."""
@@ -210,9 +215,9 @@ def collect(agent: Agent, lanes: Lanes, num_steps: int, random: torch.Generator)
         inputs = encode(lanes.observations)
         actions, log_probabilities, values = agent.act(inputs, random)
         rewards, ends = lanes.step(actions.tolist())
-        steps.append((inputs, actions, log_probabilities, values, torch.tensor(rewards), torch.tensor(ends).float()))
+        steps.append((inputs, actions, log_probabilities, values, rewards, ends))
     _, _, last_values = agent.act(encode(lanes.observations), random)
-    return Rollout(*(torch.stack(parts) for parts in zip(*steps, strict=True)), last_values)
+    return Rollout(last_values, *(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
 
 def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, settings: Settings) -> None:
@@ -241,7 +246,7 @@ def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, set
 def train(
     curriculum: Curriculum[Level], goals: Sequence[Level], seed: int, settings: Settings = Settings()
 ) -> Iterator[Point]:
-    """Train an agent on what `curriculum` asks for; after each update a point, evaluated on `goals` where it is time."""
+    """Train an agent on the tasks of `curriculum`: a point after each update, now and then evaluated on `goals`."""
     start = time.perf_counter()
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)

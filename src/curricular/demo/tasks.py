@@ -7,7 +7,7 @@ from enum import StrEnum
 from minigrid.envs import DoorKeyEnv, EmptyEnv, KeyCorridorEnv, LockedRoomEnv, MultiRoomEnv
 from minigrid.minigrid_env import MiniGridEnv
 
-from .. import SingleTaskGenerator, TaskGeneratorSet, merge, single_task
+from .. import TaskGeneratorSet, merge, single_task
 from .sight import QuickSight
 
 
@@ -15,8 +15,8 @@ class Group(StrEnum):
     """What a level is in the family for."""
 
     EMPTY = "Empty"
-    SMALL_DOOR_KEY = "DoorKey 5–7"
-    LARGE_DOOR_KEY = "DoorKey 8–16"
+    SMALL_DOOR_KEY = "DoorKey 5-7"
+    LARGE_DOOR_KEY = "DoorKey 8-16"
     USELESS = "useless"
 
 
@@ -47,7 +47,7 @@ class _LockedRoom(QuickSight, LockedRoomEnv): ...
 
 @dataclass(frozen=True)
 class Level:
-    """One task: a MiniGrid environment, its size (side of the grid or of a room, or number of rooms), its step limit."""
+    """One task: a MiniGrid environment, its size (side of the grid or a room, or number of rooms) and step limit."""
 
     kind: Kind
     size: int
@@ -80,14 +80,15 @@ def _levels(kind: Kind, group: Group, sizes: tuple[int, ...], steps_per_size: in
 
 
 FAMILY = (
-    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6, 8), 8),
-    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6, 7), 16),
+    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6, 8), 16),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6, 7), 20),
     *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, (8, 10, 12, 16), 16),
     # The shortest way takes about twice the side of the grid; in fewer than 1 of 100 grids it is within the side.
     *_levels(Kind.DOOR_KEY, Group.USELESS, (12, 14, 16, 18, 20, 22, 24), 1),
-    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4, 5, 6, 7), 30),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4, 5, 6, 7), 60),
     *_levels(Kind.MULTI_ROOM, Group.USELESS, (6, 7, 8), 20),
-    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13, 16, 19), 10),
+    # Other sizes put keys and goals into the outer wall.
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13, 19, 25), 10),
 )
 """The levels of the demo: 10 to be learned, 17 useless."""
 

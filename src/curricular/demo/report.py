@@ -1,0 +1,131 @@
+"""What a demo leaves behind: a table, a file with all figures, a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from .figures import SOLVED, Figures, Run
+
+_ARM_COLOURS = ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d", "#7d5ba6")
+_INK, _FAINT = "#33302e", "#e4e0da"
+
+
+def write_json(figures: Figures, out: Path) -> Path:
+    """The file in the folder `out` that now holds `figures`; at no moment does it hold half of them."""
+    path = out / "demo.json"
+    draft = path.with_suffix(".part")
+    draft.write_text(figures.model_dump_json(indent=1), encoding="utf-8")
+    return draft.replace(path)
+
+
+def table(figures: Figures) -> Table:
+    """A row for each arm: medians over its seeds and, in brackets, the range."""
+    goals = list(dict.fromkeys(figures.groups[level] for level in figures.learnable))
+    rest = [group for group in figures.colours if group not in goals]
+    headings = ["mean success", *goals, f"seeds at {SOLVED}", f"steps to {SOLVED}", *(f"draws {name}" for name in rest)]
+    result = Table(
+        title=f"Success after {figures.num_steps:,} steps", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    result.add_column("arm", no_wrap=True)
+    for heading in headings:
+        result.add_column(heading, justify="right")
+    for arm, runs in _evaluated(figures).items():
+        steps = [run.steps_to_solved for run in runs if run.steps_to_solved is not None]
+        success = [run.group_success(figures.groups) for run in runs]
+        draws = [run.total_draw_shares(figures.groups) for run in runs]
+        result.add_row(
+            arm,
+            _spread([run.final_success for run in runs]),
+            *(_spread([by_group[group] for by_group in success]) for group in goals),
+            f"{sum(run.final_success >= SOLVED for run in runs)} of {len(runs)}",
+            f"{median(steps):,.0f}" if steps else "never",
+            *(f"{median(by_group[group] for by_group in draws):.0%}" for group in rest),
+        )
+    return result
+
+
+def _evaluated(figures: Figures) -> dict[str, list[Run]]:
+    """Arm -> its runs that have a point, for the arms that have one."""
+    arms = {arm: [figures.runs[number] for number in numbers] for arm, numbers in figures.arms.items()}
+    evaluated = {arm: [run for run in runs if run.points] for arm, runs in arms.items()}
+    return {arm: runs for arm, runs in evaluated.items() if runs}
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{median(values):.2f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.2f} to {max(values):.2f})"
+
+
+# ── The picture ──────────────────────────────────────────────────────────────────────────────────
+
+
+def write_png(figures: Figures, out: Path) -> Path:
+    """The picture in the folder `out`: success over steps, and for each arm where its draws went.
+
+    Curves end where the first of an arm's runs ends.
+    """
+    arms = _evaluated(figures)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(11, 4.8), dpi=160, facecolor="white", layout=layout)
+    figure.suptitle("The same agent, the same number of steps: only the choice of tasks differs", color=_INK, size=14)
+    grid = figure.add_gridspec(len(arms), 2, width_ratios=(1.3, 1))
+    success = figure.add_subplot(grid[:, 0])
+    draws = [figure.add_subplot(grid[row, 1]) for row in range(len(arms))]
+    for axes in (success, *draws):
+        axes.set_xlim(0, figures.num_steps)
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1] if axes is success else [0, 0.5, 1])
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:,.0f}k" if step else "0"))
+        axes.tick_params(colors=_INK, labelsize=9, length=0)
+        axes.spines[:].set_visible(False)
+    for axes in (success, draws[-1]):
+        axes.set_xlabel("environment steps", color=_INK, size=10)
+    _draw_success(success, arms)
+    for axes, (arm, runs) in zip(draws, arms.items(), strict=True):
+        axes.set_title(f"draws with {arm}", loc="left", color=_INK, size=11)
+        _draw_shares(axes, runs, figures)
+    handles, labels = draws[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
+    path = out / "demo.png"
+    draft = path.with_suffix(".part")
+    figure.savefig(draft, format="png")
+    return draft.replace(path)
+
+
+def _draw_success(axes: Axes, arms: Mapping[str, Sequence[Run]]) -> None:
+    """Mean success over steps: each seed thin, their mean thick."""
+    axes.set_title("mean success on the levels that can be learned", loc="left", color=_INK, size=11)
+    axes.grid(axis="y", color=_FAINT)
+    for number, (arm, runs) in enumerate(arms.items()):
+        colour = _ARM_COLOURS[number % len(_ARM_COLOURS)]
+        length = min(len(run.points) for run in runs)
+        steps = [0, *(point.step for point in runs[0].points[:length])]
+        curves = np.array([[0.0, *(point.mean_success for point in run.points[:length])] for run in runs])
+        if len(runs) > 1:
+            axes.plot(steps, curves.T, color=colour, linewidth=0.9, alpha=0.5, clip_on=False)
+        axes.plot(steps, curves.mean(0), color=colour, linewidth=3, solid_capstyle="round", label=arm, clip_on=False)
+    axes.legend(loc="center right", frameon=False, fontsize=11, labelcolor="linecolor")
+
+
+def _draw_shares(axes: Axes, runs: Sequence[Run], figures: Figures) -> None:
+    """Share of the draws that each group gets over steps, mean of the seeds."""
+    length = min(len(run.points) for run in runs)
+    steps = [0, *(point.step for point in runs[0].points[:length])]
+    shares = [run.draw_shares(figures.groups)[:length] for run in runs]
+    layers = [np.mean([[point[group] for point in points] for points in shares], axis=0) for group in figures.colours]
+    axes.stackplot(
+        steps,
+        [[layer[0], *layer] for layer in layers],
+        colors=list(figures.colours.values()),
+        labels=list(figures.colours),
+        linewidth=0,
+    )

@@ -1,0 +1,179 @@
+"""The demo's run: every arm with every seed, each in a process of its own."""
+
+import os
+import platform
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from .. import Curriculum, CurriculumConfig, LearningProgressConfig, UniformConfig
+from .figures import Figures, Point, Run, Status
+from .ppo import Settings, train
+from .report import table, write_json, write_png
+from .tasks import FAMILY, QUICK_FAMILY, Level, generator, learnable
+from .views import create_view
+
+ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
+    "uniform": UniformConfig,
+    "learning-progress": LearningProgressConfig.stable,
+}
+"""Arm -> its curriculum's configuration, given `num_active_tasks`, `seed` and `use_shared_memory`."""
+
+QUICK_STEPS = 100_000
+"""Environment steps of a run with `--quick`."""
+
+_PACKAGES = ("curricular", "gymnasium", "minigrid", "numpy", "torch")
+
+
+class RunError(RuntimeError):
+    """A training process ended before its time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does: train one agent."""
+
+    arm: str
+    seed: int
+    levels: tuple[Level, ...]
+    settings: Settings
+
+    @property
+    def config(self) -> CurriculumConfig:
+        """The curriculum's configuration: all levels are in the pool all the time."""
+        return ARMS[self.arm](num_active_tasks=len(self.levels), seed=self.seed, use_shared_memory=False)
+
+
+def plan(arms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, is_quick: bool = False) -> list[Job]:
+    """The jobs of a demo: each of `arms` with the seeds 0 to `num_seeds` - 1, seed by seed.
+
+    Raises `ValueError` if an arm is unknown or named twice, or a number is below 1.
+    """
+    for arm in arms:
+        if arm not in ARMS:
+            raise ValueError(f"arms: expected names out of {', '.join(ARMS)}, got {arm!r}; correct or drop it")
+    if not arms or len(set(arms)) < len(arms):
+        raise ValueError(f"arms: expected at least one, each once, got {','.join(arms)!r}; correct the list")
+    if num_seeds < 1:
+        raise ValueError(f"seeds: expected 1 or more, got {num_seeds}; raise it")
+    if num_steps is not None and num_steps < 1:
+        raise ValueError(f"steps: expected 1 or more, got {num_steps}; raise it")
+    levels, settings = (QUICK_FAMILY, Settings(num_steps=QUICK_STEPS)) if is_quick else (FAMILY, Settings())
+    if num_steps is not None:
+        settings = replace(settings, num_steps=num_steps)
+    return [Job(arm, seed, levels, settings) for seed in range(num_seeds) for arm in arms]
+
+
+def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
+    """All figures of `jobs`, run as many at a time as there are CPUs, shown on `console` and left in the folder `out`.
+
+    From the first evaluation on the file is there, whatever ends the demo. Raises `RunError` if a process dies.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    num_processes = min(len(jobs), len(os.sched_getaffinity(0)))
+    points: list[list[Point]] = [[] for _ in jobs]
+    start = time.perf_counter()
+
+    def figures(status: Status) -> Figures:
+        return Figures(
+            status=status,
+            num_steps=jobs[0].settings.num_updates * jobs[0].settings.batch_size,
+            settings=asdict(jobs[0].settings),
+            versions={"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+            num_processes=num_processes,
+            wall_seconds=time.perf_counter() - start,
+            groups={level.name: level.group for level in jobs[0].levels},
+            learnable=[level.name for level in learnable(jobs[0].levels)],
+            max_steps={level.name: level.max_steps for level in jobs[0].levels},
+            runs=[
+                Run(arm=job.arm, seed=job.seed, curriculum=job.config.model_dump(), points=list(reached))
+                for job, reached in zip(jobs, points, strict=True)
+            ],
+        )
+
+    status: Status = "failed"
+    try:
+        with create_view(console, figures("running")) as view:
+            for number, point in _run(jobs, num_processes):
+                if point.evaluation is not None:
+                    points[number].append(point)
+                    write_json(figures("running"), out)
+                view.show(figures("running"), number, point)
+        status = "complete"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        final = figures(status)
+        if any(points):
+            write_json(final, out)
+            write_png(final, out)
+    console.print(table(final))
+    console.print(f"{final.wall_seconds:.0f} s; all figures and the picture are in {out}", highlight=False)
+    return final
+
+
+def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Point]]:
+    """The points of all jobs as they come, each with the number of its job. No process outlives it."""
+    context = get_context("spawn")
+    waiting = deque(enumerate(jobs))
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < num_processes:
+                number, job = waiting.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(job, sender), name=f"{job.arm}, seed {job.seed}")
+                with _interrupts_blocked():
+                    process.start()
+                sender.close()
+                running[receiver] = number, process
+            ready = set(wait(running))
+            for receiver in [receiver for receiver in running if receiver in ready]:
+                number, process = running[receiver]
+                try:
+                    point = receiver.recv()
+                except (EOFError, OSError):  # closed, or cut off within a point
+                    process.join()
+                    if process.exitcode != 0:
+                        raise RunError(f"{process.name}: the training process ended with {process.exitcode}") from None
+                    del running[receiver]
+                else:
+                    yield number, point
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.join()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Within it, Ctrl-C waits; a process started within it never hears it and leaves it to its parent."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def _work(job: Job, sender: Connection) -> None:
+    """The training process: send the points, until the parent is gone."""
+    torch.set_num_threads(1)
+    curriculum = Curriculum(job.config, generator(job.levels))
+    for point in train(curriculum, learnable(job.levels), job.seed, job.settings):
+        try:
+            sender.send(point)
+        except BrokenPipeError:
+            return

@@ -1,0 +1,126 @@
+"""What one sees while the demo runs: a live view in a terminal, a line for each evaluation anywhere else."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .figures import Figures, Point
+
+_NOT_YET, _DONE = (70, 70, 78), (38, 133, 84)  # red, green, blue of a level's cell at success 0 and 1
+_BAR, _DRAWS = 14, 16  # widths in characters
+
+
+class View(Protocol):
+    """Shows a demo, from entering it as a context to leaving it."""
+
+    def show(self, figures: Figures, number: int, point: Point) -> None:
+        """Run `number` of `figures` has come to `point`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+def create_view(console: Console, figures: Figures) -> View:
+    """The view for `console` of `figures`, as they are at the start."""
+    return LiveView(console, figures) if console.is_terminal else LineView(console)
+
+
+class LineView:
+    """A line for each evaluation."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def show(self, figures: Figures, number: int, point: Point) -> None:
+        if point.evaluation is not None:
+            run = figures.runs[number]
+            draws = ", ".join(f"{group} {share:.0%}" for group, share in run.draw_shares(figures.groups)[-1].items())
+            line = f"{run.name}: {point.step:,} steps, success {point.mean_success:.2f}, draws: {draws}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+class LiveView:
+    """A table, drawn anew as the runs go on."""
+
+    def __init__(self, console: Console, figures: Figures) -> None:
+        self._steps = [0 for _ in figures.runs]
+        self._live = Live(render(figures, self._steps), console=console, refresh_per_second=4)
+
+    def show(self, figures: Figures, number: int, point: Point) -> None:
+        self._steps[number] = point.step
+        self._live.update(render(figures, self._steps))
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+def render(figures: Figures, steps: list[int]) -> Table:
+    """A row for each run, by arm: steps done out of all, success on each learnable level, where the draws go.
+
+    `steps` are those of each run by now; the rest is as of its last evaluation.
+    """
+    colours = figures.colours
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column()
+    table.add_column("steps")
+    table.add_column("success on", justify="right")
+    table.add_column(Text("".join(f"{_short(level):>4}" for level in figures.learnable)))
+    table.add_column(Text(" ").join(Text("■", colour) + f" {group}" for group, colour in colours.items()))
+    for arm, numbers in figures.arms.items():
+        table.add_row(Text(arm, "bold"))
+        for number in numbers:
+            run = figures.runs[number]
+            bar = ProgressBar(figures.num_steps, min(steps[number], figures.num_steps), width=_BAR)
+            if run.points:
+                last = run.points[-1]
+                cells = Text("").join(_cell(success) for success in (last.evaluation or {}).values())
+                draws = _bar(run.draw_shares(figures.groups)[-1], colours)
+                table.add_row(f" seed {run.seed}", bar, f"{last.mean_success:.2f}", cells, draws)
+            else:
+                table.add_row(f" seed {run.seed}", bar)
+    return table
+
+
+def _short(level: str) -> str:
+    """E5 for Empty 5, DK16 for DoorKey 16."""
+    kind, size = level.split(" ", 1)
+    return "".join(letter for letter in kind if letter.isupper()) + size
+
+
+def _cell(success: float) -> Text:
+    """The success on a level in percent, on a ground that says the same."""
+    red, green, blue = (round(no + success * (yes - no)) for no, yes in zip(_NOT_YET, _DONE, strict=True))
+    return Text(f"{success:4.0%}".rstrip("%").rjust(4), f"white on rgb({red},{green},{blue})")
+
+
+def _bar(shares: Mapping[str, float], colours: Mapping[str, str]) -> Text:
+    """The shares as lengths of a bar."""
+    bar, total = Text(), 0.0
+    for group, share in shares.items():
+        start, total = round(total * _DRAWS), total + share
+        bar.append("█" * (round(total * _DRAWS) - start), colours[group])
+    return bar
