@@ -175,12 +175,12 @@ def _settle(
 
     The count never goes below 0: a result beyond the hand-outs is unsolicited. A walk reflected at 0, in closed form.
     """
-    sums = np.cumsum(steps)
-    before = sums[starts] - steps[starts]
+    sums = steps.cumsum()
     ends = starts + _sizes(starts, len(steps)) - 1
-    lowest = np.minimum.reduceat(sums, starts) - before
-    unsolicited = np.maximum(0, -(pending + lowest))
-    return pending + (sums[ends] - before) + unsolicited, int(unsolicited.sum())
+    before = sums.take(starts) - steps.take(starts)
+    lowest = pending - before + np.minimum.reduceat(sums, starts)
+    unsolicited = np.maximum(-lowest, 0)
+    return pending - before + sums.take(ends) + unsolicited, int(unsolicited.sum())
 
 
 def _average(
@@ -199,8 +199,9 @@ def _average(
     group that come after each value.
     """
     keep = 1.0 - rates[:, None]
-    decay, gained = keep**num_old, keep**num_new
-    new = np.add.reduceat(values * keep**num_after, starts, axis=1)
+    powers = keep ** np.arange(num_new.max() + 1)
+    decay, gained = keep**num_old, powers.take(num_new, axis=1)
+    new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
     return (old * (1.0 - decay) * gained + rates[:, None] * new) / (1.0 - decay * gained)
 
 
@@ -227,14 +228,16 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     for one task equal the same results one by one, to rounding.
     """
     capacity = len(table.rows)
-    order = np.argsort(events["task_id"] % capacity, kind="stable")
-    events_by_slot = events.take(order)
+    slots = events["task_id"] % capacity
+    # NumPy sorts integers of up to 16 bits by radix, several times faster.
+    order = slots.astype(np.min_scalar_type(capacity - 1)).argsort(kind="stable")
+    events_by_slot, slots = events.take(order), slots.take(order)
     ids, kinds = events_by_slot["task_id"], events_by_slot["kind"]
-    slots = ids % capacity
     starts = _starts(slots)
-    group = np.repeat(np.arange(len(starts)), _sizes(starts, len(slots)))
-    rows = table.rows.take(slots[starts])
-    is_current = ids == rows["task_id"][group]
+    changed = slots.take(starts)
+    group = np.arange(len(starts)).repeat(_sizes(starts, len(slots)))
+    rows = table.rows.take(changed)
+    is_current = ids == rows["task_id"].take(group)
     is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
 
     # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
@@ -243,23 +246,25 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     if not is_current.all():
         rows["num_orphans"], num_late = _settle(rows["num_orphans"], steps * ~is_current, starts)
         num_unsolicited += num_late
-    is_handed_out = is_scheduled & is_current
-    rows["num_scheduled"] += np.add.reduceat(is_handed_out, starts, dtype=np.int64)
-    rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
-    moments = table.counters.num_scheduled + np.cumsum(events["kind"] == SCHEDULED)[order]
-    latest = np.maximum.reduceat(moments * is_handed_out, starts)
-    rows["last_scheduled"] = np.maximum(rows["last_scheduled"], latest)
+    handed_out = (is_scheduled & is_current).astype(np.int64)
+    num_handed_out = np.add.reduceat(handed_out, starts)
+    rows["num_scheduled"] += num_handed_out
+    moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
+    rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+    if is_cancelled.any():
+        rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
 
     labels = table.labels.copy()
-    label = rows["label_index"][group]
-    labels["num_scheduled"] += np.bincount(label[is_handed_out], minlength=MAX_LABELS)
+    np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
     told = np.flatnonzero(is_told & is_current)
     if len(told):
-        _record_scores(rows, group[told], events_by_slot.take(told), estimator)
-        labels["num_completions"] += np.bincount(label[told], minlength=MAX_LABELS)
+        groups_told = group.take(told)
+        _record_scores(rows, groups_told, events_by_slot.take(told), estimator)
+        np.add.at(labels["num_completions"], rows["label_index"].take(groups_told), 1)
 
-    num_scheduled, num_told, num_cancelled = int(is_scheduled.sum()), len(told), int(is_cancelled.sum())
-    num_stale = int(is_told.sum()) - num_told
+    num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
+    num_told = len(told)
+    num_stale = len(events) - num_scheduled - num_cancelled - num_told
     old = table.counters
     counters = old._replace(
         num_scheduled=old.num_scheduled + num_scheduled,
@@ -269,24 +274,23 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         num_unsolicited=old.num_unsolicited + num_unsolicited,
         num_pending=old.num_pending + num_scheduled + num_unsolicited - num_told - num_cancelled - num_stale,
     )
-    return Patch(slots[starts], rows, labels, counters)
+    return Patch(changed, rows, labels, counters)
 
 
 def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator) -> None:
     """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of."""
     starts = _starts(group)
-    changed, num_new = group[starts], _sizes(starts, len(group))
-    rank = np.arange(len(group)) - np.repeat(starts, num_new)
-    num_after = np.repeat(num_new, num_new) - 1 - rank
+    changed, num_new = group.take(starts), _sizes(starts, len(group))
+    num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
     row = rows.take(changed)
     num_old = row["num_completions"].copy()
-    scores = np.clip((events["score"] - estimator.score_low) / estimator.score_scale, 0.0, 1.0)
-    is_success = events["score"] >= np.repeat(row["success_threshold"], num_new)
+    scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    is_success = events["score"] >= row["success_threshold"].repeat(num_new)
 
     names = ("fast_ema", "slow_ema", "mean_square", "success_ema")
     averages = _average(
-        np.stack([row[name] for name in names]),
-        np.stack([scores, scores, scores * scores, is_success]),
+        np.array([row[name] for name in names]),
+        np.array([scores, scores, scores * scores, is_success]),
         np.array([estimator.fast_rate, estimator.slow_rate, estimator.slow_rate, estimator.slow_rate]),
         num_old,
         num_new,
@@ -297,10 +301,10 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
-        counts = np.repeat(num_old, num_new) + rank < limit
+        counts = (num_old + num_new - 1).repeat(num_new) - num_after < limit
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
-    row["last_score"] = scores[starts + num_new - 1]
+    row["last_score"] = scores.take(starts + num_new - 1)
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
