@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from operator import index
-from typing import Any, Generic, cast
+from typing import Any, Generic, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,13 +24,16 @@ from .tracker import create_task_tracker
 STATE_VERSION = 1
 """Format of `Curriculum.state_dict`."""
 
-_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "num_draws"}
+_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}
 
 CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
 
 DRAW_AHEAD = 128
 """Tasks that `get_task` draws at once."""
+
+MIN_INTERVAL = 32
+"""Results between two refreshes of the distribution, at the least."""
 
 _SELECTION, _GENERATION, _ORDER = 0, 1, 2
 """Streams of random numbers, independent of each other."""
@@ -100,17 +103,27 @@ class Curriculum(Generic[ConfigT]):
                 f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
                 f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
             )
-        self.tracker = create_task_tracker(config, len(self.generator.axes), backend=backend)
+        self.tracker = create_task_tracker(
+            config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
+        )
         self._backend = self.tracker.backend
-        self._key = stream_key(config.seed, _SELECTION)
-        self._num_draws = 0
-        self._uniforms: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
+        self._own_stream = -1
+        self._follow_stream()
         self._block: list[int] = []
         self._position = 0
         self._epoch = -1
         self._tasks = _TaskCache(self._backend, self.generator)
         self._num_results = self._interval = 0
         self.tracker.apply(self._fill)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.config, self.generator, self.algorithm, self._backend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     # Asking
 
@@ -139,6 +152,7 @@ class Curriculum(Generic[ConfigT]):
                 f"n: expected 0 to {self._backend.capacity if not replace else 'any number of'} tasks, got {n}; "
                 f"ask for fewer"
             )
+        self._follow_stream()
         start = self._num_draws
         ids = self._draw(n) if replace else self._draw_distinct(n)
         drawn, self._num_draws = self._num_draws, start
@@ -212,6 +226,7 @@ class Curriculum(Generic[ConfigT]):
             "labels": table.labels,
             "counters": table.counters._asdict(),
             "cumulated": table.cumulated,
+            "stream": self._stream,
             "num_draws": self._num_draws,
         }
 
@@ -241,14 +256,42 @@ class Curriculum(Generic[ConfigT]):
                 raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
         rows, labels, counters = Rows(state["rows"]), state["labels"], Counters(**state["counters"])
         saved = copy_table(Table(rows, labels, counters, state["cumulated"]))
-        self.tracker.apply(lambda transaction: transaction.commit(restore(saved, transaction.table)))
+
+        def put(transaction: Transaction) -> None:
+            now = transaction.table
+            keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
+            transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
+
+        self.tracker.apply(put)
         self._tasks.clear()
-        self._num_draws = state["num_draws"]
+        self._own_stream = self._backend.stream
+        self._start_stream(state["stream"], state["num_draws"])
         self._note_results(counters)
+
+    def flush(self) -> None:
+        """Takes everything told so far, in all processes of the session, into the statistics of all of them."""
+        self.tracker.settle()
+
+    def close(self) -> None:
+        """Leaves the session. The curriculum cannot be used any more; closing twice does no harm."""
+        self._backend.close()
 
     # Choosing
 
+    def _follow_stream(self) -> None:
+        """Goes over to a stream of random numbers of its own: at first, in a forked copy, and after a restore."""
+        if self._backend.stream != self._own_stream:
+            self._own_stream = self._backend.stream
+            self._start_stream(self._own_stream, 0)
+
+    def _start_stream(self, stream: int, num_draws: int) -> None:
+        self._stream = stream
+        self._key = stream_key(self.config.seed, _SELECTION, stream)
+        self._num_draws = num_draws
+        self._uniforms: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
+
     def _draw_ahead(self) -> None:
+        self._follow_stream()
         ids, self._epoch = self._backend.draw(self._next_uniforms(DRAW_AHEAD))
         self._block, self._position = ids.tolist(), 0
 
@@ -292,7 +335,8 @@ class Curriculum(Generic[ConfigT]):
 
     def _advance(self) -> None:
         """Takes all results into the rows and, if enough have come since, refreshes the distribution."""
-        self.tracker.apply(self._refresh_if_due)
+        if not self.tracker.try_apply(self._refresh_if_due):
+            self._interval = self._num_results + MIN_INTERVAL  # another process is at it: look again later
 
     def _refresh_if_due(self, transaction: Transaction) -> None:
         counters = transaction.table.counters
@@ -307,13 +351,17 @@ class Curriculum(Generic[ConfigT]):
         """Takes from the table how far it is to the next refresh: nothing about it is this object's alone."""
         self._num_results = counters.num_results - counters.num_refreshed_results
         self._interval = self._interval_after(counters.num_refreshed_results)
+        num_workers = self._backend.num_workers
+        if num_workers > 1:  # this one's share of what is missing
+            share = max(MIN_INTERVAL, (self._interval - self._num_results) // num_workers)
+            self._interval = min(self._interval, self._num_results + share)
 
     def _interval_after(self, num_results: int) -> int:
         """Results from the refresh after `num_results` to the next: often at first, then so that it costs little.
 
         A function of the calls made, never of the clock.
         """
-        return min(max(num_results // 32, 32), max(256, self.config.num_active_tasks // 32))
+        return min(max(num_results // 32, MIN_INTERVAL), max(256, self.config.num_active_tasks // 32))
 
     def _refresh(self, transaction: Transaction) -> None:
         probabilities = self._probabilities(transaction.table)
@@ -374,6 +422,12 @@ class Curriculum(Generic[ConfigT]):
         is_free[table.rows["seed"][table.rows["is_active"]]] = False
         turns = np.roll(self._order, -(table.counters.num_created % len(self._order)))
         return turns[is_free[turns]][:n]
+
+
+def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
+    """What a pickled curriculum becomes: another worker of its session."""
+    config, generator, algorithm, backend = parts
+    return cls(config, generator, algorithm=algorithm, backend=backend)
 
 
 def _columns(table: Table) -> Columns:

@@ -51,7 +51,11 @@ class Counters(NamedTuple):
     num_refreshed_results: int = 0
     """Results (told and stale) that the distribution now in use has seen."""
     num_refreshes: int = 0
-    """The epoch of the distribution now in use."""
+    num_restores: int = 0
+    num_streams: int = 0
+    """Streams of random numbers issued to processes."""
+    epoch: int = 0
+    """Goes up by one with each new distribution."""
 
     @property
     def num_results(self) -> int:
@@ -120,7 +124,7 @@ def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -
     new: list[bytes] = []
     indices = np.empty(len(names), np.int64)
     for position, name in enumerate(names):
-        key = name.encode()
+        key = name.encode(errors="replace").rstrip(b"\0")
         if key not in known and len(known) < MAX_LABELS and len(key) <= MAX_LABEL_BYTES:
             known[key] = len(known)
             new.append(key)
@@ -332,14 +336,35 @@ def lowest(scores: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDAr
 
 def refresh(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     """`cumulated`, shape (capacity,), in use as the distribution, seen to cover all results so far."""
-    counters = table.counters._replace(
-        num_refreshes=table.counters.num_refreshes + 1, num_refreshed_results=table.counters.num_results
+    old = table.counters
+    counters = old._replace(
+        num_refreshes=old.num_refreshes + 1, num_refreshed_results=old.num_results, epoch=old.epoch + 1
     )
     return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters, cumulated)
 
 
-def restore(saved: Table, table: Table) -> Patch:
-    """The whole of `saved` in place of `table`, with a new epoch so that every process draws again."""
-    epoch = max(saved.counters.num_refreshes, table.counters.num_refreshes) + 1
-    counters = saved.counters._replace(num_refreshes=epoch)
-    return Patch(np.arange(len(table.rows)), saved.rows, saved.labels, counters, saved.cumulated)
+def issue_stream(table: Table) -> Patch:
+    """One more stream of random numbers given out: number `table.counters.num_streams`."""
+    counters = table.counters._replace(num_streams=table.counters.num_streams + 1)
+    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters)
+
+
+def restore(saved: Table, table: Table, *, keeps_ids: bool) -> Patch:
+    """The whole of `saved` in place of `table`, with a new epoch so that every process draws again.
+
+    Unless `keeps_ids`, tasks get ids above all that `table` has issued, so that results still out come back as stale.
+    """
+    old, new = table.counters, saved.counters
+    counters = new._replace(
+        epoch=old.epoch + 1,
+        num_restores=max(old.num_restores, new.num_restores) + 1,
+        num_streams=max(old.num_streams, new.num_streams),
+    )
+    rows = Rows(saved.rows.words.copy())
+    if not keeps_ids:
+        capacity = len(rows)
+        generations = (table.rows["task_id"] - rows["task_id"]) // capacity
+        rows["task_id"] += capacity * (1 + max(0, int(generations.max())))
+        rows["num_orphans"] += rows["num_pending"]
+        rows["num_pending"] = 0
+    return Patch(np.arange(len(rows)), rows, saved.labels, counters, saved.cumulated)

@@ -1,5 +1,6 @@
 """`TaskTracker`: the table functions bound to a backend. It checks what comes in, and knows no algorithm."""
 
+import sys
 from collections.abc import Callable
 from operator import index
 from typing import Any, NoReturn
@@ -7,27 +8,28 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import Backend, ResultT, Transaction
+from .backends import Backend, LogFullError, ResultT, Transaction
 from .backends.local import LocalMemoryBackend
 from .config import CurriculumConfig, MeanOfFirst
 from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
 
+if sys.platform != "win32":
+    from .backends.shared import SharedMemoryBackend
+
 
 def create_task_tracker(
-    config: CurriculumConfig, num_axes: int = 0, *, backend: Backend | None = None
+    config: CurriculumConfig, num_axes: int = 0, *, identity: str = "", backend: Backend | None = None
 ) -> "TaskTracker":
-    """A tracker over `backend`, or over the one that `config` asks for. `num_axes` is that of the task generator.
+    """A tracker over `backend`, or over the one that `config` asks for.
+
+    `num_axes` is that of the task generator, and `identity` a string that its processes have in common: joining a
+    session with another config or identity is refused.
 
     Raises `ValueError` if the backend's capacity is not `config.num_active_tasks` or its rows have another number of
-    axes, or if a `session_id` is given.
+    axes, `SessionError` if the session cannot be created or joined.
     """
-    if config.session_id is not None:
-        raise ValueError(
-            f"session_id: expected None, since sessions of several processes are not built yet, got "
-            f"{config.session_id!r}; leave it out and use one curriculum in one process"
-        )
     if backend is None:
-        backend = LocalMemoryBackend(config.num_active_tasks, num_axes)
+        backend = _create_backend(config, num_axes, identity)
     if backend.capacity != config.num_active_tasks:
         raise ValueError(
             f"backend: expected a capacity of num_active_tasks={config.num_active_tasks}, got {backend.capacity}; "
@@ -39,6 +41,19 @@ def create_task_tracker(
             f"make it with num_axes={num_axes}"
         )
     return TaskTracker(backend, config)
+
+
+def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> Backend:
+    if not config.use_shared_memory or (sys.platform == "win32" and config.session_id is None):
+        return LocalMemoryBackend(config.num_active_tasks, num_axes)
+    if sys.platform == "win32":
+        raise ValueError(
+            f"session_id: expected None on Windows, which lacks the file locks that sessions are built on, got "
+            f"{config.session_id!r}; leave it out and use one curriculum in one process"
+        )
+    settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
+    settings["generator"] = identity
+    return SharedMemoryBackend(config.session_id, config.num_active_tasks, num_axes, settings)
 
 
 def estimator(config: CurriculumConfig) -> Estimator:
@@ -71,8 +86,7 @@ class TaskTracker:
 
     def schedule(self, task_id: int) -> None:
         """Notes that `task_id` was handed out; the caller has drawn it from the backend."""
-        if self.backend.append(SCHEDULED, task_id, 0.0, 0.0):
-            self.settle()
+        self._append(SCHEDULED, task_id, 0.0)
 
     def schedule_batch(self, task_ids: NDArray[np.int64]) -> None:
         """Notes that `task_ids`, shape (n,), were handed out."""
@@ -91,8 +105,7 @@ class TaskTracker:
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
             self._refuse_score(score)
-        if self.backend.append(TOLD, task_id, score, 0.0):
-            self.settle()
+        self._append(TOLD, task_id, score)
 
     def record_batch(self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None) -> int:
         """Notes n results at once and returns n: ids, scores in the score range and, if given, finite regrets, (n,).
@@ -121,33 +134,57 @@ class TaskTracker:
         return len(ids)
 
     def settle(self) -> None:
-        """Takes all noted events into the rows."""
-        self.apply(lambda _: None)
+        """Takes all noted events, of all processes, into the rows."""
+        self.backend.apply(self._settle)
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
         """Settles all noted events, then runs `fn` in the same exclusive access and returns what it returns."""
 
         def settled(transaction: Transaction) -> ResultT:
-            if len(transaction.events):
-                transaction.commit(record(transaction.table, transaction.events, self.estimator), settles=True)
+            self._settle(transaction)
             return fn(transaction)
 
         return self.backend.apply(settled)
+
+    def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
+        """As `apply`, or returns False at once if another process has the access."""
+
+        def settled(transaction: Transaction) -> None:
+            self._settle(transaction)
+            fn(transaction)
+
+        return self.backend.try_apply(settled)
 
     def snapshot(self) -> Table:
         """A consistent copy of the table, with everything told so far."""
         self.settle()
         return self.backend.snapshot()
 
+    def _settle(self, transaction: Transaction) -> None:
+        if len(transaction.events):
+            transaction.commit(record(transaction.table, transaction.events, self.estimator), settles=True)
+
+    def _append(self, kind: int, task_id: int, score: float) -> None:
+        try:
+            is_time = self.backend.append(kind, task_id, score, 0.0)
+        except LogFullError:
+            self.settle()
+            is_time = self.backend.append(kind, task_id, score, 0.0)
+        if is_time:
+            self.backend.try_apply(self._settle)
+
     def _note(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> None:
         events = np.empty(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
         start = 0
         while start < len(events):
-            stop = start + self.backend.room()
-            if self.backend.extend(events[start:stop]):
+            room = self.backend.room()
+            if not room:
                 self.settle()
-            start = stop
+                continue
+            if self.backend.extend(events[start : start + room]):
+                self.backend.try_apply(self._settle)
+            start += room
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
         ids = given = _as_array("task_ids", task_ids)

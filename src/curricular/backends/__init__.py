@@ -15,6 +15,10 @@ LOG_SIZE = 1024
 """Events that a process's log holds before they must be settled."""
 
 
+class LogFullError(RuntimeError):
+    """The log takes no more events until those in it are settled. Never leaves the library."""
+
+
 class Transaction(Protocol):
     """Exclusive access to the table, for the length of one `Backend.apply`."""
 
@@ -46,16 +50,29 @@ class Backend(Protocol):
         """Changes whenever tasks drawn before must be drawn again: after a refresh and after a restore."""
         ...
 
+    @property
+    def stream(self) -> int:
+        """Which stream of random numbers is this process's: no other process ever has or had the same."""
+        ...
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that share the table, at least 1."""
+        ...
+
     def append(self, kind: int, task_id: int, score: float, regret: float) -> bool:
-        """Notes one event in this process's log; True when the log is full and must be settled. The fast path."""
+        """Notes one event in this process's log; True when it is time to settle. The fast path.
+
+        Raises `LogFullError` if the log is full.
+        """
         ...
 
     def extend(self, events: NDArray[np.void]) -> bool:
-        """Notes up to `LOG_SIZE` minus the waiting events, as `append` does."""
+        """Notes several events, at most `room()`, as `append` does."""
         ...
 
     def room(self) -> int:
-        """Events that this process's log can still take."""
+        """Events that this process's log can still take, 0 to `LOG_SIZE`."""
         ...
 
     def newest_id(self, slot: int) -> int:
@@ -76,6 +93,10 @@ class Backend(Protocol):
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
         """Runs `fn` with exclusive access, wherever the rows live, and returns what it returns."""
+        ...
+
+    def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
+        """Runs `fn` as `apply` does, or returns False at once if another process has the access."""
         ...
 
     def snapshot(self) -> Table:

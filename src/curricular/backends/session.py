@@ -1,0 +1,337 @@
+"""Session files and their locks: create, join, find out who is alive, sweep. Knows nothing of what is in the table.
+
+A session is one file in a directory of the user's own. Locks are `fcntl.lockf` byte locks, which the kernel releases
+when a process ends, however it ends. They belong to the process and go with the *first* descriptor of the file that it
+closes, so a process has exactly one `SessionFile` a path, kept in a registry.
+"""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import secrets
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .layout import HEADER_SIZE, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for the lock before giving up on whoever holds it."""
+
+_TABLE_BYTE = 0
+"""The byte whose lock is the right to change the table; bytes 1 … MAX_WORKERS are the workers' proofs of life."""
+
+
+class LockTimeoutError(SessionError, TimeoutError):
+    """The process that holds the table's lock is alive but does not let go: it may be stopped."""
+
+
+def session_directory() -> Path:
+    """The directory of this user's sessions, made if needed: in shared memory, else in the directory for temporaries.
+
+    Raises `SessionError` if it is not a directory of this user's that nobody else may enter.
+    """
+    base = Path("/dev/shm")  # noqa: S108  the mount point of shared memory, where a directory of the user's own is made
+    if not os.access(base, os.W_OK | os.X_OK):
+        base = Path(tempfile.gettempdir())
+    path = base / f"curricular-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SessionError(
+            f"session directory {path}: expected to be able to make it, got {error.strerror}; make {base} writable, "
+            f"or set use_shared_memory=False"
+        ) from error
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SessionError(
+            f"session directory {path}: expected a directory of user {os.getuid()} with mode 0700, got "
+            f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove or correct it"
+        )
+    return path
+
+
+def _try_lock(fd: int, byte: int, length: int = 1) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, byte)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EAGAIN}:
+            return False
+        raise
+    return True
+
+
+def _unlock(fd: int, byte: int, length: int = 1) -> None:
+    fcntl.lockf(fd, fcntl.LOCK_UN, length, byte)
+
+
+class SessionFile:
+    """This process's hold on one session file: descriptor, mapping, locks. Shared by all backends on the path."""
+
+    def __init__(self, path: Path, fd: int, spec: Spec) -> None:
+        self.path = path
+        self.fd = fd
+        self.spec = spec
+        self.layout = Layout(spec.capacity, spec.num_axes)
+        self.mapping = mmap.mmap(fd, self.layout.size)
+        self.slots: set[int] = set()
+        """Worker slots of this process, whose life bytes it holds."""
+        self._threads = threading.Lock()
+
+    def reserve(self, offset: int, length: int) -> None:
+        """Makes sure that there is memory behind a part of the file: a full disk is an error here, not a crash later."""
+        try:
+            if sys.platform == "linux":
+                os.posix_fallocate(self.fd, offset, length)
+            else:  # what is reserved is never in use yet, so zeros do no harm
+                os.pwrite(self.fd, bytes(length), offset)
+        except OSError as error:
+            raise SessionError(
+                f"session file {self.path}: expected room for {length} bytes more, got {error.strerror}; free some "
+                f"space on {self.path.parent}"
+            ) from error
+
+    @contextlib.contextmanager
+    def locked(self, control: memoryview, holder: int, *, wait: bool) -> Iterator[bool]:
+        """The right to change the table, for the block; False if somebody else has it and `wait` is false.
+
+        ``control[holder]`` tells others which process has it. Raises `LockTimeoutError` after `LOCK_TIMEOUT` seconds of waiting.
+        """
+        if not self._acquire(control, holder, wait=wait):
+            yield False
+            return
+        try:
+            control[holder] = os.getpid()
+            yield True
+        finally:
+            _unlock(self.fd, _TABLE_BYTE)
+            self._threads.release()
+
+    def _acquire(self, control: memoryview, holder: int, *, wait: bool) -> bool:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        if not self._threads.acquire(timeout=LOCK_TIMEOUT if wait else 0):
+            if wait:
+                raise self._stuck(os.getpid())
+            return False
+        pause = 20e-6
+        while not _try_lock(self.fd, _TABLE_BYTE):
+            if not wait or time.monotonic() > deadline:
+                self._threads.release()
+                if wait:
+                    raise self._stuck(control[holder])
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 2e-3)
+        return True
+
+    def _stuck(self, pid: int) -> LockTimeoutError:
+        return LockTimeoutError(
+            f"session {self.path.name!r}: expected the table within {LOCK_TIMEOUT:g} s, but process {pid} holds it; "
+            f"continue or kill that process"
+        )
+
+    def claim_life(self, slot: int) -> bool:
+        """Takes the life byte of worker `slot`; False if a living process has it. Call with the table locked."""
+        if slot in self.slots or not _try_lock(self.fd, 1 + slot):
+            return False
+        self.slots.add(slot)
+        return True
+
+    def release_life(self, slot: int) -> None:
+        """Lets go of the life byte of worker `slot`."""
+        self.slots.discard(slot)
+        _unlock(self.fd, 1 + slot)
+
+    def is_alive(self, slot: int) -> bool:
+        """Whether a process holds worker `slot`. Call with the table locked."""
+        if slot in self.slots:
+            return True
+        if _try_lock(self.fd, 1 + slot):
+            _unlock(self.fd, 1 + slot)
+            return False
+        return True
+
+    def forget_parent(self) -> None:
+        """In a forked child: locks are not inherited, and a thread of the parent may have held the mutex."""
+        self.slots = set()
+        self._threads = threading.Lock()
+
+    def close(self) -> None:
+        """Closes the descriptor, and with it gives up all locks. The mapping goes when its last view does."""
+        os.close(self.fd)
+
+
+_files: dict[Path, SessionFile] = {}
+"""The session files that this process has open."""
+
+_files_lock = threading.RLock()
+
+
+def _forget_parent() -> None:
+    global _files_lock  # noqa: PLW0603  a thread of the parent may have held it
+    _files_lock = threading.RLock()
+    for file in _files.values():
+        file.forget_parent()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+
+
+def open_session(name: str | None, spec: Spec) -> SessionFile:
+    """The session `name`, joined if a living process has it and else created; with None, a new private one.
+
+    Raises `SessionError` if it cannot be made, `SessionMismatchError` if it was made for something else.
+    """
+    directory = session_directory()
+    with _files_lock:
+        sweep()
+        if name is None:
+            return _create(directory / f".private-{os.getpid()}-{secrets.token_hex(4)}", spec)
+        path = directory / name
+        for _ in range(1000):
+            try:
+                file = join_session(path)
+            except FileNotFoundError:
+                try:
+                    return _create(path, spec)
+                except FileExistsError:
+                    continue  # another process was quicker: join it
+            try:
+                file.spec.check(spec, name)
+            except SessionMismatchError:
+                release_session(file)
+                raise
+            return file
+    raise SessionError(f"session {name!r}: expected to join or create it, but others kept removing it; try again")
+
+
+def join_session(path: Path) -> SessionFile:
+    """The session file at `path`, which must be there.
+
+    Raises `FileNotFoundError` if it is not, `SessionError` if it is not a session file of this user's.
+    """
+    with _files_lock:
+        if path in _files:
+            return _files[path]
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise SessionError(
+                f"session file {path}: expected a file of your own, got {error.strerror}; remove it or use another "
+                f"session_id"
+            ) from error
+        try:
+            spec = _checked(path, fd)
+            file = SessionFile(path, fd, spec)
+        except BaseException:
+            os.close(fd)
+            raise
+        _files[path] = file
+        return file
+
+
+def _checked(path: Path, fd: int) -> Spec:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SessionError(
+            f"session file {path}: expected a file of user {os.getuid()} with mode 0600, got "
+            f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove it or use another session_id"
+        )
+    spec = Spec.parse(os.pread(fd, HEADER_SIZE, 0), str(path))
+    size = Layout(spec.capacity, spec.num_axes).size
+    if found.st_size != size:
+        raise SessionMismatchError(
+            f"session file {path}: expected {size} bytes, got {found.st_size}; it was cut or damaged: remove it with "
+            f"`curricular sessions remove`"
+        )
+    return spec
+
+
+def _create(path: Path, spec: Spec) -> SessionFile:
+    """A new session file, whole before it gets its name; `FileExistsError` if the name is taken by then."""
+    header = spec.header()
+    draft = path.with_name(f".draft-{os.getpid()}-{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        layout = Layout(spec.capacity, spec.num_axes)
+        _try_lock(fd, 1, MAX_WORKERS)  # alive, so that nobody sweeps the draft
+        os.ftruncate(fd, layout.size)
+        file = SessionFile(path, fd, spec)
+        file.reserve(0, layout.fixed_size)
+        for offset, length in layout.journal_spans(0):
+            file.reserve(offset, length)
+        file.mapping[: len(header)] = header
+        fault("created")
+        os.link(draft, path)
+        _unlock(fd, 1, MAX_WORKERS)
+    except BaseException:
+        os.close(fd)
+        raise
+    finally:
+        draft.unlink(missing_ok=True)
+    _files[path] = file
+    return file
+
+
+def release_session(file: SessionFile) -> None:
+    """Lets go of `file` if no backend of this process uses it any more."""
+    with _files_lock:
+        if not file.slots and _files.get(file.path) is file:
+            del _files[file.path]
+            file.close()
+
+
+def remove_private(file: SessionFile) -> None:
+    """Removes a private session that no other process holds, as its last user closes it."""
+    if file.path.name.startswith(".private-"):
+        with _files_lock:
+            if _try_lock(file.fd, 1, MAX_WORKERS):
+                file.path.unlink(missing_ok=True)
+
+
+def is_in_place(file: SessionFile) -> bool:
+    """Whether the file is still at its path: a session that was swept while it was being joined is not."""
+    try:
+        found = os.lstat(file.path)
+    except FileNotFoundError:
+        return False
+    return found.st_ino == os.fstat(file.fd).st_ino
+
+
+def fault(point: str) -> None:
+    """Does nothing. Tests replace it to end the process at a named point."""
+
+
+def sweep() -> list[str]:
+    """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too."""
+    removed = []
+    with _files_lock:
+        for path in sorted(session_directory().iterdir()):
+            if path not in _files and _remove(path, force=False):
+                removed.append(path.name)
+    return removed
+
+
+def _remove(path: Path, *, force: bool) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False  # gone, or not a file of this user's: none of our business
+    try:
+        if not force and not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS):
+            return False
+        if os.fstat(fd).st_ino == os.lstat(path).st_ino:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(fd)
+    return True
