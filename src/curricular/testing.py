@@ -1,0 +1,390 @@
+"""Public test suites: what every backend, algorithm and generator must hold.
+
+Subclass the suite in a test module of your own, give it what you built, and run pytest. Where yours differs on purpose,
+override that test and say why.
+
+    class TestMyBackend(BackendSuite):
+        def make_backend(self, capacity, num_axes):
+            return MyBackend(capacity, num_axes)
+"""
+
+import json
+import pickle
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from .algorithms import Algorithm
+from .algorithms.learning_progress import LearningProgressConfig
+from .backends import LOG_SIZE, Backend, Transaction
+from .backends.local import LocalMemoryBackend
+from .config import CurriculumConfig
+from .curriculum import Curriculum
+from .generators import TaskGenerator, dump_task_generator, fingerprint, load_task_generator, single_task
+from .samplers import cumulative
+from .scorers import Columns
+from .table import EVENT, MAX_LABEL_BYTES, MAX_LABELS, SCHEDULED, TOLD, Patch, admit, record, refresh
+from .task import Rows, Span, Task, TaskState, decode_params
+from .tracker import estimator
+
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from error
+
+_ESTIMATOR = estimator(CurriculumConfig())
+
+
+def _admit(backend: Backend, slots: list[int], seeds: list[int]) -> None:
+    def fn(transaction: Transaction) -> None:
+        num_axes = transaction.table.rows.num_axes
+        params = np.arange(len(slots) * num_axes, dtype=np.float64).reshape(len(slots), num_axes)
+        names = [f"label {seed % 3}" for seed in seeds]
+        patch = admit(transaction.table, np.array(slots), np.array(seeds), params, names, 0.0, _ESTIMATOR)
+        transaction.commit(patch)
+
+    backend.apply(fn)
+
+
+def _play(curriculum: Curriculum[Any], num_tasks: int) -> list[tuple[int, Any]]:
+    """Asks for tasks, tells scores that depend on the id, and returns (id, params) of every task."""
+    asked: list[Task[Any]] = []
+    while len(asked) < num_tasks:
+        task = curriculum.get_task()
+        curriculum.update_task_performance(task.task_id, task.task_id % 5 / 4)
+        batch = curriculum.ask(7)
+        curriculum.tell([task.task_id for task in batch[1:]], [task.task_id % 3 / 2 for task in batch[1:]])
+        curriculum.cancel([batch[0].task_id], "for the test")
+        asked += [task, *batch]
+    return [(task.task_id, dict(task.params)) for task in asked]
+
+
+def _quick(num_active_tasks: int, **overrides: Any) -> LearningProgressConfig:
+    """A configuration that evicts early and often."""
+    return LearningProgressConfig.fast_learning(
+        num_active_tasks=num_active_tasks, min_presentations_for_eviction=5, eviction_rate=0.2, **overrides
+    )
+
+
+class BackendSuite:
+    """Every backend keeps one table and one log, and makes no difference to what a curriculum does."""
+
+    def make_backend(self, capacity: int, num_axes: int) -> Backend:
+        """A new and empty backend; to override."""
+        raise NotImplementedError("make_backend: expected an override that returns a new backend; write it")
+
+    def test_it_starts_empty(self) -> None:
+        with closing(self.make_backend(5, 2)) as backend:
+            table = backend.snapshot()
+            assert backend.capacity == len(table.rows) == 5
+            assert table.rows.num_axes == 2
+            assert not table.rows["is_active"].any()
+            assert table.counters.num_created == 0
+            assert backend.room() == LOG_SIZE
+            assert backend.apply(lambda transaction: len(transaction.events)) == 0
+
+    def test_a_commit_is_what_is_read(self) -> None:
+        with closing(self.make_backend(4, 2)) as backend:
+            _admit(backend, [0, 1, 2, 3], [10, 11, 12, 13])
+            _admit(backend, [2], [99])
+            assert [backend.newest_id(slot) for slot in range(4)] == [0, 1, 6, 3]
+            assert backend.newest_ids(np.array([[2, 0]])).tolist() == [[6, 0]]
+            rows = backend.read(np.array([2, 1]))
+            assert rows["seed"].tolist() == [99, 11]
+            assert rows["params"].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+            assert backend.snapshot().rows["seed"].tolist() == [10, 11, 99, 13]
+
+    def test_copies_share_nothing_with_the_table(self) -> None:
+        with closing(self.make_backend(3, 1)) as backend:
+            _admit(backend, [0, 1, 2], [10, 11, 12])
+            table, rows = backend.snapshot(), backend.read(np.array([0]))
+            table.rows["seed"], rows["seed"] = 0, 0
+            table.labels["name"], table.cumulated[...] = b"changed", 0.0
+            again = backend.snapshot()
+            assert again.rows["seed"].tolist() == [10, 11, 12]
+            assert again.labels["name"][0] == b"other"
+            assert again.cumulated[-1] == 1.0
+
+    def test_a_patch_is_copied_in(self) -> None:
+        with closing(self.make_backend(2, 1)) as backend:
+            _admit(backend, [0, 1], [10, 11])
+            table = backend.snapshot()
+            patch = Patch(np.array([0, 1]), table.rows, table.labels, table.counters, table.cumulated)
+            backend.apply(lambda transaction: transaction.commit(patch))
+            table.rows["seed"] = 0
+            assert backend.snapshot().rows["seed"].tolist() == [10, 11]
+
+    def test_events_wait_in_order_until_they_are_settled(self) -> None:
+        with closing(self.make_backend(4, 0)) as backend:
+            _admit(backend, [0, 1, 2, 3], [0, 1, 2, 3])
+            assert not backend.append(SCHEDULED, 1, 0.0, 0.0)
+            assert not backend.extend(np.array([(1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)], EVENT))
+            assert backend.room() == LOG_SIZE - 3
+            _admit(backend, [3], [9])
+            events = backend.apply(lambda transaction: transaction.events.copy())
+            assert events.tolist() == [(1, SCHEDULED, 0.0, 0.0), (1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)]
+            assert backend.snapshot().counters.num_told == 0
+
+            def settle(transaction: Transaction) -> None:
+                transaction.commit(record(transaction.table, transaction.events, _ESTIMATOR), settles=True)
+                assert len(transaction.events) == 0
+
+            backend.apply(settle)
+            assert backend.room() == LOG_SIZE
+            assert backend.snapshot().counters.num_told == 2
+            assert backend.read(np.array([1, 2]))["slow_ema"].tolist() == pytest.approx([0.5, 0.25])
+
+    def test_a_full_log_says_so(self) -> None:
+        with closing(self.make_backend(1, 0)) as backend:
+            _admit(backend, [0], [0])
+            events = np.zeros(LOG_SIZE, EVENT)
+            assert not backend.extend(events[1:])
+            assert backend.room() == 1
+            assert backend.append(TOLD, 0, 0.0, 0.0)
+            assert backend.room() == 0
+
+    def test_apply_returns_what_the_function_returns_and_lets_its_error_through(self) -> None:
+        def fail(_: Transaction) -> None:
+            raise KeyError("on purpose")
+
+        with closing(self.make_backend(2, 0)) as backend:
+            backend.append(TOLD, 0, 0.5, 0.0)
+            with pytest.raises(KeyError, match="on purpose"):
+                backend.apply(fail)
+            assert backend.apply(lambda transaction: len(transaction.events)) == 1
+
+    def test_draws_follow_the_distribution_in_use(self) -> None:
+        with closing(self.make_backend(4, 0)) as backend:
+            _admit(backend, [0, 1, 2, 3], [0, 1, 2, 3])
+            _admit(backend, [3], [7])
+            cumulated = cumulative(np.array([0.0, 0.25, 0.0, 0.75]))
+            backend.apply(lambda transaction: transaction.commit(refresh(transaction.table, cumulated)))
+            ids, epoch = backend.draw(np.array([0.0, 0.2, 0.25, 1 - 2**-53]))
+            assert ids.tolist() == [1, 1, 7, 7]
+            assert epoch == backend.epoch
+            assert backend.snapshot().cumulated.tolist() == cumulated.tolist()
+
+    def test_the_epoch_moves_with_every_refresh_and_load(self) -> None:
+        with closing(self.make_backend(8, 0)) as backend:
+            curriculum: Curriculum[int] = Curriculum(_quick(8), backend=backend)
+            state = curriculum.state_dict()
+            epochs = [backend.epoch]
+            backend.apply(lambda transaction: transaction.commit(refresh(transaction.table, cumulative(np.ones(8)))))
+            epochs.append(backend.epoch)
+            for _ in range(2):
+                curriculum.load_state_dict(state)
+                epochs.append(backend.epoch)
+            assert len(set(epochs)) == 4
+
+    def test_closing_twice_is_no_error(self) -> None:
+        backend = self.make_backend(2, 0)
+        backend.close()
+        backend.close()
+
+    def test_a_curriculum_chooses_as_on_the_local_backend(self) -> None:
+        config = _quick(16)
+        with closing(self.make_backend(16, 0)) as backend:
+            there: Curriculum[int] = Curriculum(config, backend=backend)
+            here: Curriculum[int] = Curriculum(config, backend=LocalMemoryBackend(16))
+            assert _play(there, 3000) == _play(here, 3000)
+            assert there.stats() == here.stats()
+            assert here.stats()["num_evicted"] > 0
+            here.load_state_dict(there.state_dict())
+            assert _play(there, 1000) == _play(here, 1000)
+
+    def test_every_hand_out_is_accounted_for(self) -> None:
+        with closing(self.make_backend(4, 0)) as backend:
+            curriculum: Curriculum[int] = Curriculum(_quick(4), backend=backend)
+            late = curriculum.ask(50)
+            _play(curriculum, 1000)
+            curriculum.tell([task.task_id for task in late[:30]], np.full(30, 0.5))
+            stats, rows = curriculum.stats(), backend.snapshot().rows
+            assert stats["num_stale"] > 0
+            assert stats["num_pending"] == rows["num_pending"].sum() + rows["num_orphans"].sum() == 20
+            came = stats["num_completed"] + stats["num_cancelled"] + stats["num_stale"] + stats["num_pending"]
+            assert stats["num_scheduled"] + stats["num_unsolicited"] == came
+
+
+class AlgorithmSuite:
+    """Every algorithm is a pure function of columns that never draws, nor evicts, what is not there."""
+
+    num_cases = 20
+
+    def make_algorithm(self) -> Algorithm:
+        """The algorithm; to override."""
+        raise NotImplementedError("make_algorithm: expected an override that returns an algorithm; write it")
+
+    def make_columns(self, seed: int) -> Columns:
+        """Columns of a pool as it may occur, read-only; even seeds have inactive rows, seed 0 is a new pool."""
+        rng = np.random.default_rng(seed)
+        capacity = int(rng.integers(1, 60))
+        rows = Rows.zeros(capacity, 0)
+        rows["is_active"] = (rng.random(capacity) < 0.7) | (np.arange(capacity) == 0) | bool(seed % 2)
+        rows["task_id"] = np.arange(capacity) + capacity * rng.integers(5, size=capacity)
+        rows["seed"] = rng.integers(2**62, size=capacity)
+        rows["success_threshold"] = 0.5
+        if seed:
+            completions = rng.integers(80, size=capacity)
+            rows["num_completions"] = completions
+            rows["num_scheduled"] = completions + 1
+            rows["num_pending"] = 1
+            rows["last_scheduled"] = rng.integers(1000, size=capacity)
+            for name in ("fast_ema", "slow_ema", "success_ema", "last_score"):
+                # Mastered and impossible tasks occur as often as others.
+                rows[name] = np.where(completions > 0, rng.random(capacity).round(int(rng.integers(3))), 0.0)
+            rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
+        columns = {name: rows[name] for name in TaskState.model_fields}
+        for column in columns.values():
+            column.flags.writeable = False
+        return columns
+
+    def test_probabilities_are_a_distribution_over_the_active_tasks(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            probabilities = algorithm.probabilities(columns)
+            assert probabilities.shape == columns["is_active"].shape
+            assert (probabilities >= 0).all()
+            assert probabilities.sum() == pytest.approx(1.0)
+            assert (probabilities[~columns["is_active"]] == 0).all()
+
+    def test_scores_are_finite_for_active_tasks(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            scores = algorithm.scores(columns)
+            assert scores.shape == columns["is_active"].shape
+            assert np.isfinite(scores[columns["is_active"]]).all()
+
+    def test_only_active_tasks_are_evictable(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            evictable = algorithm.evictable(columns)
+            assert evictable.dtype == np.bool_
+            assert evictable.shape == columns["is_active"].shape
+            assert not (evictable & ~columns["is_active"]).any()
+
+    def test_the_same_columns_give_the_same_answers(self) -> None:
+        first, second = self.make_algorithm(), self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            for method in ("scores", "probabilities", "evictable"):
+                expected = getattr(first, method)(columns)
+                assert np.array_equal(getattr(first, method)(columns), expected, equal_nan=True)
+                assert np.array_equal(getattr(second, method)(columns), expected, equal_nan=True)
+
+    def test_what_an_inactive_row_holds_makes_no_difference(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            active = columns["is_active"]
+            cleared = {name: np.where(active, column, 0) for name, column in columns.items() if column.ndim == 1}
+            cleared["params"] = columns["params"]
+            cleared["is_active"] = active
+            assert algorithm.probabilities(cleared) == pytest.approx(algorithm.probabilities(columns))
+            assert np.array_equal(algorithm.evictable(cleared), algorithm.evictable(columns))
+
+    def test_a_curriculum_runs_with_it(self) -> None:
+        config = CurriculumConfig(num_active_tasks=8, min_presentations_for_eviction=5, eviction_rate=0.2)
+        first: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
+        second: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
+        assert _play(first, 800) == _play(second, 800)
+        second.load_state_dict(first.state_dict())
+        assert _play(first, 800) == _play(second, 800)
+        assert first.stats()["num_evicted"] <= 0.2 * first.stats()["num_completed"] + 1
+
+
+class GeneratorSuite:
+    """Every generator is a pure function of seed and params, whose tasks lie within its axes."""
+
+    num_samples = 500
+
+    def make_generator(self) -> TaskGenerator[Any]:
+        """The generator; to override."""
+        raise NotImplementedError("make_generator: expected an override that returns a generator; write it")
+
+    def is_same(self, first: Any, second: Any) -> bool:
+        """Whether two configurations are equal; override it where ``==`` does not say, as with arrays."""
+        return bool(first == second)
+
+    def make_seeds(self, generator: TaskGenerator[Any]) -> NDArray[np.int64]:
+        """Seeds to try."""
+        num_tasks = generator.num_tasks
+        if num_tasks is not None:
+            return np.arange(min(num_tasks, self.num_samples))
+        return np.random.default_rng(0).integers(2**63 - 1, size=self.num_samples)
+
+    def sample(self, generator: TaskGenerator[Any]) -> list[tuple[int, NDArray[np.float64]]]:
+        """Pairs of seed and params, read-only."""
+        seeds = self.make_seeds(generator)
+        params = np.asarray(generator.sample(seeds, np.random.default_rng(1)), np.float64)
+        assert params.shape == (len(seeds), len(generator.axes))
+        params.flags.writeable = False
+        return list(zip(seeds.tolist(), params, strict=True))
+
+    def test_params_lie_on_the_axes(self) -> None:
+        generator = self.make_generator()
+        for _, params in self.sample(generator):
+            for axis, param in zip(generator.axes, params.tolist(), strict=True):
+                if not all(params[column] == choice for column, choice in axis.where):
+                    assert np.isfinite(param)
+                elif isinstance(axis.values, Span):
+                    assert axis.values.low <= param <= axis.values.high
+                else:
+                    assert param in range(len(axis.values))
+            assert set(decode_params(generator.axes, params)) <= {axis.name for axis in generator.axes}
+
+    def test_sampling_is_a_function_of_seeds_and_stream(self) -> None:
+        generator = self.make_generator()
+        first, second = self.sample(generator), self.sample(self.make_generator())
+        assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
+        assert generator.sample(np.empty(0, np.int64), np.random.default_rng(0)).shape == (0, len(generator.axes))
+        if generator.num_tasks is not None:
+            seeds = self.make_seeds(generator)
+            other = generator.sample(seeds[::-1], np.random.default_rng(2))[::-1]
+            assert all(np.array_equal(a[1], b) for a, b in zip(first, other, strict=True))
+
+    def test_building_is_pure(self) -> None:
+        generator = self.make_generator()
+        again: TaskGenerator[Any] = pickle.loads(pickle.dumps(generator))  # noqa: S301  as another process would have it
+        state = repr(np.random.get_state())  # noqa: NPY002  nobody may draw from the global stream
+        for seed, params in self.sample(generator):
+            config = generator.build(seed, params)
+            assert self.is_same(config, generator.build(seed, params))
+            assert self.is_same(config, again.build(seed, params))
+        assert repr(np.random.get_state()) == state  # noqa: NPY002
+        assert fingerprint(again) == fingerprint(generator)
+
+    def test_labels_are_few_and_short(self) -> None:
+        generator = self.make_generator()
+        labels = {generator.label(seed, params) for seed, params in self.sample(generator)}
+        assert all(len(label.encode()) <= MAX_LABEL_BYTES for label in labels)
+        assert len(labels) < MAX_LABELS
+
+    def test_it_differs_from_other_generators(self) -> None:
+        assert fingerprint(self.make_generator()) != fingerprint(single_task("another task"))
+
+    def test_a_file_brings_it_back(self) -> None:
+        generator = self.make_generator()
+        if not isinstance(generator, BaseModel):
+            pytest.skip("only a pydantic model can be written to a file")
+        again = load_task_generator(json.loads(json.dumps(dump_task_generator(generator))))
+        assert fingerprint(again) == fingerprint(generator)
+        for seed, params in self.sample(generator):
+            assert self.is_same(again.build(seed, params), generator.build(seed, params))
+            assert again.label(seed, params) == generator.label(seed, params)
+
+    def test_a_curriculum_runs_with_it(self) -> None:
+        generator = self.make_generator()
+        config = _quick(8 if generator.num_tasks is None else min(8, generator.num_tasks))
+        first, second = Curriculum(config, generator), Curriculum(config, self.make_generator())
+        assert _play(first, 500) == _play(second, 500)
+        second.load_state_dict(first.state_dict())
+        assert _play(first, 500) == _play(second, 500)
+        if generator.num_tasks is not None:
+            states = first.task_states()
+            assert len({state.seed for state in states}) == len(states)

@@ -1,0 +1,128 @@
+"""Every algorithm in the box passes the public suite, and the ones with formulas of their own follow them."""
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from curricular import (
+    AnyCurriculumConfig,
+    Curriculum,
+    CurriculumConfig,
+    LearningProgressAlgorithm,
+    LearningProgressConfig,
+    MeanOfFirst,
+    UniformAlgorithm,
+    UniformConfig,
+    create_algorithm,
+)
+from curricular.testing import AlgorithmSuite
+
+CONFIGS = {
+    "default": LearningProgressConfig.default(),
+    "stable": LearningProgressConfig.stable(),
+    "fast": LearningProgressConfig.fast_learning(),
+    "basic": LearningProgressConfig.default(progress="basic"),
+    "baseline": LearningProgressConfig.default(random_baseline=MeanOfFirst(num_completions=3)),
+    "plain": LearningProgressConfig.default(theta=0.5, exploration_bonus=0.0, rand_task_rate=0.0, temperature=0.1),
+    "uniform": UniformConfig(),
+}
+
+
+class TestAlgorithms(AlgorithmSuite):
+    @pytest.fixture(autouse=True, params=CONFIGS)
+    def _config(self, request):
+        self.config = CONFIGS[request.param]
+
+    def make_algorithm(self):
+        return create_algorithm(self.config)
+
+    def test_it_runs_under_the_strict_array_api(self):
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            strict = {name: xp.asarray(column.copy()) for name, column in columns.items()}
+            for method in ("scores", "probabilities"):
+                there, here = getattr(algorithm, method)(strict), getattr(algorithm, method)(columns)
+                assert np.asarray(there) == pytest.approx(here, abs=1e-9)
+            assert np.asarray(algorithm.evictable(strict)).tolist() == algorithm.evictable(columns).tolist()
+
+
+class TestTheRegistry:
+    def test_each_config_has_its_algorithm(self):
+        assert isinstance(create_algorithm(LearningProgressConfig.default()), LearningProgressAlgorithm)
+        assert isinstance(create_algorithm(UniformConfig()), UniformAlgorithm)
+
+    def test_a_config_of_none_is_refused(self):
+        with pytest.raises(TypeError, match=r"config: expected .* got CurriculumConfig; use one of them"):
+            create_algorithm(CurriculumConfig())
+
+    def test_a_file_says_which(self):
+        adapter = TypeAdapter(AnyCurriculumConfig)
+        for config in CONFIGS.values():
+            assert adapter.validate_json(adapter.dump_json(config)) == config
+
+
+class TestScenarios:
+    """What learning progress is for."""
+
+    def told(self, *histories, **overrides):
+        """A curriculum in which task i was told the i-th history; progress and probabilities afterwards."""
+        config = LearningProgressConfig.default(num_active_tasks=len(histories), eviction_rate=0.0, **overrides)
+        curriculum = Curriculum(config)
+        for task_id, history in enumerate(histories):
+            curriculum.tell([task_id] * len(history), [float(score) for score in history])
+        columns = curriculum.tracker.snapshot().rows
+        return curriculum.algorithm.scores(columns), curriculum.probabilities()
+
+    def test_after_twenty_failures_and_five_successes_progress_and_probability_rise(self):
+        flat = [[0] * 40, [1] * 40, [0] * 40]
+        before, p_before = self.told([0] * 20, *flat)
+        after, p_after = self.told([0] * 20 + [1] * 5, *flat)
+        assert after[0] > before[0] + 0.1
+        assert p_after[0] > p_before[0]
+        assert p_after[0] == p_after.max()
+
+    def test_mastered_and_impossible_tasks_lose_probability(self):
+        rng = np.random.default_rng(0)
+        learned = (rng.random(60) < np.linspace(0, 0.8, 60)).astype(float)
+        _, p_new = self.told([], [], [])
+        _, p = self.told([1] * 60, [0] * 60, learned)
+        assert p_new == pytest.approx(1 / 3)
+        assert max(p[0], p[1]) < p_new[0] < p[2]
+
+    def test_two_learners_of_different_speed_are_ordered(self):
+        ramp = np.linspace(0, 1, 200)
+        slow, fast = ramp[:50] * 0.2, np.clip(ramp[:50] * 2, 0, 1)
+        scores, p = self.told(slow, fast, [0] * 50, theta=0.5)
+        assert scores[1] > scores[0] > scores[2]
+        assert p[1] > p[0] > p[2]
+
+    def test_forgetting_counts_as_learning(self):
+        scores, p = self.told([1] * 50 + [0] * 5, [1] * 55)
+        assert scores[0] > 0.05
+        assert p[0] > p[1]
+
+    @pytest.mark.parametrize("score", [0.0, 0.1, 0.7, 1.0])
+    @pytest.mark.parametrize("progress", ["bidirectional", "basic"])
+    def test_a_pool_that_stands_still_is_drawn_evenly(self, score, progress):
+        """Rounding is no progress, whatever the batches it was told in."""
+        config = LearningProgressConfig.default(num_active_tasks=6, eviction_rate=0.0, progress=progress)
+        curriculum = Curriculum(config)
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            tasks = curriculum.ask(int(rng.integers(1, 9)))
+            curriculum.tell([task.task_id for task in tasks], [score] * len(tasks))
+            curriculum.stats()
+        assert min(state.num_completions for state in curriculum.task_states()) >= config.min_samples_for_lp
+        assert curriculum.probabilities() == pytest.approx(1 / 6)
+
+    def test_the_bonus_draws_new_tasks(self):
+        _, p = self.told([], [0] * 5, [0] * 10)
+        assert p[0] > p[1] > p[2]
+
+    def test_a_random_baseline_is_taken_off(self):
+        """A task that a random policy scores 0.5 on and that stands at 0.5 and one at 0 are as far along."""
+        scores, _ = self.told([0.5] * 20 + [0.6] * 5, random_baseline=0.5, theta=0.5)
+        bare, _ = self.told([0.5] * 20 + [0.6] * 5, theta=0.5)
+        assert scores[0] == pytest.approx(2 * bare[0])
