@@ -58,7 +58,15 @@ class Spec:
 
     def header(self) -> bytes:
         """The header page: magic, then JSON, then zeros."""
-        content = {
+        text = MAGIC + json.dumps(self._content()).encode()
+        if len(text) >= HEADER_SIZE:
+            raise SessionError(
+                f"config: expected settings below {HEADER_SIZE} bytes of JSON, got {len(text)}; make them smaller"
+            )
+        return text.ljust(HEADER_SIZE, b"\0")
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "byte_order": sys.byteorder,
             "fields": list(TaskState.model_fields),
@@ -69,32 +77,27 @@ class Spec:
             "num_axes": self.num_axes,
             "settings": self.settings,
         }
-        text = MAGIC + json.dumps(content).encode()
-        if len(text) >= HEADER_SIZE:
-            raise SessionError(
-                f"config: expected settings below {HEADER_SIZE} bytes of JSON, got {len(text)}; make them smaller"
-            )
-        return text.ljust(HEADER_SIZE, b"\0")
 
     @classmethod
     def parse(cls, header: bytes, path: str) -> "Spec":
-        """The spec in a header; `path` is for the error. Raises `SessionMismatchError` if this version cannot use it."""
-        refused = f"session file {path}: expected one of curricular, got"
+        """The spec in a header. Raises `SessionMismatchError`, which names `path`, if this version cannot use it."""
         remedy = "remove it with `curricular sessions remove`, or use another session_id"
         try:
-            if not header.startswith(MAGIC):
-                raise ValueError("another kind of file")
-            content = json.loads(header[len(MAGIC) :].rstrip(b"\0"))
-            ours = json.loads(cls(content["capacity"], content["num_axes"], content["settings"]).header()[8:].rstrip(b"\0"))
+            content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0"))
+            spec = cls(content["capacity"], content["num_axes"], content["settings"])
+            ours = spec._content()
         except (ValueError, KeyError, TypeError) as error:
-            raise SessionMismatchError(f"{refused} something it cannot read ({error}); {remedy}") from error
+            raise SessionMismatchError(
+                f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
+                f"{remedy}"
+            ) from error
         for name, value in ours.items():
             if content.get(name) != value:
                 raise SessionMismatchError(
                     f"session file {path}: expected {name} {value!r}, got {content.get(name)!r}; another version of "
                     f"curricular made it: use the same one, or {remedy}"
                 )
-        return cls(content["capacity"], content["num_axes"], content["settings"])
+        return spec
 
     def check(self, wanted: "Spec", name: str) -> None:
         """Raises `SessionMismatchError` that names the first setting in which `wanted` differs, and both values."""

@@ -85,7 +85,7 @@ class SessionFile:
         self._threads = threading.Lock()
 
     def reserve(self, offset: int, length: int) -> None:
-        """Makes sure that there is memory behind a part of the file: a full disk is an error here, not a crash later."""
+        """Makes sure that a part of the file has memory: a full disk is an error here, not a crash later."""
         try:
             if sys.platform == "linux":
                 os.posix_fallocate(self.fd, offset, length)
@@ -101,7 +101,9 @@ class SessionFile:
     def locked(self, control: memoryview, holder: int, *, wait: bool) -> Iterator[bool]:
         """The right to change the table, for the block; False if somebody else has it and `wait` is false.
 
-        ``control[holder]`` tells others which process has it. Raises `LockTimeoutError` after `LOCK_TIMEOUT` seconds of waiting.
+        ``control[holder]`` tells others which process has it.
+
+        Raises `LockTimeoutError` after `LOCK_TIMEOUT` seconds of waiting.
         """
         if not self._acquire(control, holder, wait=wait):
             yield False
@@ -312,12 +314,9 @@ def fault(point: str) -> None:
 
 def sweep() -> list[str]:
     """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too."""
-    removed = []
     with _files_lock:
-        for path in sorted(session_directory().iterdir()):
-            if path not in _files and _remove(path, force=False):
-                removed.append(path.name)
-    return removed
+        paths = [path for path in sorted(session_directory().iterdir()) if path not in _files]
+        return [path.name for path in paths if _remove(path, force=False)]
 
 
 def _remove(path: Path, *, force: bool) -> bool:

@@ -266,8 +266,8 @@ class SharedMemoryBackend:
             wrong = np.flatnonzero(row_checks(table.rows) != self._checks)
             if len(wrong):
                 raise CorruptTableError(
-                    f"session {self._file.path.name!r}: expected rows that match their checks, got {len(wrong)} that do "
-                    f"not, the first in slot {wrong[0]}; load the last checkpoint into a new session"
+                    f"session {self._file.path.name!r}: expected rows that match their checks, got {len(wrong)} that "
+                    f"do not, the first in slot {wrong[0]}; load the last checkpoint into a new session"
                 )
             return table
 
