@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .scorers import Array
 
-UNIFORM_BLOCK = 512
+UNIFORM_BLOCK = 4096
 """Uniform numbers per block of a stream; a multiple of the four words that one Philox step yields."""
 
 
@@ -17,10 +17,11 @@ def z_score(scores: Array, mask: Array) -> Array:
     xp = scores.__array_namespace__()
     active = xp.where(mask, scores, 0.0)
     num_active = xp.sum(xp.astype(mask, xp.float64))
-    centred = xp.where(mask, active - xp.sum(active) / num_active, 0.0)
+    mean = xp.sum(active) / num_active
+    centred = xp.where(mask, active - mean, 0.0)
     std = xp.sqrt(xp.sum(centred * centred) / num_active)
-    # Rounding leaves a std of about 1e-17 on equal scores; nothing real is that small beside the scores.
-    is_flat = std <= 1e-12 * xp.max(xp.abs(active))
+    # Rounding leaves a std of about 1e-17 on equal scores; nothing real is that small beside their mean.
+    is_flat = std <= 1e-12 * xp.abs(mean)
     return centred * xp.where(is_flat, 0.0, 1.0 / xp.where(is_flat, 1.0, std))
 
 

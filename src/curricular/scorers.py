@@ -31,7 +31,7 @@ def reweight(p: Array, theta: float) -> Array:
     >>> reweight(np.array([0.0, 0.1, 1.0]), 0.1).round(3).tolist()
     [0.0, 0.5, 1.0]
     """
-    return p * (1.0 - theta) / (p + theta * (1.0 - 2.0 * p))
+    return p * (1.0 - theta) / (p * (1.0 - 2.0 * theta) + theta)
 
 
 def learning_progress(fast: Array, slow: Array, theta: float) -> Array:
