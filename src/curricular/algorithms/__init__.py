@@ -1,6 +1,7 @@
 """Ways of choosing tasks: the protocol, and the registry of those in the box. One file each."""
 
-from typing import Annotated, Protocol
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -26,21 +27,24 @@ class Algorithm(Protocol):
         ...
 
 
+_ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
+    LearningProgressConfig: LearningProgressAlgorithm,
+    UniformConfig: UniformAlgorithm,
+}
+"""Config class -> algorithm class."""
+
+
 def create_algorithm(config: CurriculumConfig) -> Algorithm:
-    """The algorithm that `config` is the configuration of.
+    """The algorithm that `config`, or the nearest of its base classes, is the configuration of.
 
     Raises `TypeError` if it is of none in the box; pass your own algorithm to `Curriculum` as an object.
     """
-    match config:
-        case LearningProgressConfig():
-            return LearningProgressAlgorithm(config)
-        case UniformConfig():
-            return UniformAlgorithm(config)
-        case _:
-            pass
+    for cls in type(config).__mro__:
+        if cls in _ALGORITHMS:
+            return _ALGORITHMS[cls](config)
     raise TypeError(
-        f"config: expected the config of an algorithm in the box (LearningProgressConfig, UniformConfig), got "
-        f"{type(config).__name__}; use one of them, or pass Curriculum(config, algorithm=...)"
+        f"config: expected the config of an algorithm in the box ({', '.join(cls.__name__ for cls in _ALGORITHMS)}), "
+        f"got {type(config).__name__}; use one of them, or pass Curriculum(config, algorithm=...)"
     )
 
 
