@@ -5,8 +5,10 @@ from .algorithms.learning_progress import LearningProgressAlgorithm, LearningPro
 from .algorithms.uniform import UniformAlgorithm, UniformConfig
 from .backends import Backend
 from .backends.local import LocalMemoryBackend
+from .builder import TaskBuildError
+from .checkpoint import CheckpointError
 from .config import CurriculumConfig, MeanOfFirst
-from .curriculum import Curriculum, TaskBuildError
+from .curriculum import Curriculum
 from .generators import (
     BucketedTaskGenerator,
     SingleTaskGenerator,
@@ -27,6 +29,7 @@ __all__ = [
     "Axis",
     "Backend",
     "BucketedTaskGenerator",
+    "CheckpointError",
     "Curriculum",
     "CurriculumConfig",
     "LearningProgressAlgorithm",

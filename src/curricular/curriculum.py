@@ -1,24 +1,26 @@
 """`Curriculum`: ask for tasks, tell the scores. The one place where generator, algorithm, tracker and backend meet."""
 
 import logging
-import time
+import os
 from collections.abc import Mapping
-from functools import cached_property
 from operator import index
 from typing import Any, Generic, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .algorithms import Algorithm, create_algorithm
+from .algorithms import Algorithm, create_algorithm, load_config
 from .backends import Backend, Transaction
+from .builder import Admission, TaskCache
+from .checkpoint import read_checkpoint, write_checkpoint
 from .config import CurriculumConfig
+from .draws import Draws
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .metrics import summary
-from .samplers import UNIFORM_BLOCK, cumulative, stream_key, uniform_block
+from .samplers import cumulative
 from .scorers import Columns
-from .table import Counters, Patch, Table, admit, copy_table, lowest, num_evictions_due, refresh, restore
-from .task import ConfigT, Rows, Task, TaskState, decode_params
+from .table import Counters, Table, copy_table, lowest, num_evictions_due, refresh, resize, restore
+from .task import ConfigT, Rows, Task, TaskState
 from .tracker import create_task_tracker
 
 STATE_VERSION = 1
@@ -26,48 +28,10 @@ STATE_VERSION = 1
 
 _STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}
 
-CACHE_SIZE = 100_000
-"""Tasks whose configurations are kept built."""
-
-DRAW_AHEAD = 128
-"""Tasks that `get_task` draws at once."""
-
 MIN_INTERVAL = 32
 """Results between two refreshes of the distribution, at the least."""
 
-_SELECTION, _GENERATION, _ORDER = 0, 1, 2
-"""Streams of random numbers, independent of each other."""
-
 _log = logging.getLogger(__name__)
-
-
-class TaskBuildError(RuntimeError):
-    """A generator's `build` raised. The cause is chained."""
-
-
-class _TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
-    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first."""
-
-    def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
-        super().__init__()
-        self._backend = backend
-        self._generator = generator
-
-    def __missing__(self, task_id: int) -> Task[ConfigT]:
-        row = self._backend.read(np.array([task_id % self._backend.capacity]))
-        seed, params = int(row["seed"][0]), row["params"][0]
-        values = decode_params(self._generator.axes, params)
-        try:
-            config = self._generator.build(seed, params)
-        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
-            raise TaskBuildError(
-                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
-                f"{task_id} with seed {seed} and params {values}; mend the generator"
-            ) from error
-        if len(self) >= CACHE_SIZE:
-            del self[next(iter(self))]
-        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
-        return task
 
 
 class Curriculum(Generic[ConfigT]):
@@ -107,12 +71,9 @@ class Curriculum(Generic[ConfigT]):
             config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
-        self._own_stream = -1
-        self._follow_stream()
-        self._block: list[int] = []
-        self._position = 0
-        self._epoch = -1
-        self._tasks = _TaskCache(self._backend, self.generator)
+        self._admission = Admission(self.generator, config.seed, self.tracker.estimator)
+        self._tasks = TaskCache(self._backend, self.generator)
+        self._draws = Draws(self._backend, config.seed)
         self._num_results = self._interval = 0
         self.tracker.apply(self._fill)
 
@@ -129,12 +90,9 @@ class Curriculum(Generic[ConfigT]):
 
     def get_task(self) -> Task[ConfigT]:
         """The next task to train on; the same as ``ask(1)[0]``."""
-        if self._position == len(self._block) or self._backend.epoch != self._epoch:
-            self._draw_ahead()
-        task_id = self._block[self._position]
+        task_id = self._draws.peek()
         task = self._tasks[task_id]
-        self._position += 1
-        self._num_draws += 1
+        self._draws.advance(1)
         self.tracker.schedule(task_id)
         return task
 
@@ -152,14 +110,10 @@ class Curriculum(Generic[ConfigT]):
                 f"n: expected 0 to {self._backend.capacity if not replace else 'any number of'} tasks, got {n}; "
                 f"ask for fewer"
             )
-        self._follow_stream()
-        start = self._num_draws
-        ids = self._draw(n) if replace else self._draw_distinct(n)
-        drawn, self._num_draws = self._num_draws, start
+        ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
         tasks = self._tasks
         asked = [tasks[task_id] for task_id in ids.tolist()]
-        self._num_draws = drawn
-        self._block, self._position = [], 0
+        self._draws.advance(num_draws)
         self.tracker.schedule_batch(ids)
         return asked
 
@@ -226,27 +180,101 @@ class Curriculum(Generic[ConfigT]):
             "labels": table.labels,
             "counters": table.counters._asdict(),
             "cumulated": table.cumulated,
-            "stream": self._stream,
-            "num_draws": self._num_draws,
+            "stream": self._draws.stream,
+            "num_draws": self._draws.position,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where `state_dict` was called: with the same config, the next tasks are the same.
 
+        In a session, every process sees it at its next call. If results are still out, or other processes hold the
+        session, the tasks get new ids, so that those results come back as stale.
+
         Raises `ValueError` for another version, generator, capacity or score range; then nothing is changed.
         """
+        saved = self._saved_table(state)
+        if len(saved.rows) != self._backend.capacity:
+            raise ValueError(
+                f"state: expected capacity {self._backend.capacity}, got {len(saved.rows)}; set num_active_tasks to "
+                f"the saved number, or use Curriculum.load, which keeps the best tasks"
+            )
+        self.tracker.apply(lambda transaction: self._restore(transaction, saved))
+        self._draws.seek(state["stream"], state["num_draws"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a checkpoint to `path`, safely on disk or not at all; also while other processes go on.
+
+        Raises `OSError` if it cannot be written; what was at `path` is then untouched.
+        """
+        write_checkpoint(path, self.state_dict())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        generator: TaskGenerator[ConfigT] | None = None,
+        *,
+        config: CurriculumConfig | None = None,
+        algorithm: Algorithm | None = None,
+        backend: Backend | None = None,
+    ) -> Self:
+        """The curriculum saved at `path`, with the generator that it was saved with; `config` replaces the saved one.
+
+        If `config` wants fewer tasks than were saved, those with the highest scores are kept; if more, new ones are
+        added. Either is logged, and what was handed out before is then counted as cancelled.
+
+        Raises `FileNotFoundError`, `CheckpointError` for a file that is damaged or no checkpoint, and `ValueError` as
+        `load_state_dict` does.
+        """
+        state = read_checkpoint(path)
+        if config is None:
+            config = load_config(state["config"])
+        curriculum = cls(config, generator, algorithm=algorithm, backend=backend)
+        try:
+            capacity = len(state["cumulated"])
+            if capacity == config.num_active_tasks:
+                curriculum.load_state_dict(state)
+            else:
+                curriculum._load_resized(state)
+        except ValueError:
+            curriculum.close()
+            raise
+        return curriculum
+
+    def _load_resized(self, state: Mapping[str, Any]) -> None:
+        saved = self._saved_table(state)
+        capacity = self._backend.capacity
+        active = np.flatnonzero(saved.rows["is_active"])
+        scores = np.asarray(self.algorithm.scores(_columns(saved)), np.float64)[active]
+        kept = active[np.sort(np.argsort(-scores, kind="stable")[:capacity])]
+        _log.warning(
+            "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
+            capacity,
+            len(active),
+            len(kept),
+            "those with the highest scores" if len(kept) < len(active) else "adding new ones",
+        )
+
+        def put(transaction: Transaction) -> None:
+            self._restore(transaction, resize(saved, kept, capacity))
+            self._fill(transaction)
+            self._refresh(transaction)  # also when nothing was added: the saved distribution is of another length
+
+        self.tracker.apply(put)
+
+    def _saved_table(self, state: Mapping[str, Any]) -> Table:
         missing = _STATE_KEYS - state.keys()
         if missing:
             raise ValueError(
                 f"state: expected what state_dict returned, got a mapping without {', '.join(sorted(missing))}; "
                 f"load the whole of it"
             )
+        low, high = self.config.score_range
         expected = {
             "version": (STATE_VERSION, state["version"], "load it with the version of curricular that wrote it"),
             "generator": (fingerprint(self.generator), state["generator"], "use the generator that it was saved with"),
-            "capacity": (self._backend.capacity, state["rows"].shape[1], "set num_active_tasks to the saved number"),
             "score_range": (
-                list(self.config.score_range),
+                [low, high],
                 list(state["config"]["score_range"]),
                 "use the score_range that it was saved with",
             ),
@@ -254,19 +282,15 @@ class Curriculum(Generic[ConfigT]):
         for name, (here, there, remedy) in expected.items():
             if here != there:
                 raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
-        rows, labels, counters = Rows(state["rows"]), state["labels"], Counters(**state["counters"])
-        saved = copy_table(Table(rows, labels, counters, state["cumulated"]))
+        counters = Counters(**state["counters"])
+        return copy_table(Table(Rows(state["rows"]), state["labels"], counters, state["cumulated"]))
 
-        def put(transaction: Transaction) -> None:
-            now = transaction.table
-            keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
-            transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
-
-        self.tracker.apply(put)
+    def _restore(self, transaction: Transaction, saved: Table) -> None:
+        now = transaction.table
+        keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
+        transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
         self._tasks.clear()
-        self._own_stream = self._backend.stream
-        self._start_stream(state["stream"], state["num_draws"])
-        self._note_results(counters)
+        self._note_results(transaction.table.counters)
 
     def flush(self) -> None:
         """Takes everything told so far, in all processes of the session, into the statistics of all of them."""
@@ -277,61 +301,6 @@ class Curriculum(Generic[ConfigT]):
         self._backend.close()
 
     # Choosing
-
-    def _follow_stream(self) -> None:
-        """Goes over to a stream of random numbers of its own: at first, in a forked copy, and after a restore."""
-        if self._backend.stream != self._own_stream:
-            self._own_stream = self._backend.stream
-            self._start_stream(self._own_stream, 0)
-
-    def _start_stream(self, stream: int, num_draws: int) -> None:
-        self._stream = stream
-        self._key = stream_key(self.config.seed, _SELECTION, stream)
-        self._num_draws = num_draws
-        self._uniforms: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
-
-    def _draw_ahead(self) -> None:
-        self._follow_stream()
-        ids, self._epoch = self._backend.draw(self._next_uniforms(DRAW_AHEAD))
-        self._block, self._position = ids.tolist(), 0
-
-    def _draw(self, n: int) -> NDArray[np.int64]:
-        ids, _ = self._backend.draw(self._next_uniforms(n))
-        self._num_draws += n
-        return ids
-
-    def _draw_distinct(self, n: int) -> NDArray[np.int64]:
-        """Ids of `n` distinct tasks, shape (n,): drawn one by one, each without those before it."""
-        chosen: dict[int, None] = {}
-        for _ in range(4):
-            if len(chosen) < n:
-                chosen.update(dict.fromkeys(self._draw(n).tolist()))
-        ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
-        if len(ids) == n:
-            return ids
-        # A few tasks hold nearly all of the probability: weigh the rest by exponential clocks, which is the same law.
-        table = self._backend.snapshot()
-        chances = np.diff(table.cumulated, prepend=0.0)
-        clocks = np.full(len(chances), np.inf)
-        is_possible = chances > 0
-        uniforms = self._next_uniforms(len(chances))
-        self._num_draws += len(chances)
-        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / chances[is_possible]
-        order = np.argsort(clocks, kind="stable")
-        rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]])
-
-    def _next_uniforms(self, n: int) -> NDArray[np.float64]:
-        """The next `n` uniforms of the stream, which goes on only when they are used."""
-        first, offset = divmod(self._num_draws, UNIFORM_BLOCK)
-        last = max(first, (self._num_draws + n - 1) // UNIFORM_BLOCK)
-        blocks = []
-        for block in range(first, last + 1):
-            if self._uniforms[0] != block:
-                self._uniforms = block, uniform_block(self._key, block)
-            blocks.append(self._uniforms[1])
-        uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        return uniforms[offset : offset + n]
 
     def _advance(self) -> None:
         """Takes all results into the rows and, if enough have come since, refreshes the distribution."""
@@ -361,7 +330,7 @@ class Curriculum(Generic[ConfigT]):
 
         A function of the calls made, never of the clock.
         """
-        return min(max(num_results // 32, MIN_INTERVAL), max(256, self.config.num_active_tasks // 32))
+        return min(max(num_results // 32, MIN_INTERVAL), max(512, self.config.num_active_tasks // 16))
 
     def _refresh(self, transaction: Transaction) -> None:
         probabilities = self._probabilities(transaction.table)
@@ -369,59 +338,25 @@ class Curriculum(Generic[ConfigT]):
 
     def _evict(self, transaction: Transaction) -> None:
         num_due = num_evictions_due(transaction.table, self.config.eviction_rate)
-        num_tasks = self.generator.num_tasks
-        if num_tasks is not None:
-            num_due = min(num_due, num_tasks - self._backend.capacity)
+        limit = self._admission.limit(self._backend.capacity)
+        if limit is not None:
+            num_due = min(num_due, limit)
         if num_due > 0:
             columns = _columns(transaction.table)
             slots = lowest(self.algorithm.scores(columns), self.algorithm.evictable(columns), num_due)
             if len(slots):
-                transaction.commit(self._admission(transaction.table, slots))
-
-    def _probabilities(self, table: Table) -> NDArray[np.float64]:
-        return np.asarray(self.algorithm.probabilities(_columns(table)), np.float64)
-
-    # Making tasks
+                transaction.commit(self._admission.patch(transaction.table, slots))
 
     def _fill(self, transaction: Transaction) -> None:
-        """Fills an empty table with the first tasks."""
-        if transaction.table.counters.num_created == 0:
-            transaction.commit(self._admission(transaction.table, np.arange(self._backend.capacity)))
+        """Puts new tasks into all slots that have none."""
+        slots = np.flatnonzero(~transaction.table.rows["is_active"])
+        if len(slots):
+            transaction.commit(self._admission.patch(transaction.table, slots))
             self._refresh(transaction)
         self._note_results(transaction.table.counters)
 
-    def _admission(self, table: Table, slots: NDArray[np.int64]) -> Patch:
-        """New tasks for `slots`; a pure function of the config's seed and the table."""
-        entropy = np.random.SeedSequence((self.config.seed, _GENERATION, table.counters.num_created))
-        seed_stream, param_stream = (np.random.default_rng(child) for child in entropy.spawn(2))
-        if self.generator.num_tasks is None:
-            seeds = seed_stream.integers(2**63 - 1, size=len(slots))
-        else:
-            seeds = self._unused_seeds(table, len(slots))
-        params = np.asarray(self.generator.sample(seeds, param_stream), np.float64)
-        if params.shape != (len(seeds), len(self.generator.axes)):
-            raise ValueError(
-                f"generator.sample: expected params of shape {(len(seeds), len(self.generator.axes))}, one column per "
-                f"axis, got {params.shape}; return one row per seed"
-            )
-        if not np.isfinite(params).all():
-            bad = params[~np.isfinite(params)][0]
-            raise ValueError(f"generator.sample: expected finite params, got {bad}; use 0 where an axis does not apply")
-        names = [self.generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
-        return admit(table, slots, seeds, params, names, time.time(), self.tracker.estimator)
-
-    @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """The order in which the tasks of a finite generator have their turn."""
-        rng = np.random.default_rng(np.random.SeedSequence((self.config.seed, _ORDER)))
-        return rng.permutation(cast(int, self.generator.num_tasks))
-
-    def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
-        """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
-        is_free = np.ones(len(self._order), np.bool_)
-        is_free[table.rows["seed"][table.rows["is_active"]]] = False
-        turns = np.roll(self._order, -(table.counters.num_created % len(self._order)))
-        return turns[is_free[turns]][:n]
+    def _probabilities(self, table: Table) -> NDArray[np.float64]:
+        return np.asarray(self.algorithm.probabilities(_columns(table)), np.float64)
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

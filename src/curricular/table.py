@@ -154,7 +154,8 @@ def admit(
     np.add.at(labels["num_evicted"], old["label_index"][was_active], 1)
 
     rows = Rows.zeros(len(slots), table.rows.num_axes)
-    rows["task_id"] = np.where(was_active, old["task_id"] + len(table.rows), slots)
+    is_successor = was_active | (old["task_id"] > 0)
+    rows["task_id"] = np.where(is_successor, old["task_id"] + len(table.rows), slots)
     rows["creation_time"] = creation_time
     rows["is_active"] = True
     rows["success_threshold"] = estimator.success_threshold
@@ -347,6 +348,28 @@ def issue_stream(table: Table) -> Patch:
     """One more stream of random numbers given out: number `table.counters.num_streams`."""
     counters = table.counters._replace(num_streams=table.counters.num_streams + 1)
     return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters)
+
+
+def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
+    """The tasks in `slots` of `saved`, at most `capacity` of them, as the first ones of a table of `capacity` rows.
+
+    The other rows are inactive. All tasks get ids above any that `saved` has issued, since a slot follows from an id;
+    what was handed out is counted as cancelled, and a result that comes back all the same as stale.
+    """
+    generation = int(saved.rows["task_id"].max()) // capacity + 1
+    kept = saved.rows.take(slots)
+    kept["num_cancelled"] += kept["num_pending"]
+    kept["num_pending"] = 0
+    kept["num_orphans"] = 0
+    rows = Rows.zeros(capacity, saved.rows.num_axes)
+    rows.put(np.arange(len(slots)), kept)
+    rows["task_id"] = np.arange(capacity) + capacity * generation
+    old = saved.counters
+    dropped = int(saved.rows["is_active"].sum()) - len(slots)
+    counters = old._replace(
+        num_evicted=old.num_evicted + dropped, num_cancelled=old.num_cancelled + old.num_pending, num_pending=0
+    )
+    return Table(rows, saved.labels, counters, np.linspace(0, 1, capacity + 1)[1:])
 
 
 def restore(saved: Table, table: Table, *, keeps_ids: bool) -> Patch:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
 from ..scorers import Array, Columns
@@ -50,3 +50,12 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
 
 AnyCurriculumConfig = Annotated[LearningProgressConfig | UniformConfig, Field(discriminator="algorithm")]
 """The config of any algorithm in the box, told apart by its `algorithm` field; for files."""
+
+
+def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
+    """The config that ``model_dump(mode="json")`` of a config in the box gave.
+
+    Raises `ValueError` for an unknown algorithm, an unknown field or a wrong value.
+    """
+    adapter: TypeAdapter[CurriculumConfig] = TypeAdapter(AnyCurriculumConfig)
+    return adapter.validate_python(data)

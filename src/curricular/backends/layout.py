@@ -27,7 +27,7 @@ HEADER_SIZE = 16_384
 _PAGE = 4_096
 
 # Words of the control section, each written as one aligned store of eight bytes.
-COMMITTED, HOLDER, NUM_WORKERS = range(3)
+COMMITTED, HOLDER, NUM_WORKERS, CREATED = range(4)
 _NUM_CONTROLS = 8
 
 # Words of a worker's slot: who holds it, and how many events it has ever appended; a cache line each.

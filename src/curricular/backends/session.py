@@ -316,10 +316,15 @@ def sweep() -> list[str]:
     """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too."""
     with _files_lock:
         paths = [path for path in sorted(session_directory().iterdir()) if path not in _files]
-        return [path.name for path in paths if _remove(path, force=False)]
+        return [path.name for path in paths if remove_file(path, force=False)]
 
 
-def _remove(path: Path, *, force: bool) -> bool:
+def remove_file(path: Path, *, force: bool) -> bool:
+    """Removes a session file; False if a living process holds it and not `force`, or if it is not there any more."""
+    if path in _files:  # opening it a second time would cost this process its locks
+        if force or not _files[path].slots:
+            path.unlink(missing_ok=True)
+        return not path.exists()
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -22,6 +22,7 @@ from ..task import Rows
 from . import LOG_SIZE, LogFullError, ResultT, Transaction
 from .layout import (
     COMMITTED,
+    CREATED,
     HAS_TAILS,
     HEAD,
     HOLDER,
@@ -70,7 +71,7 @@ class SharedMemoryBackend:
         self._join(lambda: open_session(name, spec))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rejoin, (self._file.path,)
+        return rejoin, (self._file.path,)
 
     # Being a worker
 
@@ -117,18 +118,21 @@ class SharedMemoryBackend:
             self._recover()
             self._begin()
             claimed = np.flatnonzero(self._workers[:, PID]).tolist()
-            alive = {slot for slot in claimed if file.is_alive(slot)}
-            slot = next((slot for slot in range(MAX_WORKERS) if slot not in alive), -1)
+            num_alive = sum(file.is_alive(slot) for slot in claimed)
+            slot = next((slot for slot in range(MAX_WORKERS) if file.claim_life(slot)), -1)
             if slot < 0:
                 raise SessionError(
                     f"session {file.path.name!r}: expected fewer than {MAX_WORKERS} workers at a time, got one more; "
                     f"end some of them, or give several environments one curriculum"
                 )
-            file.reserve(*file.layout.ring_span(slot))
-            file.claim_life(slot)
+            try:
+                file.reserve(*file.layout.ring_span(slot))
+            except SessionError:
+                file.release_life(slot)
+                raise
             fault("claimed")
             self._workers[slot, PID] = os.getpid()
-            self._control[NUM_WORKERS] = len(alive) + 1
+            self._control[NUM_WORKERS] = num_alive + 1
             self._issue_stream()
         self._slot = slot
         self._ring: memoryview = self._rings[slot].view(np.uint8).data
@@ -145,6 +149,7 @@ class SharedMemoryBackend:
             empty = empty_table(self.capacity, 0)
             self._distributions[:] = empty.cumulated
             self._counters[:] = empty.counters
+            self._control[CREATED] = int(time.time())
             self._labels[:] = empty.labels
 
     def _issue_stream(self) -> None:
@@ -362,8 +367,8 @@ def _forget_parent() -> None:
 os.register_at_fork(after_in_child=_forget_parent)
 
 
-def _rejoin(path: Path) -> SharedMemoryBackend:
-    """What a pickled backend becomes: a worker of the same session."""
+def rejoin(path: Path) -> SharedMemoryBackend:
+    """A worker of the session at `path`, which is what a pickled backend becomes. `SessionError` if it is not there."""
 
     def find() -> SessionFile:
         try:

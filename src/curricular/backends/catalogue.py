@@ -1,0 +1,98 @@
+"""What sessions there are: list them, look into one, remove one. For people; training needs none of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..table import Counters, Table
+from .layout import CREATED, MAX_WORKERS, PID, SessionError
+from .session import SessionFile, join_session, release_session, remove_file, session_directory
+from .shared import rejoin
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as seen from outside."""
+
+    name: str
+    num_tasks: int
+    num_workers: int
+    """Living processes that hold it."""
+    num_completed: int
+    """Results taken into the table so far."""
+    size: int
+    """Bytes of memory or disk in use."""
+    age: float
+    """Seconds since it was created."""
+
+
+def list_sessions() -> list[SessionInfo]:
+    """The sessions of this user, private ones too, by name; what is no session file of this version is left out."""
+    found = []
+    for path in sorted(session_directory().iterdir()):
+        try:
+            with _opened(path) as file:
+                found.append(_info(file))
+        except (FileNotFoundError, SessionError):
+            continue  # swept in between, or a foreign file: not a session
+    return [info for info in found if not info.name.startswith(".draft-")]
+
+
+def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
+    """What is known from outside about session `name`, the settings that it was made with, and a copy of its table.
+
+    Raises `KeyError` if there is no such session, `SessionError` if it cannot be read.
+    """
+    path = _path(name)
+    with _opened(path) as file:
+        info, settings = _info(file), file.spec.settings
+        backend = rejoin(path)
+        try:
+            return info, settings, backend.snapshot()
+        finally:
+            backend.close()
+
+
+def remove_session(name: str, *, force: bool = False) -> None:
+    """Removes session `name`. Processes that hold it go on with what they have, and nobody can join them any more.
+
+    Raises `KeyError` if there is no such session, `SessionError` if a living process holds it and not `force`.
+    """
+    path = _path(name)
+    if not remove_file(path, force=force):
+        raise SessionError(
+            f"session {name!r}: expected one that nobody holds, got one with living workers; end them, or force it"
+        )
+
+
+def _path(name: str) -> Path:
+    path = session_directory() / name
+    if path.parent != session_directory() or not path.exists():
+        names = [info.name for info in list_sessions()]
+        raise KeyError(f"session {name!r}: expected one of {', '.join(names) or 'none, since there is none'}")
+    return path
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[SessionFile]:
+    file = join_session(path)
+    try:
+        yield file
+    finally:
+        release_session(file)
+
+
+def _info(file: SessionFile) -> SessionInfo:
+    view = {name: file.layout.view(file.mapping, name) for name in ("control", "workers", "counters")}
+    claimed = [slot for slot in range(MAX_WORKERS) if view["workers"][slot, PID]]
+    created = int(view["control"][CREATED])
+    return SessionInfo(
+        name=file.path.name,
+        num_tasks=file.spec.capacity,
+        num_workers=sum(file.is_alive(slot) for slot in claimed),
+        num_completed=Counters(*view["counters"].tolist()).num_told,
+        size=512 * file.path.stat().st_blocks,
+        age=max(0.0, time.time() - created) if created else 0.0,
+    )

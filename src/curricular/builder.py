@@ -1,0 +1,96 @@
+"""From seeds and params to tasks: admits new ones to the table, and builds those that are asked for."""
+
+import time
+from functools import cached_property
+from typing import Generic, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Backend
+from .generators import TaskGenerator
+from .table import Estimator, Patch, Table, admit
+from .task import ConfigT, Task, decode_params
+
+CACHE_SIZE = 100_000
+"""Tasks whose configurations are kept built."""
+
+_GENERATION, _ORDER = 1, 2
+"""Streams of random numbers, independent of each other and of the draws."""
+
+
+class TaskBuildError(RuntimeError):
+    """A generator's `build` raised. The cause is chained."""
+
+
+class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
+    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first."""
+
+    def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
+        super().__init__()
+        self._backend = backend
+        self._generator = generator
+
+    def __missing__(self, task_id: int) -> Task[ConfigT]:
+        row = self._backend.read(np.array([task_id % self._backend.capacity]))
+        seed, params = int(row["seed"][0]), row["params"][0]
+        values = decode_params(self._generator.axes, params)
+        try:
+            config = self._generator.build(seed, params)
+        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
+            raise TaskBuildError(
+                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
+                f"{task_id} with seed {seed} and params {values}; mend the generator"
+            ) from error
+        if len(self) >= CACHE_SIZE:
+            del self[next(iter(self))]
+        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
+        return task
+
+
+class Admission(Generic[ConfigT]):
+    """Makes new tasks for a table. What it makes is a function of the seed and the table alone."""
+
+    def __init__(self, generator: TaskGenerator[ConfigT], seed: int, estimator: Estimator) -> None:
+        self._generator = generator
+        self._seed = seed
+        self._estimator = estimator
+
+    def limit(self, capacity: int) -> int | None:
+        """How many tasks a pool of `capacity` can swap at a time, each in it at most once; None: any number."""
+        return None if self._generator.num_tasks is None else self._generator.num_tasks - capacity
+
+    def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
+        """New tasks in `slots`, shape (k,), in place of those that are there.
+
+        Raises `ValueError` if the generator's params have another shape than its axes, or are not finite.
+        """
+        rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
+        if self._generator.num_tasks is None:
+            seeds = rng.integers(2**63 - 1, size=len(slots))
+        else:
+            seeds = self._unused_seeds(table, len(slots))
+        params = np.asarray(self._generator.sample(seeds, rng), np.float64)
+        if params.shape != (len(seeds), len(self._generator.axes)):
+            raise ValueError(
+                f"generator.sample: expected params of shape {(len(seeds), len(self._generator.axes))}, one column per "
+                f"axis, got {params.shape}; return one row per seed"
+            )
+        if not np.isfinite(params).all():
+            bad = params[~np.isfinite(params)][0]
+            raise ValueError(f"generator.sample: expected finite params, got {bad}; use 0 where an axis does not apply")
+        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        return admit(table, slots, seeds, params, names, time.time(), self._estimator)
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """The order in which the tasks of a finite generator have their turn."""
+        rng = np.random.default_rng((self._seed, _ORDER))
+        return rng.permutation(cast(int, self._generator.num_tasks))
+
+    def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
+        """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
+        is_free = np.ones(len(self._order), np.bool_)
+        is_free[table.rows["seed"][table.rows["is_active"]]] = False
+        turns = np.roll(self._order, -(table.counters.num_created % len(self._order)))
+        return turns[is_free[turns]][:n]

@@ -1,0 +1,98 @@
+"""Checkpoints: the state of a curriculum in one file, written whole or not at all, read without unpickling anything.
+
+A checkpoint is a zip archive of arrays in NumPy's own format (`numpy.load` opens it) and one of JSON text. Rows are
+stored by field name, so that a version with further fields reads the files of this one.
+"""
+
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .table import LABEL, MAX_LABELS, Counters
+from .task import Rows, TaskState
+
+FORMAT = 1
+"""Version of the file's format. Every one ever released is kept under tests/assets, and loads."""
+
+_KIND = "curricular checkpoint"
+
+
+class CheckpointError(ValueError):
+    """A file is not a checkpoint that this version can read."""
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Writes `state`, from `Curriculum.state_dict`, to `path`; what was there stays until all is safely on disk.
+
+    Raises `OSError` if the disk is full or the directory cannot be written; then `path` is as before.
+    """
+    rows = Rows(state["rows"])
+    plain = {name: value for name, value in state.items() if name not in {"rows", "labels", "cumulated"}}
+    header = {"kind": _KIND, "format": FORMAT, "num_axes": rows.num_axes, "state": plain}
+    arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            np.savez_compressed(
+                file,
+                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+                labels=state["labels"],
+                cumulated=state["cumulated"],
+                **arrays,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state in the checkpoint at `path`, for `Curriculum.load_state_dict`; all of it read and checked.
+
+    Raises `FileNotFoundError` if there is none, `CheckpointError` if it is damaged, foreign or of a later version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+        raise _refused(path, f"something that cannot be read ({error})") from error
+    if header.get("kind") != _KIND or header.get("format") not in range(1, FORMAT + 1):
+        raise _refused(path, f"{header.get('kind')!r} of format {header.get('format')!r}")
+    capacity = len(arrays["cumulated"]) if "cumulated" in arrays else 0
+    shapes = {
+        "labels": (MAX_LABELS,),
+        "cumulated": (capacity,),
+        **{f"rows/{name}": (capacity,) for name in TaskState.model_fields if name != "params"},
+        "rows/params": (capacity, header["num_axes"]),
+    }
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape:
+            got = arrays[name].shape if name in arrays else "nothing"
+            raise _refused(path, f"an array {name} of shape {got} where {shape} belongs")
+    if arrays["labels"].dtype != LABEL or set(header["state"]["counters"]) != set(Counters._fields):
+        raise _refused(path, "labels or counters with other fields")
+    rows = Rows.zeros(capacity, header["num_axes"])
+    for name in TaskState.model_fields:
+        rows[name] = arrays[f"rows/{name}"]
+    return {**header["state"], "rows": rows.words, "labels": arrays["labels"], "cumulated": arrays["cumulated"]}
+
+
+def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
+    return CheckpointError(
+        f"path: expected a curricular checkpoint of format 1 to {FORMAT} at {os.fspath(path)!r}, got {found}; "
+        f"use an intact file, or the version of curricular that wrote it"
+    )

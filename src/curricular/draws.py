@@ -1,0 +1,111 @@
+"""Which tasks come next: a process's own stream of random numbers, laid over the distribution in use."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Backend
+from .samplers import UNIFORM_BLOCK, stream_key, uniform_block
+
+DRAW_AHEAD = 256
+"""Tasks that `peek` draws at once."""
+
+_SELECTION = 0
+"""Sets these streams apart from those of task generation."""
+
+
+class Draws:
+    """A position in a stream of uniforms, and the tasks that it leads to.
+
+    Looking does not move the position, so that what fails in between can be tried again; `advance` does. A task is a
+    function of the stream, the position and the distribution in use: the state of a stream is two integers.
+    """
+
+    def __init__(self, backend: Backend, seed: int) -> None:
+        self._backend = backend
+        self._seed = seed
+        self._issued = -1
+        self._block: list[int] = []
+        self._offset = 0
+        self._epoch = -1
+        self._follow()
+
+    @property
+    def stream(self) -> int:
+        """Which stream."""
+        return self._stream
+
+    @property
+    def position(self) -> int:
+        """Uniforms used so far."""
+        return self._position
+
+    def seek(self, stream: int, position: int) -> None:
+        """Goes on at a position of a stream, which no other process may be using."""
+        self._issued = self._backend.stream
+        self._start(stream, position)
+
+    def advance(self, count: int) -> None:
+        """Uses up `count` uniforms."""
+        self._position += count
+        self._offset += count
+
+    def peek(self) -> int:
+        """The id of the next task."""
+        if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
+            self._follow()
+            ids, self._epoch = self._backend.draw(self._uniforms(0, DRAW_AHEAD))
+            self._block, self._offset = ids.tolist(), 0
+        return self._block[self._offset]
+
+    def look(self, n: int) -> tuple[NDArray[np.int64], int]:
+        """The ids of the next `n` tasks, shape (n,), and the uniforms that they take: n."""
+        self._follow()
+        return self._backend.draw(self._uniforms(0, n))[0], n
+
+    def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
+        """The ids of `n` distinct tasks, each drawn without those before it, and the uniforms that they take."""
+        self._follow()
+        used = 0
+        chosen: dict[int, None] = {}
+        for _ in range(4):
+            if len(chosen) < n:
+                ids, _ = self._backend.draw(self._uniforms(used, n))
+                chosen.update(dict.fromkeys(ids.tolist()))
+                used += n
+        ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
+        if len(ids) == n:
+            return ids, used
+        # A few tasks hold nearly all of the probability: weigh the rest by exponential clocks, which is the same law.
+        table = self._backend.snapshot()
+        chances = np.diff(table.cumulated, prepend=0.0)
+        uniforms = self._uniforms(used, len(chances))
+        clocks = np.full(len(chances), np.inf)
+        is_possible = chances > 0
+        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / chances[is_possible]
+        order = np.argsort(clocks, kind="stable")
+        rest = order[~np.isin(table.rows["task_id"][order], ids)]
+        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(chances)
+
+    def _follow(self) -> None:
+        """Goes over to the stream that the backend has issued: at first, in a forked copy, and after a restore."""
+        if self._backend.stream != self._issued:
+            self._issued = self._backend.stream
+            self._start(self._issued, 0)
+
+    def _start(self, stream: int, position: int) -> None:
+        self._stream, self._position = stream, position
+        self._key = stream_key(self._seed, _SELECTION, stream)
+        self._cached: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
+        self._epoch = -1
+
+    def _uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
+        """`n` uniforms of the stream, from `skip` after the position on, shape (n,)."""
+        first, offset = divmod(self._position + skip, UNIFORM_BLOCK)
+        last = max(first, (self._position + skip + n - 1) // UNIFORM_BLOCK)
+        blocks = []
+        for block in range(first, last + 1):
+            if self._cached[0] != block:
+                self._cached = block, uniform_block(self._key, block)
+            blocks.append(self._cached[1])
+        uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        return uniforms[offset : offset + n]
