@@ -4,7 +4,11 @@ from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .algorithms.uniform import UniformAlgorithm, UniformConfig
 from .backends import Backend
+from .backends.catalogue import SessionInfo, list_sessions, remove_session
+from .backends.layout import SessionError, SessionMismatchError
 from .backends.local import LocalMemoryBackend
+from .backends.session import LockTimeoutError
+from .backends.shared import CorruptTableError, SharedMemoryBackend
 from .builder import TaskBuildError
 from .checkpoint import CheckpointError
 from .config import CurriculumConfig, MeanOfFirst
@@ -30,12 +34,18 @@ __all__ = [
     "Backend",
     "BucketedTaskGenerator",
     "CheckpointError",
+    "CorruptTableError",
     "Curriculum",
     "CurriculumConfig",
     "LearningProgressAlgorithm",
     "LearningProgressConfig",
     "LocalMemoryBackend",
+    "LockTimeoutError",
     "MeanOfFirst",
+    "SessionError",
+    "SessionInfo",
+    "SessionMismatchError",
+    "SharedMemoryBackend",
     "SingleTaskGenerator",
     "Span",
     "Task",
@@ -50,7 +60,9 @@ __all__ = [
     "create_algorithm",
     "create_task_tracker",
     "dump_task_generator",
+    "list_sessions",
     "load_task_generator",
     "merge",
+    "remove_session",
     "single_task",
 ]

@@ -10,11 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends import Backend, LogFullError, ResultT, Transaction
 from .backends.local import LocalMemoryBackend
+from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig, MeanOfFirst
 from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
-
-if sys.platform != "win32":
-    from .backends.shared import SharedMemoryBackend
 
 
 def create_task_tracker(
@@ -44,13 +42,9 @@ def create_task_tracker(
 
 
 def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> Backend:
-    if not config.use_shared_memory or (sys.platform == "win32" and config.session_id is None):
+    has_shared_memory = sys.platform != "win32"
+    if not config.use_shared_memory or not (has_shared_memory or config.session_id):
         return LocalMemoryBackend(config.num_active_tasks, num_axes)
-    if sys.platform == "win32":
-        raise ValueError(
-            f"session_id: expected None on Windows, which lacks the file locks that sessions are built on, got "
-            f"{config.session_id!r}; leave it out and use one curriculum in one process"
-        )
     settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
     settings["generator"] = identity
     return SharedMemoryBackend(config.session_id, config.num_active_tasks, num_axes, settings)

@@ -7,7 +7,6 @@ closes, so a process has exactly one `SessionFile` a path, kept in a registry.
 
 import contextlib
 import errno
-import fcntl
 import mmap
 import os
 import secrets
@@ -18,6 +17,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from .layout import HEADER_SIZE, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
 
@@ -182,7 +186,8 @@ def _forget_parent() -> None:
         file.forget_parent()
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 def open_session(name: str | None, spec: Spec) -> SessionFile:
@@ -190,6 +195,11 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
 
     Raises `SessionError` if it cannot be made, `SessionMismatchError` if it was made for something else.
     """
+    if fcntl is None:
+        raise SessionError(
+            f"session {name!r}: expected a system with POSIX file locks, got {sys.platform}; "
+            f"set use_shared_memory=False, and use one curriculum in one process"
+        )
     directory = session_directory()
     with _files_lock:
         sweep()

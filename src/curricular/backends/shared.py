@@ -7,6 +7,7 @@ the images into place. A process killed before the commit has changed nothing; a
 
 import os
 import struct
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -364,7 +365,8 @@ def _forget_parent() -> None:
         backend._forget_parent()  # noqa: SLF001  the hook of this very class
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 def rejoin(path: Path) -> SharedMemoryBackend:
