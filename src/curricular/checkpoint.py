@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises `FileNotFoundError` if there is none, `CheckpointError` if it is damaged, foreign or of a later version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("header").tobytes())
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OverflowError,
+        NotImplementedError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise _refused(path, f"something that cannot be read ({error})") from error
     if header.get("kind") != _KIND or header.get("format") not in range(1, FORMAT + 1):
         raise _refused(path, f"{header.get('kind')!r} of format {header.get('format')!r}")

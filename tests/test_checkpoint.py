@@ -1,0 +1,241 @@
+"""Checkpoints: whole or not at all, checked before anything changes, readable for ever."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curricular import CheckpointError, Curriculum, LearningProgressConfig, UniformConfig, bucketed
+from curricular.checkpoint import FORMAT, read_checkpoint, write_checkpoint
+
+ASSETS = Path(__file__).parent / "assets"
+CONFIG = LearningProgressConfig.default(num_active_tasks=64, seed=3)
+
+
+def trained(config=CONFIG, *, num_rounds=40, generator=None):
+    curriculum = Curriculum(config, generator)
+    rng = np.random.default_rng(0)
+    for _ in range(num_rounds):
+        tasks = curriculum.ask(48)
+        curriculum.tell([task.task_id for task in tasks], rng.random(48))
+    return curriculum
+
+
+def balance(curriculum):
+    stats = curriculum.stats()
+    ended = sum(stats[f"num_{name}"] for name in ("completed", "cancelled", "stale", "pending"))
+    return stats["num_scheduled"] + stats["num_unsolicited"] - ended
+
+
+@pytest.mark.parametrize("use_shared_memory", [True, False])
+def test_a_loaded_curriculum_goes_on_with_the_same_tasks_in_a_new_process(tmp_path, use_shared_memory):
+    config = LearningProgressConfig.default(num_active_tasks=64, seed=3, use_shared_memory=use_shared_memory)
+    curriculum = trained(config)
+    curriculum.save(tmp_path / "state.npz")
+    code = f"""
+import json
+from curricular import Curriculum
+curriculum = Curriculum.load({str(tmp_path / "state.npz")!r})
+print(json.dumps([[task.task_id, task.config] for task in curriculum.ask(1000)]))
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == [[task.task_id, task.config] for task in curriculum.ask(1000)]
+
+
+def test_a_checkpoint_restores_statistics_and_accounts(tmp_path):
+    curriculum = trained()
+    curriculum.ask(7)
+    curriculum.save(tmp_path / "state.npz")
+    loaded = Curriculum.load(tmp_path / "state.npz")
+    assert loaded.config == curriculum.config
+    assert loaded.stats() == curriculum.stats()
+    assert loaded.task_states() == curriculum.task_states()
+    assert balance(loaded) == 0
+
+
+def test_a_checkpoint_needs_the_generator_it_was_saved_with(tmp_path):
+    generator = bucketed({"size": 5, "lit": True}, {"size": list(range(64))})
+    trained(generator=generator).save(tmp_path / "state.npz")
+    assert Curriculum.load(tmp_path / "state.npz", generator).get_task().config["lit"]
+    with pytest.raises(ValueError, match="generator"):
+        Curriculum.load(tmp_path / "state.npz", bucketed({"size": 5, "lit": False}, {"size": list(range(64))}))
+
+
+def test_shrinking_keeps_the_best_tasks_and_says_so(tmp_path, caplog):
+    curriculum = trained()
+    progress = {state.seed: abs(state.fast_ema - state.slow_ema) for state in curriculum.task_states()}
+    scores = dict(zip(progress, curriculum.algorithm.scores(columns_of(curriculum)).tolist(), strict=True))
+    curriculum.save(tmp_path / "state.npz")
+    loaded = Curriculum.load(tmp_path / "state.npz", config=LearningProgressConfig.default(num_active_tasks=16, seed=3))
+    assert "kept 16" in caplog.text
+    kept = {state.seed for state in loaded.task_states()}
+    assert kept == set(sorted(scores, key=lambda seed: -scores[seed])[:16])
+    assert balance(loaded) == 0
+    assert loaded.probabilities().shape == (16,)
+    assert len({task.task_id for task in loaded.ask(400)}) > 8
+
+
+def columns_of(curriculum):
+    rows = curriculum.tracker.snapshot().rows
+    return {name: rows[name] for name in type(curriculum.task_states()[0]).model_fields}
+
+
+def test_growing_keeps_all_tasks_and_adds_new_ones(tmp_path, caplog):
+    curriculum = trained()
+    curriculum.save(tmp_path / "state.npz")
+    before = {state.seed: state.num_completions for state in curriculum.task_states()}
+    loaded = Curriculum.load(tmp_path / "state.npz", config=LearningProgressConfig.default(num_active_tasks=80, seed=3))
+    assert "adding new ones" in caplog.text
+    after = {state.seed: state.num_completions for state in loaded.task_states()}
+    assert len(after) == 80
+    assert before.items() <= after.items()
+    assert balance(loaded) == 0
+
+
+def test_a_result_from_before_a_resize_is_stale(tmp_path):
+    curriculum = trained()
+    late = curriculum.ask(20)
+    curriculum.save(tmp_path / "state.npz")
+    loaded = Curriculum.load(tmp_path / "state.npz", config=LearningProgressConfig.default(num_active_tasks=32, seed=3))
+    told = loaded.stats()["num_completed"]
+    loaded.tell([task.task_id for task in late], np.ones(20))
+    stats = loaded.stats()
+    assert stats["num_completed"] == told
+    assert stats["num_stale"] >= 20
+    assert balance(loaded) == 0
+
+
+def test_another_algorithm_may_go_on_with_the_same_tasks(tmp_path):
+    trained().save(tmp_path / "state.npz")
+    loaded = Curriculum.load(tmp_path / "state.npz", config=UniformConfig(num_active_tasks=64))
+    assert np.allclose(loaded.probabilities(), 1 / 64)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 3000, -1])
+def test_a_cut_file_is_refused_by_name(tmp_path, keep):
+    path = tmp_path / "state.npz"
+    trained().save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"state\.npz"):
+        Curriculum.load(path)
+
+
+def test_a_flipped_byte_is_found(tmp_path):
+    path = tmp_path / "state.npz"
+    trained().save(path)
+    intact, expected = path.read_bytes(), read_checkpoint(path)
+    num_refused = 0
+    for position in range(7, len(intact), 331):
+        content = bytearray(intact)
+        content[position] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            state = read_checkpoint(path)
+        except CheckpointError:
+            num_refused += 1
+        else:  # the byte was of the archive's book-keeping, not of its content
+            assert (state["rows"] == expected["rows"]).all()
+            assert state["counters"] == expected["counters"]
+    assert num_refused > 10
+
+
+def test_a_foreign_file_is_refused_and_never_unpickled(tmp_path):
+    np.savez(tmp_path / "foreign.npz", weights=np.zeros(3))
+    np.save(tmp_path / "objects.npy", np.array([object()]), allow_pickle=True)
+    for name in ("foreign.npz", "objects.npy"):
+        with pytest.raises(CheckpointError, match=name):
+            read_checkpoint(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read_checkpoint(tmp_path / "nothing.npz")
+
+
+def test_a_later_format_is_refused(tmp_path):
+    path = tmp_path / "state.npz"
+    trained().save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["format"] = FORMAT + 1
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(CheckpointError, match=f"format {FORMAT + 1}"):
+        Curriculum.load(path)
+
+
+def test_a_refused_file_changes_nothing_and_leaves_no_session(tmp_path):
+    path = tmp_path / "state.npz"
+    curriculum = trained()
+    curriculum.save(path)
+    before = curriculum.state_dict()
+    with pytest.raises(ValueError, match="capacity"):
+        curriculum.load_state_dict(trained(LearningProgressConfig.default(num_active_tasks=32)).state_dict())
+    after = curriculum.state_dict()
+    assert (before["rows"] == after["rows"]).all()
+    assert before["counters"] == after["counters"]
+
+
+def test_a_failed_save_leaves_the_previous_checkpoint_and_no_draft(tmp_path, monkeypatch):
+    path = tmp_path / "state.npz"
+    curriculum = trained()
+    curriculum.save(path)
+    intact = path.read_bytes()
+    curriculum.ask(5)
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        curriculum.save(path)
+    assert path.read_bytes() == intact
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def save_for_ever(path, started):
+    curriculum = trained(num_rounds=5)
+    while True:
+        curriculum.ask(1)
+        curriculum.save(path)
+        started.set()
+
+
+def test_a_kill_during_saves_leaves_a_whole_checkpoint(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    path = tmp_path / "state.npz"
+    for wait in (0.0, 0.003, 0.011):
+        started = context.Event()
+        process = context.Process(target=save_for_ever, args=(path, started))
+        process.start()
+        assert started.wait(60)
+        process.join(wait)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert balance(Curriculum.load(path)) == 0
+
+
+@pytest.mark.parametrize("path", sorted(ASSETS.glob("checkpoint-*.npz")), ids=lambda path: path.name)
+def test_a_checkpoint_of_every_format_ever_released_loads(path):
+    """The assets were written by ``trained().save(...)`` of the version that introduced the format."""
+    loaded = Curriculum.load(path)
+    assert loaded.stats()["num_completed"] == 40 * 48
+    assert balance(loaded) == 0
+
+
+def test_there_is_an_asset_of_this_format():
+    assert (ASSETS / f"checkpoint-{FORMAT}.npz").exists()
+
+
+def test_arrays_written_are_arrays_read(tmp_path):
+    state = trained().state_dict()
+    write_checkpoint(tmp_path / "state.npz", state)
+    read = read_checkpoint(tmp_path / "state.npz")
+    assert read.keys() == state.keys()
+    for name in ("rows", "labels", "cumulated"):
+        assert read[name].dtype == state[name].dtype
+        assert (read[name] == state[name]).all()
