@@ -1,0 +1,87 @@
+"""Summaries of a pool: exact where a formula says so, and never an error."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from curricular import Curriculum, LearningProgressConfig, merge, single_task
+from curricular.metrics import entropy, gini, summary
+from curricular.table import MAX_LABELS, empty_table
+
+amounts = hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1e6))
+
+
+@given(amounts)
+def test_gini_is_the_mean_difference(x):
+    n, total = len(x), x.sum()
+    expected = 0.0 if total == 0 else np.abs(x[:, None] - x).sum() / (2 * n * total)
+    assert gini(x) == pytest.approx(expected, abs=1e-9)
+    assert -1e-9 <= gini(x) < 1
+
+
+@given(amounts, st.floats(1e-3, 1e3))
+def test_gini_knows_no_scale_and_no_order(x, scale):
+    assert gini(x[::-1] * scale) == pytest.approx(gini(x), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 100])
+def test_entropy_counts_what_is_drawn(n):
+    p = np.concatenate([np.full(n, 1 / n), np.zeros(3)])
+    assert math.exp(entropy(p)) == pytest.approx(n)
+
+
+def test_an_empty_table_has_statistics():
+    stats = summary(empty_table(4, 0), np.zeros(4), (0.0, 1.0))
+    assert stats["num_active"] == 0
+    assert all(math.isfinite(value) for value in stats.values())
+
+
+@pytest.mark.parametrize("num_tasks", [1, 2, 50])
+@pytest.mark.parametrize("num_told", [0, 1, 500])
+def test_statistics_are_finite_floats_on_any_pool(num_tasks, num_told):
+    config = LearningProgressConfig.fast_learning(
+        num_active_tasks=num_tasks, score_range=(-2.0, 6.0), min_presentations_for_eviction=5, eviction_rate=1.0
+    )
+    curriculum = Curriculum(config)
+    for i in range(num_told):
+        curriculum.update_task_performance(curriculum.get_task().task_id, i % 9 - 2)
+    stats = curriculum.stats()
+    assert all(type(value) is float and math.isfinite(value) for value in stats.values())
+    assert ("score/mean" in stats) == (num_told > 0)
+    assert stats["num_completed"] + stats["num_stale"] == num_told
+    if num_told:
+        assert -2 <= stats["score/p10"] <= stats["score/p50"] <= stats["score/p90"] <= 6
+
+
+def test_a_thousand_labels_give_a_bounded_number_of_keys():
+    generator = merge([single_task(i, label=f"task {i}") for i in range(1000)])
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=1000), generator)
+    for task in curriculum.ask(3000):
+        curriculum.update_task_performance(task.task_id, 0.5)
+    stats = curriculum.stats()
+    labels = {key.split("/")[1] for key in stats if key.startswith("label/")}
+    assert len(labels) == MAX_LABELS
+    assert "other" in labels
+    assert len(stats) < 600
+    assert sum(value for key, value in stats.items() if key.endswith("/num_tasks")) == 1000
+    assert sum(value for key, value in stats.items() if key.startswith("label/") and key.endswith("scheduled")) == 3000
+
+
+def test_each_label_has_its_own_statistics():
+    generator = merge([single_task("a", label="good"), single_task("b", label="bad")])
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=2), generator)
+    scores = {"good": 1.0, "bad": 0.25}
+    tasks = curriculum.ask(40)
+    curriculum.tell([task.task_id for task in tasks], [scores[task.label] for task in tasks])
+    stats = curriculum.stats()
+    for label, success in (("good", 1.0), ("bad", 0.0)):
+        asked = sum(task.label == label for task in tasks)
+        assert stats[f"label/{label}/num_tasks"] == 1
+        assert stats[f"label/{label}/num_scheduled"] == stats[f"label/{label}/num_completed"] == asked
+        assert stats[f"label/{label}/success"] == pytest.approx(success)
+    assert stats["label/good/probability"] + stats["label/bad/probability"] == pytest.approx(1)
+    assert stats["score/mean"] == pytest.approx(0.625)

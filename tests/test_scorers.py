@@ -1,0 +1,99 @@
+"""Columns -> scores, on NumPy and under the strict array API."""
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from curricular import scorers
+
+shares = hnp.arrays(np.float64, 30, elements=st.floats(0, 1))
+thetas = st.floats(1e-6, 0.5)
+
+
+@given(shares, thetas)
+def test_reweighting_keeps_ends_and_order(p, theta):
+    r = scorers.reweight(p, theta)
+    assert ((r >= 0) & (r <= 1 + 1e-12)).all()
+    assert (r >= p - 1e-12).all()
+    assert (np.diff(r[np.argsort(p)]) >= -1e-12).all()
+    assert scorers.reweight(np.array([0.0, 1.0]), theta).tolist() == pytest.approx([0, 1])
+
+
+@given(shares)
+def test_reweighting_with_one_half_is_none(p):
+    assert scorers.reweight(p, 0.5) == pytest.approx(p)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.5))
+def test_reweighting_shifts_the_logit(p, theta):
+    r = scorers.reweight(np.array([p]), theta)[0]
+    assert np.log(r / (1 - r)) == pytest.approx(np.log(p / (1 - p)) + np.log((1 - theta) / theta), abs=1e-6)
+
+
+@given(shares, shares, thetas)
+def test_progress_is_a_share_the_same_in_both_directions(fast, slow, theta):
+    progress = scorers.learning_progress(fast, slow, theta)
+    assert ((progress >= 0) & (progress <= 1)).all()
+    assert (progress == scorers.learning_progress(slow, fast, theta)).all()
+    assert (scorers.learning_progress(fast, fast, theta) == 0).all()
+    expected = np.abs(scorers.reweight(fast, theta) - scorers.reweight(slow, theta))
+    assert progress == pytest.approx(expected, abs=1e-9)
+
+
+@given(shares)
+def test_rounding_is_no_progress(p):
+    noisy = np.clip(p * (1 + 4e-16) + 1e-16, 0, 1)
+    assert (scorers.learning_progress(p, noisy, 0.1) == 0).all()
+    assert (scorers.standard_deviation(noisy, p * p) == 0).all()
+
+
+@given(shares, shares)
+def test_deviation_is_that_of_the_score(p, q):
+    both = np.stack([p, q])
+    deviation = scorers.standard_deviation(both.mean(0), (both**2).mean(0))
+    assert deviation == pytest.approx(both.std(0), abs=1e-4)
+
+
+@given(shares, shares, st.floats(0, 0.99))
+def test_the_baseline_becomes_0(average, baseline, limit):
+    m = scorers.normalise(average, baseline, limit)
+    assert ((m >= 0) & (m <= 1)).all()
+    at = scorers.normalise(np.minimum(baseline, limit), baseline, limit)
+    assert at == pytest.approx(0, abs=1e-12)
+    assert scorers.normalise(np.ones(30), baseline, limit) == pytest.approx(1)
+
+
+def test_the_bonus_fades():
+    bonus = scorers.exploration_bonus(np.array([0, 5, 10, 99]), 0.2, 10)
+    assert bonus.tolist() == pytest.approx([0.2, 0.1, 0, 0])
+
+
+@given(shares, hnp.arrays(np.bool_, 30), st.floats(0, 1))
+def test_the_lowest_share_is_the_lowest(scores, mask, share):
+    chosen = scorers.lowest_share(scores, mask, share)
+    count = int(np.floor(share * mask.sum()))
+    assert not (chosen & ~mask).any()
+    assert chosen.sum() >= count
+    if not count:
+        assert not chosen.any()
+    else:
+        limit = np.sort(scores[mask])[count - 1]
+        assert (chosen == (mask & (scores <= limit))).all()
+
+
+@given(shares, shares, hnp.arrays(np.bool_, 30), thetas)
+def test_the_strict_array_api_gives_the_same(p, q, mask, theta):
+    a, b, m = xp.asarray(p), xp.asarray(q), xp.asarray(mask)
+    n = np.arange(30)
+    for there, here in (
+        (scorers.reweight(a, theta), scorers.reweight(p, theta)),
+        (scorers.learning_progress(a, b, theta), scorers.learning_progress(p, q, theta)),
+        (scorers.standard_deviation(a, b), scorers.standard_deviation(p, q)),
+        (scorers.normalise(a, b, 0.75), scorers.normalise(p, q, 0.75)),
+        (scorers.exploration_bonus(xp.asarray(n), 0.1, 10), scorers.exploration_bonus(n, 0.1, 10)),
+        (scorers.lowest_share(a, m, 0.4), scorers.lowest_share(p, mask, 0.4)),
+    ):
+        assert np.asarray(there).tolist() == here.tolist()
