@@ -9,6 +9,7 @@ from curricular import (
     AnyCurriculumConfig,
     Curriculum,
     CurriculumConfig,
+    LearnabilityConfig,
     LearningProgressAlgorithm,
     LearningProgressConfig,
     MeanOfFirst,
@@ -26,6 +27,7 @@ CONFIGS = {
     "baseline": LearningProgressConfig.default(random_baseline=MeanOfFirst(num_completions=3)),
     "plain": LearningProgressConfig.default(theta=0.5, exploration_bonus=0.0, rand_task_rate=0.0, temperature=0.1),
     "uniform": UniformConfig(),
+    "learnability": LearnabilityConfig(rand_task_rate=0.1, stale_task_rate=0.1, power=2.0),
 }
 
 

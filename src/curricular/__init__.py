@@ -1,6 +1,7 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
+from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .algorithms.uniform import UniformAlgorithm, UniformConfig
 from .backends import Backend
@@ -37,6 +38,8 @@ __all__ = [
     "CorruptTableError",
     "Curriculum",
     "CurriculumConfig",
+    "LearnabilityAlgorithm",
+    "LearnabilityConfig",
     "LearningProgressAlgorithm",
     "LearningProgressConfig",
     "LocalMemoryBackend",

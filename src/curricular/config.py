@@ -83,6 +83,16 @@ class CurriculumConfig(BaseModel):
         return self
 
     @property
+    def slow_rate(self) -> float:
+        """Rate of the slow averages, per completion of a task."""
+        return self.ema_timescale * self.slow_timescale_factor
+
+    @property
+    def needs_regrets(self) -> bool:
+        """Whether every result has to be told with a regret."""
+        return False
+
+    @property
     def threshold(self) -> float:
         """The score from which on a result is a success, in the score's units."""
         low, high = self.score_range

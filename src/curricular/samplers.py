@@ -3,6 +3,10 @@
 `mask` says which entries are active, shape (n,); probabilities are 0 elsewhere.
 """
 
+import functools
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +14,9 @@ from .scorers import Array
 
 UNIFORM_BLOCK = 4096
 """Uniform numbers per block of a stream; a multiple of the four words that one Philox step yields."""
+
+NUM_RANKS = 1024
+"""The best so many tasks are told apart by `rank`."""
 
 
 def z_score(scores: Array, mask: Array) -> Array:
@@ -33,6 +40,122 @@ def softmax(logits: Array, mask: Array, temperature: float) -> Array:
     return weights / xp.sum(weights)
 
 
+def proportional(scores: Array, mask: Array, power: float = 1.0) -> Array:
+    """score^power / Σ score^power over the active entries, shape (n,), sum 1. Scores ≥ 0; uniform if all are 0.
+
+    >>> import numpy as np
+    >>> proportional(np.array([1.0, 3.0, 9.0]), np.array([True, True, False])).tolist()
+    [0.25, 0.75, 0.0]
+    """
+    xp = scores.__array_namespace__()
+    weights = xp.where(mask, scores, 0.0)
+    if power != 1.0:
+        weights = (weights / _or_one(xp.max(weights))) ** power
+    total = xp.sum(weights)
+    # One array less to go through than with a choice between two results.
+    is_empty = xp.astype(total <= 0.0, xp.float64)
+    even = is_empty / xp.sum(xp.astype(mask, xp.float64))
+    return xp.where(mask, weights * (1.0 / (total + is_empty)) + even, 0.0)
+
+
+def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:
+    """σ(slope · (logit − centre)), normalised over the active entries; shape (n,), sum 1."""
+    xp = logits.__array_namespace__()
+    # Beyond ±500 exp would come near overflow; what it gives there is 0 or 1 in any case.
+    exponents = xp.clip((centre - xp.where(mask, logits, centre)) * slope, -500.0, 500.0)
+    return proportional(1.0 / (1.0 + xp.exp(exponents)), mask)
+
+
+def sigmoid90(z: Array, mask: Array) -> Array:
+    """The sigmoid at slope 3 around 1.2816, the 90th percentile of a normal z: about the upper tenth, softly.
+
+    Shape (n,), sum 1. Source of centre and slope: Kanitscheider et al. 2021, arXiv 2106.14876.
+    """
+    return sigmoid(z, mask, slope=3.0, centre=1.2816)
+
+
+def rank(scores: Array, mask: Array, temperature: float) -> Array:
+    """(1 / rank)^{1/β} over the active entries, highest score first, normalised; shape (n,), sum 1. β is `temperature`.
+
+    Equal scores share the weights of the ranks that they take up, which is what breaking ties at random gives in the
+    mean. The ranks beyond `NUM_RANKS` share their weight evenly: at β ≤ 0.3 less than a millionth of all, and they
+    need not be sorted out. Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
+
+    >>> import numpy as np
+    >>> rank(np.array([0.1, 0.9, 0.5]), np.array([True, True, True]), 1.0).round(4).tolist()
+    [0.1818, 0.5455, 0.2727]
+    >>> rank(np.array([2.0, 2.0, 2.0, 7.0]), np.array([True, True, True, False]), 0.1).round(4).tolist()
+    [0.3333, 0.3333, 0.3333, 0.0]
+    """
+    xp = scores.__array_namespace__()
+    size = scores.shape[0]
+    num_exact = min(size, NUM_RANKS)
+    active = xp.where(mask, scores, -xp.inf)
+    best = xp.sort(active)[size - num_exact :]
+    num_active = xp.sum(xp.astype(mask, xp.float64))
+
+    # Sums of the weights of ranks 1 … k, best first; a rank that nobody holds weighs nothing.
+    ranks = xp.arange(1, num_exact + 1, dtype=xp.float64)
+    weights = xp.where(ranks <= num_active, ranks ** (-1.0 / temperature), 0.0)
+    sums = xp.concat([xp.zeros(1), xp.cumulative_sum(weights)])
+    total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
+
+    # Places lower … upper − 1 hold the score best[i], which are the ranks num_exact − upper + 1 … num_exact − lower.
+    lower, upper = xp.searchsorted(best, best, side="left"), xp.searchsorted(best, best, side="right")
+    shared = xp.take(sums, num_exact - lower) - xp.take(sums, num_exact - upper)
+    shared = shared / xp.astype(upper - lower, xp.float64)
+    # The lowest of the best may be equal to others that are not among them: all from there down share what is left.
+    is_rest = mask & (active <= best[0])
+    rest = total - xp.take(sums, num_exact - upper[:1])
+    shared = xp.where(lower == 0, rest / _or_one(xp.sum(xp.astype(is_rest, xp.float64))), shared)
+    places = xp.clip(xp.searchsorted(best, active, side="left"), 0, num_exact - 1)
+    return xp.where(mask, xp.take(shared / total, places), 0.0)
+
+
+def _power_sum(first: int, last: Array, exponent: float) -> Array:
+    """Σ k^exponent over first < k ≤ last, exponent < 0, by the midpoint rule: good to 1e-6 of it from 1,000 on."""
+    xp = last.__array_namespace__()
+    low, high = first + 0.5, last + 0.5
+    if exponent == -1.0:
+        return xp.log(high / low)
+    return (high ** (exponent + 1.0) - low ** (exponent + 1.0)) / (exponent + 1.0)
+
+
+def top_k(scores: Array, mask: Array, k: int) -> Array:
+    """The same probability for the `k` ≥ 1 highest active scores, all if there are fewer; shape (n,), sum 1.
+
+    Entries that are equal at the threshold share the places that are left there.
+
+    >>> import numpy as np
+    >>> top_k(np.array([5.0, 1.0, 1.0, 0.0]), np.full(4, True), 2).tolist()
+    [0.5, 0.25, 0.25, 0.0]
+    """
+    xp = scores.__array_namespace__()
+    size = scores.shape[0]
+    active = xp.where(mask, scores, -xp.inf)
+    # With fewer than k active entries, the threshold is -inf and nobody is at it.
+    threshold = xp.sort(active)[max(0, size - k)]
+    is_above, is_at = mask & (active > threshold), mask & (active == threshold)
+    num_above, num_at = (xp.sum(xp.astype(entries, xp.float64)) for entries in (is_above, is_at))
+    num_shared = xp.minimum(k - num_above, num_at)
+    each = 1.0 / (num_above + num_shared)
+    return xp.where(is_above, each, xp.where(is_at, each * num_shared / _or_one(num_at), 0.0))
+
+
+def staleness(last_scheduled: Array, mask: Array) -> Array:
+    """In proportion to the hand-outs of the pool since each active task's last one; shape (n,), sum 1.
+
+    `last_scheduled` counts hand-outs, as in `TaskState`. Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
+
+    >>> import numpy as np
+    >>> staleness(np.array([10, 7, 9]), np.array([True, True, True])).tolist()
+    [0.0, 0.75, 0.25]
+    """
+    xp = last_scheduled.__array_namespace__()
+    moments = xp.where(mask, last_scheduled, 0)
+    return proportional(xp.astype(xp.max(moments) - moments, xp.float64), mask)
+
+
 def uniform(mask: Array) -> Array:
     """The same probability for every active entry, shape (n,), sum 1."""
     xp = mask.__array_namespace__()
@@ -43,6 +166,47 @@ def uniform(mask: Array) -> Array:
 def mix(probabilities: Array, floor: Array, share: float) -> Array:
     """(1 − share) · probabilities + share · floor, shape (n,). `share` in [0, 1]."""
     return (1.0 - share) * probabilities + share * floor
+
+
+def blend(parts: Sequence[tuple[float, Array]]) -> Array:
+    """Σ share · probabilities over `parts`, pairs of a share in [0, 1] and probabilities of shape (n,).
+
+    Raises `ValueError` if a share is negative or the shares do not sum to 1.
+
+    >>> import numpy as np
+    >>> blend([(0.75, np.array([1.0, 0.0])), (0.25, np.array([0.5, 0.5]))]).tolist()
+    [0.875, 0.125]
+    """
+    shares = [share for share, _ in parts]
+    if min(shares, default=0.0) < 0 or abs(sum(shares) - 1.0) > 1e-9:
+        raise ValueError(f"parts: expected shares ≥ 0 that sum to 1, got {shares}; rescale them")
+    return functools.reduce(operator.add, (share * probabilities for share, probabilities in parts if share))
+
+
+def pseudo_uniform(seed: int, *counts: Array) -> Array:
+    """A number in (0, 1) for each entry, shape (n,), that follows from `seed` and the integers `counts` ≥ 0, (n,) each.
+
+    The finaliser of SplitMix64 over seed and counts in turn: the same numbers wherever and whenever they are computed,
+    but as good as independent of each other. With it, an algorithm that draws stays a pure function of columns.
+    Source: Steele et al. 2014, *Fast splittable pseudorandom number generators*, OOPSLA.
+    """
+    xp = counts[0].__array_namespace__()
+    state = xp.asarray(seed % 2**64, dtype=xp.uint64)
+    for count in counts:
+        state = state ^ xp.astype(count, xp.uint64)
+        state = state + xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            shifted = xp.bitwise_right_shift(state, xp.asarray(shift, dtype=xp.uint64))
+            state = (state ^ shifted) * xp.asarray(factor, dtype=xp.uint64)
+        state = state ^ xp.bitwise_right_shift(state, xp.asarray(31, dtype=xp.uint64))
+    top = xp.bitwise_right_shift(state, xp.asarray(12, dtype=xp.uint64))
+    return (xp.astype(top, xp.float64) + 0.5) * 2.0**-52
+
+
+def _or_one(x: Array) -> Array:
+    """`x`, or 1 where it is 0: a divisor."""
+    xp = x.__array_namespace__()
+    return xp.where(x == 0.0, 1.0, x)
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

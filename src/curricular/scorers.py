@@ -1,7 +1,10 @@
 """Columns -> scores: how much there is to learn on each task. Pure; the array namespace comes from the argument."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from .config import CurriculumConfig
 
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
@@ -83,3 +86,45 @@ def lowest_share(scores: Array, mask: Array, share: float) -> Array:
     count = xp.floor(share * xp.sum(xp.astype(mask, xp.float64)))
     rank = xp.astype(xp.clip(count, 1.0, None), xp.int64) - 1
     return mask & (count > 0) & (scores <= xp.take(ordered, xp.reshape(rank, (1,))))
+
+
+def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Array:
+    """Which tasks may go: completed often enough, and within the lowest share of `scores`. Bool, shape (n,)."""
+    is_low = lowest_share(scores, columns["is_active"], config.eviction_threshold_percentile)
+    return is_low & (columns["num_completions"] >= config.min_presentations_for_eviction)
+
+
+def effective_count(num_completions: Array, rate: float) -> Array:
+    """Σ (1−α)^k over a task's n completions = (1 − (1−α)^n) / α: how many results an average at rate α remembers.
+
+    Shape (n,), from 0 to 1 / `rate`. A debiased average times it is a decaying *sum* of results.
+    """
+    xp = num_completions.__array_namespace__()
+    # At rate 1 the logarithm is that of the smallest number instead of 0, so that 0 completions are 0 results.
+    decay = xp.exp(xp.astype(num_completions, xp.float64) * math.log(max(1.0 - rate, 2.0**-1000)))
+    return (1.0 - decay) * (1.0 / rate)
+
+
+def beta_posterior(columns: Columns, config: CurriculumConfig, prior: float) -> tuple[Array, Array]:
+    """The a and b of a belief Beta(a, b) about each task's success rate, shape (n,) each, at least `prior` > 0.
+
+    Successes and failures are added to `prior`, and decay towards it by 1 − `config.slow_rate` per completion of the
+    task. Source: Qu et al. 2025, arXiv 2507.04632, where they decay per step of training.
+    """
+    count = effective_count(columns["num_completions"], config.slow_rate)
+    successes = count * columns["success_ema"]
+    return prior + successes, prior + (count - successes)
+
+
+def learnability(a: Array, b: Array) -> Array:
+    """The expectation of p(1 − p) under Beta(a, b): ab / ((a + b)(a + b + 1)), in (0, ¼), shape (n,).
+
+    A task that is known gets p(1 − p) of its success rate; one that is not gets what can be hoped for.
+    Source of p(1 − p): Rutherford et al. 2024, arXiv 2408.15099, section 4.
+
+    >>> import numpy as np
+    >>> learnability(np.array([1.0, 500.0]), np.array([1.0, 500.0])).round(3).tolist()
+    [0.167, 0.25]
+    """
+    total = a + b
+    return a * b / (total * (total + 1.0))

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
 from ..scorers import Array, Columns
+from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .uniform import UniformAlgorithm, UniformConfig
 
@@ -28,6 +29,7 @@ class Algorithm(Protocol):
 
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
+    LearnabilityConfig: LearnabilityAlgorithm,
     LearningProgressConfig: LearningProgressAlgorithm,
     UniformConfig: UniformAlgorithm,
 }
@@ -48,7 +50,10 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
     )
 
 
-AnyCurriculumConfig = Annotated[LearningProgressConfig | UniformConfig, Field(discriminator="algorithm")]
+AnyCurriculumConfig = Annotated[
+    LearnabilityConfig | LearningProgressConfig | UniformConfig,
+    Field(discriminator="algorithm"),
+]
 """The config of any algorithm in the box, told apart by its `algorithm` field; for files."""
 
 
