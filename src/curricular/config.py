@@ -28,7 +28,8 @@ class CurriculumConfig(BaseModel):
     seed: int = Field(0, ge=0)
     """Seed of generation and selection. Same seed and same calls give the same tasks."""
     use_shared_memory: bool = True
-    """Whether processes share the table where the platform can; False keeps it in this process."""
+    """Whether processes share the table: those of one `session_id`, or else all copies of one curriculum. False keeps
+    it in this process, as it is on Windows without a `session_id`."""
     session_id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the session that processes share; letters, digits, dot, dash and underscore, at most 100."""
     score_range: tuple[float, float] = (0.0, 1.0)
@@ -46,7 +47,7 @@ class CurriculumConfig(BaseModel):
     eviction_threshold_percentile: float = Field(0.4, ge=0, le=1)
     """Only tasks in this lowest share of scores may be evicted."""
     eviction_rate: float = Field(0.01, ge=0, le=1)
-    """Tasks replaced per completion, at the most. 0 keeps the first pool for ever."""
+    """Tasks replaced per result, at the most. 0 keeps the first pool for ever."""
 
     @model_validator(mode="before")
     @classmethod

@@ -40,7 +40,11 @@ class Curriculum(Generic[ConfigT]):
     `config` says how tasks are chosen, `generator` where they come from; without one, a task's configuration is its
     seed. `algorithm` and `backend` may be objects of your own; by default they are those that `config` names.
 
-    Raises `ValueError` if the pool is to hold more tasks than there are.
+    Processes that give the same ``config.session_id`` share one pool; without one, so do the copies that fork and
+    pickle make. `close`, or the end of a ``with`` block, leaves it. For one thread at a time.
+
+    Raises `ValueError` if the pool is to hold more tasks than there are, `SessionError` if its session cannot be
+    created or joined.
 
     >>> from curricular import Curriculum, LearningProgressConfig
     >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
@@ -90,10 +94,9 @@ class Curriculum(Generic[ConfigT]):
 
     def get_task(self) -> Task[ConfigT]:
         """The next task to train on; the same as ``ask(1)[0]``."""
-        task_id = self._draws.peek()
-        task = self._tasks[task_id]
+        task = self._tasks[self._draws.peek()]
         self._draws.advance(1)
-        self.tracker.schedule(task_id)
+        self.tracker.schedule(task.task_id)
         return task
 
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
@@ -107,14 +110,14 @@ class Curriculum(Generic[ConfigT]):
             raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
         if n < 0 or (not replace and n > self._backend.capacity):
             raise ValueError(
-                f"n: expected 0 to {self._backend.capacity if not replace else 'any number of'} tasks, got {n}; "
-                f"ask for fewer"
+                f"n: expected 0 to {'any number' if replace else self._backend.capacity} of tasks, got {n}; "
+                f"ask for another number"
             )
         ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
         tasks = self._tasks
         asked = [tasks[task_id] for task_id in ids.tolist()]
         self._draws.advance(num_draws)
-        self.tracker.schedule_batch(ids)
+        self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
         return asked
 
     # Telling
@@ -153,12 +156,12 @@ class Curriculum(Generic[ConfigT]):
     def probabilities(self) -> NDArray[np.float64]:
         """The chance of each task to be drawn, after all results so far; shape (capacity,), by ``task_id % capacity``.
 
-        Draws follow it with a delay: the distribution in use is refreshed once every few hundred results.
+        Draws follow it with a delay: it is refreshed after 32 results at first, hundreds later.
         """
         return self._probabilities(self.tracker.snapshot())
 
     def stats(self) -> dict[str, float]:
-        """Flat statistics of the pool; keys as in docs/statistics.md."""
+        """Flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out."""
         table = self.tracker.snapshot()
         return summary(table, self._probabilities(table), self.config.score_range)
 

@@ -19,7 +19,9 @@ class Task(Generic[ConfigT]):
     """One task as it is handed out: an id to tell the score to, and what the environment is built or reset from."""
 
     task_id: int
+    """What the score is told to."""
     config: ConfigT
+    """What the environment is built or reset from. Kept and handed out again, so read-only."""
     label: str = ""
     """Group for the per-label statistics."""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class TaskState(BaseModel):
     last_regret: float
     """The last regret told."""
     label_index: int
-    """Which label; index 0 is "other"."""
+    """Which label, in the order in which labels first came up; index 0 is "other", all beyond the first 63."""
     params: tuple[float, ...] = ()
     """Values of the generator's axes; a choice is stored as its index."""
 

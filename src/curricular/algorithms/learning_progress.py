@@ -18,7 +18,8 @@ class LearningProgressConfig(CurriculumConfig):
 
     algorithm: Literal["learning_progress"] = "learning_progress"
     progress: Literal["bidirectional", "basic"] = "bidirectional"
-    """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score."""
+    """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score, which uses neither
+    `theta` nor `random_baseline`."""
     theta: float = Field(0.1, gt=0, le=0.5)
     """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
     temperature: float = Field(1.0, ge=1e-6)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..task import Span
-from .bucketed import BucketedTaskGenerator
+from .buckets import BucketedTaskGenerator
 from .merged import TaskGeneratorSet
 from .protocol import SeedGenerator, TaskGenerator
 from .serial import canonical, dump_task_generator, load_task_generator

@@ -23,6 +23,7 @@ class TaskGeneratorSet(BaseModel):
 
     kind: Literal["set"] = "set"
     children: tuple[AnyGenerator, ...] = Field(min_length=1)
+    """The generators whose tasks are merged."""
     weights: tuple[PositiveFloat, ...] | None = None
     """How often each child is drawn, relative to the others; None: equally."""
 

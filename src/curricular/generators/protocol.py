@@ -28,7 +28,7 @@ class TaskGenerator(Protocol[ConfigT_co]):
         ...
 
     def label(self, seed: int, params: Params) -> str:
-        """The group of a task in the statistics. Called once for each task, so cheap; few distinct values."""
+        """The group of a task in the statistics. Called for every task, so cheap; few distinct values."""
         ...
 
     def build(self, seed: int, params: Params) -> ConfigT_co:
