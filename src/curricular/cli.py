@@ -5,9 +5,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
+from .backends.catalogue import list_sessions, read_session, remove_session
+from .backends.layout import SessionError
+from .metrics import label_summary
+
 try:
     import typer
     from rich.console import Console
+    from rich.table import Table
 except ModuleNotFoundError as error:
     raise SystemExit(f"error: the command line needs {error.name}: pip install 'curricular[cli]'") from None
 
@@ -45,8 +50,71 @@ def demo(
     except run.RunError as error:
         raise _failure(error, code=1) from None
     except KeyboardInterrupt:
-        print(f"interrupted; the figures so far are in {out}", file=sys.stderr)
+        print(f"interrupted: the figures so far are in {out}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+sessions = typer.Typer(help="Look at the sessions that processes share, and remove them.", no_args_is_help=True)
+app.add_typer(sessions, name="sessions")
+
+
+@sessions.command("list")
+def sessions_list() -> None:
+    """List your sessions: tasks, living workers, results so far, memory, age."""
+    table = Table("session", "tasks", "workers", "completions", "MB", "age")
+    for info in list_sessions():
+        table.add_row(
+            info.name,
+            f"{info.num_tasks:,}",
+            f"{info.num_workers}",
+            f"{info.num_completed:,}",
+            f"{info.size / 1e6:.1f}",
+            _duration(info.age),
+        )
+    Console().print(table if table.rows else "no sessions")
+
+
+@sessions.command("show")
+def sessions_show(name: Annotated[str, typer.Argument(help="As in `curricular sessions list`.")]) -> None:
+    """Show one session: what it was made with, its counters, and its labels."""
+    try:
+        info, settings, content = read_session(name)
+    except (KeyError, SessionError) as error:
+        raise _failure(error.args[0], code=1) from None
+    console = Console()
+    console.print(
+        f"[bold]{info.name}[/]: {info.num_tasks:,} tasks, {info.num_workers} workers, {_duration(info.age)} old"
+    )
+    facts = Table("setting", "value", title="made with")
+    for setting, value in settings.items():
+        facts.add_row(setting, str(value))
+    counts = Table("counter", "count", title="so far")
+    for counter, count in content.counters._asdict().items():
+        counts.add_row(counter, f"{count:,}")
+    groups = Table("label", "tasks", "scheduled", "completed", title="labels")
+    for label, *numbers in label_summary(content):
+        groups.add_row(label or "(none)", *(f"{number:,}" for number in numbers))
+    console.print(facts, counts, groups)
+
+
+@sessions.command("remove")
+def sessions_remove(
+    name: Annotated[str, typer.Argument(help="As in `curricular sessions list`.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Also while processes are alive that hold it.")] = False,
+) -> None:
+    """Remove one session, if no living process holds it."""
+    try:
+        remove_session(name, force=force)
+    except (KeyError, SessionError) as error:
+        raise _failure(error.args[0], code=1) from None
+    print(f"removed session {name}")
+
+
+def _duration(seconds: float) -> str:
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= size), units[-1])
+    return f"{seconds / size:.0f} {unit}"
 
 
 def _room(name: str, *, extra: str) -> Any:
@@ -54,6 +122,8 @@ def _room(name: str, *, extra: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("curricular"):
+            raise
         raise _failure(f"this command needs {error.name}: pip install 'curricular[{extra}]'", code=1) from None
 
 
