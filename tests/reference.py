@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curricular.table import CANCELLED, SCHEDULED, TOLD_WITH_REGRET, Estimator
+from curricular.table import CANCELLED, EMAS, SCHEDULED, TOLD_WITH_REGRET, Estimator
 
 COUNTS = ("num_scheduled", "num_told", "num_cancelled", "num_stale", "num_unsolicited", "num_evicted")
 
@@ -21,6 +21,9 @@ class Row:
     last_scheduled: int = 0
     num_regrets: int = 0
     fast_ema: float = 0.0
+    middle_ema_1: float = 0.0
+    middle_ema_2: float = 0.0
+    middle_ema_3: float = 0.0
     slow_ema: float = 0.0
     mean_square: float = 0.0
     success_ema: float = 0.0
@@ -33,10 +36,9 @@ class Row:
         if self.num_completions < estimator.num_baseline_samples:
             self.random_baseline += (m - self.random_baseline) / (self.num_completions + 1)
         is_success = float(score >= estimator.success_threshold)
-        fast, slow = estimator.fast_rate, estimator.slow_rate
+        slow = estimator.rates[-1]
         for name, value, rate in (
-            ("fast_ema", m, fast),
-            ("slow_ema", m, slow),
+            *((name, m, rate) for name, rate in zip(EMAS, estimator.rates, strict=True)),
             ("mean_square", m * m, slow),
             ("success_ema", is_success, slow),
         ):

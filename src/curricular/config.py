@@ -89,6 +89,16 @@ class CurriculumConfig(BaseModel):
         return self.ema_timescale * self.slow_timescale_factor
 
     @property
+    def rates(self) -> tuple[float, ...]:
+        """Rates of a row's five averages of the score: the fast one, three between, spaced geometrically, the slow one.
+
+        >>> [round(rate, 4) for rate in CurriculumConfig(ema_timescale=0.2, slow_timescale_factor=0.0625).rates]
+        [0.2, 0.1, 0.05, 0.025, 0.0125]
+        """
+        fast, factor = self.ema_timescale, self.slow_timescale_factor
+        return (fast, fast * factor**0.25, fast * factor**0.5, fast * factor**0.75, self.slow_rate)
+
+    @property
     def needs_regrets(self) -> bool:
         """Whether every result has to be told with a regret."""
         return False

@@ -34,6 +34,10 @@ LABEL = np.dtype(
 """All-time statistics of one label."""
 
 
+EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
+"""Averages of the score in a row, by falling rate."""
+
+
 class Counters(NamedTuple):
     """All-time counts over the pool. scheduled + unsolicited = told + cancelled + stale + pending, at any moment."""
 
@@ -94,8 +98,8 @@ class Patch:
 class Estimator:
     """How the averages in a row are kept."""
 
-    fast_rate: float
-    slow_rate: float
+    rates: tuple[float, ...]
+    """Of the averages in `EMAS`."""
     score_low: float
     score_scale: float
     """High end minus low end of the score range."""
@@ -197,17 +201,19 @@ def _average(
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Debiased averages at each of `rates` (a,), from `old` (a, groups) and `values` (a, n); shape (a, groups).
+    """Debiased averages from `old` (a, groups) and `values` (a, n); shape (a, groups).
 
+    The first averages are at `rates` (b,), those beyond at the last of them.
     Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
     average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
     group that come after each value.
     """
+    at = np.minimum(np.arange(len(values)), len(rates) - 1)
     keep = 1.0 - rates[:, None]
-    powers = keep ** np.arange(num_new.max() + 1)
-    decay, gained = keep**num_old, powers.take(num_new, axis=1)
+    powers = (keep ** np.arange(num_new.max() + 1))[at]
+    decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
     new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
-    return (old * (1.0 - decay) * gained + rates[:, None] * new) / (1.0 - decay * gained)
+    return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
 
 
 def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -292,11 +298,11 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
     scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
     is_success = events["score"] >= row["success_threshold"].repeat(num_new)
 
-    names = ("fast_ema", "slow_ema", "mean_square", "success_ema")
+    names = (*EMAS, "mean_square", "success_ema")
     averages = _average(
         np.array([row[name] for name in names]),
-        np.array([scores, scores, scores * scores, is_success]),
-        np.array([estimator.fast_rate, estimator.slow_rate, estimator.slow_rate, estimator.slow_rate]),
+        np.array([*[scores] * len(EMAS), scores * scores, is_success]),
+        np.array(estimator.rates),
         num_old,
         num_new,
         num_after,
@@ -310,6 +316,7 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
     row["last_score"] = scores.take(starts + num_new - 1)
+    row["max_score"] = np.maximum(row["max_score"], np.maximum.reduceat(scores, starts))
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():

@@ -72,10 +72,18 @@ class TaskState(BaseModel):
     """Average of the squared score at the slow rate."""
     success_ema: float
     """Average of success (0 or 1) at the slow rate: the success rate."""
+    middle_ema_1: float
+    """Average of the score at the first of three rates between the fast and the slow one, spaced geometrically."""
+    middle_ema_2: float
+    """At the second."""
+    middle_ema_3: float
+    """At the third."""
     random_baseline: float
     """What a random policy scores, scaled to [0, 1]; fixed, or the mean of the first results."""
     last_score: float
     """The last score told, scaled to [0, 1]."""
+    max_score: float
+    """The highest score told, scaled to [0, 1]."""
     num_regrets: int
     """Results that came with a regret."""
     last_regret: float
@@ -160,6 +168,9 @@ class Span:
     high: int | float
 
     def __post_init__(self) -> None:
+        for name, end in (("low", self.low), ("high", self.high)):
+            if isinstance(end, np.generic):
+                object.__setattr__(self, name, end.item())
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise ValueError(
                 f"Span: expected finite low < high, got low={self.low!r}, high={self.high!r}; swap or widen the ends"

@@ -33,9 +33,10 @@ def create_task_tracker(
             f"backend: expected a capacity of num_active_tasks={config.num_active_tasks}, got {backend.capacity}; "
             f"make it with the same number"
         )
-    if backend.snapshot().rows.num_axes != num_axes:
+    found = backend.read(np.array([0])).num_axes
+    if found != num_axes:
         raise ValueError(
-            f"backend: expected rows with the generator's {num_axes} axes, got {backend.snapshot().rows.num_axes}; "
+            f"backend: expected rows with the generator's {num_axes} axes, got {found}; "
             f"make it with num_axes={num_axes}"
         )
     return TaskTracker(backend, config)
@@ -55,8 +56,7 @@ def estimator(config: CurriculumConfig) -> Estimator:
     low, high = config.score_range
     baseline = config.random_baseline
     return Estimator(
-        fast_rate=config.ema_timescale,
-        slow_rate=config.ema_timescale * config.slow_timescale_factor,
+        rates=config.rates,
         score_low=low,
         score_scale=high - low,
         success_threshold=config.threshold,
@@ -77,6 +77,7 @@ class TaskTracker:
         self.estimator = estimator(config)
         self.score_range = config.score_range
         self._low, self._high = config.score_range
+        self._needs_regrets = config.needs_regrets
 
     def schedule(self, task_id: int) -> None:
         """Notes that `task_id` was handed out; the caller has drawn it from the backend."""
@@ -99,6 +100,8 @@ class TaskTracker:
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
             self._refuse_score(score)
+        if self._needs_regrets:
+            _refuse_no_regret()
         self._append(TOLD, task_id, score)
 
     def record_batch(self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None) -> int:
@@ -112,6 +115,8 @@ class TaskTracker:
         if outside.any():
             self._refuse_score(float(values[outside][0]))
         if regrets is None:
+            if self._needs_regrets and len(ids):
+                _refuse_no_regret()
             self._note(ids, TOLD, values)
         else:
             extra = _checked_numbers("regrets", regrets, len(ids))
@@ -203,6 +208,13 @@ class TaskTracker:
 
 def _refuse_id(task_id: int) -> NoReturn:
     raise KeyError(f"task_id: expected an id that was issued, got {task_id}; tell the task_id of the task asked for")
+
+
+def _refuse_no_regret() -> NoReturn:
+    raise ValueError(
+        "regrets: expected one per result, since tasks are chosen by regret, got a result without; call tell(task_ids, "
+        "scores, regrets=...), see curricular.regrets, or choose by another algorithm"
+    )
 
 
 def _as_id(task_id: int) -> int:
