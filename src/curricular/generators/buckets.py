@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..task import Axis, Params, Span
 from .paths import check_path, with_values
 from .protocol import local_seeds
-from .serial import AnyConfig, AnyGenerator
+from .serial import AnyConfig, AnyGenerator, canonical
 
 Bucket = Span | Annotated[tuple[AnyConfig, ...], Field(min_length=1)]
 
@@ -57,6 +57,16 @@ class BucketedTaskGenerator(BaseModel):
         return (*self.own_axes, *(axis.moved(len(self.own_axes)) for axis in self.child.axes))
 
     @cached_property
+    def _value_labels(self) -> list[list[str]]:
+        """The label of each value of each bucket: as it is written in a file or, if that is no word, by its place."""
+        labels = []
+        for path, bucket in self.buckets.items():
+            values = [] if isinstance(bucket, Span) else [canonical(value) for value in bucket]
+            texts = [f"#{i}" if isinstance(value, list | dict) else str(value) for i, value in enumerate(values)]
+            labels.append([f"{path}={text}" for text in texts])
+        return labels
+
+    @cached_property
     def num_tasks(self) -> int | None:
         sizes = [len(bucket) for bucket in self.buckets.values() if not isinstance(bucket, Span)]
         if self.child.num_tasks is None or len(sizes) < len(self.buckets):
@@ -82,11 +92,8 @@ class BucketedTaskGenerator(BaseModel):
             return self.name
         num_own = len(self.own_axes)
         parts = [self.child.label(self._child_seed(seed), params[num_own:])]
-        parts += [
-            f"{axis.name}={axis.decode(param)}"
-            for axis, param in zip(self.own_axes, params[:num_own].tolist(), strict=True)
-            if not isinstance(axis.values, Span)
-        ]
+        own = zip(self._value_labels, params[:num_own].tolist(), strict=True)
+        parts += [labels[int(param)] for labels, param in own if labels]
         return ",".join(part for part in parts if part)
 
     def build(self, seed: int, params: Params) -> AnyConfig:
