@@ -24,7 +24,10 @@ class TaskBuildError(RuntimeError):
 
 
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
-    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first."""
+    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first.
+
+    In place of a task that was evicted since it was drawn, its successor in the slot: look at the task's own id.
+    """
 
     def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
         row = self._backend.read(np.array([task_id % self._backend.capacity]))
-        seed, params = int(row["seed"][0]), row["params"][0]
+        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
         values = decode_params(self._generator.axes, params)
         try:
             config = self._generator.build(seed, params)

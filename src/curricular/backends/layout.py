@@ -7,6 +7,7 @@ import json
 import mmap
 import sys
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -83,15 +84,14 @@ class Spec:
         """The spec in a header. Raises `SessionMismatchError`, which names `path`, if this version cannot use it."""
         remedy = "remove it with `curricular sessions remove`, or use another session_id"
         try:
-            content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0"))
-            spec = cls(content["capacity"], content["num_axes"], content["settings"])
-            ours = spec._content()
-        except (ValueError, KeyError, TypeError) as error:
+            content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
+            spec = cls(index(content["capacity"]), index(content["num_axes"]), dict(content["settings"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
-        for name, value in ours.items():
+        for name, value in spec._content().items():
             if content.get(name) != value:
                 raise SessionMismatchError(
                     f"session file {path}: expected {name} {value!r}, got {content.get(name)!r}; another version of "

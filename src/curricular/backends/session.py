@@ -36,14 +36,18 @@ class LockTimeoutError(SessionError, TimeoutError):
     """The process that holds the table's lock is alive but does not let go: it may be stopped."""
 
 
+def base_directory() -> Path:
+    """Where users have their directories of sessions: shared memory if it can be written, else the temporaries."""
+    shared = Path("/dev/shm")  # noqa: S108  the mount point of shared memory, where a directory of the user's own is made
+    return shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
 def session_directory() -> Path:
-    """The directory of this user's sessions, made if needed: in shared memory, else in the directory for temporaries.
+    """The directory of this user's sessions, made if needed.
 
     Raises `SessionError` if it is not a directory of this user's that nobody else may enter.
     """
-    base = Path("/dev/shm")  # noqa: S108  the mount point of shared memory, where a directory of the user's own is made
-    if not os.access(base, os.W_OK | os.X_OK):
-        base = Path(tempfile.gettempdir())
+    base = base_directory()
     path = base / f"curricular-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -84,6 +88,8 @@ class SessionFile:
         self.spec = spec
         self.layout = Layout(spec.capacity, spec.num_axes)
         self.mapping = mmap.mmap(fd, self.layout.size)
+        self.num_users = 1
+        """How often this process has opened the file and not released it."""
         self.slots: set[int] = set()
         """Worker slots of this process, whose life bytes it holds."""
         self._threads = threading.Lock()
@@ -93,8 +99,8 @@ class SessionFile:
         try:
             if sys.platform == "linux":
                 os.posix_fallocate(self.fd, offset, length)
-            else:  # what is reserved is never in use yet, so zeros do no harm
-                os.pwrite(self.fd, bytes(length), offset)
+            else:
+                os.pwrite(self.fd, os.pread(self.fd, length, offset), offset)
         except OSError as error:
             raise SessionError(
                 f"session file {self.path}: expected room for {length} bytes more, got {error.strerror}; free some "
@@ -109,28 +115,27 @@ class SessionFile:
 
         Raises `LockTimeoutError` after `LOCK_TIMEOUT` seconds of waiting.
         """
-        if not self._acquire(control, holder, wait=wait):
-            yield False
-            return
-        try:
-            control[holder] = os.getpid()
-            yield True
-        finally:
-            _unlock(self.fd, _TABLE_BYTE)
-            self._threads.release()
-
-    def _acquire(self, control: memoryview, holder: int, *, wait: bool) -> bool:
         deadline = time.monotonic() + LOCK_TIMEOUT
         if not self._threads.acquire(timeout=LOCK_TIMEOUT if wait else 0):
             if wait:
                 raise self._stuck(os.getpid())
-            return False
+            yield False
+            return
+        try:
+            is_ours = self._lock_table(deadline if wait else 0.0)
+            if is_ours:
+                control[holder] = os.getpid()
+            elif wait:
+                raise self._stuck(control[holder])
+            yield is_ours
+        finally:  # also after an interrupt in between: giving up a lock that is not held does no harm
+            _unlock(self.fd, _TABLE_BYTE)
+            self._threads.release()
+
+    def _lock_table(self, deadline: float) -> bool:
         pause = 20e-6
         while not _try_lock(self.fd, _TABLE_BYTE):
-            if not wait or time.monotonic() > deadline:
-                self._threads.release()
-                if wait:
-                    raise self._stuck(control[holder])
+            if time.monotonic() > deadline:
                 return False
             time.sleep(pause)
             pause = min(2 * pause, 2e-3)
@@ -151,8 +156,8 @@ class SessionFile:
 
     def release_life(self, slot: int) -> None:
         """Lets go of the life byte of worker `slot`."""
+        _unlock(self.fd, 1 + slot)  # before another thread may take it
         self.slots.discard(slot)
-        _unlock(self.fd, 1 + slot)
 
     def is_alive(self, slot: int) -> bool:
         """Whether a process holds worker `slot`. Call with the table locked."""
@@ -203,19 +208,17 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
     directory = session_directory()
     with _files_lock:
         sweep()
-        if name is None:
-            return _create(directory / f".private-{os.getpid()}-{secrets.token_hex(4)}", spec)
-        path = directory / name
         for _ in range(1000):
+            path = directory / (name or f".private-{os.getpid()}-{secrets.token_hex(4)}")
             try:
                 file = join_session(path)
             except FileNotFoundError:
-                try:
+                # Another process may be quicker to create it, or sweep the draft: begin again.
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
                     return _create(path, spec)
-                except FileExistsError:
-                    continue  # another process was quicker: join it
+                continue
             try:
-                file.spec.check(spec, name)
+                file.spec.check(spec, path.name)
             except SessionMismatchError:
                 release_session(file)
                 raise
@@ -224,13 +227,15 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
 
 
 def join_session(path: Path) -> SessionFile:
-    """The session file at `path`, which must be there.
+    """The session file at `path`, which must be there; to be released.
 
     Raises `FileNotFoundError` if it is not, `SessionError` if it is not a session file of this user's.
     """
     with _files_lock:
-        if path in _files:
-            return _files[path]
+        known = _files.get(path)
+        if known is not None and is_in_place(known):
+            known.num_users += 1
+            return known
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -271,41 +276,52 @@ def _create(path: Path, spec: Spec) -> SessionFile:
     """A new session file, whole before it gets its name; `FileExistsError` if the name is taken by then."""
     header = spec.header()
     draft = path.with_name(f".draft-{os.getpid()}-{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        layout = Layout(spec.capacity, spec.num_axes)
-        _try_lock(fd, 1, MAX_WORKERS)  # alive, so that nobody sweeps the draft
-        os.ftruncate(fd, layout.size)
-        file = SessionFile(path, fd, spec)
-        file.reserve(0, layout.fixed_size)
-        for offset, length in layout.journal_spans(0):
-            file.reserve(offset, length)
-        file.mapping[: len(header)] = header
-        fault("created")
-        os.link(draft, path)
-        _unlock(fd, 1, MAX_WORKERS)
-    except BaseException:
-        os.close(fd)
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fault("drafted")
+            _try_lock(fd, _TABLE_BYTE)  # so that nobody sweeps the draft, nor uses the file before it is whole
+            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes).size)
+            file = SessionFile(path, fd, spec)
+            file.reserve(0, file.layout.fixed_size)
+            for offset, length in file.layout.journal_spans(0):
+                file.reserve(offset, length)
+            file.mapping[: len(header)] = header
+            fault("created")
+            os.link(draft, path)
+            fault("linked")
+            _unlock(fd, _TABLE_BYTE)
+        except BaseException:
+            os.close(fd)
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
+    except (FileExistsError, FileNotFoundError):
         raise
-    finally:
-        draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise SessionError(
+            f"session file {path}: expected to be able to create it, got {error.strerror}; make {path.parent} "
+            f"writable and large enough, or set use_shared_memory=False"
+        ) from error
     _files[path] = file
     return file
 
 
 def release_session(file: SessionFile) -> None:
-    """Lets go of `file` if no backend of this process uses it any more."""
+    """Lets go of `file`, which closes it if nothing else in this process uses it."""
     with _files_lock:
-        if not file.slots and _files.get(file.path) is file:
-            del _files[file.path]
+        file.num_users -= 1
+        if not file.num_users:
+            if _files.get(file.path) is file:
+                del _files[file.path]
             file.close()
 
 
 def remove_private(file: SessionFile) -> None:
-    """Removes a private session that no other process holds, as its last user closes it."""
+    """Removes a private session that nobody else holds, just before its last user releases it."""
     if file.path.name.startswith(".private-"):
         with _files_lock:
-            if _try_lock(file.fd, 1, MAX_WORKERS):
+            if file.num_users == 1 and _try_lock(file.fd, _TABLE_BYTE, 1 + MAX_WORKERS):
                 file.path.unlink(missing_ok=True)
 
 
@@ -331,10 +347,11 @@ def sweep() -> list[str]:
 
 def remove_file(path: Path, *, force: bool) -> bool:
     """Removes a session file; False if a living process holds it and not `force`, or if it is not there any more."""
-    if path in _files:  # opening it a second time would cost this process its locks
-        if force or not _files[path].slots:
-            path.unlink(missing_ok=True)
-        return not path.exists()
+    with _files_lock:
+        if path in _files:  # opening it a second time would cost this process its locks
+            if force:
+                path.unlink(missing_ok=True)
+            return force
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

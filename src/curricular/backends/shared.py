@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..samplers import pick
-from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
+from ..table import EVENT, SCHEDULED, Counters, Patch, Table, copy_table, empty_table, issue_stream
 from ..task import Rows
-from . import LOG_SIZE, LogFullError, ResultT, Transaction
+from . import LOG_SIZE, LogFullError, ResultT, Transaction, session
 from .layout import (
     COMMITTED,
     CREATED,
@@ -34,7 +34,7 @@ from .layout import (
     SessionError,
     Spec,
 )
-from .session import SessionFile, fault, is_in_place, join_session, open_session, release_session, remove_private
+from .session import SessionFile, is_in_place, join_session, open_session, release_session, remove_private
 
 _EVENT = struct.Struct("=qqdd")
 _CREATED = Counters._fields.index("num_created")
@@ -52,7 +52,7 @@ class CorruptTableError(SessionError):
 def row_checks(rows: Rows) -> NDArray[np.int64]:
     """One word per row that changes with any one of its words, shape (n,)."""
     factors = 2 * np.arange(1, len(rows.words) + 1, dtype=np.int64) + 0x5851F42D4C957F2D
-    checks: NDArray[np.int64] = factors @ rows.words
+    checks: NDArray[np.int64] = np.einsum("i,ij->j", factors, rows.words)
     return checks
 
 
@@ -83,11 +83,11 @@ class SharedMemoryBackend:
             try:
                 is_worker = self._claim()
             except BaseException:
-                release_session(self._file)
+                self._finalizer()
                 raise
             if is_worker:
                 break
-            release_session(self._file)
+            self._finalizer()
         _backends.add(self)
 
     def _map(self, file: SessionFile) -> None:
@@ -102,6 +102,8 @@ class SharedMemoryBackend:
         self._counts: memoryview = self._counters.data
         self._ids: memoryview = self._rows["task_id"].data
         self._reserved_rows = 0
+        self._is_closed = False
+        self._finalizer: weakref.finalize[..., SharedMemoryBackend] = weakref.finalize(self, release_session, file)
         self._events: NDArray[np.void] | None = None
         self._heads = self._tails
         self._forget_slot()
@@ -128,19 +130,21 @@ class SharedMemoryBackend:
                 )
             try:
                 file.reserve(*file.layout.ring_span(slot))
-            except SessionError:
+                session.fault("claimed")
+                self._workers[slot, PID] = os.getpid()
+                self._control[NUM_WORKERS] = num_alive + 1
+                session.fault("counted")
+                self._issue_stream()
+            except BaseException:
                 file.release_life(slot)
                 raise
-            fault("claimed")
-            self._workers[slot, PID] = os.getpid()
-            self._control[NUM_WORKERS] = num_alive + 1
-            self._issue_stream()
         self._slot = slot
         self._ring: memoryview = self._rings[slot].view(np.uint8).data
         self._own: memoryview = self._workers[slot].data
         self._head: int = self._own[HEAD]  # a predecessor's events stay, for whoever settles next
         self._settled_at = time.monotonic()
         self._find_room()
+        self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _leave, file, self._control, self._workers, slot, os.getpid())
         return True
 
@@ -160,12 +164,15 @@ class SharedMemoryBackend:
 
     def _ensure_worker(self) -> None:
         """In a forked copy: becomes a worker of its own."""
+        if self._is_closed:
+            raise SessionError("curriculum: expected one that is in use, got one after close(); make a new one")
         if self._slot < 0 and not self._claim():
             raise SessionError(f"session {self._file.path.name!r}: expected it to be there, but it was removed")
 
     def _forget_parent(self) -> None:
         """In a forked child: the slot and what is in it are the parent's."""
         self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, release_session, self._file)
         self._forget_slot()
 
     # What any backend does
@@ -238,7 +245,21 @@ class SharedMemoryBackend:
         if (row_checks(rows) == self._checks[slots]).all():
             return rows
         # Somebody is changing them: wait.
-        return self.apply(lambda transaction: transaction.table.rows.take(slots))
+        return self.apply(lambda transaction: self._intact(transaction.table.rows.take(slots), self._checks[slots]))
+
+    def _intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
+        """The `rows`, read with the lock held. Raises `CorruptTableError` if they do not match their `checks`."""
+        wrong = np.flatnonzero(row_checks(rows) != checks)
+        if len(wrong) and self._counts[_CREATED]:
+            task_id = rows["task_id"][wrong[0]]
+            raise self._corrupt(f"{len(wrong)} rows that do not match their checks, the first of task {task_id}")
+        return rows
+
+    def _corrupt(self, found: str) -> CorruptTableError:
+        return CorruptTableError(
+            f"session {self._file.path.name!r}: expected a table as curricular left it, got {found}; something else "
+            f"wrote into the file: load the last checkpoint into a new session"
+        )
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
         self._ensure_worker()
@@ -269,20 +290,15 @@ class SharedMemoryBackend:
     def snapshot(self) -> Table:
         def copy(transaction: Transaction) -> Table:
             table = copy_table(transaction.table)
-            wrong = np.flatnonzero(row_checks(table.rows) != self._checks)
-            if len(wrong):
-                raise CorruptTableError(
-                    f"session {self._file.path.name!r}: expected rows that match their checks, got {len(wrong)} that "
-                    f"do not, the first in slot {wrong[0]}; load the last checkpoint into a new session"
-                )
+            self._intact(table.rows, self._checks)
             return table
 
         return self.apply(copy)
 
     def close(self) -> None:
-        if self._slot >= 0:
-            self._finalizer()
-            self._forget_slot()
+        self._finalizer()
+        self._forget_slot()
+        self._is_closed = True
         _backends.discard(self)
 
     # What a transaction does, with the lock held
@@ -290,17 +306,25 @@ class SharedMemoryBackend:
     @property
     def table(self) -> Table:
         counters = Counters(*self._counters.tolist())
-        return Table(self._rows, self._labels, counters, self._distributions[counters.epoch % 2])
+        # What a process that was killed has put into a table without tasks means nothing.
+        rows = self._rows if counters.num_created else Rows.zeros(self.capacity, self._rows.num_axes)
+        return Table(rows, self._labels, counters, self._distributions[counters.epoch % 2])
 
     @property
     def events(self) -> NDArray[np.void]:
         if self._events is None:
             self._heads = self._workers[:, HEAD].copy()
+            sizes = self._heads - self._tails
+            if sizes.min() < 0 or sizes.max() > LOG_SIZE:
+                raise self._corrupt(f"logs of {sizes.min()} to {sizes.max()} events")
             parts = [np.empty(0, EVENT)]
-            for slot in np.flatnonzero(self._heads != self._tails).tolist():
+            for slot in np.flatnonzero(sizes).tolist():
                 positions = np.arange(self._tails[slot], self._heads[slot]) % LOG_SIZE
                 parts.append(self._rings[slot].take(positions))
-            self._events = np.concatenate(parts)
+            events = np.concatenate(parts)
+            if len(parts) > 2:  # a result may have come through another worker than its hand-out
+                events = events.take((events["kind"] != SCHEDULED).argsort(kind="stable"))
+            self._events = events
         return self._events
 
     def commit(self, patch: Patch, *, settles: bool = False) -> None:
@@ -309,6 +333,10 @@ class SharedMemoryBackend:
             self._rows.put(patch.slots, patch.rows)
             self._checks[patch.slots] = row_checks(patch.rows)
             num_rows = 0
+        if num_rows:
+            self._intact(
+                self._rows.take(patch.slots), self._checks[patch.slots]
+            )  # or the new check would make a torn row look whole
         if num_rows > self._reserved_rows:
             for offset, length in self._file.layout.journal_spans(num_rows):
                 self._file.reserve(offset, length)
@@ -324,9 +352,10 @@ class SharedMemoryBackend:
             journal["tails"][:] = self._heads
         if patch.cumulated is not None:
             self._distributions[patch.counters.epoch % 2] = patch.cumulated  # the one that nobody reads
-        fault("journal written")
+            session.fault("distribution written")
+        session.fault("journal written")
         self._control[COMMITTED] = 1
-        fault("committed")
+        session.fault("committed")
         self._install()
         if settles:
             self._events = None
@@ -340,14 +369,14 @@ class SharedMemoryBackend:
             slots = journal["slots"][:num_rows]
             words = journal["words"][: num_rows * num_words].reshape(num_words, num_rows)
             self._rows.put(slots, Rows(words))
-            fault("rows installed")
+            session.fault("rows installed")
             self._checks[slots] = journal["checks"][:num_rows]
         self._labels[:] = journal["labels"]
         if journal["head"][HAS_TAILS]:
             self._tails[:] = journal["tails"]
-        fault("tails installed")
+        session.fault("tails installed")
         self._counters[:] = journal["counters"]
-        fault("counters installed")
+        session.fault("counters installed")
         self._control[COMMITTED] = 0
 
     def _recover(self) -> None:
@@ -394,7 +423,8 @@ def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], s
         if is_ours:  # if not, the next worker to come counts anew
             workers[slot, PID] = 0
             control[NUM_WORKERS] -= 1
-    file.release_life(slot)
+            session.fault("leaving")
+        file.release_life(slot)
     if not file.slots:
         remove_private(file)
     release_session(file)
