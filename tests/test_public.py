@@ -1,0 +1,125 @@
+"""What is public, what it costs to import, and that the library leaves the process alone."""
+
+import importlib
+import inspect
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import curricular
+from curricular import Axis, Curriculum, LearningProgressConfig, Span, Task
+
+ROOMS = ["algorithms", "backends", "generators", "testing"]
+
+
+def run(code):
+    out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(out.stdout)
+
+
+def test_all_names_are_there_and_all_that_is_there_is_named():
+    imported = {
+        name for name, value in vars(curricular).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert imported == set(curricular.__all__)
+    assert curricular.__all__ == sorted(curricular.__all__)
+    assert len(set(curricular.__all__)) == len(curricular.__all__)
+
+
+def test_the_names_of_the_reference_are_there():
+    reference = ["Curriculum", "LearningProgressAlgorithm", "TaskTracker", "TaskGenerator", "TaskState"]
+    reference += ["LearningProgressConfig", "LocalMemoryBackend", "create_task_tracker"]
+    assert set(reference) <= set(curricular.__all__)
+
+
+def test_the_reference_path_has_the_same_objects():
+    path = importlib.import_module("metta.cogworks.curriculum")
+    assert all(getattr(path, name) is getattr(curricular, name) for name in curricular.__all__)
+
+
+@pytest.mark.parametrize("name", curricular.__all__)
+def test_everything_public_is_documented(name):
+    value = getattr(curricular, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("path", ["curricular", "metta.cogworks.curriculum"])
+def test_importing_imports_no_extra(path):
+    code = f"import {path}, sys, json; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    extras = {"array_api_strict", "gymnasium", "hypothesis", "matplotlib", "minigrid", "pufferlib", "pytest", "rich"}
+    assert extras.isdisjoint(run(code))
+    assert {"scipy", "torch", "typer", "yaml", "jax"}.isdisjoint(run(code))
+
+
+def test_without_pytest_the_suites_name_the_extra():
+    code = "import sys, json; sys.modules['pytest'] = None\n"
+    code += "try:\n    import curricular.testing\nexcept ImportError as error:\n    print(json.dumps(str(error)))"
+    assert run(code) == "curricular.testing needs pytest: pip install 'curricular[testing]'"
+
+
+@pytest.mark.parametrize("use_shared_memory", [True, False])
+def test_nothing_global_is_touched(use_shared_memory):
+    def everything():
+        return (
+            repr(np.random.get_state()),  # noqa: NPY002  the very thing
+            np.geterr(),
+            repr(np.get_printoptions()),
+            {thread.ident for thread in threading.enumerate()},
+            [signal.getsignal(number) for number in signal.valid_signals()],
+            sys.getrecursionlimit(),
+            sys.excepthook,
+        )
+
+    before = everything()
+    config = LearningProgressConfig.fast_learning(
+        num_active_tasks=8, min_presentations_for_eviction=5, eviction_rate=0.5, use_shared_memory=use_shared_memory
+    )
+    with Curriculum(config) as curriculum:
+        for _ in range(30):
+            tasks = curriculum.ask(20)
+            curriculum.tell([task.task_id for task in tasks], np.full(20, 0.5))
+        curriculum.stats()
+        curriculum.load_state_dict(curriculum.state_dict())
+        assert curriculum.get_task()
+        assert everything() == before
+
+
+def test_the_global_stream_makes_no_difference():
+    config = LearningProgressConfig.default(num_active_tasks=8, use_shared_memory=False)
+    np.random.seed(1)  # noqa: NPY002
+    first = [task.config for task in Curriculum(config).ask(20)]
+    np.random.seed(2)  # noqa: NPY002
+    assert [task.config for task in Curriculum(config).ask(20)] == first
+
+
+def test_strict_floating_point_settings_of_the_user_do_no_harm():
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        config = LearningProgressConfig.default(num_active_tasks=8, temperature=1e-6, use_shared_memory=False)
+        curriculum = Curriculum(config)
+        for i in range(500):
+            task = curriculum.get_task()
+            curriculum.update_task_performance(task.task_id, float(i % (task.task_id + 2) == 0))
+        curriculum.ask(8, replace=False)
+        curriculum.stats()
+
+
+class TestTask:
+    def test_it_is_frozen_and_travels(self):
+        task = Task(3, {"size": 9}, "label", {"size": 9})
+        assert pickle.loads(pickle.dumps(task)) == task
+        assert task._task_id == task.task_id == 3
+        with pytest.raises(AttributeError):
+            task.task_id = 4
+
+    def test_an_axis_decodes_what_a_row_stores(self):
+        assert Axis("lit", (True, False)).decode(1.0) is False
+        assert Axis("size", Span(3, 9)).decode(4.0) == 4
+        assert isinstance(Axis("size", Span(3, 9)).decode(4.0), int)
+        assert Axis("mu", Span(0.0, 1)).decode(0.25) == 0.25
