@@ -51,7 +51,7 @@ bench: $(DEV)  ## what the library costs
 	@$(BIN)/python benchmarks/cost.py $(ARGS)
 
 bench-peers: $(PEERS_READY)  ## the same beside other libraries, in an environment of their own
-	@$(PEERS)/bin/python benchmarks/cost.py --peers $(ARGS)
+	@$(PEERS)/bin/python benchmarks/cost_peers.py $(ARGS)
 
 bench-choice: $(DEV)  ## how well each algorithm chooses, on simulated learners
 	@$(BIN)/curricular bench $(ARGS)
