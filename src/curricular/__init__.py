@@ -3,7 +3,14 @@
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
 from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
+from .algorithms.noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
+from .algorithms.prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
+from .algorithms.sequential import SequentialAlgorithm, SequentialConfig
+from .algorithms.target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
+from .algorithms.teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
+from .algorithms.thompson import ThompsonAlgorithm, ThompsonConfig
 from .algorithms.uniform import UniformAlgorithm, UniformConfig
+from .algorithms.weighted import WeightedAlgorithm, WeightedConfig
 from .backends import Backend
 from .backends.catalogue import SessionInfo, list_sessions, remove_session
 from .backends.layout import SessionError, SessionMismatchError
@@ -45,20 +52,34 @@ __all__ = [
     "LocalMemoryBackend",
     "LockTimeoutError",
     "MeanOfFirst",
+    "NoiseAwareAlgorithm",
+    "NoiseAwareConfig",
+    "PrioritizedLevelReplayAlgorithm",
+    "PrioritizedLevelReplayConfig",
+    "SequentialAlgorithm",
+    "SequentialConfig",
     "SessionError",
     "SessionInfo",
     "SessionMismatchError",
     "SharedMemoryBackend",
     "SingleTaskGenerator",
     "Span",
+    "TargetScheduleAlgorithm",
+    "TargetScheduleConfig",
     "Task",
     "TaskBuildError",
     "TaskGenerator",
     "TaskGeneratorSet",
     "TaskState",
     "TaskTracker",
+    "TeacherStudentAlgorithm",
+    "TeacherStudentConfig",
+    "ThompsonAlgorithm",
+    "ThompsonConfig",
     "UniformAlgorithm",
     "UniformConfig",
+    "WeightedAlgorithm",
+    "WeightedConfig",
     "bucketed",
     "create_algorithm",
     "create_task_tracker",

@@ -184,7 +184,7 @@ def blend(parts: Sequence[tuple[float, Array]]) -> Array:
 
 
 def pseudo_uniform(seed: int, *counts: Array) -> Array:
-    """A number in (0, 1) for each entry, shape (n,), that follows from `seed` and the integers `counts` ≥ 0, (n,) each.
+    """A number in (0, 1) for each entry, shape (n,), that follows from `seed` and `counts`: integers ≥ 0, (n,) or (1,).
 
     The finaliser of SplitMix64 over seed and counts in turn: the same numbers wherever and whenever they are computed,
     but as good as independent of each other. With it, an algorithm that draws stays a pure function of columns.

@@ -236,6 +236,8 @@ class AlgorithmSuite:
                 # Mastered and impossible tasks occur as often as others.
                 rows[name] = np.where(completions > 0, rng.random(capacity).round(int(rng.integers(3))), 0.0)
             rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
+            rows["num_regrets"] = completions * rng.integers(2, size=capacity)
+            rows["last_regret"] = np.where(rows["num_regrets"] > 0, rng.normal(size=capacity).round(1), 0.0)
         columns = {name: rows[name] for name in TaskState.model_fields}
         for column in columns.values():
             column.flags.writeable = False

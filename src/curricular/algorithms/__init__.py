@@ -9,7 +9,14 @@ from ..config import CurriculumConfig
 from ..scorers import Array, Columns
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
+from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
+from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
+from .sequential import SequentialAlgorithm, SequentialConfig
+from .target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
+from .teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
+from .thompson import ThompsonAlgorithm, ThompsonConfig
 from .uniform import UniformAlgorithm, UniformConfig
+from .weighted import WeightedAlgorithm, WeightedConfig
 
 
 class Algorithm(Protocol):
@@ -24,14 +31,21 @@ class Algorithm(Protocol):
         ...
 
     def evictable(self, columns: Columns) -> Array:
-        """Which tasks may be replaced by new ones, bool, shape (capacity,)."""
+        """Which tasks may be replaced by new ones, bool, shape (capacity,). Of these, the lowest scores go first."""
         ...
 
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
     LearnabilityConfig: LearnabilityAlgorithm,
     LearningProgressConfig: LearningProgressAlgorithm,
+    NoiseAwareConfig: NoiseAwareAlgorithm,
+    PrioritizedLevelReplayConfig: PrioritizedLevelReplayAlgorithm,
+    SequentialConfig: SequentialAlgorithm,
+    TargetScheduleConfig: TargetScheduleAlgorithm,
+    TeacherStudentConfig: TeacherStudentAlgorithm,
+    ThompsonConfig: ThompsonAlgorithm,
     UniformConfig: UniformAlgorithm,
+    WeightedConfig: WeightedAlgorithm,
 }
 """Config class -> algorithm class."""
 
@@ -51,7 +65,16 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
 
 
 AnyCurriculumConfig = Annotated[
-    LearnabilityConfig | LearningProgressConfig | UniformConfig,
+    LearnabilityConfig
+    | LearningProgressConfig
+    | NoiseAwareConfig
+    | PrioritizedLevelReplayConfig
+    | SequentialConfig
+    | TargetScheduleConfig
+    | TeacherStudentConfig
+    | ThompsonConfig
+    | UniformConfig
+    | WeightedConfig,
     Field(discriminator="algorithm"),
 ]
 """The config of any algorithm in the box, told apart by its `algorithm` field; for files."""

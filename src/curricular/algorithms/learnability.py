@@ -4,11 +4,11 @@ Source: Rutherford et al. 2024, *No regrets: investigating and improving regret 
 discovery*, arXiv 2408.15099; here from the results of training, without rollouts of its own.
 """
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ..samplers import proportional
+from ..samplers import proportional, top_k
 from ..scorers import Array, Columns, beta_posterior, evictable, learnability
 from .floors import FlooredConfig, with_floors
 
@@ -21,10 +21,24 @@ class LearnabilityConfig(FlooredConfig):
     """Successes, and failures, that a new task is credited with. More draws new tasks more often."""
     power: float = Field(1.0, gt=0)
     """Exponent of the score: above 1 follows the best tasks more closely."""
+    top_share: float | None = Field(None, gt=0, le=1)
+    """If given, the best so many of the pool's tasks are drawn equally often, whatever the power."""
+
+    @classmethod
+    def sfl(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+        """Sampling for learnability: half of the draws among the best fifth, half from the pool at large.
+
+        Every field can be overridden.
+
+        >>> LearnabilityConfig.sfl(top_share=0.1).rand_task_rate
+        0.5
+        """
+        preset = {"top_share": 0.2, "rand_task_rate": 0.5}
+        return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
 
 class LearnabilityAlgorithm:
-    """p ∝ E[p(1−p)]^power under a Beta belief that forgets, beside the reserved shares."""
+    """p ∝ E[p(1−p)]^power under a Beta belief that forgets, or the top by it; beside the reserved shares."""
 
     def __init__(self, config: LearnabilityConfig) -> None:
         self.config = config
@@ -33,8 +47,12 @@ class LearnabilityAlgorithm:
         return learnability(*beta_posterior(columns, self.config, self.config.prior))
 
     def probabilities(self, columns: Columns) -> Array:
-        chosen = proportional(self.scores(columns), columns["is_active"], self.config.power)
-        return with_floors(chosen, columns, self.config)
+        scores, active, config = self.scores(columns), columns["is_active"], self.config
+        if config.top_share is None:
+            chosen = proportional(scores, active, config.power)
+        else:
+            chosen = top_k(scores, active, max(1, round(config.top_share * scores.shape[0])))
+        return with_floors(chosen, columns, config)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config)

@@ -1,0 +1,75 @@
+"""Prioritised level replay: draw again the levels on which there was most to regret, in the order of their rank.
+
+Source: Jiang et al. 2021, *Prioritized level replay*, arXiv 2010.03934, and *Replay-guided adversarial environment
+design*, arXiv 2110.02439 (the robust variant); written from the formulas.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..config import CurriculumConfig
+from ..samplers import blend, mix, proportional, rank, staleness
+from ..scorers import Array, Columns, evictable
+
+
+class PrioritizedLevelReplayConfig(CurriculumConfig):
+    """Settings of prioritised level replay."""
+
+    algorithm: Literal["prioritized_level_replay"] = "prioritized_level_replay"
+    regret: Literal["told", "positive_value_loss", "max_monte_carlo"] = "told"
+    """What a level is ranked by: the last regret told, for which see `curricular.regrets`, or what a perfect critic
+    would make of the success rate p: p(1−p), or 1−p if it was ever solved."""
+    temperature: float = Field(0.3, gt=0)
+    """β of (1 / rank)^{1/β}: lower draws the first ranks more often."""
+    stale_task_rate: float = Field(0.1, ge=0, le=1)
+    """ρ, the share of the replayed levels that is drawn in proportion to the hand-outs since a level's last one."""
+    replay_rate: float = Field(0.5, ge=0, le=1)
+    """Share of the draws that replays levels, at the least; the rest is of levels that have no regret yet."""
+
+    @property
+    def needs_regrets(self) -> bool:
+        return self.regret == "told"
+
+
+class PrioritizedLevelReplayAlgorithm:
+    """p = (1−d) · new + d · ((1−ρ) · rank + ρ · staleness), where no new level is likelier than by uniform choice."""
+
+    def __init__(self, config: PrioritizedLevelReplayConfig) -> None:
+        self.config = config
+
+    def is_seen(self, columns: Columns) -> Array:
+        """Which active levels have a regret, bool, shape (capacity,).
+
+        Robust replay trains on episodes of these only, and plays the others just to rank them.
+        """
+        counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
+        return columns["is_active"] & (counts > 0)
+
+    def scores(self, columns: Columns) -> Array:
+        if self.config.needs_regrets:
+            return columns["last_regret"]
+        success = columns["success_ema"]
+        if self.config.regret == "positive_value_loss":
+            return success * (1.0 - success)
+        xp = success.__array_namespace__()
+        return xp.where(success > 0.0, 1.0 - success, 0.0)
+
+    def probabilities(self, columns: Columns) -> Array:
+        config, active, seen = self.config, columns["is_active"], self.is_seen(columns)
+        xp = active.__array_namespace__()
+        num_active, num_seen = (xp.sum(xp.astype(levels, xp.float64)) for levels in (active, seen))
+        # With nothing to replay all are new, and the other part, of share 0, may be over anything.
+        replayed = seen | (num_seen == 0.0)
+        replay = blend(
+            [
+                (1.0 - config.stale_task_rate, rank(self.scores(columns), replayed, config.temperature)),
+                (config.stale_task_rate, staleness(columns["last_scheduled"], replayed)),
+            ]
+        )
+        new = proportional(xp.astype(active & ~seen, xp.float64), active)
+        share = xp.clip(1.0 - num_seen / num_active, None, 1.0 - config.replay_rate)
+        return mix(replay, new, xp.where(num_seen == 0.0, 1.0, share))
+
+    def evictable(self, columns: Columns) -> Array:
+        return evictable(self.scores(columns), columns, self.config) & self.is_seen(columns)

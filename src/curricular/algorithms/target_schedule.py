@@ -1,0 +1,47 @@
+"""Target schedule: draw around a target that moves along an axis as training goes on."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..samplers import softmax
+from ..scorers import Array, Columns, place
+from .floors import FlooredConfig, with_floors
+
+
+class TargetScheduleConfig(FlooredConfig):
+    """Settings of a target schedule."""
+
+    algorithm: Literal["target_schedule"] = "target_schedule"
+    axis: int | None = Field(None, ge=0)
+    """Which of the generator's axes the target moves along; None: the numbers of a finite generator's tasks."""
+    start: float = 0.0
+    """Where the target is at first."""
+    stop: float
+    """Where it is in the end."""
+    num_tasks: int = Field(ge=1)
+    """Hand-outs that it takes from `start` to `stop`."""
+    width: float = Field(1.0, gt=0)
+    """Standard deviation of the Gaussian around the target."""
+
+
+class TargetScheduleAlgorithm:
+    """p ∝ exp(−½ ((place − target) / width)²), the target going evenly from start to stop. Never evicts."""
+
+    def __init__(self, config: TargetScheduleConfig) -> None:
+        self.config = config
+
+    def scores(self, columns: Columns) -> Array:
+        """The logarithm of a task's weight: minus half its squared distance to the target, in widths."""
+        config, places = self.config, place(columns, self.config.axis)
+        xp = places.__array_namespace__()
+        moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0))
+        progress = xp.clip(xp.astype(moment, xp.float64) / config.num_tasks, None, 1.0)
+        distance = (places - (config.start + (config.stop - config.start) * progress)) / config.width
+        return -0.5 * distance * distance
+
+    def probabilities(self, columns: Columns) -> Array:
+        return with_floors(softmax(self.scores(columns), columns["is_active"], 1.0), columns, self.config)
+
+    def evictable(self, columns: Columns) -> Array:
+        return columns["is_active"] & False

@@ -1,0 +1,318 @@
+"""What is particular to each algorithm: that it draws what it is meant to draw, and what it is easy to get wrong."""
+
+import numpy as np
+import pytest
+
+from curricular import (
+    Curriculum,
+    LearnabilityConfig,
+    PrioritizedLevelReplayConfig,
+    SequentialConfig,
+    Span,
+    TargetScheduleConfig,
+    TeacherStudentConfig,
+    ThompsonConfig,
+    WeightedConfig,
+    bucketed,
+    merge,
+    single_task,
+)
+from curricular.scorers import beta_posterior, beta_quantile, effective_count, score_change
+
+
+def told(config_type, *histories, regrets=None, generator=None, **settings):
+    """A curriculum in which task i was told the i-th history of scores."""
+    config = config_type(num_active_tasks=len(histories), eviction_rate=0.0, **settings)
+    curriculum = Curriculum(config, generator)
+    for task_id, history in enumerate(histories):
+        extra = None if regrets is None else [regrets[task_id]] * len(history)
+        curriculum.tell([task_id] * len(history), [float(score) for score in history], regrets=extra)
+    return curriculum
+
+
+def scores_of(curriculum):
+    return curriculum.algorithm.scores(curriculum.tracker.snapshot().rows)
+
+
+def coin(p, n, seed=0):
+    return (np.random.default_rng(seed).random(n) < p).astype(float)
+
+
+STEPS = merge([single_task(number) for number in range(4)])
+"""Four tasks, in this order."""
+
+
+class TestLearnability:
+    def test_the_middle_is_drawn_and_the_ends_are_not(self):
+        p = told(LearnabilityConfig, [0] * 200, coin(0.5, 200), [1] * 200, coin(0.1, 200)).probabilities()
+        assert p[1] > p[3] > max(p[0], p[2])
+        assert p[1] > 0.5
+        assert p[0] == pytest.approx(p[2])
+
+    def test_a_mastered_task_that_jitters_does_not_draw(self):
+        p = told(LearnabilityConfig, [1] * 199 + [0], coin(0.5, 200), rand_task_rate=0.0).probabilities()
+        assert p[0] < 0.15
+
+    def test_one_never_solved_comes_back(self):
+        impossible = told(LearnabilityConfig, [0] * 300, coin(0.5, 300)).probabilities()[0]
+        assert told(LearnabilityConfig, [0] * 300 + [1] * 3, coin(0.5, 300)).probabilities()[0] > 2 * impossible
+
+    def test_a_new_task_is_hoped_for(self):
+        scores = scores_of(told(LearnabilityConfig, [], [0] * 100, coin(0.5, 100)))
+        assert scores[1] < scores[0] < scores[2]
+
+    def test_the_belief_is_the_sum_of_decaying_results(self):
+        config = LearnabilityConfig(num_active_tasks=1, ema_timescale=0.2, slow_timescale_factor=0.5)
+        results = coin(0.3, 40)
+        curriculum = Curriculum(config)
+        curriculum.tell([0] * 40, results)
+        a, b = beta_posterior(curriculum.tracker.snapshot().rows, config, 2.0)
+        weights = 0.9 ** np.arange(39, -1, -1)
+        assert (a[0], b[0]) == pytest.approx((2 + weights @ results, 2 + weights @ (1 - results)))
+
+    @pytest.mark.parametrize(("rate", "expected"), [(1.0, [0, 1, 1]), (0.5, [0, 1, 1.75]), (1e-9, [0, 1, 3])])
+    def test_the_count_at_any_rate(self, rate, expected):
+        assert effective_count(np.array([0, 1, 3]), rate) == pytest.approx(expected)
+
+    def test_sfl_draws_half_from_the_best_share(self):
+        histories = [coin(p, 200, seed) for seed, p in enumerate(np.linspace(0, 1, 10))]
+        curriculum = told(LearnabilityConfig.sfl, *histories)
+        p, scores = curriculum.probabilities(), scores_of(curriculum)
+        best = np.argsort(scores)[-2:]
+        assert p[best] == pytest.approx(0.3)
+        assert np.delete(p, best) == pytest.approx(0.05)
+
+
+class TestPrioritizedLevelReplay:
+    def test_a_result_without_a_regret_is_refused_before_anything_is_noted(self):
+        curriculum = Curriculum(PrioritizedLevelReplayConfig(num_active_tasks=2))
+        for call in (
+            lambda: curriculum.tell([0], [1.0]),
+            lambda: curriculum.update_task_performance(0, 1.0),
+        ):
+            with pytest.raises(ValueError, match=r"regrets: expected one per result, .* call tell\(.*regrets="):
+                call()
+        assert curriculum.stats()["num_completed"] == 0
+        curriculum.tell([], [])
+
+    def test_what_the_success_rate_gives_needs_none(self):
+        curriculum = Curriculum(PrioritizedLevelReplayConfig(num_active_tasks=2, regret="max_monte_carlo"))
+        curriculum.update_task_performance(0, 1.0)
+
+    def test_levels_are_drawn_by_the_rank_of_their_regret(self):
+        p = told(
+            PrioritizedLevelReplayConfig,
+            *[[0.5]] * 4,
+            regrets=[0.1, 40.0, 0.2, -3.0],
+            temperature=1.0,
+            stale_task_rate=0.0,
+        ).probabilities()
+        assert p == pytest.approx(np.array([1 / 3, 1, 1 / 2, 1 / 4]) / (25 / 12))
+
+    def test_equal_regrets_are_drawn_equally(self):
+        p = told(PrioritizedLevelReplayConfig, *[[0.5]] * 4, regrets=[0.0] * 4, stale_task_rate=0.0).probabilities()
+        assert p == pytest.approx(0.25)
+
+    def test_new_levels_have_their_share_but_no_more_than_by_uniform_choice(self):
+        settings = {"regrets": [1.0] * 8, "stale_task_rate": 0.0, "replay_rate": 0.75}
+        few_new = told(PrioritizedLevelReplayConfig, *[[0.5]] * 7, [], **settings).probabilities()
+        assert few_new[7] == pytest.approx(1 / 8)
+        many_new = told(PrioritizedLevelReplayConfig, *[[0.5]] * 2, *[[]] * 6, **settings).probabilities()
+        assert many_new[2:].sum() == pytest.approx(0.25)
+        assert told(PrioritizedLevelReplayConfig, *[[]] * 8, **settings).probabilities() == pytest.approx(1 / 8)
+
+    def test_stale_levels_come_back(self):
+        config = PrioritizedLevelReplayConfig(
+            num_active_tasks=8, temperature=0.1, stale_task_rate=0.3, eviction_rate=0.0
+        )
+        curriculum = Curriculum(config)
+        for _ in range(300):
+            ids = [task.task_id for task in curriculum.ask(8)]
+            curriculum.tell(ids, [0.5] * 8, regrets=[float(task_id == 3) for task_id in ids])
+        states = curriculum.task_states()
+        assert min(state.num_completions for state in states) > 20
+        assert states[3].num_completions > 1000
+
+    def test_robust_replay_can_tell_new_levels(self):
+        curriculum = told(PrioritizedLevelReplayConfig, [0.5], [], regrets=[1.0, 1.0])
+        assert curriculum.algorithm.is_seen(curriculum.tracker.snapshot().rows).tolist() == [True, False]
+
+    def test_levels_without_a_regret_stay(self):
+        config = PrioritizedLevelReplayConfig(
+            num_active_tasks=16, min_presentations_for_eviction=1, eviction_rate=0.5, eviction_threshold_percentile=1.0
+        )
+        curriculum = Curriculum(config)
+        for _ in range(200):
+            ids = [task.task_id for task in curriculum.ask(8)]
+            curriculum.tell(ids, [0.5] * 8, regrets=[float(task_id % 7) for task_id in ids])
+            snapshot = curriculum.tracker.snapshot().rows
+            assert not (curriculum.algorithm.evictable(snapshot) & (snapshot["num_regrets"] == 0)).any()
+        assert curriculum.stats()["num_evicted"] > 50
+
+    def test_max_monte_carlo_leaves_the_never_solved_and_the_mastered(self):
+        curriculum = told(
+            PrioritizedLevelReplayConfig, [0] * 50, [1] * 50, coin(0.2, 50), regret="max_monte_carlo", temperature=0.1
+        )
+        assert scores_of(curriculum)[:2] == pytest.approx([0, 0])
+        assert curriculum.probabilities()[2] > 0.8
+
+
+class TestTeacherStudent:
+    def by_hand(self, history, rate):
+        q, before = 0.0, 0.0
+        for score in history:
+            q += rate * (score - before - q)
+            before = score
+        return q
+
+    @pytest.mark.parametrize("rate", [0.01, 0.1, 0.9])
+    def test_the_closed_form_is_the_recursion(self, rate):
+        rng = np.random.default_rng(0)
+        histories = [rng.random(n).round(2) for n in (1, 2, 7, 100)] + [np.ones(30), np.zeros(30), coin(0.5, 60)]
+        curriculum = told(TeacherStudentConfig, *histories, ema_timescale=rate)
+        expected = [abs(self.by_hand(history, rate)) for history in histories]
+        assert scores_of(curriculum) == pytest.approx(expected, abs=1e-9)
+
+    def test_a_new_task_has_none(self):
+        assert score_change(np.zeros(1), np.zeros(1), np.zeros(1, np.int64), 0.1).tolist() == [0.0]
+
+    def test_after_long_stagnation_all_are_equal_and_drawn_evenly(self):
+        for policy in ("greedy", "boltzmann"):
+            p = told(TeacherStudentConfig, [0] * 400, [1] * 400, [0.3] * 400, policy=policy).probabilities()
+            assert p == pytest.approx(1 / 3)
+
+    def test_forgetting_counts_as_learning(self):
+        scores = scores_of(told(TeacherStudentConfig, [1] * 100 + [0], [0] * 100 + [1], [1] * 101))
+        assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+        assert scores[0] > 0.05 > scores[2]
+
+    def test_greed_draws_the_best_beside_the_uniform_share(self):
+        p = told(TeacherStudentConfig, [0] * 50 + [1], [0] * 50, [1] * 50, policy="greedy").probabilities()
+        assert p == pytest.approx([0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3])
+
+    def test_a_rate_of_one_is_refused(self):
+        with pytest.raises(ValueError, match="ema_timescale"):
+            TeacherStudentConfig(ema_timescale=1.0)
+
+
+class TestThompson:
+    def test_its_draws_have_the_moments_of_a_beta_distribution(self):
+        rng = np.random.default_rng(0)
+        levels = np.linspace(0.001, 0.999, 999)
+        for a, b, error in ((1, 1, 0.02), (1, 2, 0.08), (51, 1, 0.05), (2, 5, 0.01), (3, 2, 0.01), (40, 60, 0.005)):
+            quantiles = beta_quantile(np.full(999, float(a)), np.full(999, float(b)), levels)
+            assert quantiles == pytest.approx(np.quantile(rng.beta(a, b, 10**6), levels), abs=error)
+        # A task that failed 30 times is hardly ever taken for one that succeeds half of the time.
+        assert (beta_quantile(np.ones(10**5), np.full(10**5, 31.0), rng.random(10**5)) > 0.4).mean() < 1e-4
+
+    def test_over_time_it_draws_the_middle(self):
+        curriculum = told(
+            ThompsonConfig, [0] * 100, [1] * 100, coin(0.5, 100), *[[0] * 100] * 7, rand_task_rate=0.0, chosen_share=0.1
+        )
+        num_drawn = np.zeros(10)
+        for _ in range(50):
+            num_drawn += curriculum.probabilities()
+            curriculum.ask(1)
+        assert num_drawn[2] > 45
+
+    def test_each_refresh_draws_anew_and_looking_changes_nothing(self):
+        curriculum = told(ThompsonConfig, *[[]] * 40)
+        first = curriculum.probabilities()
+        assert np.array_equal(curriculum.probabilities(), first)
+        curriculum.ask(1)
+        assert not np.array_equal(curriculum.probabilities(), first)
+
+    def test_another_seed_draws_others(self):
+        p, q = (told(ThompsonConfig, *[[]] * 40, seed=seed).probabilities() for seed in (0, 1))
+        assert not np.array_equal(p, q)
+
+    def test_it_draws_no_less_than_one_task(self):
+        p = told(ThompsonConfig, [], [], rand_task_rate=0.0, chosen_share=0.01).probabilities()
+        assert sorted(p.tolist()) == [0.0, 1.0]
+
+
+class TestWeighted:
+    def test_tasks_by_their_number(self):
+        p = told(WeightedConfig, *[[]] * 4, generator=STEPS, weights=(0, 1, 3)).task_states()
+        curriculum = told(WeightedConfig, *[[]] * 4, generator=STEPS, weights=(0, 1, 3))
+        by_number = dict(zip([state.seed for state in p], curriculum.probabilities().tolist(), strict=True))
+        assert by_number == {0: 0.0, 1: 0.25, 2: 0.75, 3: 0.0}
+
+    def test_choices_along_an_axis(self):
+        generator = bucketed({"size": 0, "speed": 0.0}, {"size": ["small", "large"], "speed": Span(0.0, 1.0)})
+        config = WeightedConfig(num_active_tasks=64, weights=(1, 3), axis=0)
+        curriculum = Curriculum(config, generator)
+        small = sum(task.params["size"] == "small" for task in curriculum.ask(2000))
+        sizes = [state.params[0] for state in curriculum.task_states()]
+        assert small / 2000 == pytest.approx(sizes.count(0) / (sizes.count(0) + 3 * sizes.count(1)), abs=0.05)
+
+    def test_an_axis_that_is_not_there_is_named(self):
+        with pytest.raises(ValueError, match=r"axis: expected .* got 5; use one of them, or None"):
+            Curriculum(WeightedConfig(num_active_tasks=4, weights=(1.0,), axis=5), STEPS)
+
+
+class TestSequential:
+    def shares(self, *histories, **settings):
+        """Share of the draws of each task by its number; histories by number too."""
+        config = SequentialConfig(num_active_tasks=4, min_completions=5, **settings)
+        curriculum = Curriculum(config, STEPS)
+        number = {state.task_id: state.seed for state in curriculum.task_states()}
+        for task_id, seed in number.items():
+            curriculum.tell([task_id] * len(histories[seed]), histories[seed])
+        p = curriculum.probabilities()
+        return [p[task_id] for task_id in sorted(number, key=number.__getitem__)]
+
+    def test_it_begins_with_the_first(self):
+        assert self.shares([], [], [], []) == pytest.approx([1, 0, 0, 0])
+
+    def test_it_goes_on_when_a_stage_goes_well_and_rehearses(self):
+        assert self.shares([1.0] * 5, [], [], []) == pytest.approx([0.05, 0.95, 0, 0])
+
+    def test_it_waits_for_enough_results(self):
+        assert self.shares([1.0] * 4, [], [], []) == pytest.approx([1, 0, 0, 0])
+
+    def test_it_goes_back_when_a_stage_is_forgotten(self):
+        assert self.shares([1.0] * 5 + [0.0] * 50, [1.0] * 5, [], []) == pytest.approx([1, 0, 0, 0])
+
+    def test_a_stage_that_goes_badly_can_be_left(self):
+        assert self.shares([0.0] * 30, [], [], []) == pytest.approx([1, 0, 0, 0])
+        assert self.shares([0.0] * 30, [], [], [], max_completions=30) == pytest.approx([0.05, 0.95, 0, 0])
+
+    def test_when_all_is_done_it_is_uniform(self):
+        assert self.shares(*[[1.0] * 5] * 4) == pytest.approx([0.25] * 4)
+
+    def test_stages_along_an_axis(self):
+        generator = bucketed({"size": 0, "seed": 0}, {"size": [3, 5, 7], "seed": Span(0, 10**6)})
+        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=0, rehearsal_rate=0.0), generator)
+        for size in (3, 5, 7):
+            tasks = curriculum.ask(400)
+            assert {task.params["size"] for task in tasks} == {size}
+            curriculum.tell([task.task_id for task in tasks], [1.0] * 400)
+            stage = [state.task_id for state in curriculum.task_states() if state.params[0] == (size - 3) // 2]
+            curriculum.tell(stage * 30, [1.0] * len(stage) * 30)
+
+
+class TestTargetSchedule:
+    def test_the_target_moves_with_the_hand_outs(self):
+        generator = bucketed({"size": 0}, {"size": Span(0.0, 10.0)})
+        config = TargetScheduleConfig(
+            num_active_tasks=500, axis=0, start=2.0, stop=8.0, num_tasks=4000, width=0.5, rand_task_rate=0.0
+        )
+        curriculum = Curriculum(config, generator)
+        places = []
+        for _ in range(60):
+            tasks = curriculum.ask(100)
+            curriculum.tell([task.task_id for task in tasks], [0.0] * 100)
+            places.append(np.mean([task.params["size"] for task in tasks]))
+        assert places[0] == pytest.approx(2.0, abs=0.3)
+        assert places[20] == pytest.approx(5.0, abs=0.5)
+        assert places[-1] == pytest.approx(8.0, abs=0.3)
+
+    def test_far_from_all_tasks_the_nearest_is_drawn(self):
+        config = TargetScheduleConfig(num_active_tasks=4, start=1e6, stop=1e6, num_tasks=1, rand_task_rate=0.0)
+        assert {task.config for task in Curriculum(config, STEPS).ask(20)} == {3}
+
+
+def test_shares_of_more_than_everything_are_refused():
+    with pytest.raises(ValueError, match=r"stale_task_rate: expected at most .* got 0.5"):
+        LearnabilityConfig(rand_task_rate=0.6, stale_task_rate=0.5)
