@@ -54,6 +54,45 @@ def demo(
         raise typer.Exit(130) from None
 
 
+@app.command()
+def bench(
+    *,
+    algorithms: Annotated[
+        str | None, typer.Option(help="Names with commas; module:name of a function of your own takes part, too.")
+    ] = None,
+    scenarios: Annotated[str | None, typer.Option(help="Names with commas; all if left out.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each: with the seeds 0, 2, 4, …", metavar="N")] = 10,
+    variations: Annotated[str, typer.Option(help="Variations of each scenario; 0 is the definition.")] = "0",
+    speed: Annotated[float, typer.Option(help="Factor on the learners' speed; the runs are 1 / it as long.")] = 1.0,
+    jobs: Annotated[int | None, typer.Option(help="Processes; one for each processor if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for figures and pictures.")] = Path("curricular-bench"),
+) -> None:
+    """Let ways of choosing tasks teach simulated learners with a known truth, and compare."""
+    run = _room("curricular.bench.run", extra="demo")
+    named = {"algorithms": algorithms, "scenarios": scenarios}
+    try:
+        wanted = run.plan(
+            **{argument: names.split(",") for argument, names in named.items() if names is not None},
+            num_seeds=seeds,
+            variations=[_whole(number, "variations") for number in variations.split(",")],
+            speed=speed,
+        )
+    except ValueError as error:
+        raise _failure(error, code=2) from None
+    try:
+        run.bench(wanted, out, Console(), num_processes=jobs)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _whole(number: str, argument: str) -> int:
+    try:
+        return int(number)
+    except ValueError:
+        raise ValueError(f"{argument}: expected whole numbers with commas, got {number!r}; correct it") from None
+
+
 sessions = typer.Typer(help="Look at the sessions that processes share, and remove them.", no_args_is_help=True)
 app.add_typer(sessions, name="sessions")
 

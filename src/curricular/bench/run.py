@@ -1,0 +1,156 @@
+"""The bench's run: every algorithm in every world, over all processors."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..learners import SCENARIOS, Oracle, Sampler, World, play
+from .arms import find
+from .figures import ORACLE, UNIFORM, Figures, Outcome
+from .report import print_tables, write_json, write_pngs
+from .teacher import Teacher
+
+DEFAULT = ("learning-progress", "noise-aware", "learnability", "thompson")
+"""Algorithms of a bench that names none."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to come."""
+
+    algorithm: str
+    scenario: str
+    variation: int
+    seed: int
+    speed: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a bench: `algorithms` and the oracle, in `worlds` with `seeds`."""
+
+    algorithms: tuple[str, ...]
+    worlds: tuple[tuple[str, int], ...]
+    seeds: tuple[int, ...]
+    speed: float
+
+    @property
+    def jobs(self) -> list[Job]:
+        """World by world."""
+        return [
+            Job(algorithm, *world, seed, self.speed)
+            for world in self.worlds
+            for seed in self.seeds
+            for algorithm in (ORACLE, *self.algorithms)
+        ]
+
+
+def plan(
+    algorithms: Sequence[str] = DEFAULT,
+    scenarios: Sequence[str] = tuple(SCENARIOS),
+    *,
+    num_seeds: int = 10,
+    variations: Sequence[int] = (0,),
+    speed: float = 1.0,
+) -> Plan:
+    """The runs of a bench. Uniform and the oracle always take part; seeds are even: settings are chosen on odd ones.
+
+    Raises `ValueError` for an unknown algorithm, scenario or variation, one named twice, or a number below 1.
+    """
+    for name in algorithms:
+        find(name)
+    for name in scenarios:
+        if name not in SCENARIOS:
+            raise ValueError(
+                f"scenarios: expected names out of {', '.join(SCENARIOS)}, got {name!r}; correct or drop it"
+            )
+    for argument, names in (("algorithms", algorithms), ("scenarios", scenarios), ("variations", variations)):
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"{argument}: expected at least one, each once, got {names!r}; correct the list")
+    if num_seeds < 1:
+        raise ValueError(f"seeds: expected 1 or more, got {num_seeds}; raise it")
+    if not speed > 0:
+        raise ValueError(f"speed: expected a factor above 0, got {speed}; 1 is the scenarios as defined")
+    worlds = [(scenario, variation) for variation in variations for scenario in scenarios]
+    for scenario, variation in worlds:
+        if not 0 <= variation < len(SCENARIOS[scenario].variations):
+            raise ValueError(
+                f"variations: expected 0 to {len(SCENARIOS[scenario].variations) - 1}, got {variation}; "
+                f"0 is the scenario as defined"
+            )
+    named = tuple(name for name in algorithms if name not in {UNIFORM, ORACLE})
+    return Plan((UNIFORM, *named), tuple(worlds), tuple(range(0, 2 * num_seeds, 2)), speed)
+
+
+def play_job(job: Job) -> Outcome:
+    """The outcome of one run; the same in any process."""
+    world = SCENARIOS[job.scenario].build(job.seed, speed=job.speed, variation=job.variation)
+    run = play(world, _sampler(job.algorithm, world))
+    return Outcome(
+        algorithm=job.algorithm,
+        scenario=job.scenario,
+        variation=job.variation,
+        seed=job.seed,
+        auc=run.auc,
+        final=run.final,
+        time_to_80=run.time_to_80,
+        wasted_share=run.wasted_share,
+        effective_tasks=run.effective_tasks,
+        num_steps=float(run.times[-1]),
+        curve=run.curve.round(4).tolist(),
+        draws=dict(zip(run.groups, run.draws.T.tolist(), strict=True)),
+    )
+
+
+def _sampler(algorithm: str, world: World) -> Sampler:
+    return Oracle(world) if algorithm == ORACLE else Teacher(world, find(algorithm))
+
+
+def bench(wanted: Plan, out: Path, console: Console, *, num_processes: int | None = None) -> Figures:
+    """All figures of `wanted`, shown on `console` and left in the folder `out`. None: a process for each processor."""
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    jobs = wanted.jobs
+    columns = (TextColumn("teaching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(jobs))
+        found: dict[int, Outcome] = {}
+        for number, outcome in _run(jobs, num_processes or len(os.sched_getaffinity(0))):
+            found[number] = outcome
+            progress.advance(bar)
+    figures = Figures(
+        algorithms=list(wanted.algorithms),
+        worlds=list(wanted.worlds),
+        seeds=list(wanted.seeds),
+        versions={"python": platform.python_version()} | {name: version(name) for name in ("curricular", "numpy")},
+        wall_seconds=time.perf_counter() - start,
+        outcomes=[found[number] for number in range(len(jobs))],
+    )
+    write_json(figures, out)
+    write_pngs(figures, out)
+    print_tables(figures, console)
+    console.print(f"{figures.wall_seconds:.0f} s; all figures and the pictures are in {out}", highlight=False)
+    return figures
+
+
+def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes as they come, each with the number of its job."""
+    if num_processes == 1:
+        yield from ((number, play_job(job)) for number, job in enumerate(jobs))
+        return
+    pool = ProcessPoolExecutor(num_processes, mp_context=get_context("spawn"))
+    try:
+        futures = {pool.submit(play_job, job): number for number, job in enumerate(jobs)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
