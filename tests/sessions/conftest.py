@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from .processes import Child
 
 from curricular.backends import session
+
+from .processes import Child
 
 
 @pytest.fixture(autouse=True)

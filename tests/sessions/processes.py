@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class Child:
             try:
                 fn(*args)
                 status = 0
-            except BaseException:
+            except BaseException:  # noqa: BLE001  the process must end here, whatever it was
                 traceback.print_exc()
                 sys.stderr.flush()
             finally:
@@ -39,12 +40,11 @@ class Child:
         os.kill(self.pid, signum)
 
     def is_stopped(self):
-        with open(f"/proc/{self.pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "T"
+        return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
     def wait(self, timeout=TIMEOUT):
         """The exit status; the negative signal if one killed it."""
-        until(lambda: self._poll(), timeout, f"process {self.pid} to end")
+        until(self._poll, timeout, f"process {self.pid} to end")
         return self.status
 
     def _poll(self):
@@ -81,15 +81,15 @@ def script(source, *args, base=None):
         "import sys\nfrom pathlib import Path\nfrom curricular.backends import session\n"
         f"session.base_directory = lambda: Path({path!r})\n"
     )
-    return subprocess.Popen([sys.executable, "-c", prologue + source, *map(str, args)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", prologue + source, *map(str, args)], stdout=subprocess.PIPE, text=True
+    )
 
 
 def config(session_id="shared", num_active_tasks=16, **overrides):
     """Tasks that are soon evicted."""
     settings = {"min_presentations_for_eviction": 5, "eviction_rate": 0.2} | overrides
-    return LearningProgressConfig.fast_learning(
-        num_active_tasks=num_active_tasks, session_id=session_id, **settings
-    )
+    return LearningProgressConfig.fast_learning(num_active_tasks=num_active_tasks, session_id=session_id, **settings)
 
 
 def play(curriculum, num_pairs, score=None):

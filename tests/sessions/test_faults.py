@@ -6,13 +6,14 @@ import signal
 
 import numpy as np
 import pytest
-from .processes import Curriculum, check_accounts, config, play, shared_array
 
 from curricular.backends import session, shared
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.generators import SeedGenerator, fingerprint
 from curricular.table import copy_table
 from curricular.tracker import create_task_tracker
+
+from .processes import Curriculum, check_accounts, config, play, shared_array
 
 CREATION_TIME = 1
 """The word of a row that differs from run to run."""

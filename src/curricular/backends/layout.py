@@ -101,9 +101,9 @@ class Spec:
 
     def check(self, wanted: "Spec", name: str) -> None:
         """Raises `SessionMismatchError` that names the first setting in which `wanted` differs, and both values."""
-        here = {"capacity": self.capacity, "num_axes": self.num_axes, **self.settings}
-        there = {"capacity": wanted.capacity, "num_axes": wanted.num_axes, **wanted.settings}
-        for setting in (*wanted.settings, *self.settings, "capacity", "num_axes"):
+        here = {"num_active_tasks": self.capacity, **self.settings, "num_axes": self.num_axes}
+        there = {"num_active_tasks": wanted.capacity, **wanted.settings, "num_axes": wanted.num_axes}
+        for setting in (*there, *here):
             if here.get(setting) != there.get(setting):
                 raise SessionMismatchError(
                     f"{setting}: expected {here.get(setting)!r}, as session {name!r} was created with, got "
