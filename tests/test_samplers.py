@@ -22,7 +22,7 @@ from curricular.samplers import (
 from .reference import fits
 
 sizes = st.shared(st.integers(1, 40), key="size")
-scores = sizes.flatmap(lambda n: hnp.arrays(np.float64, n, elements=st.floats(-1e6, 1e6)))
+scores = sizes.flatmap(lambda n: hnp.arrays(np.float64, n, elements=st.floats(-1e6, 1e6).map(lambda x: round(x, 6))))
 masks = sizes.flatmap(lambda n: hnp.arrays(np.bool_, n)).filter(np.any)
 
 
