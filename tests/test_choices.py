@@ -17,7 +17,7 @@ from curricular import (
     merge,
     single_task,
 )
-from curricular.scorers import beta_posterior, beta_quantile, effective_count, score_change
+from curricular.scorers import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
 
 
 def told(config_type, *histories, regrets=None, generator=None, **settings):
@@ -196,14 +196,20 @@ class TestTeacherStudent:
 
 
 class TestThompson:
-    def test_its_draws_have_the_moments_of_a_beta_distribution(self):
-        rng = np.random.default_rng(0)
-        levels = np.linspace(0.001, 0.999, 999)
-        for a, b, error in ((1, 1, 0.02), (1, 2, 0.08), (51, 1, 0.05), (2, 5, 0.01), (3, 2, 0.01), (40, 60, 0.005)):
-            quantiles = beta_quantile(np.full(999, float(a)), np.full(999, float(b)), levels)
-            assert quantiles == pytest.approx(np.quantile(rng.beta(a, b, 10**6), levels), abs=error)
-        # A task that failed 30 times is hardly ever taken for one that succeeds half of the time.
-        assert (beta_quantile(np.ones(10**5), np.full(10**5, 31.0), rng.random(10**5)) > 0.4).mean() < 1e-4
+    @pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 5), (1, 31), (3, 2), (40, 60), (51, 1)])
+    def test_its_draws_have_the_moments_of_a_beta_distribution(self, a, b):
+        u = (np.arange(10**5) + 0.5) / 10**5
+        drawn, exact = beta_draw(np.full(10**5, float(a)), np.full(10**5, float(b)), u), a / (a + b)
+        assert drawn.mean() == pytest.approx(exact, abs=0.02)
+        assert drawn.std() == pytest.approx((exact * (1 - exact) / (a + b + 1)) ** 0.5, rel=0.25, abs=0.002)
+        assert (np.diff(drawn) >= 0).all()
+
+    def test_what_failed_thirty_times_is_not_taken_for_what_succeeds_half_the_time(self):
+        assert beta_draw(np.ones(1), np.full(1, 31.0), np.full(1, 1 - 1e-5)) < 0.2
+
+    def test_the_normal_quantile(self):
+        levels = np.array([0.001, 0.1, 0.5, 0.9, 0.999])
+        assert normal_quantile(levels) == pytest.approx([-3.0902, -1.2816, 0, 1.2816, 3.0902], abs=3e-3)
 
     def test_over_time_it_draws_the_middle(self):
         curriculum = told(

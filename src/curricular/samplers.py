@@ -193,12 +193,13 @@ def pseudo_uniform(seed: int, *counts: Array) -> Array:
     xp = counts[0].__array_namespace__()
     state = xp.asarray(seed % 2**64, dtype=xp.uint64)
     for count in counts:
+        # From here on in place: the array is this function's own.
         state = state ^ xp.astype(count, xp.uint64)
-        state = state + xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
+        state += xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            shifted = xp.bitwise_right_shift(state, xp.asarray(shift, dtype=xp.uint64))
-            state = (state ^ shifted) * xp.asarray(factor, dtype=xp.uint64)
-        state = state ^ xp.bitwise_right_shift(state, xp.asarray(31, dtype=xp.uint64))
+            state ^= xp.bitwise_right_shift(state, xp.asarray(shift, dtype=xp.uint64))
+            state *= xp.asarray(factor, dtype=xp.uint64)
+        state ^= xp.bitwise_right_shift(state, xp.asarray(31, dtype=xp.uint64))
     top = xp.bitwise_right_shift(state, xp.asarray(12, dtype=xp.uint64))
     return (xp.astype(top, xp.float64) + 0.5) * 2.0**-52
 

@@ -17,7 +17,7 @@ class LearnabilityConfig(FlooredConfig):
     """Settings of learnability."""
 
     algorithm: Literal["learnability"] = "learnability"
-    prior: float = Field(0.5, gt=0)
+    prior: float = Field(0.1, gt=0)
     """Successes, and failures, that a new task is credited with. More draws new tasks more often."""
     power: float = Field(1.0, gt=0)
     """Exponent of the score: above 1 follows the best tasks more closely."""

@@ -20,7 +20,7 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     regret: Literal["told", "positive_value_loss", "max_monte_carlo"] = "told"
     """What a level is ranked by: the last regret told, for which see `curricular.regrets`, or what a perfect critic
     would make of the success rate p: p(1−p), or 1−p if it was ever solved."""
-    temperature: float = Field(0.3, gt=0)
+    temperature: float = Field(1.0, gt=0)
     """β of (1 / rank)^{1/β}: lower draws the first ranks more often."""
     stale_task_rate: float = Field(0.1, ge=0, le=1)
     """ρ, the share of the replayed levels that is drawn in proportion to the hand-outs since a level's last one."""

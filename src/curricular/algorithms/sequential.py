@@ -49,6 +49,7 @@ class SequentialAlgorithm:
     def probabilities(self, columns: Columns) -> Array:
         places, stage, active = place(columns, self.config.axis), self._stage(columns), columns["is_active"]
         xp = places.__array_namespace__()
+        # At infinity, when all is done, "now" is empty and so uniform.
         now, so_far = (
             proportional(xp.astype(is_meant, xp.float64), active) for is_meant in (places == stage, places <= stage)
         )

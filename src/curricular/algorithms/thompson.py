@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..samplers import pseudo_uniform, top_k
-from ..scorers import Array, Columns, beta_posterior, beta_quantile, evictable
+from ..scorers import Array, Columns, beta_draw, beta_posterior, evictable
 from .floors import FlooredConfig, with_floors
 
 
@@ -38,7 +38,7 @@ class ThompsonAlgorithm:
         xp = columns["task_id"].__array_namespace__()
         moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0), keepdims=True)
         a, b = beta_posterior(columns, self.config, self.config.prior)
-        drawn = beta_quantile(a, b, pseudo_uniform(self.config.seed, moment, columns["task_id"]))
+        drawn = beta_draw(a, b, pseudo_uniform(self.config.seed, moment, columns["task_id"]))
         return 1.0 - xp.abs(drawn - self.config.target)
 
     def probabilities(self, columns: Columns) -> Array:

@@ -1,0 +1,93 @@
+"""What one refresh of the distribution costs, for each algorithm in the box: scores, probabilities, their running sum.
+
+python benchmarks/algorithms.py
+python benchmarks/algorithms.py --sizes 1000 1000000
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+
+import numpy as np
+
+from curricular import (
+    CurriculumConfig,
+    LearnabilityConfig,
+    LearningProgressConfig,
+    PrioritizedLevelReplayConfig,
+    SequentialConfig,
+    TargetScheduleConfig,
+    TeacherStudentConfig,
+    ThompsonConfig,
+    UniformConfig,
+    WeightedConfig,
+    create_algorithm,
+)
+from curricular.samplers import cumulative
+from curricular.scorers import Columns
+from curricular.task import Rows, TaskState
+
+CONFIGS: dict[str, CurriculumConfig] = {
+    "uniform": UniformConfig(),
+    "weighted": WeightedConfig(weights=tuple(range(1, 11)), axis=0),
+    "sequential": SequentialConfig(axis=0),
+    "target schedule": TargetScheduleConfig(axis=1, stop=1.0, num_tasks=1000),
+    "learning progress": LearningProgressConfig.default(),
+    "learning progress, basic": LearningProgressConfig.default(progress="basic"),
+    "learnability": LearnabilityConfig(),
+    "learnability, SFL": LearnabilityConfig.sfl(),
+    "Thompson": ThompsonConfig(),
+    "level replay": PrioritizedLevelReplayConfig(),
+    "level replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo"),
+    "teacher-student": TeacherStudentConfig(),
+    "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
+}
+
+TARGET = 3.0
+"""ms at 100,000 tasks."""
+
+
+def pool(num_tasks: int) -> Columns:
+    """A pool in the middle of training: nearly all tasks active, with results."""
+    rng = np.random.default_rng(0)
+    rows = Rows.zeros(num_tasks, 2)
+    rows["is_active"] = rng.random(num_tasks) < 0.99
+    rows["task_id"] = rows["seed"] = np.arange(num_tasks)
+    rows["num_completions"] = rows["num_regrets"] = rng.integers(100, size=num_tasks)
+    rows["last_scheduled"] = rng.integers(10**7, size=num_tasks)
+    for name in ("fast_ema", "slow_ema", "success_ema"):
+        rows[name] = rng.random(num_tasks)
+    rows["mean_square"] = rows["slow_ema"]
+    rows["last_score"] = rng.integers(2, size=num_tasks)
+    rows["last_regret"] = rng.random(num_tasks)
+    rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)
+    return {name: rows[name] for name in TaskState.model_fields}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU time of one refresh, for each algorithm.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
+    parser.add_argument("--repeats", type=int, default=50)
+    options = parser.parse_args()
+    versions = f"python {platform.python_version()}, numpy {np.__version__}"
+    print(f"{versions}, {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
+    print(f"ms of process CPU time per refresh: lowest (median) of {options.repeats}; target {TARGET} at 100,000\n")
+    pools = [pool(num_tasks) for num_tasks in options.sizes]
+    print(f"{'':26}" + "".join(f"{num_tasks:>18,}" for num_tasks in options.sizes))
+    for name, config in CONFIGS.items():
+        algorithm = create_algorithm(config)
+        cells = []
+        for columns in pools:
+            times = []
+            for _ in range(options.repeats):
+                start = time.process_time_ns()
+                cumulative(algorithm.probabilities(columns))
+                times.append((time.process_time_ns() - start) / 1e6)
+            cells.append(f"{min(times):9.3f} ({statistics.median(times):6.3f})")
+        print(f"{name:26}" + "".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()
