@@ -4,6 +4,7 @@ A wrapper is a loop over ask and tell: it asks for a task for each episode, puts
 score. This module holds what the wrappers share and imports no framework.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias
@@ -50,7 +51,7 @@ class Handouts(Generic[ConfigT]):
     curriculum's range, or (0, 1) for ``"success"``. Nothing is clipped: a score outside is an error, because clipped
     scores look like learning that does not happen. To squash a score, give a function.
 
-    Raises `ValueError` for an unknown rule, a range upside down, or a number below 1.
+    Raises `ValueError` for an unknown rule, a range upside down or endless, or a number below 1.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Handouts(Generic[ConfigT]):
         if score_range is None:
             score_range = (0.0, 1.0) if score == "success" else curriculum.config.score_range
         low, high = score_range
-        if not low < high:
-            raise ValueError(f"score_range: expected low < high, got {score_range}; swap or widen the ends")
+        if not 0 < high - low < math.inf:
+            raise ValueError(
+                f"score_range: expected low < high, a finite distance apart, got {score_range}; swap or move the ends"
+            )
         if stats_interval is not None and stats_interval < 1:
             raise ValueError(
                 f"stats_interval: expected at least 1 episode, got {stats_interval}; None switches statistics off"

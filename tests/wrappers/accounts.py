@@ -1,0 +1,35 @@
+"""What the tests of the wrappers have in common: curricula, and the books that must balance after every use of them."""
+
+from curricular import Curriculum, UniformConfig, bucketed
+
+
+def curriculum_of(values, *, score_range=(0.0, 1.0), use_shared_memory=False):
+    """A curriculum of one task ``{"value": …}`` per value."""
+    config = UniformConfig(
+        num_active_tasks=len(values), score_range=score_range, use_shared_memory=use_shared_memory, eviction_rate=0
+    )
+    return Curriculum(config, bucketed({"value": values[0]}, {"value": values}))
+
+
+def counts(curriculum):
+    """All-time counts, after a look at the books: every hand-out was told, cancelled, or is with somebody."""
+    curriculum.flush()
+    stats = curriculum.stats()
+    names = ["scheduled", "unsolicited", "completed", "cancelled", "stale", "pending"]
+    scheduled, unsolicited, completed, cancelled, stale, pending = (int(stats[f"num_{name}"]) for name in names)
+    assert scheduled + unsolicited == completed + cancelled + stale + pending
+    assert unsolicited == stale == 0
+    assert sum(state.num_completions for state in curriculum.task_states()) == completed
+    return {"scheduled": scheduled, "completed": completed, "cancelled": cancelled, "pending": pending}
+
+
+def told(monkeypatch, curriculum):
+    """The list of (task_id, score) that `curriculum` is told from now on."""
+    pairs, tell = [], curriculum.tell
+
+    def note(task_ids, scores):
+        tell(task_ids, scores)
+        pairs.extend(zip(task_ids, scores, strict=True))
+
+    monkeypatch.setattr(curriculum, "tell", note)
+    return pairs
