@@ -23,7 +23,7 @@ class BucketedTaskGenerator(BaseModel):
     child they are endless, and every value is as likely as the others of its bucket, independently.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["bucketed"] = "bucketed"
     child: AnyGenerator

@@ -19,7 +19,7 @@ class TaskGeneratorSet(BaseModel):
     tasks are endless, each from a child drawn by weight.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     kind: Literal["set"] = "set"
     children: tuple[AnyGenerator, ...] = Field(min_length=1)
