@@ -40,7 +40,7 @@ class TaskState(BaseModel):
     declared range. A task with ``num_completions == 0`` has no averages yet, whatever the fields hold.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     task_id: int
     """Id; the slot is ``task_id % capacity``, the successor in the slot has id ``task_id + capacity``."""
