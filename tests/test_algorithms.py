@@ -142,7 +142,7 @@ class TestScenarios:
         config = LearningProgressConfig.default(num_active_tasks=6, eviction_rate=0.0, progress=progress)
         curriculum = Curriculum(config)
         rng = np.random.default_rng(0)
-        for _ in range(200):
+        for _ in range(80):
             tasks = curriculum.ask(int(rng.integers(1, 9)))
             curriculum.tell([task.task_id for task in tasks], [score] * len(tasks))
             curriculum.stats()

@@ -81,7 +81,7 @@ class TestAsking:
 
     def test_looking_changes_nothing(self):
         first, second = Curriculum(quick(32)), Curriculum(quick(32))
-        for i in range(3000):
+        for i in range(2000):
             a, b = first.get_task(), second.get_task()
             assert a == b
             score = float(a.config % 7 > 3)
@@ -481,4 +481,4 @@ class Accounts(RuleBasedStateMachine):
 
 
 TestAccounts = Accounts.TestCase
-TestAccounts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestAccounts.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

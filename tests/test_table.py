@@ -70,7 +70,7 @@ one_event = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(ESTIMATORS),
     st.integers(1, 4),
