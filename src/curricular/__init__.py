@@ -3,6 +3,7 @@
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
 from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
+from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
 from .algorithms.prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 from .algorithms.sequential import SequentialAlgorithm, SequentialConfig
@@ -43,8 +44,10 @@ __all__ = [
     "BucketedTaskGenerator",
     "CheckpointError",
     "CorruptTableError",
+    "Cost",
     "Curriculum",
     "CurriculumConfig",
+    "Interest",
     "LearnabilityAlgorithm",
     "LearnabilityConfig",
     "LearningProgressAlgorithm",
@@ -52,10 +55,14 @@ __all__ = [
     "LocalMemoryBackend",
     "LockTimeoutError",
     "MeanOfFirst",
+    "ModifiedAlgorithm",
+    "Modifier",
     "NoiseAwareAlgorithm",
     "NoiseAwareConfig",
+    "Prerequisites",
     "PrioritizedLevelReplayAlgorithm",
     "PrioritizedLevelReplayConfig",
+    "Quotas",
     "SequentialAlgorithm",
     "SequentialConfig",
     "SessionError",

@@ -1,39 +1,22 @@
 """Ways of choosing tasks: the protocol, and the registry of those in the box. One file each."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
-from ..scorers import Array, Columns
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
+from .protocol import Algorithm as Algorithm
 from .sequential import SequentialAlgorithm, SequentialConfig
 from .target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
 from .teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
 from .thompson import ThompsonAlgorithm, ThompsonConfig
 from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
-
-
-class Algorithm(Protocol):
-    """A way of choosing tasks: three pure functions of columns. Arguments are never written into."""
-
-    def scores(self, columns: Columns) -> Array:
-        """How much there is to learn on each task, shape (capacity,), higher is more; anything where inactive."""
-        ...
-
-    def probabilities(self, columns: Columns) -> Array:
-        """The chance of each task to be drawn next, shape (capacity,), 0 where inactive, sum 1."""
-        ...
-
-    def evictable(self, columns: Columns) -> Array:
-        """Which tasks may be replaced by new ones, bool, shape (capacity,). Of these, the lowest scores go first."""
-        ...
-
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
     LearnabilityConfig: LearnabilityAlgorithm,
