@@ -68,7 +68,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
     The buffers are the wrapped environment's own, untouched. If `apply` raises, that task is cancelled and
     another one applied. If `env` raises from `reset` or `step`, the tasks of all its environments are cancelled and all
     are reset with others; such a step returns the first observations, rewards 0 and truncations True. That alone is
-    written into the buffers, and the next step takes the truncations back.
+    written into the buffers, and the next call takes the truncations back.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``, after every
     `stats_interval` episodes also ``"stats"``, as `Curriculum.stats`; for a task on which the environment raised in a
@@ -90,7 +90,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         score_range: As in `wrappers.gymnasium`, and so are `stats_interval` and `max_failures`.
 
     Raises:
-        ValueError: if an argument is out of its range, or needs a single environment.
+        ValueError: if `env` is emulated, or an argument is out of its range or needs a single environment.
     """
 
     def __init__(
@@ -107,6 +107,11 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         stats_interval: int | None = 100,
         max_failures: int = 5,
     ) -> None:
+        if env.emulated:
+            raise ValueError(
+                f"env: expected a native PufferEnv, got {env}, which emulates one; wrap the environment inside of it "
+                f"with the CurriculumEnv of its own framework"
+            )
         # Not super().__init__(), which makes buffers: all that it sets is forwarded below.
         self.env = env
         self.curriculum = curriculum
@@ -154,6 +159,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         Raises `EnvironmentFailedError` after `max_failures` failures in a row.
         """
         self._cancel_all("the episode was abandoned by reset()")
+        self._uncut()
         while True:
             self._hand_out(range(len(self._returns)), self._playing)
             try:
@@ -173,9 +179,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         """
         if not self._playing:
             raise APIUsageError("step: expected episodes in play, got none; call reset() first")
-        if self._has_cut:
-            self.env.truncations[:] = False
-            self._has_cut = False
+        self._uncut()
         try:
             observations, rewards, terminals, truncations, infos = self.env.step(actions)
         except Exception as error:  # noqa: BLE001 -- as in reset
@@ -247,6 +251,12 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         self._has_cut = True
         lost = [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(indices, reports, strict=False)]
         return observations, self.rewards, self.terminals, self.truncations, [*infos, *lost]
+
+    def _uncut(self) -> None:
+        """Takes back what `_cut` wrote: not every environment writes its truncations."""
+        if self._has_cut:
+            self.env.truncations[:] = False
+            self._has_cut = False
 
     def _fail_all(self, error: Exception) -> list[dict[str, Any]]:
         return self._handouts.fail(self._take_all(), error)

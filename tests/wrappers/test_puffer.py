@@ -1,0 +1,551 @@
+"""`CurriculumEnv` over PufferLib: native environments of several agents, its emulation and its vectorization."""
+
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+
+pufferlib = pytest.importorskip("pufferlib")
+
+import gymnasium  # noqa: E402  after the line that skips
+from pufferlib import emulation, vector  # noqa: E402
+
+from curricular.wrappers import INFO_KEY, EnvironmentFailedError  # noqa: E402
+from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv  # noqa: E402
+from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
+
+from .accounts import counts, curriculum_of, told  # noqa: E402
+
+VALUES = [0.0, 0.25, 0.75, 1.0]
+EVERY_MODE = pytest.mark.parametrize("autoreset", ["next_step", "same_step"])
+BUFFERS = ["observations", "rewards", "terminals", "truncations", "teacher_actions", "masks", "actions"]
+
+
+class Payers(pufferlib.PufferEnv):
+    """Environments of agents: agent j of n gets j + 1 times the value over an episode, and leaves it j-th.
+
+    Episodes of environment i have ``num_agents + 1 + i`` steps. What an environment is told to pay, it pays from its
+    next restart on; it writes down what it has played.
+    """
+
+    def __init__(self, buf=None, seed=0, *, num_envs=3, size=2, autoreset="next_step"):
+        self.single_observation_space = gymnasium.spaces.Box(0, 100, (2,), np.float32)
+        self.single_action_space = gymnasium.spaces.Discrete(2)
+        self.num_agents = num_envs * size
+        super().__init__(buf)
+        self.shape, self.autoreset = (num_envs, size), autoreset
+        self.lengths = size + 1 + np.arange(num_envs)
+        self.coming, self.values, self.clock = np.zeros(num_envs), np.zeros(num_envs), np.zeros(num_envs, int)
+        self.raises_in_reset, self.raises_in_step = (), ()
+        self.played, self.seeds, self.num_steps = [], [], 0
+        self.is_closed = self.is_notified = False
+
+    def set_mg_config(self, config):
+        self.coming[:] = config["value"]
+
+    def restart(self, i):
+        self.values[i], self.clock[i] = self.coming[i], 0
+        if self.values[i] in self.raises_in_reset:
+            raise RuntimeError(f"no reset with {self.values[i]}")
+
+    def observe(self):
+        self.observations[:] = np.stack([self.values, self.clock], axis=1).repeat(self.shape[1], axis=0)
+
+    def reset(self, seed=None):
+        self.seeds.append(seed)
+        for i in range(self.shape[0]):
+            self.restart(i)
+        self.observe()
+        self.rewards[:], self.terminals[:] = 0, False  # not its truncations, which it never writes
+        return self.observations, []
+
+    def step(self, actions):
+        self.num_steps += 1
+        num_envs, size = self.shape
+        rewards, terminals = self.rewards.reshape(self.shape), self.terminals.reshape(self.shape)
+        infos = []
+        for i in range(num_envs):
+            if self.autoreset == "next_step" and self.clock[i] == self.lengths[i]:
+                self.restart(i)
+            if self.values[i] in self.raises_in_step:
+                raise RuntimeError(f"no step with {self.values[i]}")
+            self.clock[i] += 1
+            ends = self.lengths[i] - size + 1 + np.arange(size)
+            rewards[i] = np.where(self.clock[i] <= ends, self.values[i] * (np.arange(size) + 1) / ends, 0)
+            terminals[i] = self.clock[i] == ends
+            if self.clock[i] == self.lengths[i]:
+                self.played.append((i, self.values[i]))
+                infos.append({"success": self.values[i] > 0.5, "env": i})
+                if self.autoreset == "same_step":
+                    self.restart(i)
+        self.observe()
+        return self.observations, self.rewards, self.terminals, self.truncations, infos
+
+    def render(self, *args, **kwargs):
+        return args, kwargs
+
+    def notify(self):
+        self.is_notified = True
+
+    def close(self):
+        self.is_closed = True
+
+
+def set_value(env, task, env_index):
+    env.coming[env_index] = task.config["value"]
+
+
+def wrap(env=None, *, values=VALUES, curriculum=None, **kwargs):
+    env = Payers() if env is None else env
+    defaults = {"apply": set_value, "autoreset": env.autoreset, "agents_per_env": env.shape[1]}
+    if "score" not in kwargs:
+        defaults |= {"score_range": (0, (env.shape[1] + 1) / 2)}  # of the mean over agents
+    return CurriculumEnv(env, curriculum_of(values) if curriculum is None else curriculum, **(defaults | kwargs))
+
+
+def play(env, num_steps):
+    """The reports of the curriculum in the infos, and what is left of these."""
+    reports, others = [], []
+    for _ in range(num_steps):
+        *_, infos = env.step(np.zeros(env.num_agents, np.int64))
+        for info in infos:
+            (reports if INFO_KEY in info else others).append(info)
+    return [report[INFO_KEY] for report in reports], others
+
+
+# Asking and telling
+
+
+@EVERY_MODE
+def test_every_score_is_told_for_the_task_that_was_played(monkeypatch, autoreset):
+    env = wrap(Payers(autoreset=autoreset))
+    pairs = told(monkeypatch, env.curriculum)
+    env.reset(seed=5)
+    reports, others = play(env, 120)
+    played = env.env.played
+    assert env.env.seeds == [5]
+    assert len(played) == sum(120 // length for length in env.env.lengths)
+    assert {value for _, value in played} == set(VALUES)
+    assert [(report["env_index"], report["label"]) for report in reports] == [(i, f"value={v}") for i, v in played]
+    assert [report["score"] for report in reports] == pytest.approx([1.5 * value for _, value in played])
+    assert [score for _, score in pairs] == pytest.approx([value for _, value in played])
+    assert [task_id for task_id, _ in pairs] == [report["task_id"] for report in reports]
+    assert [info["env"] for info in others] == [i for i, _ in played]
+    num_out = 3 if autoreset == "next_step" else 6
+    expected = {"scheduled": len(played) + num_out, "completed": len(played), "cancelled": 0, "pending": num_out}
+    assert counts(env.curriculum) == expected
+    env.close()
+    assert env.env.is_closed
+    assert counts(env.curriculum) == expected | {"cancelled": num_out, "pending": 0}
+
+
+@EVERY_MODE
+def test_tasks_are_those_in_play(autoreset):
+    env = wrap(Payers(autoreset=autoreset))
+    assert env.tasks == {}
+    env.reset()
+    for _ in range(40):
+        if autoreset == "same_step":  # the one that restarts later has not begun its next episode yet
+            assert {i: task.config["value"] for i, task in env.tasks.items()} == dict(enumerate(env.env.values))
+        play(env, 1)
+        assert set(env.tasks) == {0, 1, 2}
+    env.close()
+    assert env.tasks == {}
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    with pytest.raises(pufferlib.APIUsageError, match="call reset"):
+        play(wrap(), 1)
+
+
+@EVERY_MODE
+def test_abandoned_episodes_are_cancelled_not_scored(autoreset):
+    env = wrap(Payers(autoreset=autoreset))
+    env.reset()
+    play(env, 2)
+    num_out = counts(env.curriculum)["pending"]
+    env.reset()
+    assert counts(env.curriculum) == {
+        "scheduled": 2 * num_out,
+        "completed": 0,
+        "cancelled": num_out,
+        "pending": num_out,
+    }
+
+
+@pytest.mark.parametrize("interval", [1, 5, None])
+def test_infos_carry_statistics_every_so_many_episodes(interval):
+    env = wrap(stats_interval=interval)
+    env.reset()
+    reports, _ = play(env, 60)
+    has_stats = [number for number, report in enumerate(reports, 1) if "stats" in report]
+    assert has_stats == ([] if interval is None else list(range(interval, len(reports) + 1, interval)))
+    for number in has_stats:
+        assert reports[number - 1]["stats"]["num_completed"] >= number
+
+
+# Several agents, one score
+
+
+@pytest.mark.parametrize(
+    ("reduce", "factor"),
+    [("mean", 2), ("max", 3), ("min", 1), ("sum", 6), (lambda returns: np.median(returns) + returns.shape[0], None)],
+)
+def test_returns_of_agents_make_one_score(reduce, factor):
+    env = wrap(Payers(num_envs=2, size=3), reduce=reduce, score_range=(0, 10))
+    env.reset()
+    reports, _ = play(env, 40)
+    expected = [factor * value if factor else 2 * value + 3 for _, value in env.env.played]
+    assert [report["score"] for report in reports] == pytest.approx(expected)
+    assert len(expected) == 18
+
+
+def test_one_environment_of_all_agents_is_the_default():
+    env = wrap(Payers(num_envs=1, size=4), agents_per_env=None)
+    env.reset()
+    assert len(env.tasks) == 1
+    assert len(play(env, 10)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        ("success", lambda value: value > 0.5),
+        (lambda episode: episode.info["env"] + episode.length / 10, lambda _: 0.3),
+    ],
+)
+def test_score_rules_that_read_the_info_of_a_single_environment(score, expected):
+    env = wrap(Payers(num_envs=1, size=2), score=score)
+    env.reset()
+    reports, _ = play(env, 30)
+    assert [report["score"] for report in reports] == [expected(value) for _, value in env.env.played]
+
+
+def test_a_score_function_gets_episodes_of_several_environments_by_index():
+    episodes = []
+    env = wrap(score=lambda episode: episodes.append(episode) or 0.5)
+    env.reset()
+    play(env, 30)
+    assert [(episode.env_index, episode.task.config["value"]) for episode in episodes] == env.env.played
+    assert all(episode.length == env.env.lengths[episode.env_index] for episode in episodes)
+    assert all(episode.info == {} for episode in episodes)
+    assert [episode.episode_return for episode in episodes] == pytest.approx([1.5 * v for _, v in env.env.played])
+
+
+def test_a_score_out_of_range_is_refused_not_clipped():
+    env = wrap(values=[1.0], score_range=(0, 1))
+    env.reset()
+    with pytest.raises(ValueError, match=r"score: expected .*score_range \(0, 1\), got 1.5"):
+        play(env, 10)
+    assert counts(env.curriculum) == {"scheduled": 3, "completed": 0, "cancelled": 0, "pending": 3}
+    env.close()
+    assert counts(env.curriculum)["pending"] == 0
+
+
+# Applying
+
+
+def test_a_setter_is_given_the_configuration():
+    env = wrap(Payers(num_envs=1), apply="set_mg_config")
+    env.reset()
+    reports, _ = play(env, 60)
+    assert [report["label"] for report in reports] == [f"value={value}" for _, value in env.env.played]
+    assert len({value for _, value in env.env.played}) == len(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"apply": "set_mg_config"}, ValueError, "apply: expected a function, since .* holds 3 environments"),
+        ({"score": "success"}, ValueError, "score: expected a function, since .* holds 3 environments"),
+        ({"agents_per_env": 4}, ValueError, "agents_per_env: expected a divisor of the 6 agents, got 4"),
+        ({"agents_per_env": 0}, ValueError, "agents_per_env: expected a divisor of the 6 agents, got 0"),
+        ({"autoreset": "disabled"}, ValueError, "autoreset: expected 'next_step' or 'same_step', got 'disabled'"),
+        ({"reduce": "median"}, ValueError, "reduce: expected a function or one of mean, max, min, sum, got 'median'"),
+        ({"apply": "set_mg_confg", "agents_per_env": 6}, ValueError, "apply: expected .* got 'set_mg_confg', which"),
+        ({"apply": "values", "agents_per_env": 6}, TypeError, "apply: expected the name of a method of .*'values'"),
+        ({"score": "reward"}, ValueError, "score: expected 'return', 'success' or"),
+        ({"score_range": (1, 0)}, ValueError, "score_range: expected low < high"),
+        ({"stats_interval": 0}, ValueError, "stats_interval: expected at least 1"),
+        ({"max_failures": 0}, ValueError, "max_failures: expected at least 1"),
+    ],
+)
+def test_bad_arguments(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        wrap(**kwargs)
+
+
+def test_autoreset_has_no_default():
+    with pytest.raises(TypeError, match="autoreset"):
+        CurriculumEnv(Payers(), curriculum_of(VALUES), apply=set_value)
+
+
+def test_an_emulated_environment_is_refused():
+    env = emulation.GymnasiumPufferEnv(gymnasium.make("CartPole-v1"))
+    with pytest.raises(ValueError, match=r"env: expected a native PufferEnv, got .*; wrap the environment inside"):
+        CurriculumEnv(env, curriculum_of(VALUES), apply=set_value, autoreset="next_step")
+
+
+# Buffers and forwarding
+
+
+@EVERY_MODE
+def test_buffers_are_the_environments_own_and_untouched(autoreset):
+    env = wrap(Payers(autoreset=autoreset), values=[0.75])
+    alone = Payers(autoreset=autoreset)
+    alone.coming[:] = 0.75
+    before = {name: getattr(env.env, name) for name in BUFFERS}
+    env.reset()
+    alone.reset()
+    for _ in range(50):
+        results = env.step(np.ones(6, np.int64))[:4]
+        alone.step(np.ones(6, np.int64))
+        for name in BUFFERS:
+            assert getattr(env, name) is getattr(env.env, name) is before[name]
+            np.testing.assert_array_equal(getattr(env, name), getattr(alone, name))
+        assert all(result is before[name] for result, name in zip(results, BUFFERS[:4], strict=True))
+
+
+def test_buffers_that_are_given_are_used():
+    given = {name: getattr(Payers(), name) for name in BUFFERS}
+    env = wrap(Payers(buf=given))
+    env.reset()
+    play(env, 3)
+    assert all(getattr(env, name) is given[name] for name in BUFFERS)
+    assert given["rewards"].any() == (env.env.values.max() > 0)
+
+
+def test_forwarding_is_written_out_and_complete():
+    assert not {"__getattr__", "__getattribute__"} & {name for cls in CurriculumEnv.__mro__[:-1] for name in vars(cls)}
+    env = wrap()
+    assert isinstance(env, pufferlib.PufferEnv)
+    own = {"shape", "autoreset", "lengths", "coming", "values", "clock", "played", "seeds", "num_steps"}
+    own |= {"raises_in_reset", "raises_in_step", "is_closed", "is_notified"}
+    names = vars(env.env).keys() - own
+    assert names >= {*BUFFERS, "num_agents", "single_action_space", "action_space", "agent_ids", "metadata"}
+    for name in names:
+        assert getattr(env, name) is getattr(env.env, name)
+    assert env.emulated is env.done is False
+    assert env.driver_env is env
+    assert env.agent_per_batch == env.num_agents == 6
+    assert env.render("human", size=3) == (("human",), {"size": 3})
+    env.notify()
+    assert env.env.is_notified
+    with pytest.raises(AttributeError):
+        env.played  # noqa: B018
+
+
+def test_the_transport_action_space_is_there_if_the_environment_has_one():
+    env = wrap()
+    with pytest.raises(AttributeError):
+        env.single_transport_action_space  # noqa: B018
+    env.env.single_transport_action_space = gymnasium.spaces.Discrete(7)
+    assert env.single_transport_action_space is env.env.single_transport_action_space
+
+
+def test_asynchronous_calls_of_pufferlib():
+    env = wrap()
+    env.async_reset(seed=1)
+    for _ in range(20):
+        env.recv()
+        env.send(np.zeros(6, np.int64))
+    assert env.env.num_steps == 20
+    assert counts(env.curriculum)["completed"] == len(env.env.played) > 0
+
+
+# Environments that raise
+
+
+@EVERY_MODE
+def test_a_task_on_which_apply_raises_is_cancelled_and_another_asked(autoreset, caplog):
+    def apply(env, task, env_index):
+        if task.config["value"] < 0.5:
+            raise RuntimeError(f"no apply with {task.config['value']}")
+        set_value(env, task, env_index)
+
+    env = wrap(Payers(autoreset=autoreset), apply=apply, max_failures=50)
+    env.reset()
+    reports, _ = play(env, 100)
+    assert {report["label"] for report in reports} == {"value=0.75", "value=1.0"}
+    assert [f"value={value}" for _, value in env.env.played] == [report["label"] for report in reports]
+    seen = counts(env.curriculum)
+    assert seen["completed"] == len(env.env.played)
+    assert seen["cancelled"] > 10
+    assert "RuntimeError: no apply with 0.25" in caplog.text
+
+
+@EVERY_MODE
+def test_tasks_on_which_reset_raises_are_cancelled_and_others_asked(autoreset):
+    env = wrap(Payers(autoreset=autoreset), max_failures=100)
+    env.env.raises_in_reset = [0.0]
+    env.reset()
+    num_failed = len(env.env.seeds) - 1
+    seen = counts(env.curriculum)
+    num_out = 3 if autoreset == "next_step" else 6
+    assert seen == {
+        "scheduled": 3 * num_failed + num_out,
+        "completed": 0,
+        "cancelled": 3 * num_failed,
+        "pending": num_out,
+    }
+    assert 0.0 not in env.env.values
+
+
+@EVERY_MODE
+def test_a_step_that_raises_cuts_all_episodes_off(autoreset):
+    env = wrap(Payers(autoreset=autoreset), values=[0.25, 1.0], max_failures=100)
+    env.reset()
+    play(env, 2)
+    before = counts(env.curriculum)
+    lost = {i: task.label for i, task in env.tasks.items()}
+    env.env.raises_in_step = set(env.env.values)
+    buffers = {name: getattr(env, name) for name in BUFFERS}
+    *results, infos = env.step(np.zeros(6, np.int64))
+    assert all(result is buffers[name] for result, name in zip(results, BUFFERS[:4], strict=True))
+    observations, rewards, terminals, truncations = results
+    np.testing.assert_array_equal(observations[:, 0], env.env.values.repeat(2))
+    assert not rewards.any()
+    assert not terminals.any()
+    assert truncations.all()
+    reports = [info[INFO_KEY] for info in infos]
+    assert {report["env_index"]: report["label"] for report in reports} == lost
+    assert all(report["error"].startswith("RuntimeError: no step with") for report in reports)
+    after = counts(env.curriculum)
+    num_out = before["pending"]
+    assert after == {"scheduled": 2 * num_out, "completed": 0, "cancelled": num_out, "pending": num_out}
+    env.env.raises_in_step = ()
+    *_, truncations, _ = env.step(np.zeros(6, np.int64))
+    assert not truncations.any()
+    reports, _ = play(env, 40)
+    assert [report["label"] for report in reports] == [f"value={value}" for _, value in env.env.played]
+
+
+def test_a_reset_after_a_cut_takes_the_truncations_back():
+    env = wrap(max_failures=100)
+    env.reset()
+    env.env.raises_in_step = VALUES
+    play(env, 1)
+    assert env.truncations.all()
+    env.reset()
+    assert not env.truncations.any()
+
+
+@pytest.mark.parametrize("where", ["apply", "reset", "step"])
+@pytest.mark.parametrize("max_failures", [1, 3])
+def test_after_too_many_failures_in_a_row_it_stops_with_the_cause(where, max_failures):
+    def apply(env, task, env_index):
+        if where == "apply":
+            raise RuntimeError("no apply")
+        set_value(env, task, env_index)
+
+    env = wrap(apply=apply, max_failures=max_failures)
+    env.env.raises_in_reset = VALUES if where == "reset" else ()
+    env.env.raises_in_step = VALUES if where == "step" else ()
+    with pytest.raises(EnvironmentFailedError, match=rf"got {max_failures} failures in a row.*no {where}") as caught:
+        env.reset() and play(env, max_failures)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert str(caught.value.__cause__).startswith(f"no {where}")
+    seen = counts(env.curriculum)
+    assert seen["cancelled"] == max_failures * (1 if where == "apply" else 3)
+    assert seen["pending"] == 0
+    env.env.raises_in_reset = env.env.raises_in_step = ()
+    if where != "apply":
+        env.reset()
+        assert len(play(env, 12)[0]) == len(env.env.played) > 0
+
+
+def test_failures_are_forgotten_after_an_episode_that_ends():
+    env = wrap(values=[1.0], max_failures=2)
+    env.reset()
+    for _ in range(4):
+        env.env.raises_in_step = [1.0]
+        play(env, 1)
+        env.env.raises_in_step = ()
+        assert len(play(env, 3)[0]) == 1
+    assert counts(env.curriculum)["cancelled"] == 12
+
+
+# PufferLib's emulation and vectorization
+
+
+class MakePole:
+    """Makes a CartPole within PufferLib's emulation, around the wrapper for Gymnasium."""
+
+    def __init__(self, curriculum):
+        self.curriculum = curriculum
+
+    def __call__(self, buf=None, seed=0):
+        def apply(env, task):
+            env.unwrapped.gravity = 5 + 10 * task.config["value"]
+
+        env = gymnasium.make("CartPole-v1")
+        env = GymnasiumCurriculumEnv(env, self.curriculum, apply=apply, score_range=(0, 500), stats_interval=5)
+        return emulation.GymnasiumPufferEnv(env, buf=buf, seed=seed)
+
+
+class MakePayers:
+    """Makes native environments, wrapped; with `is_pickled`, each around a copy of the curriculum."""
+
+    def __init__(self, curriculum, autoreset="next_step", is_pickled=False):
+        self.curriculum, self.autoreset, self.is_pickled = curriculum, autoreset, is_pickled
+
+    def __call__(self, buf=None, seed=0):
+        curriculum = pickle.loads(pickle.dumps(self.curriculum)) if self.is_pickled else self.curriculum
+        return wrap(Payers(buf, seed, autoreset=self.autoreset), curriculum=curriculum, stats_interval=5)
+
+
+def reports_of(envs, num_steps):
+    envs.action_space.seed(0)
+    envs.reset(seed=0)
+    reports = []
+    for _ in range(num_steps):
+        *_, infos = envs.step(envs.action_space.sample())
+        reports += [info[INFO_KEY] for info in infos if "score" in info.get(INFO_KEY, {})]
+    return reports
+
+
+def test_emulation():
+    curriculum = curriculum_of(VALUES)
+    env = MakePole(curriculum)()
+    for episode in range(10):
+        env.reset(seed=episode)
+        while not env.done:
+            *_, info = env.step(np.array([0]))
+        assert info[INFO_KEY]["score"] >= 5
+    env.close()
+    assert counts(curriculum) == {"scheduled": 10, "completed": 10, "cancelled": 0, "pending": 0}
+
+
+@pytest.mark.parametrize("make", [MakePole, MakePayers])
+def test_serial_vectorization(make):
+    curriculum = curriculum_of(VALUES)
+    envs = vector.make(make(curriculum), num_envs=2, backend=vector.Serial)
+    reports = reports_of(envs, 120)
+    assert len(reports) > 5
+    assert counts(curriculum)["completed"] == len(reports)
+    assert any("stats" in report for report in reports)
+    envs.close()
+    assert counts(curriculum)["pending"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # it forks
+@pytest.mark.parametrize("how", ["emulated", "forked", "pickled"])
+def test_worker_processes_share_the_curriculum(how):
+    with curriculum_of(VALUES, use_shared_memory=True) as curriculum:
+        make = MakePole(curriculum) if how == "emulated" else MakePayers(curriculum, "same_step", how == "pickled")
+        envs = vector.make(make, num_envs=2, num_workers=2, overwork=True, backend=vector.Multiprocessing)
+        try:
+            reports = reports_of(envs, 120)
+            seen = counts(curriculum)
+            assert len(reports) > 5
+            assert seen["completed"] == len(reports)
+            completions = {state.task_id: state.num_completions for state in curriculum.task_states()}
+            assert {task_id: n for task_id, n in completions.items() if n} == Counter(r["task_id"] for r in reports)
+            stats = [report["stats"]["num_completed"] for report in reports if "stats" in report]
+            assert max(stats) > len(reports) / 2  # each worker sees what both have done
+        finally:
+            envs.close()
+            for process in envs.processes:
+                process.join()
+        assert counts(curriculum)["completed"] == len(reports)
