@@ -19,7 +19,7 @@ DEV := $(VENV)/.installed-dev
 PEERS_READY := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bench-peers bench-choice clean
+.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s%s\n", $$1, $$2}' Makefile
@@ -52,6 +52,15 @@ bench: $(DEV)  ## what the library costs
 
 bench-peers: $(PEERS_READY)  ## the same beside other libraries, in an environment of their own
 	@$(PEERS)/bin/python benchmarks/cost_peers.py $(ARGS)
+
+bench-sessions: $(DEV)  ## what sharing between processes costs
+	@$(BIN)/python benchmarks/sessions.py $(ARGS)
+
+bench-sessions-peers: $(PEERS_READY)  ## the same beside Syllabus' multiprocessing wrapper
+	@$(PEERS)/bin/python benchmarks/sessions_peers.py $(ARGS)
+
+storm: $(DEV)  ## kill the processes of a session for a minute, and count what is left
+	@$(BIN)/python benchmarks/storm.py $(ARGS)
 
 bench-choice: $(DEV)  ## how well each algorithm chooses, on simulated learners
 	@$(BIN)/curricular bench $(ARGS)

@@ -307,6 +307,14 @@ class Curriculum(Generic[ConfigT]):
 
     def _advance(self) -> None:
         """Takes all results into the rows and, if enough have come since, refreshes the distribution."""
+        num_workers = self._backend.num_workers
+        if num_workers > 1:
+            counters, num_waiting = self._backend.glance()
+            num_seen = counters.num_results - counters.num_refreshed_results + num_waiting // 2  # half are hand-outs
+            missing = self._interval_after(counters.num_refreshed_results) - num_seen
+            if missing > 0:  # look again when this one's share of them has come
+                self._interval = self._num_results + max(MIN_INTERVAL, missing // num_workers)
+                return
         if not self.tracker.try_apply(self._refresh_if_due):
             self._interval = self._num_results + MIN_INTERVAL  # another process is at it: look again later
 

@@ -100,18 +100,18 @@ def play(curriculum, num_pairs, score=None):
 
 def check_accounts(curriculum, num_pending=None):
     """Checks every row and that every hand-out is accounted for; returns the statistics."""
-    stats, table = curriculum.stats(), curriculum.tracker.snapshot()
-    rows = table.rows
-    came = stats["num_completed"] + stats["num_cancelled"] + stats["num_stale"] + stats["num_pending"]
-    assert stats["num_scheduled"] + stats["num_unsolicited"] == came
-    assert stats["num_pending"] == rows["num_pending"].sum() + rows["num_orphans"].sum()
+    table = curriculum.tracker.snapshot()
+    counters, rows = table.counters, table.rows
+    came = counters.num_told + counters.num_cancelled + counters.num_stale + counters.num_pending
+    assert counters.num_scheduled + counters.num_unsolicited == came
+    assert counters.num_pending == rows["num_pending"].sum() + rows["num_orphans"].sum()
     assert (rows["task_id"] % len(rows) == np.arange(len(rows))).all()
     assert rows["is_active"].all()
-    if not table.counters.num_restores:
-        assert stats["num_evicted"] == (rows["task_id"] // len(rows)).sum()
+    if not counters.num_restores:
+        assert counters.num_evicted == (rows["task_id"] // len(rows)).sum()
     if num_pending is not None:
-        assert stats["num_pending"] == num_pending
-    return stats
+        assert counters.num_pending == num_pending
+    return curriculum.stats()
 
 
 __all__ = ["Child", "Curriculum", "check_accounts", "config", "play", "script", "shared_array", "until"]

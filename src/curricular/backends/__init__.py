@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..table import Patch, Table
+from ..table import Counters, Patch, Table
 from ..task import Rows
 
 ResultT = TypeVar("ResultT")
@@ -73,6 +73,10 @@ class Backend(Protocol):
 
     def room(self) -> int:
         """Events that this process's log can still take, 0 to `LOG_SIZE`."""
+        ...
+
+    def glance(self) -> tuple[Counters, int]:
+        """The counters, and how many events wait in the logs of all processes; not waiting for anybody, so about."""
         ...
 
     def newest_id(self, slot: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..samplers import pick
-from ..table import EVENT, Patch, Table, copy_table, empty_table, issue_stream
+from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
 from ..task import Rows
 from . import LOG_SIZE, LogFullError, ResultT, Transaction
 
@@ -90,6 +90,9 @@ class LocalMemoryBackend:
                 f"whose results would be lost; {_REMEDY}"
             )
         raise LogFullError
+
+    def glance(self) -> tuple[Counters, int]:
+        return self._table.counters, self._end // _EVENT.size
 
     def newest_id(self, slot: int) -> int:
         return self._ids[slot]

@@ -205,7 +205,15 @@ class SharedMemoryBackend:
         self._own[HEAD] = self._head
         if self._end == self._limit and self._find_room() == 0:
             return True
-        return self._control[NUM_WORKERS] > 1 and time.monotonic() - self._settled_at > MAX_DELAY
+        return self._control[NUM_WORKERS] > 1 and self._is_late()
+
+    def _is_late(self) -> bool:
+        """Whether events have waited for too long; once said, again only a little later if the lock is not free."""
+        now = time.monotonic()
+        if now - self._settled_at <= MAX_DELAY:
+            return False
+        self._settled_at = now - MAX_DELAY * 7 / 8
+        return True
 
     def extend(self, events: NDArray[np.void]) -> bool:
         start = 0
@@ -219,7 +227,7 @@ class SharedMemoryBackend:
             self._end += len(taken) * _EVENT.size
             self._head += len(taken)
             self._own[HEAD] = self._head
-        return self.room() == 0 or (self.num_workers > 1 and time.monotonic() - self._settled_at > MAX_DELAY)
+        return self.room() == 0 or (self.num_workers > 1 and self._is_late())
 
     def room(self) -> int:
         return self._find_room()
@@ -232,6 +240,9 @@ class SharedMemoryBackend:
         self._end = first * _EVENT.size
         self._limit = min(first + room, LOG_SIZE) * _EVENT.size
         return room
+
+    def glance(self) -> tuple[Counters, int]:
+        return Counters(*self._counters.tolist()), int((self._workers[:, HEAD] - self._tails).sum())
 
     def newest_id(self, slot: int) -> int:
         return self._ids[slot]
