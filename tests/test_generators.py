@@ -220,8 +220,8 @@ class TestCombinations:
 
     def test_spans_are_uniform(self):
         params = GENERATORS["span"].sample(np.arange(4000), np.random.default_rng(0))
-        assert fits(np.bincount(params[:, 1].astype(int))[1:], np.full(4, 1 / 4))
-        assert fits(np.histogram(params[:, 0], bins=10, range=(1, 20))[0], np.full(10, 1 / 10))
+        assert fits(np.bincount(params[:, 0].astype(int))[1:], np.full(4, 1 / 4))
+        assert fits(np.histogram(params[:, 1], bins=10, range=(1, 20))[0], np.full(10, 1 / 10))
 
 
 class TestFiles:
@@ -355,11 +355,9 @@ def test_a_single_task_is_one():
     assert (generator.num_tasks, generator.axes, generator.label(0, np.empty(0))) == (1, (), "r")
 
 
-@pytest.mark.xfail(
-    reason="a finite generator's order of turns is made in full: 10^25 tasks overflow, 10^9 fill the memory"
-)
-def test_more_tasks_than_anybody_counts():
-    buckets = {str(i): list(range(10)) for i in range(25)}
+@pytest.mark.parametrize("num_digits", [9, 25])
+def test_more_tasks_than_anybody_counts(num_digits):
+    buckets = {str(i): list(range(10)) for i in range(num_digits)}
     generator = bucketed(dict.fromkeys(buckets, 0), buckets)
     Curriculum(LearningProgressConfig.default(num_active_tasks=8, use_shared_memory=False), generator).get_task()
 
@@ -373,11 +371,10 @@ def test_a_span_of_numpy_integers_is_whole():
 
 def test_labels_name_values_as_files_do_and_others_by_their_place():
     generator = bucketed(LEVEL, {"room.light": [Light.DIM], "extra": [None, Room()], "room.size": Span(3, 4)})
-    labels = {generator.label(0, np.array([0.0, extra, 3.0])) for extra in (0.0, 1.0)}
-    assert labels == {"room.light=dim,extra=None", "room.light=dim,extra=#1"}
+    labels = {generator.label(0, np.array([extra, 0.0, 3.0])) for extra in (0.0, 1.0)}
+    assert labels == {"extra=None,room.light=dim", "extra=#1,room.light=dim"}
 
 
-@pytest.mark.xfail(reason="axes follow the order of the buckets, which yaml.safe_dump sorts by default")
 def test_the_order_of_keys_in_a_file_makes_no_difference():
     generator = bucketed({"a": 0, "b": 0}, {"b": [1, 2], "a": [3, 4]})
     text = yaml.safe_dump(dump_task_generator(generator))

@@ -8,16 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curricular.samplers import (
-    UNIFORM_BLOCK,
     cumulative,
     mix,
     pick,
     softmax,
-    stream_key,
     uniform,
-    uniform_block,
     z_score,
 )
+from curricular.streams import UNIFORM_BLOCK, stream_key, uniform_block
 
 from .reference import fits
 

@@ -1,7 +1,6 @@
 """From seeds and params to tasks: admits new ones to the table, and builds those that are asked for."""
 
 import time
-from functools import cached_property
 from typing import Generic, cast
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from .backends import Backend
 from .generators import TaskGenerator
+from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit
 from .task import ConfigT, Task, decode_params
 
@@ -85,15 +85,16 @@ class Admission(Generic[ConfigT]):
         names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         return admit(table, slots, seeds, params, names, time.time(), self._estimator)
 
-    @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """The order in which the tasks of a finite generator have their turn."""
-        rng = np.random.default_rng((self._seed, _ORDER))
-        return rng.permutation(cast(int, self._generator.num_tasks))
-
     def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
         """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
-        is_free = np.ones(len(self._order), np.bool_)
-        is_free[table.rows["seed"][table.rows["is_active"]]] = False
-        turns = np.roll(self._order, -(table.counters.num_created % len(self._order)))
-        return turns[is_free[turns]][:n]
+        num_tasks = cast(int, self._generator.num_tasks)
+        key = stream_key(self._seed, _ORDER)
+        active = table.rows["seed"][table.rows["is_active"]]
+        first, found = table.counters.num_created, np.empty(0, np.int64)
+        for turn in range(first, first + num_tasks, 2 * n):
+            turns = np.arange(turn, min(turn + 2 * n, first + num_tasks)) % num_tasks
+            seeds = permuted(key, turns, num_tasks)
+            found = np.concatenate([found, seeds[~np.isin(seeds, active)]])
+            if len(found) >= n:
+                break
+        return found[:n]

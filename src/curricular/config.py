@@ -26,7 +26,7 @@ class CurriculumConfig(BaseModel):
 
     num_active_tasks: int = Field(256, ge=1)
     """Tasks in the pool at a time: the capacity of the table."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Seed of generation and selection. Same seed and same calls give the same tasks."""
     use_shared_memory: bool = True
     """Whether processes share the table: those of one `session_id`, or else all copies of one curriculum. False keeps

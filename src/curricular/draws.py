@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import Backend
-from .samplers import UNIFORM_BLOCK, stream_key, uniform_block
+from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 
 DRAW_AHEAD = 256
 """Tasks that `peek` draws at once."""

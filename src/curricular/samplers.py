@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from .scorers import Array
 
-UNIFORM_BLOCK = 4096
-"""Uniform numbers per block of a stream; a multiple of the four words that one Philox step yields."""
-
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
 
@@ -220,18 +217,3 @@ def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """The slot that each uniform in [0, 1) falls on, shape of `uniforms`. A slot of probability 0 is never picked."""
     return np.searchsorted(cumulated, uniforms, side="right").astype(np.int64, copy=False)
-
-
-def stream_key(*entropy: int) -> NDArray[np.uint64]:
-    """The key of an independent stream of uniforms, shape (2,), for each distinct tuple of non-negative integers."""
-    return np.random.SeedSequence(entropy).generate_state(2, np.uint64).astype(np.uint64, copy=False)
-
-
-def uniform_block(key: NDArray[np.uint64], index: int) -> NDArray[np.float64]:
-    """Block `index` ≥ 0 of the stream `key`: uniforms in [0, 1), shape (UNIFORM_BLOCK,).
-
-    A counter-based generator (Philox: Salmon et al. 2011) makes a stream a function of (key, position), so the state
-    of a stream is one integer and any block can be had again.
-    """
-    bits = np.random.Philox(key=key, counter=index * (UNIFORM_BLOCK // 4))
-    return np.random.Generator(bits).random(UNIFORM_BLOCK)

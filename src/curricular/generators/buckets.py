@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..task import Axis, Params, Span
 from .paths import check_path, with_values
@@ -14,6 +14,11 @@ from .protocol import local_seeds
 from .serial import AnyConfig, AnyGenerator, canonical
 
 Bucket = Span | Annotated[tuple[AnyConfig, ...], Field(min_length=1)]
+
+
+def _sorted(buckets: dict[str, Bucket]) -> dict[str, Bucket]:
+    """By path, since the order decides which task is which, and files do not keep it."""
+    return dict(sorted(buckets.items()))
 
 
 class BucketedTaskGenerator(BaseModel):
@@ -27,8 +32,8 @@ class BucketedTaskGenerator(BaseModel):
 
     kind: Literal["bucketed"] = "bucketed"
     child: AnyGenerator
-    buckets: dict[str, Bucket] = Field(min_length=1)
-    """Dotted path into the child's configuration -> the values that it may take, or a `Span`."""
+    buckets: Annotated[dict[str, Bucket], Field(min_length=1), AfterValidator(_sorted)]
+    """Dotted path into the child's configuration -> the values that it may take, or a `Span`; kept by path."""
     name: str | None = None
     """The label of all its tasks; None: the child's label, then ``path=value`` of each bucket of values."""
 
@@ -71,7 +76,8 @@ class BucketedTaskGenerator(BaseModel):
         sizes = [len(bucket) for bucket in self.buckets.values() if not isinstance(bucket, Span)]
         if self.child.num_tasks is None or len(sizes) < len(self.buckets):
             return None
-        return prod(sizes) * int(self.child.num_tasks)
+        count = prod(sizes) * int(self.child.num_tasks)
+        return count if count < 2**62 else None  # more than seeds can count: as good as endless
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         num_own = len(self.own_axes)
