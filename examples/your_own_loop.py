@@ -1,27 +1,21 @@
-"""The ten lines for an environment of your own: ask for a task, play it, tell the score. No framework needed."""
+"""Ask for a task, play it, tell the score: the whole of a curriculum, in a loop of your own."""
 
-import numpy as np
+import gymnasium as gym
 
 from curricular import Curriculum, LearningProgressConfig, bucketed
 
-rng = np.random.default_rng(0)
-skill = 1.0
+lakes = bucketed({"map_name": "4x4", "is_slippery": True}, {"map_name": ["4x4", "8x8"], "is_slippery": [False, True]})
+curriculum = Curriculum(LearningProgressConfig.stable(num_active_tasks=4), lakes)
 
+for _ in range(400):
+    task = curriculum.get_task()
+    env = gym.make("FrozenLake-v1", **task.config)
+    env.reset()
+    score, is_over = 0.0, False
+    while not is_over:
+        _, reward, is_terminated, is_truncated, _ = env.step(env.action_space.sample())  # your agent
+        score, is_over = score + float(reward), is_terminated or is_truncated
+    curriculum.update_task_performance(task.task_id, score)
 
-def play(digits: int) -> float:
-    """Your environment and your agent: here, sums that succeed if they are easy for its skill, and then teach it."""
-    global skill  # noqa: PLW0603 -- stands for the weights of a network
-    success = rng.random() < 1 / (1 + np.exp(4 * (digits - skill)))
-    skill += 0.02 * success * (digits > skill - 1)
-    return float(success)
-
-
-sums = bucketed({"digits": 1}, {"digits": list(range(1, 13))})
-curriculum = Curriculum(LearningProgressConfig.fast_learning(num_active_tasks=12, use_shared_memory=False), sums)
-for _ in range(200):
-    tasks = curriculum.ask(32)
-    scores = [play(**task.config) for task in tasks]
-    curriculum.tell([task.task_id for task in tasks], scores)
-
-print(f"skill {skill:.1f} of 12 digits")
-print(f"success {curriculum.stats()['success/mean']:.0%} over all tasks")
+for state in curriculum.task_states():
+    print(f"task {state.task_id}: {state.num_completions} episodes, mean score {state.slow_ema:.2f}")
