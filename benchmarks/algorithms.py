@@ -14,6 +14,7 @@ import numpy as np
 
 from curricular import (
     CurriculumConfig,
+    LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressConfig,
     PrioritizedLevelReplayConfig,
@@ -41,6 +42,7 @@ CONFIGS: dict[str, CurriculumConfig] = {
     "Thompson": ThompsonConfig(),
     "level replay": PrioritizedLevelReplayConfig(),
     "level replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo"),
+    "label bandit": LabelBanditConfig(),
     "teacher-student": TeacherStudentConfig(),
     "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
 }
@@ -62,6 +64,7 @@ def pool(num_tasks: int) -> Columns:
     rows["mean_square"] = rows["slow_ema"]
     rows["last_score"] = rng.integers(2, size=num_tasks)
     rows["last_regret"] = rng.random(num_tasks)
+    rows["label_index"] = rng.integers(64, size=num_tasks)
     rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)
     return {name: rows[name] for name in TaskState.model_fields}
 

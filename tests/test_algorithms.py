@@ -9,6 +9,7 @@ from curricular import (
     AnyCurriculumConfig,
     Curriculum,
     CurriculumConfig,
+    LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressAlgorithm,
     LearningProgressConfig,
@@ -34,6 +35,8 @@ CONFIGS = {
     "plain": LearningProgressConfig.default(theta=0.5, exploration_bonus=0.0, rand_task_rate=0.0, temperature=0.1),
     "uniform": UniformConfig(),
     "learnability": LearnabilityConfig(rand_task_rate=0.1, stale_task_rate=0.1, power=2.0),
+    "label bandit, told": LabelBanditConfig(),
+    "label bandit, success": LabelBanditConfig(value="success", exploration=1.0, rand_task_rate=0.0),
     "sfl": LearnabilityConfig.sfl(),
     "replay, told": PrioritizedLevelReplayConfig(),
     "replay, value loss": PrioritizedLevelReplayConfig(regret="positive_value_loss", temperature=0.1),
@@ -61,7 +64,9 @@ class TestAlgorithms(AlgorithmSuite):
         columns = dict(super().make_columns(seed))
         shape = (len(columns["task_id"]), 2)
         columns["params"] = np.random.default_rng(seed).integers(4, size=shape).astype(float)
-        columns["params"].flags.writeable = False
+        columns["label_index"] = np.random.default_rng(seed).integers(5, size=shape[0])
+        for name in ("params", "label_index"):
+            columns[name].flags.writeable = False
         return columns
 
     def test_a_curriculum_runs_with_it(self):

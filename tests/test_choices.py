@@ -5,6 +5,7 @@ import pytest
 
 from curricular import (
     Curriculum,
+    LabelBanditConfig,
     LearnabilityConfig,
     PrioritizedLevelReplayConfig,
     SequentialConfig,
@@ -157,6 +158,45 @@ class TestPrioritizedLevelReplay:
         assert curriculum.probabilities()[2] > 0.8
 
 
+class TestLabelBandit:
+    generator = merge([single_task(number, label=label) for number, label in enumerate("aabc")])
+
+    def shares(self, histories, **settings):
+        """Share of each label; histories by the number of the task."""
+        config = LabelBanditConfig(num_active_tasks=4, value="success", rand_task_rate=0.0, **settings)
+        curriculum = Curriculum(config, self.generator)
+        states = curriculum.task_states()
+        for state in states:
+            curriculum.tell([state.task_id] * len(histories[state.seed]), histories[state.seed])
+        p = curriculum.probabilities()
+        by_number = [p[state.task_id] for state in sorted(states, key=lambda state: state.seed)]
+        assert by_number[0] == by_number[1]
+        return [by_number[0] + by_number[1], by_number[2], by_number[3]]
+
+    def test_it_is_a_softmax_over_the_means_of_labels(self):
+        p = self.shares([[0, 1] * 20, [0] * 40, [0] * 40, [1] * 40], temperature=0.5)
+        weights = np.exp(np.array([0.5, 0, 0]) / 0.5)
+        assert p == pytest.approx(weights / weights.sum(), abs=0.01)
+
+    def test_each_label_counts_the_same_however_many_its_tasks(self):
+        assert self.shares([[]] * 4) == pytest.approx([1 / 3] * 3)
+        assert self.shares([[1] * 9] * 4) == pytest.approx([1 / 3] * 3)
+
+    def test_the_bonus_draws_what_was_played_little(self):
+        histories = [[1] * 50, [1] * 50, [1] * 50, [1]]
+        assert self.shares(histories) == pytest.approx([1 / 3] * 3)
+        bonus = np.sqrt(2 * np.log(152) / np.array([101, 51, 2]))
+        weights = np.exp(bonus / 0.1)
+        assert self.shares(histories, exploration=1.0) == pytest.approx(weights / weights.sum())
+
+    def test_regrets_are_needed_if_it_goes_by_them(self):
+        curriculum = Curriculum(LabelBanditConfig(num_active_tasks=4), self.generator)
+        with pytest.raises(ValueError, match="regrets: expected one per result"):
+            curriculum.tell([0], [1.0])
+        curriculum.tell([0, 1, 2, 3], [1.0] * 4, regrets=[-3.0, 0.0, 0.0, 0.0])
+        assert curriculum.probabilities().argmax() in {0, 1, 2, 3}
+
+
 class TestTeacherStudent:
     def by_hand(self, history, rate):
         q, before = 0.0, 0.0
@@ -246,10 +286,11 @@ class TestWeighted:
 
     def test_choices_along_an_axis(self):
         generator = bucketed({"size": 0, "speed": 0.0}, {"size": ["small", "large"], "speed": Span(0.0, 1.0)})
-        config = WeightedConfig(num_active_tasks=64, weights=(1, 3), axis=0)
+        axis = [axis.name for axis in generator.axes].index("size")
+        config = WeightedConfig(num_active_tasks=64, weights=(1, 3), axis=axis)
         curriculum = Curriculum(config, generator)
         small = sum(task.params["size"] == "small" for task in curriculum.ask(2000))
-        sizes = [state.params[0] for state in curriculum.task_states()]
+        sizes = [state.params[axis] for state in curriculum.task_states()]
         assert small / 2000 == pytest.approx(sizes.count(0) / (sizes.count(0) + 3 * sizes.count(1)), abs=0.05)
 
     def test_an_axis_that_is_not_there_is_named(self):
@@ -289,12 +330,13 @@ class TestSequential:
 
     def test_stages_along_an_axis(self):
         generator = bucketed({"size": 0, "seed": 0}, {"size": [3, 5, 7], "seed": Span(0, 10**6)})
-        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=0, rehearsal_rate=0.0), generator)
+        axis = [axis.name for axis in generator.axes].index("size")
+        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=axis, rehearsal_rate=0.0), generator)
         for size in (3, 5, 7):
             tasks = curriculum.ask(400)
             assert {task.params["size"] for task in tasks} == {size}
             curriculum.tell([task.task_id for task in tasks], [1.0] * 400)
-            stage = [state.task_id for state in curriculum.task_states() if state.params[0] == (size - 3) // 2]
+            stage = [state.task_id for state in curriculum.task_states() if state.params[axis] == (size - 3) // 2]
             curriculum.tell(stage * 30, [1.0] * len(stage) * 30)
 
 

@@ -1,6 +1,7 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
+from .algorithms.label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
@@ -48,6 +49,8 @@ __all__ = [
     "Curriculum",
     "CurriculumConfig",
     "Interest",
+    "LabelBanditAlgorithm",
+    "LabelBanditConfig",
     "LearnabilityAlgorithm",
     "LearnabilityConfig",
     "LearningProgressAlgorithm",

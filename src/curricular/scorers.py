@@ -137,6 +137,27 @@ def look_up(values: Sequence[float], places: Array, beyond: float) -> Array:
     return xp.where(is_there, xp.take(xp.asarray(values, dtype=xp.float64), indices), beyond)
 
 
+def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list[Array]:
+    """The sum of each of `columns`, shape (n,), over the entries of each group: floats, shape (num_groups,) each.
+
+    `groups`, shape (n,), are integers in 0 … num_groups − 1.
+
+    >>> import numpy as np
+    >>> [sums.tolist() for sums in group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)]
+    [[2.0, 5.0, 0.0]]
+    """
+    xp = groups.__array_namespace__()
+    # Running sums over the entries by group: the array API has no way to add up by index.
+    order = xp.argsort(groups, stable=False)
+    edges = xp.searchsorted(xp.take(groups, order), xp.arange(num_groups + 1, dtype=groups.dtype))
+    sums = []
+    for column in columns:
+        running = xp.cumulative_sum(xp.astype(xp.take(column, order), xp.float64), include_initial=True)
+        at_edges = xp.take(running, edges)
+        sums.append(at_edges[1:] - at_edges[:-1])
+    return sums
+
+
 def effective_count(num_completions: Array, rate: float) -> Array:
     """Σ (1−α)^k over a task's n completions = (1 − (1−α)^n) / α: how many results an average at rate α remembers.
 

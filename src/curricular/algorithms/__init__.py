@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
+from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
@@ -19,6 +20,7 @@ from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
+    LabelBanditConfig: LabelBanditAlgorithm,
     LearnabilityConfig: LearnabilityAlgorithm,
     LearningProgressConfig: LearningProgressAlgorithm,
     NoiseAwareConfig: NoiseAwareAlgorithm,
@@ -48,7 +50,8 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
 
 
 AnyCurriculumConfig = Annotated[
-    LearnabilityConfig
+    LabelBanditConfig
+    | LearnabilityConfig
     | LearningProgressConfig
     | NoiseAwareConfig
     | PrioritizedLevelReplayConfig

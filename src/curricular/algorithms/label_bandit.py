@@ -1,0 +1,67 @@
+"""A bandit over labels: which kind of task to draw, by the mean regret of each; within a label all tasks alike.
+
+Sources: Chen et al. 2025, *Self-evolving curriculum for LLM reasoning* (SEC), arXiv 2505.14970: softmax of the mean
+|advantage|; Wang et al. 2025, *DUMP: automated distribution-level curriculum learning*, arXiv 2504.09710: of its upper
+confidence bound.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..samplers import softmax
+from ..scorers import Array, Columns, evictable, group_sums
+from ..table import MAX_LABELS
+from .floors import FlooredConfig, with_floors
+
+
+class LabelBanditConfig(FlooredConfig):
+    """Settings of a bandit over labels."""
+
+    algorithm: Literal["label_bandit"] = "label_bandit"
+    value: Literal["told", "success"] = "told"
+    """What a task counts for its label: |last regret told|, for which see `curricular.regrets.l1_value_loss`; or
+    2√(p(1−p)), which is the mean of a standardised |advantage| at success rate p."""
+    exploration: float = Field(0.0, ge=0)
+    """c of the bonus c·√(2 ln(1 + Σn) / (1 + n)) for a label with n completions of Σn; 0 is SEC, 1 is DUMP."""
+    temperature: float = Field(0.1, ge=1e-6)
+    """Of the softmax over labels, in units of the value."""
+
+    @property
+    def needs_regrets(self) -> bool:
+        return self.value == "told"
+
+
+class LabelBanditAlgorithm:
+    """p = softmax((mean value of the label + bonus) / temperature) / tasks of the label, beside the reserved shares."""
+
+    def __init__(self, config: LabelBanditConfig) -> None:
+        self.config = config
+
+    def scores(self, columns: Columns) -> Array:
+        xp = columns["last_regret"].__array_namespace__()
+        if self.config.needs_regrets:
+            return xp.abs(columns["last_regret"])
+        success = columns["success_ema"]
+        return 2.0 * xp.sqrt(xp.clip(success * (1.0 - success), 0.0, None))
+
+    def probabilities(self, columns: Columns) -> Array:
+        active = columns["is_active"]
+        xp = active.__array_namespace__()
+        counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
+        is_known = active & (counts > 0)
+        labels = xp.where(active, columns["label_index"], 0)
+        num_tasks, num_known, num_results, total = group_sums(
+            (active, is_known, xp.where(active, counts, 0), xp.where(is_known, self.scores(columns), 0.0)),
+            labels,
+            MAX_LABELS,
+        )
+        values = total / xp.clip(num_known, 1.0, None)
+        log = xp.log(1.0 + xp.sum(num_results))
+        values = values + self.config.exploration * xp.sqrt(2.0 * log / (1.0 + num_results))
+        chances = softmax(values, num_tasks > 0.0, self.config.temperature) / xp.clip(num_tasks, 1.0, None)
+        chosen = xp.where(active, xp.take(chances, labels), 0.0)
+        return with_floors(chosen, columns, self.config)
+
+    def evictable(self, columns: Columns) -> Array:
+        return evictable(self.scores(columns), columns, self.config)
