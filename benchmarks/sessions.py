@@ -179,6 +179,8 @@ def speed(makers: EnvMakers, length: int, seconds: float) -> float:
         try:
             envs.reset()
             actions = np.zeros(NUM_ENVS, np.int64)
+            for _ in range(100):
+                envs.step(actions)
             steps, began = 0, time.perf_counter()
             while time.perf_counter() - began < seconds:
                 for _ in range(20):
