@@ -102,11 +102,10 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     shared = xp.take(sums, num_exact - lower) - xp.take(sums, num_exact - upper)
     shared = shared / xp.astype(upper - lower, xp.float64)
     # The lowest of the best may be equal to others that are not among them: all from there down share what is left.
-    is_rest = mask & (active <= best[0])
-    rest = total - xp.take(sums, num_exact - upper[:1])
-    shared = xp.where(lower == 0, rest / _or_one(xp.sum(xp.astype(is_rest, xp.float64))), shared)
-    places = xp.clip(xp.searchsorted(best, active, side="left"), 0, num_exact - 1)
-    return xp.where(mask, xp.take(shared / total, places), 0.0)
+    num_above = num_exact - upper[:1]
+    rest = (total - xp.take(sums, num_above)) / _or_one(num_active - xp.astype(num_above, xp.float64))
+    shared = xp.where(lower == 0, rest, shared) / total
+    return xp.where(mask, xp.take(shared, xp.searchsorted(best, active, side="left")), 0.0)
 
 
 def _power_sum(first: int, last: Array, exponent: float) -> Array:

@@ -253,6 +253,13 @@ class AlgorithmSuite:
             assert probabilities.sum() == pytest.approx(1.0)
             assert (probabilities[~columns["is_active"]] == 0).all()
 
+    def test_the_only_active_task_is_drawn(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = dict(self.make_columns(seed))
+            columns["is_active"] = np.arange(len(columns["is_active"])) == len(columns["is_active"]) // 2
+            assert algorithm.probabilities(columns) == pytest.approx(columns["is_active"].astype(np.float64))
+
     def test_scores_are_finite_for_active_tasks(self) -> None:
         algorithm = self.make_algorithm()
         for seed in range(self.num_cases):

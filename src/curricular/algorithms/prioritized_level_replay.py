@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..config import CurriculumConfig
-from ..samplers import blend, mix, proportional, rank, staleness
+from ..samplers import blend, rank, staleness
 from ..scorers import Array, Columns, evictable
 
 
@@ -67,9 +67,10 @@ class PrioritizedLevelReplayAlgorithm:
                 (config.stale_task_rate, staleness(columns["last_scheduled"], replayed)),
             ]
         )
-        new = proportional(xp.astype(active & ~seen, xp.float64), active)
-        share = xp.clip(1.0 - num_seen / num_active, None, 1.0 - config.replay_rate)
-        return mix(replay, new, xp.where(num_seen == 0.0, 1.0, share))
+        num_new = num_active - num_seen
+        share = xp.where(num_seen == 0.0, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_rate))
+        each = share / xp.clip(num_new, 1.0, None)
+        return (1.0 - share) * replay + each * xp.astype(active & ~seen, xp.float64)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config) & self.is_seen(columns)
