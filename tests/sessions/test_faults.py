@@ -126,7 +126,8 @@ def test_a_fill_that_was_cut_short_leaves_nothing(monkeypatch, fork):
 
         def put_and_die(self, slots, rows):
             put(self, slots[: len(slots) // 2], rows.take(np.arange(len(slots) // 2)))
-            os.kill(os.getpid(), signal.SIGKILL)
+            if len(slots):
+                os.kill(os.getpid(), signal.SIGKILL)
 
         type(backend._rows).put = put_and_die
         Curriculum(config())
