@@ -13,10 +13,10 @@ try:
     import typer
     from rich.console import Console
     from rich.table import Table
-except ModuleNotFoundError as error:
-    raise SystemExit(f"error: the command line needs {error.name}: pip install 'curricular[cli]'") from None
+except ModuleNotFoundError as _error:
+    raise SystemExit(f"error: the command line needs {_error.name}: pip install 'curricular[cli]'") from None
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Choose what a reinforcement-learning agent trains on next, by its learning progress.",
     add_completion=False,
     no_args_is_help=True,
@@ -93,7 +93,9 @@ def _whole(number: str, argument: str) -> int:
         raise ValueError(f"{argument}: expected whole numbers with commas, got {number!r}; correct it") from None
 
 
-sessions = typer.Typer(help="Look at the sessions that processes share, and remove them.", no_args_is_help=True)
+sessions: typer.Typer = typer.Typer(
+    help="Look at the sessions that processes share, and remove them.", no_args_is_help=True
+)
 app.add_typer(sessions, name="sessions")
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +13,7 @@ MAX_BASELINE = 0.75
 class MeanOfFirst(BaseModel):
     """Random baseline = mean of a task's first `num_completions` scores."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     num_completions: int = Field(ge=1)
 
@@ -22,7 +22,7 @@ class CurriculumConfig(BaseModel):
     """Settings of the pool, of the estimates in a row and of eviction. Subclasses add those of one algorithm."""
 
     # defer_build: a config that nobody makes costs an import nothing.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     num_active_tasks: int = Field(256, ge=1)
     """Tasks in the pool at a time: the capacity of the table."""

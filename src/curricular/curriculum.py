@@ -21,7 +21,7 @@ from .samplers import cumulative
 from .scorers import Columns
 from .table import Counters, Table, copy_table, lowest, num_evictions_due, refresh, resize, restore
 from .task import ConfigT, Rows, Task, TaskState
-from .tracker import create_task_tracker
+from .tracker import TaskTracker, create_task_tracker
 
 STATE_VERSION = 1
 """Format of `Curriculum.state_dict`."""
@@ -63,15 +63,17 @@ class Curriculum(Generic[ConfigT]):
         backend: Backend | None = None,
     ) -> None:
         self.config = config
-        self.generator = cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
-        self.algorithm = create_algorithm(config) if algorithm is None else algorithm
+        self.generator: TaskGenerator[ConfigT] = (
+            cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
+        )
+        self.algorithm: Algorithm = create_algorithm(config) if algorithm is None else algorithm
         num_tasks = self.generator.num_tasks
         if num_tasks is not None and config.num_active_tasks > num_tasks:
             raise ValueError(
                 f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
                 f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
             )
-        self.tracker = create_task_tracker(
+        self.tracker: TaskTracker = create_task_tracker(
             config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
@@ -149,7 +151,7 @@ class Curriculum(Generic[ConfigT]):
         `reason` goes to the log. Raises as `tell` does.
         """
         if self.tracker.cancel(task_ids):
-            _log.warning("cancelled tasks %s: %s", task_ids, reason)
+            _log.info("cancelled tasks %s: %s", task_ids, reason)
 
     # Looking
 

@@ -316,7 +316,6 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
     row["last_score"] = scores.take(starts + num_new - 1)
-    row["max_score"] = np.maximum(row["max_score"], np.maximum.reduceat(scores, starts))
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,7 +40,7 @@ class TaskState(BaseModel):
     declared range. A task with ``num_completions == 0`` has no averages yet, whatever the fields hold.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     task_id: int
     """Id; the slot is ``task_id % capacity``, the successor in the slot has id ``task_id + capacity``."""
@@ -82,8 +82,6 @@ class TaskState(BaseModel):
     """What a random policy scores, scaled to [0, 1]; fixed, or the mean of the first results."""
     last_score: float
     """The last score told, scaled to [0, 1]."""
-    max_score: float
-    """The highest score told, scaled to [0, 1]."""
     num_regrets: int
     """Results that came with a regret."""
     last_regret: float
@@ -114,7 +112,7 @@ class Rows:
     __slots__ = ("words",)
 
     def __init__(self, words: NDArray[np.int64]) -> None:
-        self.words = words
+        self.words: NDArray[np.int64] = words
 
     @classmethod
     def zeros(cls, n: int, num_axes: int) -> "Rows":

@@ -32,8 +32,8 @@ from .tracker import estimator
 
 try:
     import pytest
-except ImportError as error:
-    raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from error
+except ImportError as _error:
+    raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from _error
 
 _ESTIMATOR = estimator(CurriculumConfig())
 

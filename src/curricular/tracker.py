@@ -73,9 +73,9 @@ class TaskTracker:
 
     def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
         self.backend = backend
-        self.capacity = backend.capacity
-        self.estimator = estimator(config)
-        self.score_range = config.score_range
+        self.capacity: int = backend.capacity
+        self.estimator: Estimator = estimator(config)
+        self.score_range: tuple[float, float] = config.score_range
         self._low, self._high = config.score_range
         self._needs_regrets = config.needs_regrets
 

@@ -119,7 +119,7 @@ class Layout:
         num_words = NUM_WORDS + num_axes
         self.num_words = num_words
         self.sections: dict[str, tuple[int, tuple[int, ...], DTypeLike]] = {}
-        self.size = HEADER_SIZE
+        self.size: int = HEADER_SIZE
         self._add("control", (_NUM_CONTROLS,), np.int64)
         self._add("workers", (MAX_WORKERS, _WORKER_WORDS), np.int64)
         self._add("tails", (MAX_WORKERS,), np.int64)

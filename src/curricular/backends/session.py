@@ -86,8 +86,8 @@ class SessionFile:
         self.path = path
         self.fd = fd
         self.spec = spec
-        self.layout = Layout(spec.capacity, spec.num_axes)
-        self.mapping = mmap.mmap(fd, self.layout.size)
+        self.layout: Layout = Layout(spec.capacity, spec.num_axes)
+        self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
         """How often this process has opened the file and not released it."""
         self.slots: set[int] = set()

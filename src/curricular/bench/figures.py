@@ -1,7 +1,7 @@
 """The figures of a bench: what every run came to, and the scores that follow from the runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ UNIFORM, ORACLE = "uniform", "oracle"
 class Outcome(BaseModel):
     """One run: how one algorithm taught one learner. Fields as in `learners.Run`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     algorithm: str
     scenario: str
@@ -36,7 +36,7 @@ class Outcome(BaseModel):
 class Figures(BaseModel):
     """All runs of a bench, in the order planned, and what they were planned with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     """Format of the file."""

@@ -13,8 +13,8 @@ class PoolTasks:
     """The tasks of a simulated pool as a generator: a task's configuration is its number, its label the first axis."""
 
     def __init__(self, pool: Pool) -> None:
-        self.num_tasks = pool.num_tasks
-        self.axes = tuple(
+        self.num_tasks: int = pool.num_tasks
+        self.axes: tuple[Axis, ...] = tuple(
             Axis(f"axis {number}", tuple(range(int(values.max()) + 1))) for number, values in enumerate(pool.params.T)
         )
         self._params = pool.params

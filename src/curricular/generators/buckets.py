@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class BucketedTaskGenerator(BaseModel):
     child they are endless, and every value is as likely as the others of its bucket, independently.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["bucketed"] = "bucketed"
     child: AnyGenerator

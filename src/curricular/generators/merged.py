@@ -1,7 +1,7 @@
 """`TaskGeneratorSet`: the tasks of several generators, merged."""
 
 from functools import cached_property
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class TaskGeneratorSet(BaseModel):
     tasks are endless, each from a child drawn by weight.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     kind: Literal["set"] = "set"
     children: tuple[AnyGenerator, ...] = Field(min_length=1)

@@ -13,7 +13,7 @@ from .serial import AnyConfig
 class SingleTaskGenerator(BaseModel):
     """One task: `config`, always the same object, so treat it as read-only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["single"] = "single"
     config: AnyConfig

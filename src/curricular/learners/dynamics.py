@@ -157,7 +157,7 @@ class Grid:
     def _update(self) -> None:
         self._table = sigmoid(self._logits[:, None] - self._difficulties)
         self._slopes = self._table * (1.0 - self._table)
-        self.rates = self._table.ravel()
+        self.rates: Floats = self._table.ravel()
 
     def practise(self, counts: NDArray[np.int64]) -> None:
         """Learn from one step; all sizes of a kind share its skill."""
