@@ -110,7 +110,7 @@ class Independent:
         self._drift = drift
         self._was_mastered = np.zeros(start.size, bool)
         self._step = 0
-        self.rates = sigmoid(start)
+        self.rates: Floats = sigmoid(start)
 
     def practise(self, counts: NDArray[np.int64]) -> None:
         """Learn from one step, then forget, drop and drift as time has it."""
