@@ -116,7 +116,7 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
     wanted = run.plan(["mine:chosen", "curricular:LearningProgressConfig.stable"], ["chain"], num_seeds=1, **SHORT)
     figures = bench(wanted, tmp_path / "out")
     assert figures.algorithms[1:] == ["mine:chosen", "curricular:LearningProgressConfig.stable"]
-    with pytest.raises(TypeError, match="factory: expected it to return a CurriculumConfig.*got 7"):
+    with pytest.raises(TypeError, match=r"factory: expected it to return a CurriculumConfig.*got 7"):
         Teacher(SCENARIOS["chain"].build(0), arms.find("mine:wrong"))
 
 

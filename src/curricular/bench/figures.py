@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ..learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
 
+UNIDIRECTIONAL = "unidirectional"
+"""What the scenario of forgetting is compared with, if it takes part."""
+
 UNIFORM, ORACLE = "uniform", "oracle"
 """The baselines: they are in every bench."""
 
@@ -102,6 +105,9 @@ class Figures(BaseModel):
                     result[name][key] = _triple(interval, number)
         if harmless:
             parts.append(("no_harm", harmless, self.ratios(harmless)))
+        forgetting = self.among(["forgetting"]) if UNIDIRECTIONAL in self.algorithms else []
+        if forgetting:
+            parts.append(("over_unidirectional", forgetting, self.ratios(forgetting, UNIDIRECTIONAL)))
         for key, worlds, interval in parts:
             for number, name in enumerate(self.algorithms):
                 result[name][key] = {

@@ -52,7 +52,8 @@ def print_tables(figures: Figures, console: Console) -> None:
         if key in first:
             table.add_row(f"{key} of 1-8", *(_bracketed(summary[name][key]) for name in figures.algorithms))
     table.add_section()
-    for key, suffix in (("scores", ""), ("no_harm", ": AUC / uniform")):
+    parts = (("scores", ""), ("no_harm", ": AUC / uniform"), ("over_unidirectional", ": AUC / unidirectional"))
+    for key, suffix in parts:
         for world in first.get(key, {}):
             table.add_row(world + suffix, *(_bracketed(summary[name][key][world]) for name in figures.algorithms))
         table.add_section()

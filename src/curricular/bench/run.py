@@ -19,7 +19,7 @@ from .figures import ORACLE, UNIFORM, Figures, Outcome
 from .report import print_tables, write_json, write_pngs
 from .teacher import Teacher
 
-DEFAULT = ("learning-progress", "noise-aware", "learnability", "thompson")
+DEFAULT = ("noise-aware", "learning-progress", "unidirectional", "learnability", "thompson")
 """Algorithms of a bench that names none."""
 
 

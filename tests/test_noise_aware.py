@@ -1,0 +1,160 @@
+"""Noise-aware learning progress: what it calls progress, at what time scale, and what it never does."""
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+
+from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm
+from curricular.algorithms.noise_aware import pair_weights, progress_slope
+from curricular.table import EMAS
+from curricular.task import Rows, TaskState
+from curricular.testing import AlgorithmSuite
+
+CONFIG = NoiseAwareConfig.recommended(num_active_tasks=64)
+WEIGHTS = pair_weights(CONFIG.rates)
+
+
+def histories(scores, config=CONFIG):
+    """Columns of tasks with `scores`, shape (tasks, results), told one after the other."""
+    num_tasks, num_results = scores.shape
+    rows = Rows.zeros(num_tasks, 0)
+    rows["is_active"], rows["num_completions"] = True, num_results
+    age = np.arange(num_results)[::-1]
+    for name, rate in zip((*EMAS, "mean_square"), (*config.rates, config.rates[-1]), strict=True):
+        weights = (1 - rate) ** age
+        rows[name] = (scores**2 if name == "mean_square" else scores) @ weights / weights.sum()
+    rows["success_ema"] = rows["slow_ema"]
+    return {name: rows[name] for name in TaskState.model_fields}
+
+
+def slopes(scores, *, width=1.5, theta=0.5):
+    return progress_slope(histories(scores), WEIGHTS, width, theta)
+
+
+def chances(columns, config=CONFIG):
+    return create_algorithm(config).probabilities(columns)
+
+
+class TestAlone(AlgorithmSuite):
+    @pytest.fixture(autouse=True, params=[{}, {"sharing": 0.0}, {"random_baseline": 0.2}])
+    def _config(self, request):
+        self.config = NoiseAwareConfig.recommended(**request.param)
+
+    def make_algorithm(self):
+        return create_algorithm(self.config)
+
+    def make_columns(self, seed):
+        columns = dict(super().make_columns(seed))
+        rng = np.random.default_rng(seed)
+        columns["params"] = rng.integers(3, size=(len(columns["is_active"]), 3)).astype(float)
+        return columns
+
+
+@pytest.mark.parametrize("num_results", [2, 5, 30, 200, 3000])
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9])
+def test_the_error_is_the_scatter_of_tasks_that_stand_still(p, num_results):
+    rng = np.random.default_rng(0)
+    value, error, _ = slopes((rng.random((4000, num_results)) < p).astype(float), width=1e9)
+    assert abs(value.mean()) < 4 * value.std() / len(value) ** 0.5
+    if num_results * p * (1 - p) > 1:  # below, the pseudo-count has its say
+        assert error.mean() == pytest.approx(value.std(), rel=0.15)
+    else:
+        assert error.mean() > 0.8 * value.std()
+
+
+@pytest.mark.parametrize("duration", [20, 200, 2000])
+def test_a_slope_is_found_at_the_time_scale_it_lasts(duration):
+    # Success rises from 0.2 to 0.8 within `duration` results, after as many without progress.
+    rng = np.random.default_rng(1)
+    p = np.concatenate([np.full(duration, 0.2), np.linspace(0.2, 0.8, duration)])
+    value, error, _ = slopes((rng.random((400, 2 * duration)) < p).astype(float))
+    assert np.median(value) == pytest.approx(0.6 / duration, rel=0.6)
+    assert (value > 2 * error).mean() > 0.6
+
+
+def test_progress_that_is_over_is_not_progress():
+    scores = np.concatenate([np.zeros((1, 200)), np.ones((1, 200))], axis=1)
+    during, after = slopes(scores[:, :215]).value[0], slopes(scores).value[0]
+    assert after < 0.05 * during
+
+
+def test_graded_scores_are_less_noisy_than_successes():
+    rng = np.random.default_rng(2)
+    graded = np.clip(0.5 + 0.05 * rng.standard_normal((500, 100)), 0, 1)
+    value, error, _ = slopes(graded, width=1e9)
+    assert value.std() < error.mean() < 2 * value.std()  # the pseudo-count
+    assert error.mean() < 0.2 * slopes((graded < 0.5).astype(float), width=1e9).error.mean()
+
+
+def test_jitter_of_mastered_and_impossible_tasks_draws_less_than_learning():
+    rng = np.random.default_rng(3)
+    scores = np.zeros((61, 300))
+    scores[30:60] = rng.random((30, 300)) < 0.99
+    scores[60] = rng.random(300) < np.linspace(0.0, 0.5, 300)
+    p = chances(histories(scores))
+    assert p[60] > 10 * p[:30].max()
+    assert p[60] > 5 * p[30:60].mean()
+
+
+def test_forgetting_draws_as_learning_does():
+    rise = np.linspace(0.1, 0.9, 100) > np.random.default_rng(4).random(100)
+    scores = np.concatenate([[rise, ~rise], np.tile([[0.0, 1.0]], (20, 50))])
+    p = chances(histories(scores.astype(float)), NoiseAwareConfig.recommended(theta=0.5))
+    assert p[0] == pytest.approx(p[1])
+    assert p[0] > 5 * p[2:].max()
+
+
+def test_what_is_not_drawn_makes_no_progress_and_comes_back_by_staleness():
+    columns = histories(np.tile([0.0, 1.0], (4, 50)))
+    later = dict(columns, last_scheduled=np.array([0, 900, 950, 1000]))
+    algorithm = create_algorithm(CONFIG)
+    assert (algorithm.scores(later) == algorithm.scores(columns)).all()
+    assert algorithm.probabilities(later).argmax() == 0
+
+
+def test_a_task_never_solved_is_found_when_it_is_solved():
+    scores = np.zeros((30, 200))
+    scores[0, -1] = 1.0
+    p = chances(histories(scores))
+    assert p[0] > 0.8
+
+
+def test_all_equal_tasks_are_equally_likely():
+    for scores in (np.zeros((7, 40)), np.ones((7, 40)), np.tile([0.0, 1.0], (7, 20))):
+        assert chances(histories(scores)) == pytest.approx(np.full(7, 1 / 7))
+
+
+def test_the_settings_of_the_averages_make_weights_that_are_finite():
+    for timescale in (1e-3, 0.9):
+        for factor in (1e-3, 0.9):
+            config = NoiseAwareConfig.recommended(ema_timescale=timescale, slow_timescale_factor=factor)
+            for pair in pair_weights(config.rates):
+                assert all(np.isfinite(column).all() and (column > 0).all() for column in pair)
+
+
+def test_sharing_finds_the_axis_value_that_is_learned_with_one_visit_a_task():
+    generator = bucketed({"kind": 0, "size": 0}, {"kind": list(range(20)), "size": list(range(400))})
+    found = {}
+    for sharing in (0.0, 50.0):
+        config = NoiseAwareConfig.recommended(
+            num_active_tasks=8000, use_shared_memory=False, sharing=sharing, eviction_rate=0.0
+        )
+        curriculum = Curriculum(config, generator)
+        rng = np.random.default_rng(0)
+        for step in range(60):
+            tasks = curriculum.ask(50)
+            p = np.where([task.params["kind"] == 3 for task in tasks], step / 60, 0.0)
+            curriculum.tell([task.task_id for task in tasks], (rng.random(50) < p).astype(float))
+        is_three = curriculum.tracker.snapshot().rows["params"][:, 0] == 3
+        found[sharing] = curriculum.probabilities()[is_three].sum()
+    assert found[50.0] > 2 * found[0.0]
+
+
+def test_sharing_equals_in_array_api_strict():
+    rng = np.random.default_rng(5)
+    columns = histories((rng.random((300, 20)) < rng.random((300, 1))).astype(float))
+    columns["params"] = rng.random((300, 3))
+    columns["last_scheduled"] = rng.permutation(300)
+    algorithm = create_algorithm(CONFIG)
+    strict = {name: xp.asarray(column) for name, column in columns.items()}
+    assert np.asarray(algorithm.probabilities(strict)) == pytest.approx(algorithm.probabilities(columns))
