@@ -1,5 +1,7 @@
 """What is particular to each algorithm: that it draws what it is meant to draw, and what it is easy to get wrong."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,8 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.bench.teacher import Teacher
+from curricular.learners import SCENARIOS, Oracle, Uniform, play
 from curricular.scorers import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
 
 
@@ -364,3 +368,45 @@ class TestTargetSchedule:
 def test_shares_of_more_than_everything_are_refused():
     with pytest.raises(ValueError, match=r"stale_task_rate: expected at most .* got 0.5"):
         LearnabilityConfig(rand_task_rate=0.6, stale_task_rate=0.5)
+
+
+HELPERS = {
+    "learnability": LearnabilityConfig,
+    "sfl": LearnabilityConfig.sfl,
+    "value loss": functools.partial(PrioritizedLevelReplayConfig, regret="positive_value_loss"),
+    "max Monte Carlo": functools.partial(PrioritizedLevelReplayConfig, regret="max_monte_carlo"),
+    "teacher-student": TeacherStudentConfig,
+    "teacher-student, greedy": functools.partial(TeacherStudentConfig, policy="greedy"),
+    "thompson": ThompsonConfig,
+}
+
+
+@pytest.mark.parametrize("name", HELPERS)
+class TestOnSimulatedLearners:
+    def auc(self, scenario, sampler):
+        world = SCENARIOS[scenario].build(seed=5, variation=1)
+        return play(world, sampler(world)).auc
+
+    def test_it_helps_where_most_tasks_are_impossible(self, name):
+        helped = self.auc("impossible", lambda world: Teacher(world, HELPERS[name]))
+        plain, best = self.auc("impossible", Uniform), self.auc("impossible", Oracle)
+        assert (helped - plain) / (best - plain) > 0.3
+
+    def test_it_does_little_harm_where_all_are_worth_learning(self, name):
+        helped = self.auc("no-harm-50", lambda world: Teacher(world, HELPERS[name]))
+        assert helped > 0.95 * self.auc("no-harm-50", Uniform)
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_what_was_never_solved_is_found_again_when_the_policy_has_improved(name):
+    config = HELPERS[name](num_active_tasks=20, eviction_rate=0.0)
+    curriculum = Curriculum(config)
+    for step in range(400):
+        ids = np.array([task.task_id for task in curriculum.ask(16)])
+        # Task 7 can be done from the middle on, the others never.
+        curriculum.tell(ids, [float(step >= 200 and task_id == 7) for task_id in ids])
+        if step == 199:
+            before = curriculum.task_states()[7].num_completions
+    states = curriculum.task_states()
+    assert states[7].num_completions - before > 150
+    assert states[7].success_ema > 0.8
