@@ -130,7 +130,7 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
     size = scores.shape[0]
     active = xp.where(mask, scores, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and nobody is at it.
-    threshold = xp.sort(active)[max(0, size - k)]
+    threshold = xp.max(active) if k == 1 else xp.sort(active)[max(0, size - k)]
     is_above, is_at = mask & (active > threshold), mask & (active == threshold)
     num_above, num_at = (xp.sum(xp.astype(entries, xp.float64)) for entries in (is_above, is_at))
     num_shared = xp.minimum(k - num_above, num_at)

@@ -137,14 +137,15 @@ def look_up(values: Sequence[float], places: Array, beyond: float) -> Array:
     return xp.where(is_there, xp.take(xp.asarray(values, dtype=xp.float64), indices), beyond)
 
 
-def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list[Array]:
-    """The sum of each of `columns`, shape (n,), over the entries of each group: floats, shape (num_groups,) each.
+def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tuple[Array, list[Array]]:
+    """How many entries each group has, and the sum of each of `columns` over them: floats, shape (num_groups,) each.
 
-    `groups`, shape (n,), are integers in 0 … num_groups − 1.
+    `groups` and `columns` have shape (n,); groups are integers in 0 … num_groups − 1.
 
     >>> import numpy as np
-    >>> [sums.tolist() for sums in group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)]
-    [[2.0, 5.0, 0.0]]
+    >>> sizes, (sums,) = group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)
+    >>> sizes.tolist(), sums.tolist()
+    ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
     """
     xp = groups.__array_namespace__()
     # Running sums over the entries by group: the array API has no way to add up by index.
@@ -155,7 +156,7 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list
         running = xp.cumulative_sum(xp.astype(xp.take(column, order), xp.float64), include_initial=True)
         at_edges = xp.take(running, edges)
         sums.append(at_edges[1:] - at_edges[:-1])
-    return sums
+    return xp.astype(edges[1:] - edges[:-1], xp.float64), sums
 
 
 def effective_count(num_completions: Array, rate: float) -> Array:

@@ -22,9 +22,9 @@ class LabelBanditConfig(FlooredConfig):
     value: Literal["told", "success"] = "told"
     """What a task counts for its label: |last regret told|, for which see `curricular.regrets.l1_value_loss`; or
     2√(p(1−p)), which is the mean of a standardised |advantage| at success rate p."""
-    exploration: float = Field(0.0, ge=0)
+    exploration: float = Field(default=0.0, ge=0)
     """c of the bonus c·√(2 ln(1 + Σn) / (1 + n)) for a label with n completions of Σn; 0 is SEC, 1 is DUMP."""
-    temperature: float = Field(0.1, ge=1e-6)
+    temperature: float = Field(default=0.1, ge=1e-6)
     """Of the softmax over labels, in units of the value."""
 
     @property
@@ -50,18 +50,17 @@ class LabelBanditAlgorithm:
         xp = active.__array_namespace__()
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
         is_known = active & (counts > 0)
-        labels = xp.where(active, columns["label_index"], 0)
-        num_tasks, num_known, num_results, total = group_sums(
-            (active, is_known, xp.where(active, counts, 0), xp.where(is_known, self.scores(columns), 0.0)),
-            labels,
-            MAX_LABELS,
+        # Inactive tasks are a group of their own, the last, of which nothing is drawn.
+        labels = xp.where(active, columns["label_index"], MAX_LABELS)
+        num_tasks, (num_known, num_results, total) = group_sums(
+            (is_known, counts, xp.where(is_known, self.scores(columns), 0.0)), labels, MAX_LABELS + 1
         )
+        num_tasks, num_results = (xp.concat([sums[:-1], xp.zeros(1)]) for sums in (num_tasks, num_results))
         values = total / xp.clip(num_known, 1.0, None)
         log = xp.log(1.0 + xp.sum(num_results))
         values = values + self.config.exploration * xp.sqrt(2.0 * log / (1.0 + num_results))
         chances = softmax(values, num_tasks > 0.0, self.config.temperature) / xp.clip(num_tasks, 1.0, None)
-        chosen = xp.where(active, xp.take(chances, labels), 0.0)
-        return with_floors(chosen, columns, self.config)
+        return with_floors(xp.take(chances, labels), columns, self.config)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config)
