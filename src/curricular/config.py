@@ -24,14 +24,14 @@ class CurriculumConfig(BaseModel):
     # defer_build: a config that nobody makes costs an import nothing.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
-    num_active_tasks: int = Field(256, ge=1)
+    num_active_tasks: int = Field(default=256, ge=1)
     """Tasks in the pool at a time: the capacity of the table."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of generation and selection. Same seed and same calls give the same tasks."""
     use_shared_memory: bool = True
     """Whether processes share the table: those of one `session_id`, or else all copies of one curriculum. False keeps
     it in this process, as it is on Windows without a `session_id`."""
-    session_id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    session_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the session that processes share; letters, digits, dot, dash and underscore, at most 100."""
     score_range: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest score that can be told. Scores are scaled to [0, 1] by it."""
@@ -39,15 +39,15 @@ class CurriculumConfig(BaseModel):
     """Scores from here on count as success, in the score's units; None: the middle of `score_range`."""
     random_baseline: float | MeanOfFirst = 0.0
     """What a random policy scores, scaled to [0, 1] by `score_range` and at most 0.75; or `MeanOfFirst(k)`."""
-    ema_timescale: float = Field(0.1, ge=1e-6, le=1)
+    ema_timescale: float = Field(default=0.1, ge=1e-6, le=1)
     """Rate of the fast average, per completion of a task: about 1 / rate results are remembered."""
-    slow_timescale_factor: float = Field(0.2, ge=1e-3, le=1)
+    slow_timescale_factor: float = Field(default=0.2, ge=1e-3, le=1)
     """Rate of the slow average = this times `ema_timescale`."""
-    min_presentations_for_eviction: int = Field(30, ge=1)
+    min_presentations_for_eviction: int = Field(default=30, ge=1)
     """Completions that a task needs before it may be evicted."""
-    eviction_threshold_percentile: float = Field(0.4, ge=0, le=1)
+    eviction_threshold_percentile: float = Field(default=0.4, ge=0, le=1)
     """Only tasks in this lowest share of scores may be evicted."""
-    eviction_rate: float = Field(0.01, ge=0, le=1)
+    eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Tasks replaced per result, at the most. 0 keeps the first pool for ever."""
 
     @model_validator(mode="before")

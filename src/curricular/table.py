@@ -301,7 +301,7 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
     names = (*EMAS, "mean_square", "success_ema")
     averages = _average(
         np.array([row[name] for name in names]),
-        np.array([*[scores] * len(EMAS), scores * scores, is_success]),
+        np.array([*[scores] * len(EMAS), scores * scores, is_success.astype(np.float64)]),
         np.array(estimator.rates),
         num_old,
         num_new,

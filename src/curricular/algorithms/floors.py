@@ -12,9 +12,9 @@ from ..scorers import Array, Columns
 class FlooredConfig(CurriculumConfig):
     """Settings of the reserved shares. A task that is never drawn makes no progress that anybody could see."""
 
-    rand_task_rate: float = Field(0.1, ge=0, le=1)
+    rand_task_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the draws that is uniform: finds the never solved, notices the forgotten."""
-    stale_task_rate: float = Field(0.0, ge=0, le=1)
+    stale_task_rate: float = Field(default=0.0, ge=0, le=1)
     """Share of the draws in proportion to the hand-outs since a task's last one."""
 
     @model_validator(mode="after")

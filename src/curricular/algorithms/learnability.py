@@ -17,11 +17,11 @@ class LearnabilityConfig(FlooredConfig):
     """Settings of learnability."""
 
     algorithm: Literal["learnability"] = "learnability"
-    prior: float = Field(0.1, gt=0)
+    prior: float = Field(default=0.1, gt=0)
     """Successes, and failures, that a new task is credited with. More draws new tasks more often."""
-    power: float = Field(1.0, gt=0)
+    power: float = Field(default=1.0, gt=0)
     """Exponent of the score: above 1 follows the best tasks more closely."""
-    top_share: float | None = Field(None, gt=0, le=1)
+    top_share: float | None = Field(default=None, gt=0, le=1)
     """If given, the best so many of the pool's tasks are drawn equally often, whatever the power."""
 
     @classmethod

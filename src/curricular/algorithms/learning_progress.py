@@ -20,15 +20,15 @@ class LearningProgressConfig(CurriculumConfig):
     progress: Literal["bidirectional", "basic"] = "bidirectional"
     """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score, which uses neither
     `theta` nor `random_baseline`."""
-    theta: float = Field(0.1, gt=0, le=0.5)
+    theta: float = Field(default=0.1, gt=0, le=0.5)
     """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
-    temperature: float = Field(1.0, ge=1e-6)
+    temperature: float = Field(default=1.0, ge=1e-6)
     """T of softmax(z / T): lower draws the tasks with the most progress more often."""
-    exploration_bonus: float = Field(0.1, ge=0)
+    exploration_bonus: float = Field(default=0.1, ge=0)
     """Added to the score of a task without completions, fading to 0 at `min_samples_for_lp`."""
-    rand_task_rate: float = Field(0.1, ge=0, le=1)
+    rand_task_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the draws that is uniform: finds the never solved, notices the forgotten."""
-    min_samples_for_lp: int = Field(10, ge=1)
+    min_samples_for_lp: int = Field(default=10, ge=1)
     """Completions from which on the progress of a task counts as known."""
 
     @model_validator(mode="after")

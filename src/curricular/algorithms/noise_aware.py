@@ -27,27 +27,27 @@ class NoiseAwareConfig(FlooredConfig):
     """Settings of noise-aware learning progress. Start from `recommended()`: there is no time scale to set."""
 
     algorithm: Literal["noise_aware"] = "noise_aware"
-    ema_timescale: float = Field(0.2, ge=1e-3, le=0.9)
+    ema_timescale: float = Field(default=0.2, ge=1e-3, le=0.9)
     """Rate of the fastest of the averages to choose from: about 1 / rate results are remembered."""
-    slow_timescale_factor: float = Field(1 / 256, ge=1e-3, le=0.9)
+    slow_timescale_factor: float = Field(default=1 / 256, ge=1e-3, le=0.9)
     """Rate of the slowest = this times `ema_timescale`."""
-    theta: float = Field(0.1, gt=0, le=0.5)
+    theta: float = Field(default=0.1, gt=0, le=0.5)
     """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
-    interval_width: float = Field(1.5, ge=0)
+    interval_width: float = Field(default=1.5, ge=0)
     """Standard errors to either side of a slope that its interval covers. Wider ones choose longer time scales."""
-    caution: float = Field(0.5, ge=0)
+    caution: float = Field(default=0.5, ge=0)
     """What counts is a slope minus this times the largest error that chance would have brought about so far."""
-    curiosity: float = Field(0.2, ge=0)
+    curiosity: float = Field(default=0.2, ge=0)
     """A task whose progress is not known well is credited with its standard error, but at most a typical progress,
     times this."""
-    unsolved_weight: float = Field(0.1, ge=0, le=1)
+    unsolved_weight: float = Field(default=0.1, ge=0, le=1)
     """That credit is multiplied by this for tasks never solved: they are left to the reserved shares, nearly."""
-    sharing: float = Field(50.0, ge=0)
+    sharing: float = Field(default=50.0, ge=0)
     """Completions at which a task's own results weigh as much as those of all tasks that share its values on the axes
     of the generator; 0: its own only."""
-    rand_task_rate: float = Field(0.05, ge=0, le=1)
+    rand_task_rate: float = Field(default=0.05, ge=0, le=1)
     """Share of the draws that is uniform."""
-    stale_task_rate: float = Field(0.1, ge=0, le=1)
+    stale_task_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the draws in proportion to the hand-outs since a task's last one: finds the never solved, notices the
     forgotten."""
 

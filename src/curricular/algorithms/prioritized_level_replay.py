@@ -20,11 +20,11 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     regret: Literal["told", "positive_value_loss", "max_monte_carlo"] = "told"
     """What a level is ranked by: the last regret told, for which see `curricular.regrets`, or what a perfect critic
     would make of the success rate p: p(1−p), or 1−p if it was ever solved."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """β of (1 / rank)^{1/β}: lower draws the first ranks more often."""
-    stale_task_rate: float = Field(0.1, ge=0, le=1)
+    stale_task_rate: float = Field(default=0.1, ge=0, le=1)
     """ρ, the share of the replayed levels that is drawn in proportion to the hand-outs since a level's last one."""
-    replay_rate: float = Field(0.5, ge=0, le=1)
+    replay_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of the draws that replays levels, at the least; the rest is of levels that have no regret yet."""
 
     @property

@@ -13,16 +13,16 @@ class SequentialConfig(CurriculumConfig):
     """Settings of sequential choice. A stage is over when each of its tasks fulfils the stop condition."""
 
     algorithm: Literal["sequential"] = "sequential"
-    axis: int | None = Field(None, ge=0)
+    axis: int | None = Field(default=None, ge=0)
     """Which of the generator's axes the stages run along, from the lowest value up; None: each task of a finite
     generator is a stage."""
-    success: float = Field(0.9, ge=0, le=1)
+    success: float = Field(default=0.9, ge=0, le=1)
     """Success rate from which on a task is done, after `min_completions`."""
-    min_completions: int = Field(20, ge=1)
+    min_completions: int = Field(default=20, ge=1)
     """Completions before the success rate of a task counts."""
-    max_completions: int | None = Field(None, ge=1)
+    max_completions: int | None = Field(default=None, ge=1)
     """Completions after which a task is done in any case; None: never."""
-    rehearsal_rate: float = Field(0.1, ge=0, le=1)
+    rehearsal_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the draws that is uniform over the stages so far, which is how forgetting shows."""
 
 

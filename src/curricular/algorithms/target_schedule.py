@@ -13,7 +13,7 @@ class TargetScheduleConfig(FlooredConfig):
     """Settings of a target schedule."""
 
     algorithm: Literal["target_schedule"] = "target_schedule"
-    axis: int | None = Field(None, ge=0)
+    axis: int | None = Field(default=None, ge=0)
     """Which of the generator's axes the target moves along; None: the numbers of a finite generator's tasks."""
     start: float = 0.0
     """Where the target is at first."""
@@ -21,7 +21,7 @@ class TargetScheduleConfig(FlooredConfig):
     """Where it is in the end."""
     num_tasks: int = Field(ge=1)
     """Hand-outs that it takes from `start` to `stop`."""
-    width: float = Field(1.0, gt=0)
+    width: float = Field(default=1.0, gt=0)
     """Standard deviation of the Gaussian around the target."""
 
 

@@ -17,11 +17,11 @@ class TeacherStudentConfig(FlooredConfig):
     """Settings of teacher-student curriculum learning. Its rate η is `ema_timescale`, its ε `rand_task_rate`."""
 
     algorithm: Literal["teacher_student"] = "teacher_student"
-    ema_timescale: float = Field(0.1, ge=1e-6, lt=1)
+    ema_timescale: float = Field(default=0.1, ge=1e-6, lt=1)
     """Rate of the average of the score's change, and of the fast average."""
     policy: Literal["greedy", "boltzmann"] = "boltzmann"
     """How tasks follow from |Q|: the highest one, or softmax(|Q| / temperature)."""
-    temperature: float = Field(0.02, ge=1e-6)
+    temperature: float = Field(default=0.02, ge=1e-6)
     """Of the Boltzmann policy, in units of the score scaled to [0, 1]."""
 
 

@@ -17,11 +17,11 @@ class ThompsonConfig(FlooredConfig):
     """Settings of Thompson sampling."""
 
     algorithm: Literal["thompson"] = "thompson"
-    target: float = Field(0.5, ge=0, le=1)
+    target: float = Field(default=0.5, ge=0, le=1)
     """The success rate to be near."""
-    prior: float = Field(1.0, ge=1)
+    prior: float = Field(default=1.0, ge=1)
     """Successes, and failures, that a new task is credited with."""
-    chosen_share: float = Field(0.1, gt=0, le=1)
+    chosen_share: float = Field(default=0.1, gt=0, le=1)
     """The nearest so many of the pool's tasks are drawn, equally often."""
 
 

@@ -15,7 +15,7 @@ class WeightedConfig(CurriculumConfig):
     algorithm: Literal["weighted"] = "weighted"
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Of the tasks of a finite generator in turn, or of the choices along `axis`; a task beyond them has weight 0."""
-    axis: int | None = Field(None, ge=0)
+    axis: int | None = Field(default=None, ge=0)
     """Which of the generator's axes the weights are for; None: for each task by itself."""
 
 

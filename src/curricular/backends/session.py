@@ -18,10 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 from .layout import HEADER_SIZE, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
 
@@ -191,7 +189,7 @@ def _forget_parent() -> None:
         file.forget_parent()
 
 
-if fcntl is not None:
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget_parent)
 
 
@@ -200,7 +198,7 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
 
     Raises `SessionError` if it cannot be made, `SessionMismatchError` if it was made for something else.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         raise SessionError(
             f"session {name!r}: expected a system with POSIX file locks, got {sys.platform}; "
             f"set use_shared_memory=False, and use one curriculum in one process"

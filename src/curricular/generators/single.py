@@ -21,8 +21,13 @@ class SingleTaskGenerator(BaseModel):
     name: str = ""
     """The label of the task."""
 
-    axes: ClassVar[tuple[Axis, ...]] = ()
-    num_tasks: ClassVar[int] = 1
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return ()
+
+    @property
+    def num_tasks(self) -> int:
+        return 1
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         return np.empty((len(seeds), 0))

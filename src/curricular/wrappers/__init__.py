@@ -95,7 +95,10 @@ class Handouts(Generic[ConfigT]):
         """
         raw_scores = [self._raw_score(episode) for episode in episodes]
         scores = [self._mapped(score, episode) for score, episode in zip(raw_scores, episodes, strict=True)]
-        self._curriculum.tell([episode.task.task_id for episode in episodes], scores)
+        if len(episodes) == 1:
+            self._curriculum.update_task_performance(episodes[0].task.task_id, scores[0])
+        else:
+            self._curriculum.tell([episode.task.task_id for episode in episodes], scores)
         self._num_failures = 0
         return [self._report(episode, score) for episode, score in zip(episodes, raw_scores, strict=True)]
 
