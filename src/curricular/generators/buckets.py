@@ -57,8 +57,16 @@ class BucketedTaskGenerator(BaseModel):
         """The axes of the buckets, without the child's."""
         return tuple(Axis(path, bucket) for path, bucket in self.buckets.items())
 
-    @cached_property
+    @property
     def axes(self) -> tuple[Axis, ...]:
+        return self._axes
+
+    @property
+    def num_tasks(self) -> int | None:
+        return self._num_tasks
+
+    @cached_property
+    def _axes(self) -> tuple[Axis, ...]:
         return (*self.own_axes, *(axis.moved(len(self.own_axes)) for axis in self.child.axes))
 
     @cached_property
@@ -72,7 +80,7 @@ class BucketedTaskGenerator(BaseModel):
         return labels
 
     @cached_property
-    def num_tasks(self) -> int | None:
+    def _num_tasks(self) -> int | None:
         sizes = [len(bucket) for bucket in self.buckets.values() if not isinstance(bucket, Span)]
         if self.child.num_tasks is None or len(sizes) < len(self.buckets):
             return None

@@ -35,8 +35,16 @@ class TaskGeneratorSet(BaseModel):
             )
         return self
 
-    @cached_property
+    @property
     def axes(self) -> tuple[Axis, ...]:
+        return self._axes
+
+    @property
+    def num_tasks(self) -> int | None:
+        return self._num_tasks
+
+    @cached_property
+    def _axes(self) -> tuple[Axis, ...]:
         axes = [Axis("generator", tuple(range(len(self.children))))]
         for choice, child in enumerate(self.children):
             first = len(axes)
@@ -44,7 +52,7 @@ class TaskGeneratorSet(BaseModel):
         return tuple(axes)
 
     @cached_property
-    def num_tasks(self) -> int | None:
+    def _num_tasks(self) -> int | None:
         counts = [child.num_tasks for child in self.children]
         return None if self.weights is not None or None in counts else sum(counts)
 
