@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ..scorers import Array, Columns
 from ..table import EMAS
 
-NUM_GROUPS = 4096
-"""Groups of tasks, by their bins on the axes that are looked at together."""
+MAX_GROUPS = 4096
+"""Groups of tasks, by their bins on the axes that are looked at together; no more than there are tasks."""
 
 GROUP_HALF = 5.0
 """Completions at which a group's score counts half, the mean of all groups the rest."""
@@ -37,7 +37,8 @@ def share_evidence(
     active = xp.astype(columns["is_active"], xp.float64)
     num_axes = columns["params"].shape[1]
     num_together = 1 if num_axes <= 2 else 2
-    per_axis = round(NUM_GROUPS ** (1 / num_together))
+    num_groups = min(MAX_GROUPS, completions.shape[0])
+    per_axis = num_groups if num_together == 1 else math.isqrt(num_groups)
     bins = [_bins(columns["params"][:, axis], per_axis) for axis in range(num_axes)]
     newest_first = xp.argsort(-columns["last_scheduled"], stable=True)
 
@@ -46,7 +47,7 @@ def share_evidence(
     for axes in combinations(bins, num_together):
         group = axes[0] if num_together == 1 else axes[0] * per_axis + axes[1]
         order = xp.take(newest_first, xp.argsort(xp.take(group, newest_first), stable=True))
-        groups, sizes = _group_columns(columns, averages, group, order)
+        groups, sizes = _group_columns(columns, averages, group, order, num_groups)
         scores = score(groups)
         mean = xp.sum(scores * sizes) / xp.sum(sizes)
         is_flat = mean <= 0.0
@@ -97,8 +98,10 @@ def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sum]:
     return result
 
 
-def _group_columns(columns: Columns, averages: list[_Sum], group: Array, order: Array) -> tuple[Columns, Array]:
-    """The columns of each group as of one task with all of its results, and its number of active tasks.
+def _group_columns(
+    columns: Columns, averages: list[_Sum], group: Array, order: Array, num_groups: int
+) -> tuple[Columns, Array]:
+    """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
 
     `order` sorts tasks by group, and by their last hand-out, newest first. The average at rate α of a task with n
     results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
@@ -106,7 +109,7 @@ def _group_columns(columns: Columns, averages: list[_Sum], group: Array, order: 
     """
     xp = group.__array_namespace__()
     sorted_group = xp.take(group, order)
-    ends = xp.searchsorted(sorted_group, xp.arange(NUM_GROUPS), side="right")
+    ends = xp.searchsorted(sorted_group, xp.arange(num_groups), side="right")
     starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
 
     def sums(values: Array) -> Array:
