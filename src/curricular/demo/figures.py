@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import groupby, pairwise
 from statistics import mean
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,7 @@ _USELESS_COLOUR = "#b9b4ab"
 class Point(BaseModel):
     """Where one run stands after `step` environment steps. Counts run from the start, one for each level by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     step: int
     draws: dict[str, int]
@@ -41,7 +41,7 @@ class Point(BaseModel):
 class Run(BaseModel):
     """One training run: an arm with a seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     arm: str
     seed: int
@@ -58,6 +58,11 @@ class Run(BaseModel):
     def final_success(self) -> float:
         """Mean success at the last evaluation, in [0, 1]; 0 before the first one."""
         return self.points[-1].mean_success if self.points else 0.0
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the last evaluation has a mean success of at least `SOLVED`."""
+        return self.final_success >= SOLVED
 
     @property
     def steps_to_solved(self) -> int | None:
@@ -86,7 +91,7 @@ Status = Literal["running", "complete", "interrupted", "failed"]
 class Figures(BaseModel):
     """All figures of a demo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     """Format of the file."""

@@ -16,7 +16,7 @@ from minigrid.core.constants import OBJECT_TO_IDX
 from minigrid.minigrid_env import MiniGridEnv
 from torch import Tensor, nn
 
-from .. import Curriculum
+from .. import Curriculum, Task
 from .figures import Point
 from .sight import VIEW
 from .tasks import EnvPool, Level
@@ -78,11 +78,15 @@ class Lanes:
     """Environments side by side, each with a task of its own; where an episode ends, the next task begins."""
 
     def __init__(self, curriculum: Curriculum[Level], pool: EnvPool, num_lanes: int, seed: int) -> None:
-        self.curriculum, self.pool, self.rng = curriculum, pool, np.random.default_rng(seed)
-        self.draws, self.successes, self.steps = Counter[str](), Counter[str](), Counter[str]()
-        self.tasks = curriculum.ask(num_lanes)
-        self.envs = [pool.take(task.config) for task in self.tasks]
-        self.observations = [self._begin(lane) for lane in range(num_lanes)]
+        self.curriculum: Curriculum[Level] = curriculum
+        self.pool: EnvPool = pool
+        self.rng: np.random.Generator = np.random.default_rng(seed)
+        self.draws: Counter[str] = Counter()
+        self.successes: Counter[str] = Counter()
+        self.steps: Counter[str] = Counter()
+        self.tasks: list[Task[Level]] = curriculum.ask(num_lanes)
+        self.envs: list[MiniGridEnv] = [pool.take(task.config) for task in self.tasks]
+        self.observations: list[Observation] = [self._begin(lane) for lane in range(num_lanes)]
 
     def step(self, actions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Rewards, and 1.0 where an episode ended, of shape (lanes,); the observations are in `observations`."""
@@ -138,10 +142,10 @@ class Agent(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         # A matrix times a one-hot code is a sum of its columns.
-        self.first = nn.EmbeddingBag(_NUM_INPUTS * _NUM_KINDS, hidden, mode="sum")
-        self.second = nn.Linear(hidden, hidden)
-        self.policy = nn.Linear(hidden, len(ACTIONS))
-        self.value = nn.Linear(hidden, 1)
+        self.first: nn.EmbeddingBag = nn.EmbeddingBag(_NUM_INPUTS * _NUM_KINDS, hidden, mode="sum")
+        self.second: nn.Linear = nn.Linear(hidden, hidden)
+        self.policy: nn.Linear = nn.Linear(hidden, len(ACTIONS))
+        self.value: nn.Linear = nn.Linear(hidden, 1)
         nn.init.normal_(self.first.weight, std=(2 / _NUM_INPUTS) ** 0.5)
         for layer, gain in ((self.second, 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
             nn.init.orthogonal_(layer.weight, gain)
@@ -231,7 +235,7 @@ def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, set
             log_probabilities, values = agent(inputs[batch])
             chosen = log_probabilities.gather(-1, actions[batch, None]).squeeze(-1)
             ratio = (chosen - old_log_probabilities[batch]).exp()
-            gain = (advantages[batch] - advantages[batch].mean()) / (advantages[batch].std() + 1e-8)
+            gain = (advantages[batch] - advantages[batch].mean()) / advantages[batch].std().clamp(1e-5)
             clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
             policy_loss = -torch.min(ratio * gain, clipped * gain).mean()
             value_loss = (values - returns[batch]).square().mean()

@@ -1,6 +1,6 @@
 """What a demo leaves behind: a table, a file with all figures, a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -27,28 +27,29 @@ def write_json(figures: Figures, out: Path) -> Path:
 
 
 def table(figures: Figures) -> Table:
-    """A row for each arm: medians over its seeds and, in brackets, the range."""
+    """A column for each arm: medians over its seeds and, in brackets, the range."""
     goals = list(dict.fromkeys(figures.groups[level] for level in figures.learnable))
-    rest = [group for group in figures.colours if group not in goals]
-    headings = ["mean success", *goals, f"seeds at {SOLVED}", f"steps to {SOLVED}", *(f"draws {name}" for name in rest)]
-    result = Table(
-        title=f"Success after {figures.num_steps:,} steps", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
-    result.add_column("arm", no_wrap=True)
-    for heading in headings:
-        result.add_column(heading, justify="right")
-    for arm, runs in _evaluated(figures).items():
-        steps = [run.steps_to_solved for run in runs if run.steps_to_solved is not None]
-        success = [run.group_success(figures.groups) for run in runs]
-        draws = [run.total_draw_shares(figures.groups) for run in runs]
-        result.add_row(
-            arm,
-            _spread([run.final_success for run in runs]),
-            *(_spread([by_group[group] for by_group in success]) for group in goals),
-            f"{sum(run.final_success >= SOLVED for run in runs)} of {len(runs)}",
-            f"{median(steps):,.0f}" if steps else "never",
-            *(f"{median(by_group[group] for by_group in draws):.0%}" for group in rest),
-        )
+    useless = [group for group in figures.colours if group not in goals]
+    arms = _evaluated(figures)
+    result = Table(f"success after {figures.num_steps:,} steps", *arms, box=SIMPLE_HEAD, pad_edge=False)
+
+    def add_row(heading: str, cell: Callable[[list[Run]], str], style: str = "") -> None:
+        result.add_row(heading, *(cell(runs) for runs in arms.values()), style=style)
+
+    def add_group(group: str) -> None:
+        add_row(f"on {group}", lambda runs: _spread([run.group_success(figures.groups)[group] for run in runs]))
+
+    def add_draws(group: str) -> None:
+        add_row(f"draws {group}", lambda runs: _spread([run.total_draw_shares(figures.groups)[group] for run in runs]))
+
+    add_row("mean", lambda runs: _spread([run.final_success for run in runs]), style="bold")
+    for group in goals:
+        add_group(group)
+    add_row(f"seeds that end at {SOLVED} or above", lambda runs: f"{sum(run.is_solved for run in runs)} of {len(runs)}")
+    add_row(f"steps to {SOLVED}", _steps_to_solved)
+    for group in useless:
+        add_draws(group)
+    add_row("CPU seconds of a run", lambda runs: f"{median(run.points[-1].cpu_seconds for run in runs):.0f}")
     return result
 
 
@@ -62,6 +63,11 @@ def _evaluated(figures: Figures) -> dict[str, list[Run]]:
 def _spread(values: Sequence[float]) -> str:
     middle = f"{median(values):.2f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _steps_to_solved(runs: Sequence[Run]) -> str:
+    steps = [run.steps_to_solved for run in runs if run.steps_to_solved is not None]
+    return f"{median(steps):,.0f}" if steps else "never"
 
 
 # ── The picture ──────────────────────────────────────────────────────────────────────────────────

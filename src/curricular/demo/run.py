@@ -12,6 +12,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 
 import torch
@@ -78,10 +79,10 @@ def plan(arms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, i
 def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
     """All figures of `jobs`, run as many at a time as there are CPUs, shown on `console` and left in the folder `out`.
 
-    From the first evaluation on the file is there, whatever ends the demo. Raises `RunError` if a process dies.
+    Whatever ends the demo, the figures so far are there. Raises `RunError` if a training process dies.
     """
     out.mkdir(parents=True, exist_ok=True)
-    num_processes = min(len(jobs), len(os.sched_getaffinity(0)))
+    num_processes = min(len(jobs), os.cpu_count() or 1)
     points: list[list[Point]] = [[] for _ in jobs]
     start = time.perf_counter()
 
@@ -97,7 +98,7 @@ def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
             learnable=[level.name for level in learnable(jobs[0].levels)],
             max_steps={level.name: level.max_steps for level in jobs[0].levels},
             runs=[
-                Run(arm=job.arm, seed=job.seed, curriculum=job.config.model_dump(), points=list(reached))
+                Run(arm=job.arm, seed=job.seed, curriculum=job.config.model_dump(mode="json"), points=list(reached))
                 for job, reached in zip(jobs, points, strict=True)
             ],
         )
@@ -116,8 +117,8 @@ def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
         raise
     finally:
         final = figures(status)
+        write_json(final, out)
         if any(points):
-            write_json(final, out)
             write_png(final, out)
     console.print(table(final))
     console.print(f"{final.wall_seconds:.0f} s; all figures and the picture are in {out}", highlight=False)
@@ -127,6 +128,7 @@ def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
 def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Point]]:
     """The points of all jobs as they come, each with the number of its job. No process outlives it."""
     context = get_context("spawn")
+    ensure_running()  # multiprocessing's own helper process; its start would unblock interrupts
     waiting = deque(enumerate(jobs))
     running: dict[Connection, tuple[int, SpawnProcess]] = {}
     try:
@@ -147,7 +149,10 @@ def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Point]]
                 except (EOFError, OSError):  # closed, or cut off within a point
                     process.join()
                     if process.exitcode != 0:
-                        raise RunError(f"{process.name}: the training process ended with {process.exitcode}") from None
+                        raise RunError(
+                            f"{process.name}: expected the training to end with code 0, got {process.exitcode}; "
+                            "see its message above, or free memory if there is none"
+                        ) from None
                     del running[receiver]
                 else:
                     yield number, point

@@ -60,6 +60,9 @@ class QuickSight(MiniGridEnv):
             if self.see_through_walls:
                 image += [_EMPTY if cell is None else cell.encode() for cell in view]
                 continue
+            if not seen:
+                image += [_UNSEEN] * VIEW
+                continue
             clear = 0
             for bit, cell in zip(_BITS, view, strict=True):
                 if cell is None or cell.see_behind():

@@ -4,7 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 
-from minigrid.envs import DoorKeyEnv, EmptyEnv, KeyCorridorEnv, LockedRoomEnv, MultiRoomEnv
+from minigrid.envs.doorkey import DoorKeyEnv
+from minigrid.envs.empty import EmptyEnv
+from minigrid.envs.keycorridor import KeyCorridorEnv
+from minigrid.envs.lockedroom import LockedRoomEnv
+from minigrid.envs.multiroom import MultiRoomEnv
 from minigrid.minigrid_env import MiniGridEnv
 
 from .. import TaskGeneratorSet, merge, single_task
@@ -75,29 +79,29 @@ class Level:
                 return _LockedRoom(size=self.size, max_steps=self.max_steps)
 
 
-def _levels(kind: Kind, group: Group, sizes: tuple[int, ...], steps_per_size: int) -> tuple[Level, ...]:
-    return tuple(Level(kind, size, steps_per_size * size, group) for size in sizes)
+def _levels(kind: Kind, group: Group, max_steps: dict[int, int]) -> tuple[Level, ...]:
+    return tuple(Level(kind, size, limit, group) for size, limit in max_steps.items())
 
 
 FAMILY = (
-    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6, 8), 16),
-    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6, 7), 20),
-    *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, (8, 10, 12, 16), 16),
+    *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96, 8: 128}),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 160, 6: 192, 7: 224}),
+    *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, {8: 96, 10: 120, 12: 144, 16: 192}),
     # The shortest way takes about twice the side of the grid; in fewer than 1 of 100 grids it is within the side.
-    *_levels(Kind.DOOR_KEY, Group.USELESS, (12, 14, 16, 18, 20, 22, 24), 1),
-    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4, 5, 6, 7), 60),
-    *_levels(Kind.MULTI_ROOM, Group.USELESS, (6, 7, 8), 20),
+    *_levels(Kind.DOOR_KEY, Group.USELESS, {size: size for size in range(9, 25)}),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {size: 40 * size for size in range(4, 11)}),
+    *_levels(Kind.MULTI_ROOM, Group.USELESS, {size: 20 * size for size in (6, 7, 8)}),
     # Other sizes put keys and goals into the outer wall.
-    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13, 19, 25), 10),
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, {size: 10 * size for size in (13, 19, 25, 31)}),
 )
-"""The levels of the demo: 10 to be learned, 17 useless."""
+"""The levels of the demo: 10 to be learned, 30 useless."""
 
 QUICK_FAMILY = (
-    *_levels(Kind.EMPTY, Group.EMPTY, (5, 6), 8),
-    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, (5, 6), 16),
-    *_levels(Kind.DOOR_KEY, Group.USELESS, (16, 24), 1),
-    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, (4,), 30),
-    *_levels(Kind.LOCKED_ROOM, Group.USELESS, (13,), 10),
+    *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96}),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 160, 6: 192}),
+    *_levels(Kind.DOOR_KEY, Group.USELESS, {16: 16, 24: 24}),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {4: 200}),
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, {13: 130}),
 )
 """The levels of `--quick`: 4 to be learned, 4 useless."""
 

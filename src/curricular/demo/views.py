@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
+from rich.console import Group as Stack
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 from .figures import Figures, Point
 
 _NOT_YET, _DONE = (70, 70, 78), (38, 133, 84)  # red, green, blue of a level's cell at success 0 and 1
-_BAR, _DRAWS = 14, 16  # widths in characters
+_BAR, _DRAWS = 10, 14  # widths in characters
 
 
 class View(Protocol):
@@ -78,43 +79,44 @@ class LiveView:
         self._live.stop()
 
 
-def render(figures: Figures, steps: list[int]) -> Table:
+def render(figures: Figures, steps: list[int]) -> Stack:
     """A row for each run, by arm: steps done out of all, success on each learnable level, where the draws go.
 
     `steps` are those of each run by now; the rest is as of its last evaluation.
     """
-    colours = figures.colours
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column()
-    table.add_column("steps")
-    table.add_column("success on", justify="right")
-    table.add_column(Text("".join(f"{_short(level):>4}" for level in figures.learnable)))
-    table.add_column(Text(" ").join(Text("■", colour) + f" {group}" for group, colour in colours.items()))
+    legend = Text(" ").join(Text("█", colour) + Text(f" {group} ") for group, colour in figures.colours.items())
+    tables = []
     for arm, numbers in figures.arms.items():
-        table.add_row(Text(arm, "bold"))
+        table = Table(title=Text(arm, "bold"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column(width=7)
+        table.add_column("steps", width=_BAR)
+        table.add_column("mean", justify="right", width=4)
+        table.add_column("".join(f"{_short(level):>4}" for level in figures.learnable))
+        table.add_column("draws", width=_DRAWS)
         for number in numbers:
             run = figures.runs[number]
             bar = ProgressBar(figures.num_steps, min(steps[number], figures.num_steps), width=_BAR)
             if run.points:
                 last = run.points[-1]
                 cells = Text("").join(_cell(success) for success in (last.evaluation or {}).values())
-                draws = _bar(run.draw_shares(figures.groups)[-1], colours)
-                table.add_row(f" seed {run.seed}", bar, f"{last.mean_success:.2f}", cells, draws)
+                draws = _bar(run.draw_shares(figures.groups)[-1], figures.colours)
+                table.add_row(f"seed {run.seed}", bar, f"{last.mean_success:4.0%}", cells, draws)
             else:
-                table.add_row(f" seed {run.seed}", bar)
-    return table
+                table.add_row(f"seed {run.seed}", bar)
+        tables.append(table)
+    return Stack(*tables, legend)
 
 
 def _short(level: str) -> str:
-    """E5 for Empty 5, DK16 for DoorKey 16."""
+    """E5 for Empty 5, D16 for DoorKey 16."""
     kind, size = level.split(" ", 1)
-    return "".join(letter for letter in kind if letter.isupper()) + size
+    return kind[0] + size
 
 
 def _cell(success: float) -> Text:
     """The success on a level in percent, on a ground that says the same."""
     red, green, blue = (round(no + success * (yes - no)) for no, yes in zip(_NOT_YET, _DONE, strict=True))
-    return Text(f"{success:4.0%}".rstrip("%").rjust(4), f"white on rgb({red},{green},{blue})")
+    return Text(f"{100 * success:4.0f}", f"white on rgb({red},{green},{blue})")
 
 
 def _bar(shares: Mapping[str, float], colours: Mapping[str, str]) -> Text:
