@@ -37,6 +37,7 @@ def demo(
     steps: Annotated[int | None, typer.Option(help="Environment steps of each run.", metavar="N")] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures and picture.")] = Path("curricular-demo"),
     quick: Annotated[bool, typer.Option("--quick", help="A smaller family of tasks and fewer steps.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is in the folder, after a crash.")] = False,
 ) -> None:
     """Train an agent on MiniGrid under each way of choosing its tasks, and compare."""
     run = _room("curricular.demo.run", extra="demo")
@@ -46,9 +47,11 @@ def demo(
     except ValueError as error:
         raise _failure(error, code=2) from None
     try:
-        run.demo(jobs, out, console)
+        run.demo(jobs, out, console, resumes=resume)
     except run.RunError as error:
         raise _failure(error, code=1) from None
+    except ValueError as error:
+        raise _failure(error, code=2) from None
     except KeyboardInterrupt:
         print(f"interrupted: the figures so far are in {out}", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .. import Curriculum, Task
 from .figures import Point
 from .sight import VIEW
+from .state import SavedTraining
 from .tasks import EnvPool, Level
 
 ACTIONS = (Actions.left, Actions.right, Actions.forward, Actions.pickup, Actions.toggle)
@@ -113,6 +114,21 @@ class Lanes:
     def _begin(self, lane: int) -> Observation:
         self.draws[self.tasks[lane].config.name] += 1
         return reset(self.envs[lane], seed=int(self.rng.integers(2**31)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, the random state and the tasks in play, whose episodes are lost with the process."""
+        return {
+            "counts": [dict(counts) for counts in (self.draws, self.successes, self.steps)],
+            "random": self.rng.bit_generator.state,
+            "task_ids": [task.task_id for task in self.tasks],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on counting from `state`; the tasks that were in play then will never be told."""
+        self.curriculum.cancel(state["task_ids"], "their episodes were cut off with the process")
+        for counts, saved in zip((self.draws, self.successes, self.steps), state["counts"], strict=True):
+            counts.update(saved)
+        self.rng.bit_generator.state = state["random"]
 
 
 def reset(env: MiniGridEnv, seed: int) -> Observation:
@@ -248,10 +264,17 @@ def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, set
 
 
 def train(
-    curriculum: Curriculum[Level], goals: Sequence[Level], seed: int, settings: Settings = Settings()
+    curriculum: Curriculum[Level],
+    goals: Sequence[Level],
+    seed: int,
+    settings: Settings = Settings(),
+    saved: SavedTraining | None = None,
 ) -> Iterator[Point]:
-    """Train an agent on the tasks of `curriculum`: a point after each update, now and then evaluated on `goals`."""
-    start = time.perf_counter()
+    """Train an agent on the tasks of `curriculum`: a point after each update, now and then evaluated on `goals`.
+
+    With `saved`, whose curriculum it must be, training goes on from there, and is saved at each evaluation.
+    """
+    wall_start, cpu_start = time.perf_counter(), 0.0
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
     agent = Agent(settings.hidden)
@@ -259,7 +282,16 @@ def train(
     pool = EnvPool()
     lanes = Lanes(curriculum, pool, settings.num_lanes, seed)
     num_updates = settings.num_updates
-    for number in range(1, num_updates + 1):
+    state = None if saved is None else saved.read()
+    if state is not None:
+        agent.load_state_dict(state["agent"])
+        optimiser.load_state_dict(state["optimiser"])
+        lanes.load_state_dict(state["lanes"])
+        random.set_state(state["random"])
+        torch.set_rng_state(state["torch"])
+        wall_start -= state["wall_seconds"]
+        cpu_start -= state["cpu_seconds"]
+    for number in range(1 if state is None else state["number"] + 1, num_updates + 1):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * (1 - (number - 1) / num_updates)
         update(agent, optimiser, collect(agent, lanes, settings.rollout, random), settings)
@@ -268,12 +300,20 @@ def train(
         if number * settings.num_evaluations // num_updates > (number - 1) * settings.num_evaluations // num_updates:
             num_episodes = settings.final_episodes if number == num_updates else settings.evaluation_episodes
             evaluation = evaluate(agent, goals, num_episodes, pool, seed=number)
+            if saved is not None:
+                parts = {"agent": agent.state_dict(), "optimiser": optimiser.state_dict(), "lanes": lanes.state_dict()}
+                generators = {"random": random.get_state(), "torch": torch.get_rng_state()}
+                times = {
+                    "cpu_seconds": time.process_time() - cpu_start,
+                    "wall_seconds": time.perf_counter() - wall_start,
+                }
+                saved.write(number, curriculum, {**parts, **generators, **times})
         yield Point(
             step=number * settings.batch_size,
             draws=dict(lanes.draws),
             successes=dict(lanes.successes),
             steps=dict(lanes.steps),
             evaluation=evaluation,
-            cpu_seconds=time.process_time(),
-            wall_seconds=time.perf_counter() - start,
+            cpu_seconds=time.process_time() - cpu_start,
+            wall_seconds=time.perf_counter() - wall_start,
         )

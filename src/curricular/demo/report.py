@@ -26,6 +26,12 @@ def write_json(figures: Figures, out: Path) -> Path:
     return draft.replace(path)
 
 
+def read_json(out: Path) -> Figures | None:
+    """The figures in the folder `out`; None if there are none. Raises `ValueError` if they are of another version."""
+    path = out / "demo.json"
+    return Figures.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def table(figures: Figures) -> Table:
     """A column for each arm: medians over its seeds and, in brackets, the range."""
     goals = list(dict.fromkeys(figures.groups[level] for level in figures.learnable))

@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from .. import Curriculum, CurriculumConfig, LearningProgressConfig, UniformConfig
+from .. import CurriculumConfig, LearningProgressConfig, UniformConfig
 from .figures import Figures, Point, Run, Status
 from .ppo import Settings, train
-from .report import table, write_json, write_png
-from .tasks import FAMILY, QUICK_FAMILY, Level, generator, learnable
+from .report import read_json, table, write_json, write_png
+from .state import SavedTraining
+from .tasks import FAMILY, QUICK_FAMILY, Level, learnable
 from .views import create_view
 
 ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
@@ -33,6 +34,9 @@ ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
 
 QUICK_STEPS = 100_000
 """Environment steps of a run with `--quick`."""
+
+STATE = "state"
+"""Folder, within that of the figures, of the saved trainings."""
 
 _PACKAGES = ("curricular", "gymnasium", "minigrid", "numpy", "torch")
 
@@ -49,6 +53,11 @@ class Job:
     seed: int
     levels: tuple[Level, ...]
     settings: Settings
+
+    @property
+    def name(self) -> str:
+        """The arm and the seed, as a file name."""
+        return f"{self.arm}-{self.seed}"
 
     @property
     def config(self) -> CurriculumConfig:
@@ -76,14 +85,18 @@ def plan(arms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, i
     return [Job(arm, seed, levels, settings) for seed in range(num_seeds) for arm in arms]
 
 
-def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
+def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = False) -> Figures:
     """All figures of `jobs`, run as many at a time as there are CPUs, shown on `console` and left in the folder `out`.
 
-    Whatever ends the demo, the figures so far are there. Raises `RunError` if a training process dies.
+    Whatever ends the demo, the figures so far are there; with `resumes`, it goes on from the last evaluations that are
+    in `out`. Raises `RunError` if a training process dies, `ValueError` if `out` has figures of other jobs.
     """
     out.mkdir(parents=True, exist_ok=True)
     num_processes = min(len(jobs), os.cpu_count() or 1)
-    points: list[list[Point]] = [[] for _ in jobs]
+    points = _resumed(jobs, out) if resumes else [[] for _ in jobs]
+    if not resumes:
+        for job in jobs:
+            SavedTraining(out / STATE, job.name).forget()
     start = time.perf_counter()
 
     def figures(status: Status) -> Figures:
@@ -106,7 +119,7 @@ def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
     status: Status = "failed"
     try:
         with create_view(console, figures("running")) as view:
-            for number, point in _run(jobs, num_processes):
+            for number, point in _run(jobs, out / STATE, num_processes):
                 if point.evaluation is not None:
                     points[number].append(point)
                     write_json(figures("running"), out)
@@ -125,7 +138,27 @@ def demo(jobs: Sequence[Job], out: Path, console: Console) -> Figures:
     return final
 
 
-def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Point]]:
+def _resumed(jobs: Sequence[Job], out: Path) -> list[list[Point]]:
+    """The points of each job in `out` up to its saved state."""
+    before = read_json(out)
+    if before is None:
+        return [[] for _ in jobs]
+    wanted = [(job.arm, job.seed, job.config.model_dump(mode="json")) for job in jobs]
+    found = [(run.arm, run.seed, run.curriculum) for run in before.runs]
+    if wanted != found or before.settings != asdict(jobs[0].settings):
+        raise ValueError(
+            f"resume: expected the arms, seeds, steps and settings of the figures in {out}, got others; give the same "
+            f"options, or another folder"
+        )
+    states = [SavedTraining(out / STATE, job.name).read() for job in jobs]
+    steps = [
+        0 if state is None else state["number"] * job.settings.batch_size
+        for job, state in zip(jobs, states, strict=True)
+    ]
+    return [[point for point in run.points if point.step <= step] for run, step in zip(before.runs, steps, strict=True)]
+
+
+def _run(jobs: Sequence[Job], states: Path, num_processes: int) -> Iterator[tuple[int, Point]]:
     """The points of all jobs as they come, each with the number of its job. No process outlives it."""
     context = get_context("spawn")
     ensure_running()  # multiprocessing's own helper process; its start would unblock interrupts
@@ -136,7 +169,7 @@ def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Point]]
             while waiting and len(running) < num_processes:
                 number, job = waiting.popleft()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, sender), name=f"{job.arm}, seed {job.seed}")
+                process = context.Process(target=_work, args=(job, states, sender), name=f"{job.arm}, seed {job.seed}")
                 with _interrupts_blocked():
                     process.start()
                 sender.close()
@@ -173,11 +206,12 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _work(job: Job, sender: Connection) -> None:
+def _work(job: Job, states: Path, sender: Connection) -> None:
     """The training process: send the points, until the parent is gone."""
     torch.set_num_threads(1)
-    curriculum = Curriculum(job.config, generator(job.levels))
-    for point in train(curriculum, learnable(job.levels), job.seed, job.settings):
+    saved = SavedTraining(states, job.name)
+    curriculum = saved.curriculum(job.config, job.levels)
+    for point in train(curriculum, learnable(job.levels), job.seed, job.settings, saved):
         try:
             sender.send(point)
         except BrokenPipeError:
