@@ -330,7 +330,7 @@ def num_evictions_due(table: Table, rate: float) -> int:
 
     Finding the lowest scores means sorting them all, so a large pool evicts many tasks at a time and seldom.
     """
-    size = max(1, len(table.rows) // 256)
+    size = max(1, len(table.rows) // 64)
     rounds = int(rate * table.counters.num_results / size) - int(rate * table.counters.num_refreshed_results / size)
     return size * rounds
 

@@ -29,6 +29,7 @@ class LocalMemoryBackend:
     def __init__(self, capacity: int, num_axes: int = 0) -> None:
         self._table = empty_table(capacity, num_axes)
         self._table = replace(self._table, counters=issue_stream(self._table).counters)
+        self._epoch = 0
         self._log = np.zeros(LOG_SIZE, EVENT)
         self._bytes = self._log.view(np.uint8).data
         self._end = 0
@@ -53,7 +54,7 @@ class LocalMemoryBackend:
 
     @property
     def epoch(self) -> int:
-        return self._table.counters.epoch
+        return self._epoch
 
     @property
     def stream(self) -> int:
@@ -132,6 +133,7 @@ class LocalMemoryBackend:
         self._table.rows.put(patch.slots, patch.rows)
         cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
         self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
+        self._epoch = patch.counters.epoch
         if settles:
             self._end = 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from .. import CurriculumConfig, LearningProgressConfig, UniformConfig
+from .. import CurriculumConfig, LearningProgressConfig, NoiseAwareConfig, UniformConfig
 from .figures import Figures, Point, Run, Status
 from .ppo import Settings, train
 from .report import read_json, table, write_json, write_png
@@ -29,6 +29,7 @@ from .views import create_view
 ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
     "uniform": UniformConfig,
     "learning-progress": LearningProgressConfig.stable,
+    "noise-aware": NoiseAwareConfig.recommended,
 }
 """Arm -> its curriculum's configuration, given `num_active_tasks`, `seed` and `use_shared_memory`."""
 
