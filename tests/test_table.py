@@ -13,6 +13,7 @@ from curricular.table import (
     CANCELLED,
     EVENT,
     MAX_LABELS,
+    ROUNDS_PER_POOL,
     SCHEDULED,
     TOLD,
     TOLD_WITH_REGRET,
@@ -202,7 +203,7 @@ class TestTurnover:
     @pytest.mark.parametrize("capacity", [1, 8, 600, 5000])
     def test_evictions_are_bounded_by_the_rate(self, rate, capacity):
         table, due, rng = empty_table(capacity, 0), 0, np.random.default_rng(0)
-        size = max(1, capacity // 256)
+        size = max(1, capacity // ROUNDS_PER_POOL)
         for _ in range(500):
             counters = table.counters._replace(num_told=table.counters.num_told + int(rng.integers(300)))
             table = type(table)(table.rows, table.labels, counters, table.cumulated)

@@ -17,6 +17,9 @@ SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret", "f8")])
 """One entry of an event log. `score` is in the user's units."""
 
+ROUNDS_PER_POOL = 64
+"""Evictions come in rounds; so many replace as many tasks as the pool has."""
+
 MAX_LABELS = 64
 """Labels that get statistics of their own; all further ones share index 0, "other"."""
 
@@ -330,7 +333,7 @@ def num_evictions_due(table: Table, rate: float) -> int:
 
     Finding the lowest scores means sorting them all, so a large pool evicts many tasks at a time and seldom.
     """
-    size = max(1, len(table.rows) // 64)
+    size = max(1, len(table.rows) // ROUNDS_PER_POOL)
     rounds = int(rate * table.counters.num_results / size) - int(rate * table.counters.num_refreshed_results / size)
     return size * rounds
 
