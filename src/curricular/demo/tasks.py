@@ -85,7 +85,7 @@ def _levels(kind: Kind, group: Group, max_steps: dict[int, int]) -> tuple[Level,
 
 FAMILY = (
     *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96, 8: 128}),
-    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 160, 6: 192, 7: 224}),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 100, 6: 120, 7: 140}),
     *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, {8: 96, 10: 120, 12: 144, 16: 192}),
     # The shortest way takes about twice the side of the grid; in fewer than 1 of 100 grids it is within the side.
     *_levels(Kind.DOOR_KEY, Group.USELESS, {size: size for size in range(9, 25)}),
