@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,9 +19,8 @@ def test_help_names_the_commands():
 def test_a_bad_option_is_one_line_and_exit_code_2():
     result = runner.invoke(cli.app, ["demo", "--arms", "oracle"])
     assert result.exit_code == 2
-    assert result.output.splitlines() == [
-        "error: arms: expected names out of uniform, learning-progress, got 'oracle'; correct or drop it"
-    ]
+    (line,) = result.output.splitlines()
+    assert line.startswith("error: arms: expected names out of uniform, learning-progress")
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def calls(monkeypatch):
         calls.append((arms, seeds, options))
         return "jobs"
 
-    def demo(jobs, out, console):
-        calls.append((jobs, out))
+    def demo(jobs, out, console, *, resumes):
+        calls.append((jobs, out, resumes))
 
     stand_in = SimpleNamespace(plan=plan, demo=demo, RunError=RuntimeError)
     monkeypatch.setattr(cli, "import_module", lambda name: stand_in)
@@ -41,14 +41,17 @@ def calls(monkeypatch):
 
 
 def test_the_demo_gets_the_options(calls, tmp_path):
-    arguments = ["--arms", "uniform", "--seeds", "3", "--steps", "7", "--quick", "--out", str(tmp_path)]
+    arguments = ["--arms", "uniform", "--seeds", "3", "--steps", "7", "--quick", "--resume", "--out", str(tmp_path)]
     assert runner.invoke(cli.app, ["demo", *arguments]).exit_code == 0
-    assert calls == [(["uniform"], 3, {"num_steps": 7, "is_quick": True}), ("jobs", tmp_path)]
+    assert calls == [(["uniform"], 3, {"num_steps": 7, "is_quick": True}), ("jobs", tmp_path, True)]
 
 
 def test_the_demo_has_defaults(calls):
     assert runner.invoke(cli.app, ["demo"]).exit_code == 0
-    assert calls[0] == (["uniform", "learning-progress"], 1, {"num_steps": None, "is_quick": False})
+    assert calls == [
+        (["uniform", "learning-progress"], 1, {"num_steps": None, "is_quick": False}),
+        ("jobs", Path("curricular-demo"), False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_the_demo_has_defaults(calls):
     ],
 )
 def test_an_end_before_time_has_an_exit_code(monkeypatch, error, code, output):
-    def demo(jobs, out, console):
+    def demo(jobs, out, console, *, resumes):
         raise error
 
     stand_in = SimpleNamespace(plan=lambda *_, **__: [], demo=demo, RunError=RuntimeError)

@@ -98,12 +98,12 @@ FAMILY = (
 
 QUICK_FAMILY = (
     *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96}),
-    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 160, 6: 192}),
-    *_levels(Kind.DOOR_KEY, Group.USELESS, {16: 16, 24: 24}),
-    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {4: 200}),
-    *_levels(Kind.LOCKED_ROOM, Group.USELESS, {13: 130}),
+    *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 100, 6: 120}),
+    *_levels(Kind.DOOR_KEY, Group.USELESS, {size: size for size in range(9, 25)}),
+    *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {4: 160, 5: 200}),
+    *_levels(Kind.LOCKED_ROOM, Group.USELESS, {13: 130, 19: 190}),
 )
-"""The levels of `--quick`: 4 to be learned, 4 useless."""
+"""The levels of `--quick`: 4 to be learned, 20 useless."""
 
 
 def learnable(levels: tuple[Level, ...]) -> tuple[Level, ...]:
