@@ -239,3 +239,15 @@ def test_arrays_written_are_arrays_read(tmp_path):
     for name in ("rows", "labels", "cumulated"):
         assert read[name].dtype == state[name].dtype
         assert (read[name] == state[name]).all()
+
+
+def test_a_save_removes_what_killed_saves_left_behind(tmp_path):
+    curriculum = trained(num_rounds=1)
+    old, recent = (tmp_path / f".state.npz.{number}.abcd" for number in (1, 2))
+    foreign = tmp_path / ".other.npz.1.abcd"
+    for path in (old, recent, foreign):
+        path.write_bytes(b"half")
+    for path in (old, foreign):
+        os.utime(path, (0, 0))
+    curriculum.save(tmp_path / "state.npz")
+    assert sorted(tmp_path.iterdir()) == sorted([recent, foreign, tmp_path / "state.npz"])

@@ -4,9 +4,11 @@ A checkpoint is a zip archive of arrays in NumPy's own format (`numpy.load` open
 stored by field name, so that a version with further fields reads the files of this one.
 """
 
+import glob
 import json
 import os
 import secrets
+import time
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +22,9 @@ from .task import Rows, TaskState
 
 FORMAT = 1
 """Version of the file's format. Every one ever released is kept under tests/assets, and loads."""
+
+DRAFT_AGE = 3600.0
+"""Seconds after which a draft is of a save that was killed."""
 
 _KIND = "curricular checkpoint"
 
@@ -38,6 +43,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     header = {"kind": _KIND, "format": FORMAT, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
+    _sweep_drafts(target)
     draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as file:
@@ -60,6 +66,13 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         os.close(directory)
 
 
+def _sweep_drafts(target: Path) -> None:
+    """Removes what saves of `target` that were killed have left behind: drafts that nobody can be writing any more."""
+    for draft in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if time.time() - draft.lstat().st_mtime > DRAFT_AGE:
+            draft.unlink(missing_ok=True)
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The state in the checkpoint at `path`, for `Curriculum.load_state_dict`; all of it read and checked.
 
@@ -80,7 +93,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         TypeError,
         AttributeError,
     ) as error:
-        raise _refused(path, f"something that cannot be read ({error})") from error
+        raise _refused(path, f"something that cannot be read ({type(error).__name__})") from error
     if header.get("kind") != _KIND or header.get("format") not in range(1, FORMAT + 1):
         raise _refused(path, f"{header.get('kind')!r} of format {header.get('format')!r}")
     capacity = len(arrays["cumulated"]) if "cumulated" in arrays else 0

@@ -110,11 +110,9 @@ class Curriculum(Generic[ConfigT]):
             n = index(n)
         except TypeError as error:
             raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
+        limit = "any number of" if replace else self._backend.capacity
         if n < 0 or (not replace and n > self._backend.capacity):
-            raise ValueError(
-                f"n: expected 0 to {'any number' if replace else self._backend.capacity} of tasks, got {n}; "
-                f"ask for another number"
-            )
+            raise ValueError(f"n: expected 0 to {limit} tasks, got {n}; ask for another number")
         ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
         tasks = self._tasks
         asked = [tasks[task_id] for task_id in ids.tolist()]
@@ -277,7 +275,11 @@ class Curriculum(Generic[ConfigT]):
         low, high = self.config.score_range
         expected = {
             "version": (STATE_VERSION, state["version"], "load it with the version of curricular that wrote it"),
-            "generator": (fingerprint(self.generator), state["generator"], "use the generator that it was saved with"),
+            "generator": (
+                fingerprint(self.generator),
+                state["generator"],
+                "pass the one that it was saved with as generator",
+            ),
             "score_range": (
                 [low, high],
                 list(state["config"]["score_range"]),

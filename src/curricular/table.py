@@ -311,7 +311,7 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         num_after,
         starts,
     )
-    for name, average in zip(names, averages, strict=True):
+    for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding leads a little beyond
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples

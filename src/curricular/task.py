@@ -198,6 +198,10 @@ class Axis:
     where: tuple[tuple[int, int], ...] = ()
     """The (column, choice) pairs that must all hold for the axis to apply: an axis of one member of a merged set."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, Span) and not len(self.values):
+            raise ValueError(f"Axis {self.name!r}: expected a Span or at least one choice, got none; add one")
+
     def decode(self, param: float) -> Any:
         """The value that `param`, as stored in a row, stands for."""
         if isinstance(self.values, Span):

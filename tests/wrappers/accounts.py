@@ -25,11 +25,16 @@ def counts(curriculum):
 
 def told(monkeypatch, curriculum):
     """The list of (task_id, score) that `curriculum` is told from now on."""
-    pairs, tell = [], curriculum.tell
+    pairs, tell, update = [], curriculum.tell, curriculum.update_task_performance
 
     def note(task_ids, scores):
         tell(task_ids, scores)
         pairs.extend(zip(task_ids, scores, strict=True))
 
+    def note_one(task_id, score):
+        update(task_id, score)
+        pairs.append((task_id, score))
+
     monkeypatch.setattr(curriculum, "tell", note)
+    monkeypatch.setattr(curriculum, "update_task_performance", note_one)
     return pairs

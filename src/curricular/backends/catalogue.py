@@ -63,7 +63,8 @@ def remove_session(name: str, *, force: bool = False) -> None:
     path = _path(name)
     if not remove_file(path, force=force):
         raise SessionError(
-            f"session {name!r}: expected one that nobody holds, got one with living workers; end them, or force it"
+            f"session {name!r}: expected one that nobody holds, got one with living workers; end them, or "
+            f"force it (--force)"
         )
 
 

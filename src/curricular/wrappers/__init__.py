@@ -4,6 +4,7 @@ A wrapper is a loop over ask and tell: it asks for a task for each episode, puts
 score. This module holds what the wrappers share and imports no framework.
 """
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 
 __all__ = ["INFO_KEY", "EnvironmentFailedError", "Episode", "Handouts", "ScoreRule", "named_method"]
+
+_log = logging.getLogger(__name__)
 
 INFO_KEY = "curriculum"
 """Where infos carry what the wrapper has to say."""
@@ -112,6 +115,7 @@ class Handouts(Generic[ConfigT]):
         Raises `EnvironmentFailedError`, with `error` as its cause, if that happened too often in a row.
         """
         reason = f"{type(error).__name__}: {error}"
+        _log.warning("the environment raised on tasks %s: %s", [task.task_id for task in tasks], reason)
         self.cancel(tasks, reason)
         self._num_failures += 1
         if self._num_failures >= self._max_failures:
