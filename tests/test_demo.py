@@ -346,18 +346,13 @@ def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd):
 
 def test_an_interrupt_leaves_the_figures_so_far(tmp_path):
     arguments = ["demo", "--quick", "--steps", "100000", "--arms", "learning-progress", "--out", tmp_path]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from curricular.cli import main; main()", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "demo.json").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and children
-    _, errors = process.communicate(timeout=30)
+    command = [sys.executable, "-c", "from curricular.cli import main; main()", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "demo.json").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and children
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.splitlines() == [f"interrupted: the figures so far are in {tmp_path}"]
     assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["status"] == "interrupted"

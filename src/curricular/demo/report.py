@@ -125,7 +125,7 @@ def _draw_success(axes: Axes, arms: Mapping[str, Sequence[Run]]) -> None:
         if len(runs) > 1:
             axes.plot(steps, curves.T, color=colour, linewidth=0.9, alpha=0.5, clip_on=False)
         axes.plot(steps, curves.mean(0), color=colour, linewidth=3, solid_capstyle="round", label=arm, clip_on=False)
-    axes.legend(loc="center right", frameon=False, fontsize=11, labelcolor="linecolor")
+    axes.legend(loc="lower right", frameon=False, fontsize=11, labelcolor="linecolor")
 
 
 def _draw_shares(axes: Axes, runs: Sequence[Run], figures: Figures) -> None:
