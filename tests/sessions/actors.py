@@ -72,6 +72,7 @@ def rank(config):
         torch.distributed.barrier()
         completed = curriculum.stats()["num_completed"]
         torch.distributed.barrier()
-        print(os.environ["RANK"], completed, curriculum.tracker.backend.num_workers, flush=True)  # noqa: T201
+        line = f"{os.environ['RANK']} {completed} {curriculum.tracker.backend.num_workers}\n"
+        print(line, end="", flush=True)  # noqa: T201  in one write, or the ranks' lines mix
     finally:
         torch.distributed.destroy_process_group()
