@@ -239,7 +239,7 @@ class Curriculum(Generic[ConfigT]):
                 curriculum.load_state_dict(state)
             else:
                 curriculum._load_resized(state)
-        except ValueError:
+        except BaseException:
             curriculum.close()
             raise
         return curriculum
