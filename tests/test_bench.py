@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from curricular import LearningProgressConfig, UniformConfig, cli
+from curricular import LearnabilityConfig, LearningProgressConfig, UniformConfig, cli
 from curricular.bench import arms, run
 from curricular.bench.figures import Figures
 from curricular.bench.teacher import PoolTasks, Teacher
@@ -39,6 +39,36 @@ def test_a_teacher_asks_and_tells_about_the_tasks_of_its_world():
     states = {state.seed: state for state in teacher._curriculum.task_states()}
     assert [seed for seed, state in states.items() if state.slow_ema > 0.5] == [3]
     assert sum(state.num_completions for state in states.values()) == 200
+
+
+def small_pool(*, num_active_tasks, **pool):
+    return LearnabilityConfig(
+        num_active_tasks=num_active_tasks // 4,
+        eviction_rate=0.5,
+        min_presentations_for_eviction=1,
+        eviction_threshold_percentile=1.0,
+        **pool,
+    )
+
+
+def test_results_find_their_tasks_in_a_pool_smaller_than_the_world():
+    world = SCENARIOS["impossible"].build(0)
+    teacher = Teacher(world, small_pool)
+    played = set()
+    for _ in range(100):
+        numbers = teacher.ask(32)
+        teacher.tell(numbers, numbers % 3 / 2)
+        played |= set(numbers.tolist())
+        for state in teacher._curriculum.task_states():
+            assert state.num_completions == state.num_scheduled
+            assert state.num_completions == 0 or state.last_score == state.seed % 3 / 2
+    stats = teacher._curriculum.stats()
+    assert played == set(range(world.pool.num_tasks))
+    assert stats["num_evicted"] > 500
+    assert stats["num_completed"] == 3200
+    assert stats["num_stale"] == stats["num_unsolicited"] == 0
+    again = SCENARIOS["impossible"].build(0, speed=10.0)
+    assert play(again, Teacher(again, small_pool)).auc > 0
 
 
 def test_a_uniform_curriculum_scores_as_uniform_draws_do():

@@ -40,6 +40,15 @@ def unidirectional(**settings: int) -> Choice:
     return config, Unidirectional(config)
 
 
+SMALL_POOL = 2_000
+"""Tasks that are active at a time in the arm of this name."""
+
+
+def small_pool(*, num_active_tasks: int, **settings: int) -> Choice:
+    """The recommended choice over at most `SMALL_POOL` tasks at a time: the others come in by eviction."""
+    return NoiseAwareConfig.recommended(num_active_tasks=min(num_active_tasks, SMALL_POOL), **settings)
+
+
 ARMS: Mapping[str, Factory] = {
     "uniform": UniformConfig,
     "learning-progress": LearningProgressConfig.default,
@@ -47,6 +56,7 @@ ARMS: Mapping[str, Factory] = {
     "fast-learning": LearningProgressConfig.fast_learning,
     "unidirectional": unidirectional,
     "noise-aware": NoiseAwareConfig.recommended,
+    "noise-aware-small-pool": small_pool,
     "learnability": LearnabilityConfig,
     "thompson": ThompsonConfig,
 }

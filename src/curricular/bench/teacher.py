@@ -30,7 +30,10 @@ class PoolTasks:
 
 
 class Teacher:
-    """A sampler for `learners.play` that asks and tells a curriculum over the whole pool.
+    """A sampler for `learners.play` that asks and tells a curriculum over the pool, or over a part of it at a time.
+
+    `factory` is given the number of all tasks; if its config wants fewer, tasks come and go by eviction, and a result
+    goes to the task id under which its task was handed out last.
 
     Raises `TypeError` if `factory` returns something else than a config, or a config and an algorithm.
     """
@@ -44,14 +47,14 @@ class Teacher:
                 f"return the config made from its keyword arguments"
             )
         self._curriculum: Curriculum[int] = Curriculum(config, PoolTasks(world.pool), algorithm=algorithm)
-        rows = self._curriculum.tracker.snapshot().rows
-        self._seeds = rows["seed"].copy()
-        self._task_ids = np.empty_like(self._seeds)
-        self._task_ids[self._seeds] = rows["task_id"]
+        self._task_ids = np.full(world.pool.num_tasks, -1)
 
     def ask(self, n: int) -> NDArray[np.int64]:
         """The numbers of the next `n` tasks."""
-        return self._seeds[[task.task_id for task in self._curriculum.ask(n)]]
+        tasks = self._curriculum.ask(n)
+        numbers = np.array([task.config for task in tasks], np.int64)
+        self._task_ids[numbers] = [task.task_id for task in tasks]
+        return numbers
 
     def tell(self, task_ids: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
         """Reports results by the tasks' numbers."""
