@@ -29,7 +29,7 @@ from curricular import (
 )
 from curricular.samplers import cumulative
 from curricular.scorers import Columns
-from curricular.task import Rows, TaskState
+from curricular.table import columns_of, empty_table
 
 CONFIGS: dict[str, CurriculumConfig] = {
     "uniform": UniformConfig(),
@@ -56,7 +56,8 @@ TARGET = 3.0
 def pool(num_tasks: int) -> Columns:
     """A pool in the middle of training: nearly all tasks active, with results."""
     rng = np.random.default_rng(0)
-    rows = Rows.zeros(num_tasks, 2)
+    table = empty_table(num_tasks, 2)
+    rows = table.rows
     rows["is_active"] = rng.random(num_tasks) < 0.99
     rows["task_id"] = rows["seed"] = np.arange(num_tasks)
     rows["num_completions"] = rows["num_regrets"] = rng.integers(100, size=num_tasks)
@@ -68,7 +69,7 @@ def pool(num_tasks: int) -> Columns:
     rows["last_regret"] = rng.random(num_tasks)
     rows["label_index"] = rng.integers(64, size=num_tasks)
     rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)
-    return {name: rows[name] for name in TaskState.model_fields}
+    return columns_of(table)
 
 
 def main() -> None:

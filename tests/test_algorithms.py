@@ -25,6 +25,7 @@ from curricular import (
     WeightedConfig,
     create_algorithm,
 )
+from curricular.table import columns_of
 from curricular.testing import AlgorithmSuite
 
 CONFIGS = {
@@ -112,7 +113,7 @@ class TestScenarios:
         curriculum = Curriculum(config)
         for task_id, history in enumerate(histories):
             curriculum.tell([task_id] * len(history), [float(score) for score in history])
-        columns = curriculum.tracker.snapshot().rows
+        columns = columns_of(curriculum.tracker.snapshot())
         return curriculum.algorithm.scores(columns), curriculum.probabilities()
 
     def test_after_twenty_failures_and_five_successes_progress_and_probability_rise(self):

@@ -13,6 +13,7 @@ import pytest
 
 from curricular import CheckpointError, Curriculum, LearningProgressConfig, UniformConfig, bucketed
 from curricular.checkpoint import FORMAT, read_checkpoint, write_checkpoint
+from curricular.table import columns_of
 
 ASSETS = Path(__file__).parent / "assets"
 CONFIG = LearningProgressConfig.default(num_active_tasks=64, seed=3)
@@ -70,7 +71,9 @@ def test_a_checkpoint_needs_the_generator_it_was_saved_with(tmp_path):
 def test_shrinking_keeps_the_best_tasks_and_says_so(tmp_path, caplog):
     curriculum = trained()
     progress = {state.seed: abs(state.fast_ema - state.slow_ema) for state in curriculum.task_states()}
-    scores = dict(zip(progress, curriculum.algorithm.scores(columns_of(curriculum)).tolist(), strict=True))
+    scores = dict(
+        zip(progress, curriculum.algorithm.scores(columns_of(curriculum.tracker.snapshot())).tolist(), strict=True)
+    )
     curriculum.save(tmp_path / "state.npz")
     loaded = Curriculum.load(tmp_path / "state.npz", config=LearningProgressConfig.default(num_active_tasks=16, seed=3))
     assert "kept 16" in caplog.text
@@ -79,11 +82,6 @@ def test_shrinking_keeps_the_best_tasks_and_says_so(tmp_path, caplog):
     assert balance(loaded) == 0
     assert loaded.probabilities().shape == (16,)
     assert len({task.task_id for task in loaded.ask(400)}) > 8
-
-
-def columns_of(curriculum):
-    rows = curriculum.tracker.snapshot().rows
-    return {name: rows[name] for name in type(curriculum.task_states()[0]).model_fields}
 
 
 def test_growing_keeps_all_tasks_and_adds_new_ones(tmp_path, caplog):

@@ -23,6 +23,7 @@ from curricular import (
 from curricular.bench.teacher import Teacher
 from curricular.learners import SCENARIOS, Oracle, Uniform, play
 from curricular.scorers import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
+from curricular.table import columns_of
 
 
 def told(config_type, *histories, regrets=None, generator=None, **settings):
@@ -36,7 +37,7 @@ def told(config_type, *histories, regrets=None, generator=None, **settings):
 
 
 def scores_of(curriculum):
-    return curriculum.algorithm.scores(curriculum.tracker.snapshot().rows)
+    return curriculum.algorithm.scores(columns_of(curriculum.tracker.snapshot()))
 
 
 def coin(p, n, seed=0):

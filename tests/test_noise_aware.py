@@ -6,8 +6,7 @@ import pytest
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm
 from curricular.algorithms.noise_aware import pair_weights, progress_slope
-from curricular.table import EMAS
-from curricular.task import Rows, TaskState
+from curricular.table import EMAS, columns_of, empty_table
 from curricular.testing import AlgorithmSuite
 
 CONFIG = NoiseAwareConfig.recommended(num_active_tasks=64)
@@ -17,14 +16,15 @@ WEIGHTS = pair_weights(CONFIG.rates)
 def histories(scores, config=CONFIG):
     """Columns of tasks with `scores`, shape (tasks, results), told one after the other."""
     num_tasks, num_results = scores.shape
-    rows = Rows.zeros(num_tasks, 0)
+    table = empty_table(num_tasks, 0)
+    rows = table.rows
     rows["is_active"], rows["num_completions"] = True, num_results
     age = np.arange(num_results)[::-1]
     for name, rate in zip((*EMAS, "mean_square"), (*config.rates, config.rates[-1]), strict=True):
         weights = (1 - rate) ** age
         rows[name] = (scores**2 if name == "mean_square" else scores) @ weights / weights.sum()
     rows["success_ema"] = rows["slow_ema"]
-    return {name: rows[name] for name in TaskState.model_fields}
+    return columns_of(table)
 
 
 def slopes(scores, *, width=1.5, theta=0.5):

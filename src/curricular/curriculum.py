@@ -18,8 +18,7 @@ from .draws import Draws
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .metrics import summary
 from .samplers import cumulative
-from .scorers import Columns
-from .table import Counters, Table, copy_table, lowest, num_evictions_due, refresh, resize, restore
+from .table import Counters, Table, columns_of, copy_table, lowest, num_evictions_due, refresh, resize, restore
 from .task import ConfigT, Rows, Task, TaskState
 from .tracker import TaskTracker, create_task_tracker
 
@@ -248,7 +247,7 @@ class Curriculum(Generic[ConfigT]):
         saved = self._saved_table(state)
         capacity = self._backend.capacity
         active = np.flatnonzero(saved.rows["is_active"])
-        scores = np.asarray(self.algorithm.scores(_columns(saved)), np.float64)[active]
+        scores = np.asarray(self.algorithm.scores(columns_of(saved)), np.float64)[active]
         kept = active[np.sort(np.argsort(-scores, kind="stable")[:capacity])]
         _log.warning(
             "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
@@ -357,7 +356,7 @@ class Curriculum(Generic[ConfigT]):
         if limit is not None:
             num_due = min(num_due, limit)
         if num_due > 0:
-            columns = _columns(transaction.table)
+            columns = columns_of(transaction.table)
             slots = lowest(self.algorithm.scores(columns), self.algorithm.evictable(columns), num_due)
             if len(slots):
                 transaction.commit(self._admission.patch(transaction.table, slots))
@@ -371,14 +370,10 @@ class Curriculum(Generic[ConfigT]):
         self._note_results(transaction.table.counters)
 
     def _probabilities(self, table: Table) -> NDArray[np.float64]:
-        return np.asarray(self.algorithm.probabilities(_columns(table)), np.float64)
+        return np.asarray(self.algorithm.probabilities(columns_of(table)), np.float64)
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
     """What a pickled curriculum becomes: another worker of its session."""
     config, generator, algorithm, backend = parts
     return cls(config, generator, algorithm=algorithm, backend=backend)
-
-
-def _columns(table: Table) -> Columns:
-    return {name: table.rows[name] for name in TaskState.model_fields}

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .task import Params, Rows
+from .scorers import Columns
+from .task import Params, Rows, TaskState
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 """Kinds of event: handed out, nothing will come back, a score came back, a score and a regret came back."""
@@ -123,6 +124,11 @@ def empty_table(capacity: int, num_axes: int) -> Table:
 def copy_table(table: Table) -> Table:
     """A copy that shares nothing with `table`."""
     return Table(Rows(table.rows.words.copy()), table.labels.copy(), table.counters, table.cumulated.copy())
+
+
+def columns_of(table: Table) -> Columns:
+    """The columns that an algorithm sees; views into `table`, but for `is_active`."""
+    return {name: table.rows[name] for name in TaskState.model_fields}
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:

@@ -26,8 +26,20 @@ from .curriculum import Curriculum
 from .generators import TaskGenerator, dump_task_generator, fingerprint, load_task_generator, single_task
 from .samplers import cumulative
 from .scorers import Columns
-from .table import EVENT, MAX_LABEL_BYTES, MAX_LABELS, SCHEDULED, TOLD, Patch, admit, record, refresh
-from .task import Rows, Span, Task, TaskState, decode_params
+from .table import (
+    EVENT,
+    MAX_LABEL_BYTES,
+    MAX_LABELS,
+    SCHEDULED,
+    TOLD,
+    Patch,
+    admit,
+    columns_of,
+    empty_table,
+    record,
+    refresh,
+)
+from .task import Span, Task, decode_params
 from .tracker import estimator
 
 try:
@@ -221,7 +233,8 @@ class AlgorithmSuite:
         """Columns of a pool as it may occur, read-only; even seeds have inactive rows, seed 0 is a new pool."""
         rng = np.random.default_rng(seed)
         capacity = int(rng.integers(1, 60))
-        rows = Rows.zeros(capacity, 0)
+        table = empty_table(capacity, 0)
+        rows = table.rows
         rows["is_active"] = (rng.random(capacity) < 0.7) | (np.arange(capacity) == 0) | bool(seed % 2)
         rows["task_id"] = np.arange(capacity) + capacity * rng.integers(5, size=capacity)
         rows["seed"] = rng.integers(2**62, size=capacity)
@@ -238,7 +251,7 @@ class AlgorithmSuite:
             rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
             rows["num_regrets"] = completions * rng.integers(2, size=capacity)
             rows["last_regret"] = np.where(rows["num_regrets"] > 0, rng.normal(size=capacity).round(1), 0.0)
-        columns = {name: rows[name] for name in TaskState.model_fields}
+        columns = columns_of(table)
         for column in columns.values():
             column.flags.writeable = False
         return columns
