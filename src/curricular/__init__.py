@@ -34,6 +34,7 @@ from .generators import (
     merge,
     single_task,
 )
+from .proposers import FreshProposer, NewTasks, Proposer, create_proposer
 from .task import Axis, Span, Task, TaskState
 from .tracker import TaskTracker, create_task_tracker
 
@@ -48,6 +49,7 @@ __all__ = [
     "Cost",
     "Curriculum",
     "CurriculumConfig",
+    "FreshProposer",
     "Interest",
     "LabelBanditAlgorithm",
     "LabelBanditConfig",
@@ -60,11 +62,13 @@ __all__ = [
     "MeanOfFirst",
     "ModifiedAlgorithm",
     "Modifier",
+    "NewTasks",
     "NoiseAwareAlgorithm",
     "NoiseAwareConfig",
     "Prerequisites",
     "PrioritizedLevelReplayAlgorithm",
     "PrioritizedLevelReplayConfig",
+    "Proposer",
     "Quotas",
     "SequentialAlgorithm",
     "SequentialConfig",
@@ -92,6 +96,7 @@ __all__ = [
     "WeightedConfig",
     "bucketed",
     "create_algorithm",
+    "create_proposer",
     "create_task_tracker",
     "dump_task_generator",
     "list_sessions",

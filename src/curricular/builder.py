@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from .backends import Backend
 from .generators import TaskGenerator
+from .proposers import NewTasks, Proposer
 from .streams import permuted, stream_key
-from .table import Estimator, Patch, Table, admit
-from .task import ConfigT, Task, decode_params
+from .table import Estimator, Patch, Table, admit, columns_of
+from .task import ConfigT, Params, Task, decode_params
 
 CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
@@ -52,10 +53,11 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
 
 
 class Admission(Generic[ConfigT]):
-    """Makes new tasks for a table. What it makes is a function of the seed and the table alone."""
+    """Makes new tasks for a table, those that `proposer` chooses: a function of the seed and the table alone."""
 
-    def __init__(self, generator: TaskGenerator[ConfigT], seed: int, estimator: Estimator) -> None:
+    def __init__(self, generator: TaskGenerator[ConfigT], proposer: Proposer, seed: int, estimator: Estimator) -> None:
         self._generator = generator
+        self._proposer = proposer
         self._seed = seed
         self._estimator = estimator
 
@@ -66,24 +68,47 @@ class Admission(Generic[ConfigT]):
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """New tasks in `slots`, shape (k,), in place of those that are there.
 
-        Raises `ValueError` if the generator's params have another shape than its axes, or are not finite.
+        Raises `ValueError` if the generator's params have another shape than its axes, or are not finite, or if the
+        proposer's tasks are not as its protocol has them.
         """
         rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
-        if self._generator.num_tasks is None:
-            seeds = rng.integers(2**63 - 1, size=len(slots))
-        else:
-            seeds = self._unused_seeds(table, len(slots))
+        candidates = self._candidates(table, len(slots) * self._proposer.num_candidates, rng)
+        seeds, params = self._proposer.propose(columns_of(table), candidates, len(slots), rng)
+        self._check_seeds(seeds, candidates.seeds, len(slots))
+        self._check_params("proposer.propose", params, len(slots))
+        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        return admit(table, slots, seeds, params, names, time.time(), self._estimator)
+
+    def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
+        """`n` fresh tasks; fewer if a finite generator has no more that are not in the pool."""
+        is_endless = self._generator.num_tasks is None
+        seeds = rng.integers(2**63 - 1, size=n) if is_endless else self._unused_seeds(table, n)
         params = np.asarray(self._generator.sample(seeds, rng), np.float64)
-        if params.shape != (len(seeds), len(self._generator.axes)):
+        self._check_params("generator.sample", params, len(seeds))
+        return NewTasks(seeds, params)
+
+    def _check_params(self, source: str, params: Params, n: int) -> None:
+        shape = (n, len(self._generator.axes))
+        if params.shape != shape:
             raise ValueError(
-                f"generator.sample: expected params of shape {(len(seeds), len(self._generator.axes))}, one column per "
-                f"axis, got {params.shape}; return one row per seed"
+                f"{source}: expected params of shape {shape}, one column per axis, got {params.shape}; "
+                f"return one row per seed"
             )
         if not np.isfinite(params).all():
             bad = params[~np.isfinite(params)][0]
-            raise ValueError(f"generator.sample: expected finite params, got {bad}; use 0 where an axis does not apply")
-        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
-        return admit(table, slots, seeds, params, names, time.time(), self._estimator)
+            raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
+
+    def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
+        if seeds.shape != (n,) or seeds.dtype.kind != "i" or (seeds < 0).any():
+            raise ValueError(
+                f"proposer.propose: expected {n} seeds, whole numbers from 0, got {seeds!r}; "
+                f"return as many as are wanted"
+            )
+        if self._generator.num_tasks is not None and not (np.isin(seeds, offered).all() and _are_distinct(seeds)):
+            raise ValueError(
+                f"proposer.propose: expected {n} of the candidates' seeds, each once, as the generator is finite, got "
+                f"{seeds!r}; choose among the candidates"
+            )
 
     def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
         """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
@@ -98,3 +123,7 @@ class Admission(Generic[ConfigT]):
             if len(found) >= n:
                 break
         return found[:n]
+
+
+def _are_distinct(values: NDArray[np.int64]) -> bool:
+    return len(np.unique(values)) == len(values)

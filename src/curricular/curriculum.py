@@ -17,6 +17,7 @@ from .config import CurriculumConfig
 from .draws import Draws
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .metrics import summary
+from .proposers import Proposer, create_proposer
 from .samplers import cumulative
 from .table import Counters, Table, columns_of, copy_table, lowest, num_evictions_due, refresh, resize, restore
 from .task import ConfigT, Rows, Task, TaskState
@@ -37,7 +38,8 @@ class Curriculum(Generic[ConfigT]):
     """A pool of tasks that hands out those worth training on.
 
     `config` says how tasks are chosen, `generator` where they come from; without one, a task's configuration is its
-    seed. `algorithm` and `backend` may be objects of your own; by default they are those that `config` names.
+    seed. `algorithm`, `proposer` (of new tasks) and `backend` may be objects of your own; by default they are those
+    that `config` names.
 
     Processes that give the same ``config.session_id`` share one pool; without one, so do the copies that fork and
     pickle make. `close`, or the end of a ``with`` block, leaves it. For one thread at a time.
@@ -59,6 +61,7 @@ class Curriculum(Generic[ConfigT]):
         generator: TaskGenerator[ConfigT] | None = None,
         *,
         algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
         backend: Backend | None = None,
     ) -> None:
         self.config = config
@@ -66,6 +69,7 @@ class Curriculum(Generic[ConfigT]):
             cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
         )
         self.algorithm: Algorithm = create_algorithm(config) if algorithm is None else algorithm
+        self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         num_tasks = self.generator.num_tasks
         if num_tasks is not None and config.num_active_tasks > num_tasks:
             raise ValueError(
@@ -76,14 +80,14 @@ class Curriculum(Generic[ConfigT]):
             config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
-        self._admission = Admission(self.generator, config.seed, self.tracker.estimator)
+        self._admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._num_results = self._interval = 0
         self.tracker.apply(self._fill)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.config, self.generator, self.algorithm, self._backend)
+        return _rebuild, (type(self), self.config, self.generator, self.algorithm, self.proposer, self._backend)
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +222,7 @@ class Curriculum(Generic[ConfigT]):
         *,
         config: CurriculumConfig | None = None,
         algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
         backend: Backend | None = None,
     ) -> Self:
         """The curriculum saved at `path`, with the generator that it was saved with; `config` replaces the saved one.
@@ -231,7 +236,7 @@ class Curriculum(Generic[ConfigT]):
         state = read_checkpoint(path)
         if config is None:
             config = load_config(state["config"])
-        curriculum = cls(config, generator, algorithm=algorithm, backend=backend)
+        curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
         try:
             capacity = len(state["cumulated"])
             if capacity == config.num_active_tasks:
@@ -375,5 +380,5 @@ class Curriculum(Generic[ConfigT]):
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
     """What a pickled curriculum becomes: another worker of its session."""
-    config, generator, algorithm, backend = parts
-    return cls(config, generator, algorithm=algorithm, backend=backend)
+    config, generator, algorithm, proposer, backend = parts
+    return cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)

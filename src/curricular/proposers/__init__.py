@@ -1,0 +1,24 @@
+"""Which new tasks enter the pool: the protocol, and the registry of those in the box. One file each."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..config import CurriculumConfig
+from ..generators import TaskGenerator
+from .protocol import FreshProposer, NewTasks, Proposer
+
+__all__ = ["FreshProposer", "NewTasks", "Proposer", "create_proposer"]
+
+_PROPOSERS: Mapping[type[CurriculumConfig], Callable[[Any, TaskGenerator[Any]], Proposer]] = {}
+"""Config class -> (config, generator) -> proposer; for all others, fresh tasks."""
+
+
+def create_proposer(config: CurriculumConfig, generator: TaskGenerator[Any]) -> Proposer:
+    """The proposer that `config`, or the nearest of its base classes, calls for: for most, one of fresh tasks.
+
+    Raises `TypeError` or `ValueError` if the generator lacks what that proposer needs.
+    """
+    for cls in type(config).__mro__:
+        if cls in _PROPOSERS:
+            return _PROPOSERS[cls](config, generator)
+    return FreshProposer()
