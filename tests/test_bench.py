@@ -1,16 +1,27 @@
+import io
 import json
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 from typer.testing import CliRunner
 
-from curricular import LearnabilityConfig, LearningProgressConfig, UniformConfig, cli
-from curricular.bench import arms, run
-from curricular.bench.figures import Figures
+from curricular import (
+    Curriculum,
+    LearnabilityConfig,
+    LearningProgressConfig,
+    NoiseAwareAlgorithm,
+    NoiseAwareConfig,
+    UniformConfig,
+    cli,
+)
+from curricular.bench import arms, report, run, tables
+from curricular.bench.figures import Figures, Outcome
 from curricular.bench.teacher import PoolTasks, Teacher
-from curricular.learners import SCENARIOS, Uniform, play
+from curricular.learners import SCENARIOS, SCORED, Uniform, play
+from curricular.table import columns_of
 
 SHORT = {"speed": 30.0}
 """A thirtieth of the steps."""
@@ -98,13 +109,110 @@ def test_the_files_are_left_and_can_be_read(figures):
     content = json.loads((out / "bench.json").read_text())
     summary = content.pop("summary")
     assert Figures.model_validate(content) == here
-    assert summary["uniform"]["mean"] == [0.0, 0.0, 0.0]
+    assert "mean" not in summary["uniform"]  # of 1-8, which are not all there
     assert summary["uniform"]["no_harm"]["9a no-harm-50"] == [1.0, 1.0, 1.0]
     assert set(summary["learning-progress"]["scores"]) == {"1 chain", "6 reset"}
-    assert summary["uniform"]["evenness"]["0 nothing"] == 1.0
+    assert summary["uniform"]["evenness"]["0 nothing"] == [1.0, 1.0, 1.0]
+    lines = (out / "bench.md").read_text().splitlines()
+    assert lines[0] == "| scenario | uniform | learning-progress |"
+    assert lines[2].startswith("| 1 chain | 0.00 (0.00 to 0.00) | ")
     for name in ("curves", "draws-uniform", "draws-learning-progress"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert not list(out.glob("*.part"))
+
+
+def made_up(algorithms, scenarios, aucs):
+    """Figures of one seed with these areas."""
+    outcome = dict(run.play_job(run.Job("uniform", "chain", 0, 0, 100.0)))
+    return Figures(
+        algorithms=algorithms,
+        worlds=[(scenario, 0) for scenario in scenarios],
+        seeds=[0],
+        versions={},
+        wall_seconds=1.0,
+        cpu_seconds={},
+        outcomes=[
+            Outcome(**(outcome | {"algorithm": name, "scenario": scenario, "auc": auc}))
+            for name, auc in aucs.items()
+            for scenario in scenarios
+        ],
+    )
+
+
+def test_the_mean_is_of_all_eight_scenarios():
+    figures = made_up(["uniform", "stable"], SCORED, {"uniform": 0.1, "oracle": 0.9, "stable": 0.5})
+    assert figures.summary()["stable"]["mean"] == pytest.approx([0.5, 0.5, 0.5])
+    assert tables.rows(figures)[0][1] == ("worst of 1-8", ["0.00 (0.00 to 0.00)", "0.50 (0.50 to 0.50)"])
+
+
+def test_the_printed_table_is_as_wide_as_the_terminal(figures):
+    _, here = figures
+    for width, num_parts in ((60, 2), (80, 1)):
+        console = Console(width=width, record=True, quiet=False, file=io.StringIO())
+        tables.print_table(here, console)
+        printed = console.export_text()
+        assert printed.count("1 chain") == num_parts
+        assert printed.count("0.00 (0.00 to 0.00)") == 2  # uniform in `chain` and `reset`
+        assert max(map(len, printed.splitlines())) <= width
+
+
+def test_a_picture_of_one_scenario_holds_its_heading_and_legend():
+    names = ["uniform", "learning-progress", "learnability", "level-replay-max-mc", "stable"]
+    picture = report.draw_curves(made_up(names, ["chain"], dict.fromkeys([*names, "oracle"], 0.5)))
+    FigureCanvasAgg(picture).draw()
+    width, height = picture.canvas.get_width_height()
+    for text in (*picture.texts, *picture.legends):
+        box = text.get_window_extent()
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+
+
+def test_arms_that_show_one_thing_play_where_it_shows():
+    assert arms.beside(["uniform", "noise-aware"], "axes") == ["noise-aware-unpooled"]
+    assert arms.beside(["uniform"], "axes") == arms.beside(["noise-aware"], "chain") == []
+    plan = run.plan(["stable", "stable+cost"], ["cost", "chain"], num_seeds=1, **SHORT)
+    played = [(job.scenario, job.algorithm) for job in plan.jobs]
+    assert len(played) == len(set(played))
+    assert ("cost", "uniform+cost") in played
+    assert ("chain", "uniform+cost") not in played
+
+
+def test_told_costs_cheap_tasks_are_drawn_more_often():
+    figures = run.measure(run.plan(["uniform"], ["cost"], num_seeds=1, speed=4.0), Console(quiet=True), num_processes=1)
+    (told,) = figures.summary()["uniform"]["told_costs"].values()
+    assert told[0] > 0
+    world = SCENARIOS["cost"].build(0, speed=4.0)
+    teacher = run.sampler("uniform+cost", world)
+    numbers = np.concatenate([teacher.ask(32) for _ in range(100)])
+    assert world.pool.costs[numbers].mean() < 0.5 * world.pool.costs.mean()
+
+
+def test_a_suffix_that_changes_nothing_changes_nothing():
+    plain, told = (run.play_job(run.Job(name, "chain", 0, 0, 30.0)) for name in ("stable", "stable+cost"))
+    assert plain.curve == told.curve
+
+
+def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
+    wanted = run.plan(["noise-aware"], ["axes"], num_seeds=1)
+    assert [job.algorithm for job in wanted.jobs] == ["oracle", "uniform", "noise-aware", "noise-aware-unpooled"]
+    aucs = {"uniform": 0.1, "oracle": 0.9, "noise-aware": 0.5, "noise-aware-unpooled": 0.2}
+    summary = made_up(["uniform", "noise-aware"], ["axes"], aucs).summary()
+    assert summary["uniform"]["over_unpooled"] == {"10 axes": [0.0, 0.0, 0.0]}
+    assert summary["noise-aware"]["over_unpooled"]["10 axes"] == pytest.approx([4.0, 4.0, 4.0])
+
+
+def test_a_fixed_rate_is_the_only_one_that_counts():
+    config = arms.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
+    assert config.rates[:2] == pytest.approx((0.04, 0.01))
+    curriculum = Curriculum(config)
+    ids = np.repeat(np.arange(8), 20)
+    curriculum.tell(ids, np.random.default_rng(0).random(160) < 0.5)
+    columns = columns_of(curriculum.tracker.snapshot())
+    other = dict(columns) | {"middle_ema_2": 1.0 - columns["middle_ema_2"], "middle_ema_3": columns["middle_ema_3"] / 2}
+    assert (curriculum.algorithm.scores(columns) == curriculum.algorithm.scores(other)).all()
+    adaptive = NoiseAwareAlgorithm(NoiseAwareConfig.recommended(num_active_tasks=8))
+    assert (adaptive.scores(columns) != adaptive.scores(other)).any()
 
 
 def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
@@ -119,6 +227,9 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
     ("arguments", "message"),
     [
         ({"algorithms": ["guess"]}, "algorithms: expected one of uniform.*got 'guess'"),
+        ({"algorithms": ["noise-aware@fast"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@fast'"),
+        ({"algorithms": ["noise-aware@7"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@7'"),
+        ({"algorithms": ["thompson@0.1"]}, "algorithms: expected one of uniform.*got 'thompson@0.1'"),
         ({"algorithms": ["json:loud"]}, "algorithms: .*got 'json:loud'"),
         ({"algorithms": ["uniform", "uniform"]}, "algorithms: expected at least one, each once"),
         ({"scenarios": ["maze"]}, "scenarios: expected names out of chain.*got 'maze'"),

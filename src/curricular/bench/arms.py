@@ -1,17 +1,20 @@
 """The algorithms that the bench knows by name, and a user's own by ``module:name``."""
 
-import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
 from typing import cast
 
 from .. import (
     Algorithm,
     CurriculumConfig,
+    LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressAlgorithm,
     LearningProgressConfig,
     NoiseAwareConfig,
+    PrioritizedLevelReplayConfig,
+    TeacherStudentConfig,
     ThompsonConfig,
     UniformConfig,
 )
@@ -55,30 +58,84 @@ ARMS: Mapping[str, Factory] = {
     "stable": LearningProgressConfig.stable,
     "fast-learning": LearningProgressConfig.fast_learning,
     "unidirectional": unidirectional,
+    "basic": partial(LearningProgressConfig.default, progress="basic"),
     "noise-aware": NoiseAwareConfig.recommended,
+    "noise-aware-unpooled": partial(NoiseAwareConfig.recommended, sharing=0.0),
     "noise-aware-small-pool": small_pool,
     "learnability": LearnabilityConfig,
+    "sfl": LearnabilityConfig.sfl,
     "thompson": ThompsonConfig,
+    "level-replay": partial(PrioritizedLevelReplayConfig, regret="positive_value_loss"),
+    "level-replay-max-mc": partial(PrioritizedLevelReplayConfig, regret="max_monte_carlo"),
+    "teacher-student": TeacherStudentConfig,
+    "label-bandit": partial(LabelBanditConfig, value="success"),
 }
 """By name."""
 
+FIXED: Mapping[str, Factory] = {
+    "noise-aware": partial(NoiseAwareConfig.recommended, interval_width=0.0),
+    "learning-progress": LearningProgressConfig.default,
+}
+"""By name, those that can be had at a fixed rate: ``noise-aware@0.05`` and the like.
+
+Without a width the intervals of two time scales never meet, so that noise-aware choice keeps to the shortest one: the
+averages at the given rate and at a quarter of it. Only for a task whose results were all equal do all scales agree.
+"""
+
+TOLD_COSTS = "+cost"
+"""After an arm's name: the same, with its probabilities divided by what a task costs, where tasks differ in that."""
+
+UNPOOLED = "noise-aware-unpooled"
+"""What noise-aware choice is compared with where tasks have axes."""
+
+
+def beside(algorithms: Sequence[str], scenario: str) -> list[str]:
+    """The arms that play in `scenario` beside `algorithms`, for a comparison that is of interest there only.
+
+    >>> beside(["uniform", "stable"], "cost")
+    ['uniform+cost', 'stable+cost']
+    """
+    if scenario == "axes" and "noise-aware" in algorithms:
+        return [UNPOOLED]
+    return [told_costs(name) for name in algorithms] if scenario == "cost" else []
+
+
+def told_costs(name: str) -> str:
+    """The arm `name` that is told what tasks cost."""
+    return f"{name.removesuffix(TOLD_COSTS)}{TOLD_COSTS}"
+
 
 def find(name: str) -> Factory:
-    """The factory of a known arm, or what ``module:name`` names.
+    """The factory of a known arm, at a fixed rate if its name ends so, or what ``module:name`` names.
 
-    Raises `ValueError` if there is no such arm, module or name.
+    Raises `ValueError` if there is no such arm, rate, module or name.
 
     >>> find("curricular:LearningProgressConfig.stable")(num_active_tasks=4).ema_timescale
     0.01
+    >>> find("noise-aware@0.05")(num_active_tasks=4).ema_timescale
+    0.05
     """
+    arm, _, rate = name.partition("@")
+    if rate and arm in FIXED:
+        return partial(FIXED[arm], ema_timescale=_rate(name, rate))
     if name in ARMS:
         return ARMS[name]
     module, _, path = name.partition(":")
     try:
-        found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+        found = reduce(getattr, path.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"algorithms: expected one of {', '.join(ARMS)}, or module:name of a factory of your own, got {name!r} "
             f"({error}); correct the name, or run where the module can be imported"
         ) from error
     return cast(Factory, found)
+
+
+def _rate(name: str, rate: str) -> float:
+    try:
+        value = float(rate)
+    except ValueError:
+        value = 0.0
+    if not 1e-3 <= value <= 0.9:
+        raise ValueError(f"algorithms: expected a rate from 0.001 to 0.9 after the @, got {name!r}; correct it")
+    return value

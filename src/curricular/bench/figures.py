@@ -1,6 +1,7 @@
 """The figures of a bench: what every run came to, and the scores that follow from the runs."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
+from .arms import UNPOOLED, told_costs
 
 UNIDIRECTIONAL = "unidirectional"
 """What the scenario of forgetting is compared with, if it takes part."""
@@ -44,32 +46,49 @@ class Figures(BaseModel):
     version: Literal[1] = 1
     """Format of the file."""
     algorithms: list[str]
-    """Without the oracle; uniform first."""
+    """Without the oracle, and without those that took part in one scenario to compare with; uniform first."""
     worlds: list[tuple[str, int]]
     """Scenario and variation."""
     seeds: list[int]
     versions: dict[str, str]
     wall_seconds: float
+    cpu_seconds: dict[str, float]
+    """By algorithm, those beside the others included."""
     outcomes: list[Outcome]
 
-    def aucs(self, algorithm: str, worlds: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
-        """Area under the learning curve, shape (num_worlds, num_seeds)."""
-        by_run = {(run.algorithm, run.scenario, run.variation, run.seed): run.auc for run in self.outcomes}
-        return np.array([[by_run[algorithm, *world, seed] for seed in self.seeds] for world in worlds])
+    def values(
+        self, measure: Literal["auc", "effective_tasks"], algorithm: str, worlds: Sequence[tuple[str, int]]
+    ) -> NDArray[np.float64]:
+        """One measure of each run of `algorithm`, shape (num_worlds, num_seeds)."""
+        by_run = {(run.scenario, run.variation, run.seed): run for run in self.outcomes if run.algorithm == algorithm}
+        pick = attrgetter(measure)
+        return np.array([[pick(by_run[*world, seed]) for seed in self.seeds] for world in worlds])
 
     def among(self, names: Sequence[str]) -> list[tuple[str, int]]:
         """The worlds of the scenarios `names`."""
         return [world for world in self.worlds if world[0] in names]
 
-    def scores(self, worlds: Sequence[tuple[str, int]]) -> Scores:
-        """Normalised scores, 0 for uniform and 1 for the oracle, of all `algorithms`."""
-        runs = np.stack([self.aucs(algorithm, worlds) for algorithm in self.algorithms])
-        return score_runs(runs, self.aucs(UNIFORM, worlds), self.aucs(ORACLE, worlds))
+    def scores(self, worlds: Sequence[tuple[str, int]], algorithms: Sequence[str] | None = None) -> Scores:
+        """Normalised scores, 0 for uniform and 1 for the oracle, of `algorithms`; None: of all."""
+        runs = np.stack([self.values("auc", name, worlds) for name in algorithms or self.algorithms])
+        return score_runs(runs, self.values("auc", UNIFORM, worlds), self.values("auc", ORACLE, worlds))
 
-    def ratios(self, worlds: Sequence[tuple[str, int]], base: str = UNIFORM) -> Interval:
-        """AUC over that of `base`, shape (num_algorithms, num_worlds)."""
-        runs = np.stack([self.aucs(algorithm, worlds) for algorithm in self.algorithms])
-        return ratio_runs(runs, self.aucs(base, worlds))
+    def ratios(
+        self,
+        worlds: Sequence[tuple[str, int]],
+        base: str = UNIFORM,
+        *,
+        measure: Literal["auc", "effective_tasks"] = "auc",
+        beyond: str | None = None,
+    ) -> Interval:
+        """A measure of all algorithms over that of `base`, shape (num_algorithms, num_worlds).
+
+        With `beyond`, of both only what is beyond that algorithm's.
+        """
+        runs = np.stack([self.values(measure, name, worlds) for name in (base, *self.algorithms)])
+        if beyond is not None:
+            runs -= self.values(measure, beyond, worlds)
+        return ratio_runs(runs[1:], runs[0])
 
     def curves(self, algorithm: str, world: tuple[str, int]) -> NDArray[np.float64]:
         """Learning curves, shape (num_seeds, num_points)."""
@@ -82,41 +101,44 @@ class Figures(BaseModel):
         total = np.maximum(np.sum(list(counts.values()), axis=0), 1)
         return {group: count / total for group, count in counts.items()}
 
-    def evenness(self, algorithm: str, world: tuple[str, int]) -> float:
-        """Effective number of tasks drawn, over that of uniform draws."""
-        tasks, even = (
-            np.mean([run.effective_tasks for run in self._runs(name, world)]) for name in (algorithm, UNIFORM)
-        )
-        return float(tasks / even)
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, dict[str, Any]]:
         """The headline figures as plain data: for each algorithm its scores with intervals, ratios, recovery."""
-        scored, harmless = self.among(SCORED), self.among(NO_HARM)
-        others = [world for world in self.worlds if world not in scored + harmless and world[0] != "nothing"]
-        result: dict[str, Any] = {name: {} for name in self.algorithms}
-        parts: list[tuple[str, list[tuple[str, int]], Interval]] = []
-        if scored or others:
-            scores = self.scores(scored + others)
-            parts.append(("scores", scored + others, scores.by_scenario))
-        if scored:
+        result: dict[str, dict[str, Any]] = {name: {} for name in self.algorithms}
+        scored = self.among(SCORED)
+        if {scenario for scenario, _ in scored} == set(SCORED):
             headline = self.scores(scored)
             for number, name in enumerate(self.algorithms):
-                for key, interval in (("mean", headline.mean), ("worst", headline.worst)):
-                    result[name][key] = _triple(interval, number)
-        if harmless:
-            parts.append(("no_harm", harmless, self.ratios(harmless)))
-        forgetting = self.among(["forgetting"]) if UNIDIRECTIONAL in self.algorithms else []
-        if forgetting:
-            parts.append(("over_unidirectional", forgetting, self.ratios(forgetting, UNIDIRECTIONAL)))
-        for key, worlds, interval in parts:
+                result[name] |= {"mean": _triple(headline.mean, number), "worst": _triple(headline.worst, number)}
+        for key, (worlds, interval) in self._parts().items():
             for number, name in enumerate(self.algorithms):
                 result[name][key] = {
                     title(world): _triple(interval, (number, column)) for column, world in enumerate(worlds)
                 }
         for name in self.algorithms:
             result[name]["recovery"] = {title(world): self._recovery(name, world) for world in self.among(["reset"])}
-            result[name]["evenness"] = {title(world): self.evenness(name, world) for world in self.among(["nothing"])}
         return result
+
+    def _parts(self) -> dict[str, tuple[list[tuple[str, int]], Interval]]:
+        """What is told of the worlds one by one: those that it is told of, and figures (num_algorithms, num_worlds)."""
+        taught = [world for world in self.worlds if world[0] not in (*NO_HARM, "nothing")]
+        harmless, costly, nothing = (self.among(names) for names in (NO_HARM, ["cost"], ["nothing"]))
+        forgetting = self.among(["forgetting"]) if UNIDIRECTIONAL in self.algorithms else []
+        with_axes = self.among(["axes"]) if any(run.algorithm == UNPOOLED for run in self.outcomes) else []
+        parts: dict[str, tuple[list[tuple[str, int]], Interval]] = {}
+        if taught:
+            parts["scores"] = taught, self.scores(taught).by_scenario
+        if costly:
+            told = [told_costs(name) for name in self.algorithms]
+            parts["told_costs"] = costly, self.scores(costly, told).by_scenario
+        if with_axes:
+            parts["over_unpooled"] = with_axes, self.ratios(with_axes, UNPOOLED, beyond=UNIFORM)
+        if harmless:
+            parts["no_harm"] = harmless, self.ratios(harmless)
+        if forgetting:
+            parts["over_unidirectional"] = forgetting, self.ratios(forgetting, UNIDIRECTIONAL)
+        if nothing:
+            parts["evenness"] = nothing, self.ratios(nothing, measure="effective_tasks")
+        return parts
 
     def _recovery(self, algorithm: str, world: tuple[str, int]) -> dict[str, float | None]:
         curve = self.curves(algorithm, world).mean(axis=0)

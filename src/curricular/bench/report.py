@@ -1,16 +1,12 @@
-"""What a bench leaves behind: tables, a file with all figures, pictures."""
+"""What a bench leaves behind: a file with all figures, and pictures."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from .figures import ORACLE, Figures, title
 
@@ -23,6 +19,10 @@ _GROUP_COLOURS = {
     "lottery": "#e0a030",
 }
 _GOAL_COLOURS = ("#1b4965", "#2f6f8f", "#5fa8d3", "#a8d0e6")
+_MIN_WIDTH = 5.8
+"""Inches that the heading needs."""
+_LEGEND_WIDTH, _LEGEND_HEIGHT = 2.4, 0.22
+"""Inches of a column and of a row of the legend."""
 _INK, _FAINT = "#33302e", "#e4e0da"
 
 
@@ -35,50 +35,10 @@ def write_json(figures: Figures, out: Path) -> Path:
     return draft.replace(path)
 
 
-def print_tables(figures: Figures, console: Console) -> None:
-    """Prints normalised scores, ratios to uniform, and what else is asked of an algorithm, one column for each."""
-    summary = figures.summary()
-    first = summary[figures.algorithms[0]]
-    table = Table(
-        title="0 is uniform, 1 the oracle; in brackets 95 % intervals over seeds",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("scenario", no_wrap=True)
-    for name in figures.algorithms:
-        table.add_column(name, justify="right")
-    for key in ("mean", "worst"):
-        if key in first:
-            table.add_row(f"{key} of 1-8", *(_bracketed(summary[name][key]) for name in figures.algorithms))
-    table.add_section()
-    parts = (("scores", ""), ("no_harm", ": AUC / uniform"), ("over_unidirectional", ": AUC / unidirectional"))
-    for key, suffix in parts:
-        for world in first.get(key, {}):
-            table.add_row(world + suffix, *(_bracketed(summary[name][key][world]) for name in figures.algorithms))
-        table.add_section()
-    for world in first["recovery"]:
-        levels = [summary[name]["recovery"][world] for name in figures.algorithms]
-        table.add_row(f"{world}: level after / before", *(f"{level['level']:.2f}" for level in levels))
-        ratios = [level["time_ratio"] for level in levels]
-        table.add_row(
-            f"{world}: time to learn again / first time",
-            *("never" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-        )
-    for world in first["evenness"]:
-        evenness = [summary[name]["evenness"][world] for name in figures.algorithms]
-        table.add_row(f"{world}: effective tasks / uniform", *(f"{value:.2f}" for value in evenness))
-    console.print(table)
-
-
-def _bracketed(triple: Sequence[float]) -> str:
-    estimate, low, high = triple
-    return f"{estimate:.2f} ({low:.2f} to {high:.2f})"
-
-
 def write_pngs(figures: Figures, out: Path) -> list[Path]:
     """The pictures in the folder `out`: learning curves of every world, and of every algorithm where its draws went."""
-    return [_write_curves(figures, out), *(_write_shares(figures, name, out) for name in figures.algorithms)]
+    curves = _save(draw_curves(figures), out / "curves.png")
+    return [curves, *(_write_shares(figures, name, out) for name in figures.algorithms)]
 
 
 def _grid(figures: Figures, heading: str) -> tuple[Figure, list[tuple[Axes, tuple[str, int]]]]:
@@ -86,7 +46,8 @@ def _grid(figures: Figures, heading: str) -> tuple[Figure, list[tuple[Axes, tupl
     num_columns = min(6, len(figures.worlds))
     num_rows = -(-len(figures.worlds) // num_columns)
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-    picture = Figure(figsize=(2.6 * num_columns + 0.6, 2.1 * num_rows + 1.2), dpi=120, facecolor="white", layout=layout)
+    size = max(2.6 * num_columns + 0.6, _MIN_WIDTH), 2.1 * num_rows + 0.8
+    picture = Figure(figsize=size, dpi=120, facecolor="white", layout=layout)
     picture.suptitle(heading, color=_INK, size=13)
     panels = []
     for number, world in enumerate(figures.worlds, 1):
@@ -107,7 +68,8 @@ def _save(picture: Figure, path: Path) -> Path:
     return draft.replace(path)
 
 
-def _write_curves(figures: Figures, out: Path) -> Path:
+def draw_curves(figures: Figures) -> Figure:
+    """The picture with the learning curves of every world."""
     picture, panels = _grid(figures, "Competence over the budget: mean of the seeds")
     for axes, world in panels:
         for number, name in enumerate((*figures.algorithms, ORACLE)):
@@ -117,13 +79,18 @@ def _write_curves(figures: Figures, out: Path) -> Path:
                 np.linspace(0, 1, curve.size),
                 curve,
                 color=_INK if is_oracle else _COLOURS[number % len(_COLOURS)],
-                linestyle=":" if is_oracle else "-",
+                linestyle=":" if is_oracle else ("-", "--", "-.")[number // len(_COLOURS) % 3],
                 linewidth=1.2 if is_oracle else 2,
                 label=name,
             )
         axes.grid(axis="y", color=_FAINT)
-    picture.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    return _save(picture, out / "curves.png")
+    num_columns = int(picture.get_figwidth() // _LEGEND_WIDTH)
+    num_rows = -(-(len(figures.algorithms) + 1) // num_columns)
+    picture.set_figheight(picture.get_figheight() + _LEGEND_HEIGHT * num_rows)
+    picture.legend(
+        *panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=num_columns, frameon=False
+    )
+    return picture
 
 
 def _write_shares(figures: Figures, algorithm: str, out: Path) -> Path:

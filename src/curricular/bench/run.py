@@ -13,13 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import Cost
 from ..learners import SCENARIOS, Oracle, Sampler, World, play
-from .arms import find
+from .arms import TOLD_COSTS, beside, find
 from .figures import ORACLE, UNIFORM, Figures, Outcome
-from .report import print_tables, write_json, write_pngs
+from .report import write_json, write_pngs
+from .tables import print_table, write_markdown
 from .teacher import Teacher
 
-DEFAULT = ("noise-aware", "learning-progress", "unidirectional", "learnability", "thompson")
+DEFAULT = ("noise-aware", "learning-progress", "unidirectional", "learnability", "thompson", "level-replay")
 """Algorithms of a bench that names none."""
 
 
@@ -36,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a bench: `algorithms` and the oracle, in `worlds` with `seeds`."""
+    """All runs of a bench: `algorithms`, the oracle and arms to compare with, in `worlds` with `seeds`."""
 
     algorithms: tuple[str, ...]
     worlds: tuple[tuple[str, int], ...]
@@ -50,7 +52,7 @@ class Plan:
             Job(algorithm, *world, seed, self.speed)
             for world in self.worlds
             for seed in self.seeds
-            for algorithm in (ORACLE, *self.algorithms)
+            for algorithm in dict.fromkeys((ORACLE, *self.algorithms, *beside(self.algorithms, world[0])))
         ]
 
 
@@ -67,7 +69,7 @@ def plan(
     Raises `ValueError` for an unknown algorithm, scenario or variation, one named twice, or a number below 1.
     """
     for name in algorithms:
-        find(name)
+        find(name.removesuffix(TOLD_COSTS))
     for name in scenarios:
         if name not in SCENARIOS:
             raise ValueError(
@@ -94,7 +96,7 @@ def plan(
 def play_job(job: Job) -> Outcome:
     """The outcome of one run; the same in any process."""
     world = SCENARIOS[job.scenario].build(job.seed, speed=job.speed, variation=job.variation)
-    run = play(world, _sampler(job.algorithm, world))
+    run = play(world, sampler(job.algorithm, world))
     return Outcome(
         algorithm=job.algorithm,
         scenario=job.scenario,
@@ -111,46 +113,69 @@ def play_job(job: Job) -> Outcome:
     )
 
 
-def _sampler(algorithm: str, world: World) -> Sampler:
-    return Oracle(world) if algorithm == ORACLE else Teacher(world, find(algorithm))
+def sampler(algorithm: str, world: World) -> Sampler:
+    """The oracle, or the curriculum that is the arm `algorithm`, for one run in `world`."""
+    if algorithm == ORACLE:
+        return Oracle(world)
+    name, costs = algorithm.removesuffix(TOLD_COSTS), world.pool.costs
+    modifiers = [] if name == algorithm or costs is None else [Cost(costs.tolist())]
+    return Teacher(world, find(name), *modifiers)
 
 
-def bench(wanted: Plan, out: Path, console: Console, *, num_processes: int | None = None) -> Figures:
-    """All figures of `wanted`, shown on `console` and left in the folder `out`. None: a process for each processor."""
-    out.mkdir(parents=True, exist_ok=True)
+def measure(wanted: Plan, console: Console, *, num_processes: int | None = None) -> Figures:
+    """All figures of `wanted`, with a progress bar on `console`. None: a process for each processor."""
     start = time.perf_counter()
     jobs = wanted.jobs
     columns = (TextColumn("teaching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(jobs))
         found: dict[int, Outcome] = {}
-        for number, outcome in _run(jobs, num_processes or len(os.sched_getaffinity(0))):
+        cpu_seconds = dict.fromkeys((job.algorithm for job in jobs), 0.0)
+        for number, (outcome, seconds) in _run(jobs, num_processes or len(os.sched_getaffinity(0))):
             found[number] = outcome
+            cpu_seconds[outcome.algorithm] += seconds
             progress.advance(bar)
-    figures = Figures(
+    return Figures(
         algorithms=list(wanted.algorithms),
         worlds=list(wanted.worlds),
         seeds=list(wanted.seeds),
         versions={"python": platform.python_version()} | {name: version(name) for name in ("curricular", "numpy")},
         wall_seconds=time.perf_counter() - start,
+        cpu_seconds=cpu_seconds,
         outcomes=[found[number] for number in range(len(jobs))],
     )
+
+
+def bench(wanted: Plan, out: Path, console: Console, *, num_processes: int | None = None) -> Figures:
+    """All figures of `wanted`, shown on `console` and left in the folder `out`. None: a process for each processor."""
+    out.mkdir(parents=True, exist_ok=True)
+    figures = measure(wanted, console, num_processes=num_processes)
     write_json(figures, out)
+    write_markdown(figures, out)
     write_pngs(figures, out)
-    print_tables(figures, console)
-    console.print(f"{figures.wall_seconds:.0f} s; all figures and the pictures are in {out}", highlight=False)
+    print_table(figures, console)
+    console.print(
+        f"{figures.wall_seconds:.0f} s, {sum(figures.cpu_seconds.values()):.0f} s of CPU time; "
+        f"all figures and the pictures are in {out}",
+        highlight=False,
+    )
     return figures
 
 
-def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, Outcome]]:
-    """The outcomes as they come, each with the number of its job."""
+def _run(jobs: Sequence[Job], num_processes: int) -> Iterator[tuple[int, tuple[Outcome, float]]]:
+    """The outcomes as they come, each with the number of its job and its seconds of CPU time."""
     if num_processes == 1:
-        yield from ((number, play_job(job)) for number, job in enumerate(jobs))
+        yield from ((number, _timed(job)) for number, job in enumerate(jobs))
         return
     pool = ProcessPoolExecutor(num_processes, mp_context=get_context("spawn"))
     try:
-        futures = {pool.submit(play_job, job): number for number, job in enumerate(jobs)}
+        futures = {pool.submit(_timed, job): number for number, job in enumerate(jobs)}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _timed(job: Job) -> tuple[Outcome, float]:
+    start = time.process_time()
+    return play_job(job), time.process_time() - start

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import Axis, Curriculum, CurriculumConfig
+from .. import Axis, Curriculum, CurriculumConfig, ModifiedAlgorithm, Modifier, create_algorithm
 from ..learners import Pool, World
 from ..task import Params
 from .arms import Factory
@@ -33,12 +33,12 @@ class Teacher:
     """A sampler for `learners.play` that asks and tells a curriculum over the pool, or over a part of it at a time.
 
     `factory` is given the number of all tasks; if its config wants fewer, tasks come and go by eviction, and a result
-    goes to the task id under which its task was handed out last.
+    goes to the task id under which its task was handed out last. `modifiers` multiply the probabilities.
 
     Raises `TypeError` if `factory` returns something else than a config, or a config and an algorithm.
     """
 
-    def __init__(self, world: World, factory: Factory) -> None:
+    def __init__(self, world: World, factory: Factory, *modifiers: Modifier) -> None:
         chosen = factory(num_active_tasks=world.pool.num_tasks, seed=world.seed, use_shared_memory=False)
         config, algorithm = chosen if isinstance(chosen, tuple) else (chosen, None)
         if not isinstance(config, CurriculumConfig):
@@ -46,6 +46,8 @@ class Teacher:
                 f"factory: expected it to return a CurriculumConfig, or one and an algorithm, got {chosen!r}; "
                 f"return the config made from its keyword arguments"
             )
+        if modifiers:
+            algorithm = ModifiedAlgorithm(create_algorithm(config) if algorithm is None else algorithm, *modifiers)
         self._curriculum: Curriculum[int] = Curriculum(config, PoolTasks(world.pool), algorithm=algorithm)
         self._task_ids = np.full(world.pool.num_tasks, -1)
 
