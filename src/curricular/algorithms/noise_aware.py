@@ -17,7 +17,7 @@ from ..samplers import proportional
 from ..scorers import Array, Columns, evictable, normalise
 from ..table import EMAS
 from .floors import FlooredConfig, with_floors
-from .sharing import share_evidence
+from .sharing import expected_scores, share_evidence
 
 MAX_COUNT = 32_768
 """Completions beyond which a task counts as one that has so many: its averages hardly age any more."""
@@ -45,6 +45,9 @@ class NoiseAwareConfig(FlooredConfig):
     sharing: float = Field(default=50.0, ge=0)
     """Completions at which a task's own results weigh as much as those of all tasks that share its values on the axes
     of the generator; 0: its own only."""
+    proposal_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the new tasks that is chosen by the progress of the tasks in the pool that share their values on the
+    axes; the rest is as the generator gives them."""
     rand_task_rate: float = Field(default=0.05, ge=0, le=1)
     """Share of the draws that is uniform."""
     stale_task_rate: float = Field(default=0.1, ge=0, le=1)
@@ -73,6 +76,10 @@ class NoiseAwareAlgorithm:
         if not (self.config.sharing and columns["params"].shape[1]):
             return own
         return share_evidence(own, self._progress, columns, self.config.rates, self.config.sharing)
+
+    def expected_scores(self, columns: Columns, params: Array) -> Array:
+        """What the pool says of new tasks with `params`, (m, num_axes), at least one axis; ≥ 0, 1 is the mean; (m,)."""
+        return expected_scores(self._progress, columns, self.config.rates, params)
 
     def probabilities(self, columns: Columns) -> Array:
         return with_floors(proportional(self.scores(columns), columns["is_active"]), columns, self.config)

@@ -35,28 +35,95 @@ def share_evidence(
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    num_axes = columns["params"].shape[1]
-    num_together = 1 if num_axes <= 2 else 2
-    num_groups = min(MAX_GROUPS, completions.shape[0])
-    per_axis = num_groups if num_together == 1 else math.isqrt(num_groups)
-    bins = [_bins(columns["params"][:, axis], per_axis) for axis in range(num_axes)]
-    newest_first = xp.argsort(-columns["last_scheduled"], stable=True)
-
-    averages = _decaying_sums(columns, rates)
-    common = active
-    for axes in combinations(bins, num_together):
-        group = axes[0] if num_together == 1 else axes[0] * per_axis + axes[1]
-        order = xp.take(newest_first, xp.argsort(xp.take(group, newest_first), stable=True))
-        groups, sizes = _group_columns(columns, averages, group, order, num_groups)
-        scores = score(groups)
-        mean = xp.sum(scores * sizes) / xp.sum(sizes)
-        is_flat = mean <= 0.0
-        relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
-        evidence = xp.astype(groups["num_completions"], xp.float64)
-        common = common * xp.take(1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF), group)
+    grid = _grid(columns)
+    groups = grid.groups(columns["params"])
+    common = _product(active, _factors(groups, score, columns, rates, grid.num_groups), groups)
     trust = xp.astype(completions, xp.float64)
     trust = trust / (trust + half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
+
+
+def expected_scores(
+    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array
+) -> Array:
+    """What tasks with `params`, shape (m, num_axes), that nobody has played yet have to be expected to score, (m,).
+
+    The product of their groups' scores, as in `share_evidence`: 1 is like the mean of the pool. A group without results
+    counts as the mean does.
+    """
+    grid = _grid(columns)
+    factors = _factors(grid.groups(columns["params"]), score, columns, rates, grid.num_groups)
+    xp = params.__array_namespace__()
+    return _product(xp.ones(params.shape[0]), factors, grid.groups(params))
+
+
+class _Grid(NamedTuple):
+    """How tasks are parted into groups: bins along each axis, over the values that occur in the pool."""
+
+    low: list[Array]
+    high: list[Array]
+    num_groups: int
+
+    def groups(self, params: Array) -> list[Array]:
+        """For each pair of axes (each axis, if there are no more than two), the group of each of the tasks, (n,)."""
+        num_axes = len(self.low)
+        num_together = 1 if num_axes <= 2 else 2
+        per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
+        bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
+        return [
+            pair[0] if num_together == 1 else pair[0] * per_axis + pair[1] for pair in combinations(bins, num_together)
+        ]
+
+
+def _grid(columns: Columns) -> _Grid:
+    params = columns["params"]
+    xp = params.__array_namespace__()
+    axes = [params[:, axis] for axis in range(params.shape[1])]
+    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
+
+
+def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
+    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape (n,); the outer ones are open.
+
+    Choices of fewer values have a bin each.
+    """
+    xp = values.__array_namespace__()
+    place = (xp.clip(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
+    return xp.astype(place, xp.int64)
+
+
+def _factors(
+    groups: list[Array],
+    score: Callable[[Columns], Array],
+    columns: Columns,
+    rates: tuple[float, ...],
+    num_groups: int,
+) -> list[Array]:
+    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,) each."""
+    xp = columns["num_completions"].__array_namespace__()
+    newest_first = xp.argsort(-columns["last_scheduled"], stable=True)
+    averages = _decaying_sums(columns, rates)
+    factors = []
+    for group in groups:
+        order = xp.take(newest_first, xp.argsort(xp.take(group, newest_first), stable=True))
+        members, sizes = _group_columns(columns, averages, group, order, num_groups)
+        scores = score(members)
+        total = xp.sum(sizes)
+        mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
+        is_flat = mean <= 0.0
+        relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
+        evidence = xp.astype(members["num_completions"], xp.float64)
+        factors.append(1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF))
+    return factors
+
+
+def _product(start: Array, factors: list[Array], groups: list[Array]) -> Array:
+    """`start` times the factors of the groups that each task is in, shape (n,)."""
+    xp = start.__array_namespace__()
+    result = start
+    for factor, group in zip(factors, groups, strict=True):
+        result = result * xp.take(factor, group)
+    return result
 
 
 def _relative(scores: Array, active: Array) -> Array:
@@ -64,14 +131,6 @@ def _relative(scores: Array, active: Array) -> Array:
     xp = scores.__array_namespace__()
     mean = xp.sum(scores) / xp.sum(active)
     return xp.where(mean <= 0.0, active, scores / xp.where(mean <= 0.0, 1.0, mean))
-
-
-def _bins(values: Array, num_bins: int) -> Array:
-    """The bin of each value among `num_bins` equal ones, shape (n,); choices of fewer values have one each."""
-    xp = values.__array_namespace__()
-    low, high = xp.min(values), xp.max(values)
-    place = (values - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
-    return xp.astype(place, xp.int64)
 
 
 class _Sum(NamedTuple):

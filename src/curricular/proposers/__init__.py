@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..algorithms.noise_aware import NoiseAwareConfig
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator
+from .progress import ProgressProposer, by_progress
 from .protocol import FreshProposer, NewTasks, Proposer
 
-__all__ = ["FreshProposer", "NewTasks", "Proposer", "create_proposer"]
+__all__ = ["FreshProposer", "NewTasks", "ProgressProposer", "Proposer", "create_proposer"]
 
-_PROPOSERS: Mapping[type[CurriculumConfig], Callable[[Any, TaskGenerator[Any]], Proposer]] = {}
+_PROPOSERS: Mapping[type[CurriculumConfig], Callable[[Any, TaskGenerator[Any]], Proposer]] = {
+    NoiseAwareConfig: by_progress,
+}
 """Config class -> (config, generator) -> proposer; for all others, fresh tasks."""
 
 
