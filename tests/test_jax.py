@@ -1,0 +1,71 @@
+"""Every algorithm and modifier gives under `jax.jit` what it gives on NumPy.
+
+JAX starts threads, and a process with threads must not fork, as other tests do: so it runs in a process of its own.
+"""
+
+import functools
+import multiprocessing
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+
+from . import test_algorithms, test_modifiers
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Options of a compiler whose work runs but a few times: less than half of its time."""
+
+
+def suites():
+    """Name -> the suite that makes the algorithm and columns for it."""
+    made = {}
+    for name, config in test_algorithms.CONFIGS.items():
+        made[name] = test_algorithms.TestAlgorithms()
+        made[name].config = config
+    for name, modifiers in test_modifiers.MODIFIERS.items():
+        made[f"modified, {name}"] = test_modifiers.TestModified()
+        made[f"modified, {name}"].modifiers = modifiers
+    return made
+
+
+SUITES = suites()
+
+
+@functools.cache
+def cases(suite_type):
+    """A new pool and others of the same size, so that one compilation does for all."""
+    new, *others = map(suite_type().make_columns, range(200))
+    return [columns for columns in (new, *others) if len(columns["task_id"]) == len(new["task_id"])]
+
+
+def answers(algorithm, columns):
+    return algorithm.scores(columns), algorithm.probabilities(columns), algorithm.evictable(columns)
+
+
+def under_jit(name):
+    algorithm = SUITES[name].make_algorithm()
+    jitted = jax.jit(functools.partial(answers, algorithm), compiler_options=QUICK)
+    with jax.enable_x64(True):
+        return [[np.asarray(answer) for answer in jitted(columns)] for columns in cases(type(SUITES[name]))]
+
+
+@pytest.fixture(scope="module")
+def process():
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, warnings.simplefilter, ("error",)) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_it_is_the_same_under_jit(name, process):
+    there = process.submit(under_jit, name).result()
+    algorithm, pools = SUITES[name].make_algorithm(), cases(type(SUITES[name]))
+    assert len(there) == len(pools) > 3
+    for columns, (scores, probabilities, evictable) in zip(pools, there, strict=True):
+        here = answers(algorithm, columns)
+        assert scores.dtype == probabilities.dtype == np.float64
+        assert scores == pytest.approx(here[0], abs=1e-9)
+        assert probabilities == pytest.approx(here[1], abs=1e-9)
+        assert evictable.tolist() == here[2].tolist()
