@@ -19,10 +19,10 @@ DEV := $(VENV)/.installed-dev
 PEERS_READY := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice clean
+.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-time-scale clean
 
 help:  ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
 
 demo: $(DEMO)  ## train an agent with and without a curriculum; options: make demo ARGS="--seeds 3"
 	@$(BIN)/curricular demo $(ARGS)
@@ -64,6 +64,9 @@ storm: $(DEV)  ## kill the processes of a session for a minute, and count what i
 
 bench-choice: $(DEV)  ## how well each algorithm chooses, on simulated learners
 	@$(BIN)/curricular bench $(ARGS)
+
+bench-time-scale: $(DEV)  ## the same choice with and without a fixed rate, on learners of different speeds
+	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
 clean:  ## remove everything that is not committed and not yours
 	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

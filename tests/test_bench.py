@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,6 +266,12 @@ def test_every_arm_makes_a_curriculum():
     world = SCENARIOS["chain"].build(0, speed=50.0)
     for factory in arms.ARMS.values():
         assert Teacher(world, factory).ask(5).shape == (5,)
+
+
+def test_every_arm_and_scenario_is_in_the_documentation():
+    page = (Path(__file__).parents[1] / "docs" / "proving-ground.md").read_text()
+    assert [name for name in arms.ARMS if f"`{name}`" not in page] == []
+    assert [name for name in SCENARIOS if f"`{name}`" not in page and f"`{name[7:]}`" not in page] == []
 
 
 def test_unidirectional_sees_improvement_only():

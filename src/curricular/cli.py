@@ -61,7 +61,10 @@ def demo(
 def bench(
     *,
     algorithms: Annotated[
-        str | None, typer.Option(help="Names with commas; module:name of a function of your own takes part, too.")
+        str | None,
+        typer.Option(
+            help="Names with commas, a wrong one lists them; module:name of a function of yours takes part, too."
+        ),
     ] = None,
     scenarios: Annotated[str | None, typer.Option(help="Names with commas; all if left out.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each: with the seeds 0, 2, 4, …", metavar="N")] = 10,
