@@ -29,7 +29,8 @@ from curricular import (
 )
 from curricular.samplers import cumulative
 from curricular.scorers import Columns
-from curricular.table import columns_of, empty_table
+from curricular.table import MAX_LABELS, columns_of, empty_table
+from curricular.task import RECENT_SCORES
 
 CONFIGS: dict[str, CurriculumConfig] = {
     "uniform": UniformConfig(),
@@ -47,6 +48,8 @@ CONFIGS: dict[str, CurriculumConfig] = {
     "label bandit": LabelBanditConfig(),
     "teacher-student": TeacherStudentConfig(),
     "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
+    "teacher-student, window": TeacherStudentConfig(estimate="window"),
+    "teacher-student, sampling": TeacherStudentConfig(estimate="sampling"),
 }
 
 TARGET = 3.0
@@ -68,6 +71,11 @@ def pool(num_tasks: int) -> Columns:
     rows["last_score"] = rng.integers(2, size=num_tasks)
     rows["last_regret"] = rng.random(num_tasks)
     rows["label_index"] = rng.integers(64, size=num_tasks)
+    for name in RECENT_SCORES:
+        rows[name] = rng.integers(-(2**63), 2**63, size=num_tasks)
+    table.labels["chance"] = rng.dirichlet(np.ones(MAX_LABELS))
+    table.labels["num_recent"] = rng.integers(100, size=MAX_LABELS)
+    table.labels["recent_regret"] = table.labels["num_recent"] * rng.random(MAX_LABELS)
     rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)
     return columns_of(table)
 

@@ -50,6 +50,8 @@ CONFIGS = {
     "target": TargetScheduleConfig(stop=3.0, num_tasks=1000, axis=1, stale_task_rate=0.1),
     "teacher-student": TeacherStudentConfig(),
     "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
+    "teacher-student, window": TeacherStudentConfig(estimate="window", num_recent=5),
+    "teacher-student, sampling": TeacherStudentConfig(estimate="sampling", num_recent=11),
     "thompson": ThompsonConfig(),
     "weighted": WeightedConfig(weights=(1.0, 2.0)),
     "weighted, axis": WeightedConfig(weights=(0.0, 2.0, 3.0), axis=0),

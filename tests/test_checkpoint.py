@@ -13,6 +13,7 @@ import pytest
 
 from curricular import CheckpointError, Curriculum, LearningProgressConfig, UniformConfig, bucketed
 from curricular.checkpoint import FORMAT, read_checkpoint, write_checkpoint
+from curricular.scorers import recent_change, recent_slope
 from curricular.table import columns_of
 
 ASSETS = Path(__file__).parent / "assets"
@@ -223,6 +224,21 @@ def test_a_checkpoint_of_every_format_ever_released_loads(path):
     loaded = Curriculum.load(path)
     assert loaded.stats()["num_completed"] == 40 * 48
     assert balance(loaded) == 0
+
+
+def test_what_a_file_of_format_1_lacks_is_no_progress():
+    loaded = Curriculum.load(ASSETS / "checkpoint-1.npz")
+    table = loaded.tracker.snapshot()
+    completions = table.rows["num_completions"]
+    assert completions.max() > 12
+    assert recent_slope(columns_of(table), 12) == pytest.approx(0)
+    assert recent_change(columns_of(table), np.zeros(64, np.int64))[completions > 1] == pytest.approx(0)
+    assert table.labels["num_completions"].sum() == 40 * 48
+    for name in ("chance", "num_recent", "recent_score", "recent_regret"):
+        assert (table.labels[name] == 0).all()
+    told = [task.task_id for task in loaded.ask(600)]
+    loaded.tell(told, np.ones(600))
+    assert loaded.tracker.snapshot().labels["chance"].sum() == pytest.approx(1)
 
 
 def test_there_is_an_asset_of_this_format():

@@ -25,6 +25,8 @@ from curricular.learners import SCENARIOS, Oracle, Uniform, play
 from curricular.scorers import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
 from curricular.table import columns_of
 
+from .reference import fits
+
 
 def told(config_type, *histories, regrets=None, generator=None, **settings):
     """A curriculum in which task i was told the i-th history of scores."""
@@ -239,6 +241,58 @@ class TestTeacherStudent:
         with pytest.raises(ValueError, match="ema_timescale"):
             TeacherStudentConfig(ema_timescale=1.0)
 
+    @pytest.mark.parametrize("num_recent", [2, 5, 10, 11])
+    def test_the_window_is_a_regression_over_the_last_scores(self, num_recent):
+        rng = np.random.default_rng(0)
+        histories = [rng.random(n) for n in (2, 3, 9, 10, 11, 12, 13, 40)] + [coin(0.5, 60), np.linspace(1, 0, 30)]
+        config = functools.partial(TeacherStudentConfig, estimate="window", num_recent=num_recent)
+        expected = [abs(np.polyfit(range(len(tail)), tail, 1)[0]) for tail in (h[-num_recent:] for h in histories)]
+        assert scores_of(told(config, *histories)) == pytest.approx(expected, abs=1 / 65535)
+
+    def test_the_slope_by_hand(self):
+        config = functools.partial(TeacherStudentConfig, estimate="window", num_recent=4)
+        # Around their mean, times stand at -1.5, -0.5, 0.5, 1.5, squares sum to 5; two scores: at -0.5 and 0.5.
+        histories = [], [1.0], [0.0, 1.0], [1.0, 0.0], [0.5, 1.0, 0.0, 0.0, 1.0], [0.3] * 9
+        assert scores_of(told(config, *histories)) == pytest.approx([0, 0, 1, 1, abs(-1.5 + 1.5) / 5, 0], abs=1e-4)
+        assert scores_of(told(config, [0.0, 0.0, 0.0, 1.0]))[0] == pytest.approx(0.3)
+
+    @pytest.mark.parametrize("num_recent", [2, 10, 11])
+    def test_sampling_draws_each_of_the_last_changes_alike(self, num_recent):
+        config = TeacherStudentConfig(num_active_tasks=3000, estimate="sampling", num_recent=num_recent)
+        for length in (1, 4, 15):
+            curriculum = Curriculum(config)
+            history = np.arange(1, length + 1) ** 2 / 300
+            for score in history:
+                curriculum.tell(range(3000), np.full(3000, score))
+            changes = np.diff(history, prepend=0.0)[-num_recent:]
+            scores = scores_of(curriculum)
+            counts = [int((abs(scores - change) < 1e-4).sum()) for change in changes]
+            assert sum(counts) == 3000
+            assert fits(counts, np.full(len(counts), 1 / len(counts))) if len(counts) > 1 else True
+
+    def test_sampling_draws_anew_once_tasks_have_been_handed_out(self):
+        curriculum = told(
+            functools.partial(TeacherStudentConfig, estimate="sampling"), *[np.linspace(0, 1, 30) ** 2] * 50
+        )
+        before = scores_of(curriculum)
+        assert (scores_of(curriculum) == before).all()
+        curriculum.ask(1)
+        assert (scores_of(curriculum) != before).mean() > 0.7
+
+    @pytest.mark.parametrize("estimate", ["window", "sampling"])
+    @pytest.mark.parametrize("policy", ["greedy", "boltzmann"])
+    def test_tasks_that_stand_still_are_drawn_evenly_by_their_last_scores_too(self, estimate, policy):
+        config = functools.partial(TeacherStudentConfig, estimate=estimate, policy=policy)
+        assert told(config, [0] * 40, [1] * 40, [0.3] * 40).probabilities() == pytest.approx(1 / 3)
+        p = told(config, [0] * 40, [0.3] * 40, np.linspace(0, 1, 12)).probabilities()
+        assert p.argmax() == 2
+        assert p[0] == pytest.approx(p[1])
+
+    @pytest.mark.parametrize("num_recent", [1, 12])
+    def test_a_window_that_a_row_does_not_keep_is_refused(self, num_recent):
+        with pytest.raises(ValueError, match="num_recent"):
+            TeacherStudentConfig(num_recent=num_recent)
+
 
 class TestThompson:
     @pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 5), (1, 31), (3, 2), (40, 60), (51, 1)])
@@ -378,6 +432,8 @@ HELPERS = {
     "max Monte Carlo": functools.partial(PrioritizedLevelReplayConfig, regret="max_monte_carlo"),
     "teacher-student": TeacherStudentConfig,
     "teacher-student, greedy": functools.partial(TeacherStudentConfig, policy="greedy"),
+    "teacher-student, window": functools.partial(TeacherStudentConfig, estimate="window"),
+    "teacher-student, sampling": functools.partial(TeacherStudentConfig, estimate="sampling"),
     "thompson": ThompsonConfig,
 }
 

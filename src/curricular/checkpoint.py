@@ -16,17 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .table import LABEL, MAX_LABELS, Counters
-from .task import Rows, TaskState
+from .task import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows, TaskState
 
-FORMAT = 1
-"""Version of the file's format. Every one ever released is kept under tests/assets, and loads."""
+FORMAT = 2
+"""Version of the file's format. Every one ever released is kept under tests/assets, and loads.
+
+2: rows have `RECENT_SCORES`, labels have all from `chance` on.
+"""
 
 DRAFT_AGE = 3600.0
 """Seconds after which a draft is of a save that was killed."""
 
 _KIND = "curricular checkpoint"
+
+_LABEL_FIELDS_1 = ("name", "num_scheduled", "num_completions", "num_evicted")
+"""Of a label in format 1."""
 
 
 class CheckpointError(ValueError):
@@ -97,6 +104,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if header.get("kind") != _KIND or header.get("format") not in range(1, FORMAT + 1):
         raise _refused(path, f"{header.get('kind')!r} of format {header.get('format')!r}")
     capacity = len(arrays["cumulated"]) if "cumulated" in arrays else 0
+    if header["format"] == 1:
+        _update(header, arrays)
     shapes = {
         "labels": (MAX_LABELS,),
         "cumulated": (capacity,),
@@ -113,6 +122,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in TaskState.model_fields:
         rows[name] = arrays[f"rows/{name}"]
     return {**header["state"], "rows": rows.words, "labels": arrays["labels"], "cumulated": arrays["cumulated"]}
+
+
+def _update(header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Gives the content of a file of format 1 what came after it."""
+    header["state"]["version"] = 2
+    last, completions = (arrays.get(f"rows/{name}", np.zeros(0)) for name in ("last_score", "num_completions"))
+    # As if each task had always scored as it did last: zeros would be progress that nobody made.
+    field = np.rint(last * RECENT_SCORE_ONE).astype(np.int64)
+    for newest, name in zip((8, 4, 0), RECENT_SCORES, strict=True):
+        places = np.arange(4)[:, None]
+        is_told = completions > newest + places
+        arrays[f"rows/{name}"] = np.bitwise_or.reduce(is_told * field << RECENT_SCORE_BITS * places)
+    old: NDArray[np.void] = arrays.get("labels", np.zeros(0, LABEL))
+    if old.dtype.names == _LABEL_FIELDS_1:
+        arrays["labels"] = labels = np.zeros(old.shape, LABEL)
+        for name in _LABEL_FIELDS_1:
+            labels[name] = old[name]
 
 
 def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:

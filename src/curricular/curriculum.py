@@ -23,7 +23,7 @@ from .table import Counters, Table, columns_of, copy_table, lowest, num_eviction
 from .task import ConfigT, Rows, Task, TaskState
 from .tracker import TaskTracker, create_task_tracker
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Format of `Curriculum.state_dict`."""
 
 _STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}

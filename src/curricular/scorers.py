@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .config import CurriculumConfig
+from .task import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES
 
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
 Columns = Mapping[str, Array]
-"""Field of `TaskState` -> array of shape (capacity,)."""
+"""Field of `TaskState` -> array of shape (capacity,); params (capacity, num_axes).
+
+And of each label, at its `label_index`: ``"label_"`` and a field of `table.LABEL` -> array of shape (MAX_LABELS,).
+"""
 
 
 def normalise(average: Array, baseline: Array, max_baseline: float) -> Array:
@@ -100,6 +104,46 @@ def score_change(last_score: Array, average: Array, num_completions: Array, rate
     """
     weight = rate * effective_count(num_completions, rate)
     return _rounded((last_score - weight * average) * (rate / (1.0 - rate)))
+
+
+def recent_slope(columns: Columns, num_recent: int) -> Array:
+    """The slope per completion of the regression line through each task's last `num_recent` scores, 2 … 12; (n,).
+
+    With fewer scores, through those that there are; 0 with one or none.
+    """
+    completions = columns["num_completions"]
+    xp = completions.__array_namespace__()
+    # Oldest first: the sum of the sums so far is Σ x (age + 1), in whole numbers and so without rounding. What has not
+    # been told is 0 and adds nothing.
+    total, weighted = xp.zeros_like(completions), xp.zeros_like(completions)
+    for age in reversed(range(num_recent)):
+        total += _recent_field(columns[RECENT_SCORES[2 - age // 4]], age % 4)
+        weighted += total
+    count = xp.astype(xp.clip(completions, 2, num_recent), xp.float64)
+    rise = (count + 1.0) * 0.5 * xp.astype(total, xp.float64) - xp.astype(weighted, xp.float64)
+    slope = rise / (count * (count * count - 1.0) * (RECENT_SCORE_ONE / 12.0))
+    return xp.where(completions > 1, slope, 0.0)
+
+
+def recent_change(columns: Columns, ages: Array) -> Array:
+    """The change of each task's score that came `ages` results ago, ints in 0 … 10 and below its completions; (n,).
+
+    The change at the first result is that from 0. With no results, 0.
+    """
+    xp = ages.__array_namespace__()
+    oldest, middle, newest = (columns[name] for name in RECENT_SCORES)
+
+    def score(age: Array) -> Array:
+        return _recent_field(xp.where(age < 4, newest, xp.where(age < 8, middle, oldest)), age % 4)
+
+    return xp.astype(score(ages) - score(ages + 1), xp.float64) * (1.0 / RECENT_SCORE_ONE)
+
+
+def _recent_field(words: Array, place: Array) -> Array:
+    """One of the scores in `words`, shape (n,), in whole 65,535ths; the newest is at place 0, the oldest at 3."""
+    field = words >> place * RECENT_SCORE_BITS
+    field &= RECENT_SCORE_ONE
+    return field
 
 
 def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .scorers import Columns
-from .task import Params, Rows, TaskState
+from .task import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Params, Rows, TaskState
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 """Kinds of event: handed out, nothing will come back, a score came back, a score and a regret came back."""
@@ -33,13 +33,23 @@ LABEL = np.dtype(
         ("num_scheduled", "i8"),
         ("num_completions", "i8"),
         ("num_evicted", "i8"),
+        ("chance", "f8"),
+        ("num_recent", "i8"),
+        ("recent_score", "f8"),
+        ("recent_regret", "f8"),
     ]
 )
-"""All-time statistics of one label."""
+"""One label: all-time counts; its share in the distribution in use; and, since that came into use, the results of its
+tasks, the sum of their scores, scaled to [0, 1], and the sum of the regrets that came with them."""
 
 
 EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 """Averages of the score in a row, by falling rate."""
+
+
+_WORD_BITS = 64
+_BITS_BELOW = np.array([[2 * _WORD_BITS], [_WORD_BITS], [0]])
+"""Bits of the last scores that are in the words after each of `RECENT_SCORES`."""
 
 
 class Counters(NamedTuple):
@@ -128,7 +138,8 @@ def copy_table(table: Table) -> Table:
 
 def columns_of(table: Table) -> Columns:
     """The columns that an algorithm sees; views into `table`, but for `is_active`."""
-    return {name: table.rows[name] for name in TaskState.model_fields}
+    columns = {name: table.rows[name] for name in TaskState.model_fields}
+    return columns | {f"label_{name}": table.labels[name] for name in LABEL.names or () if name != "name"}
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
@@ -225,6 +236,28 @@ def _average(
     return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
 
 
+def _push_recent(
+    words: NDArray[np.uint64],
+    scores: NDArray[np.float64],
+    num_new: NDArray[np.int64],
+    num_after: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> NDArray[np.uint64]:
+    """The last scores of each group, `words` (3, groups) of them, after `scores` (n,); shape (3, groups).
+
+    A number of 192 bits in three words, shifted by 16 bits for each new score. NumPy shifts to 0 by more bits than a
+    word has, and so by a negative number of them, which is a huge one here.
+    """
+    fields = np.rint(scores * RECENT_SCORE_ONE).astype(np.uint64)
+    shifts = (num_after * RECENT_SCORE_BITS - _BITS_BELOW).view(np.uint64)
+    pushed: NDArray[np.uint64] = np.bitwise_or.reduceat(fields << shifts, starts, axis=1)
+    shift = (num_new * RECENT_SCORE_BITS).view(np.uint64)
+    pushed |= words << shift
+    for k in (1, 2):
+        pushed[:-k] |= (words[k:] << (shift - _WORD_BITS * k)) | (words[k:] >> (_WORD_BITS * k - shift))
+    return pushed
+
+
 def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each run of equal `keys` begins, shape (runs,); keys are not empty."""
     is_first = np.empty(len(keys), np.bool_)
@@ -279,8 +312,15 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     told = np.flatnonzero(is_told & is_current)
     if len(told):
         groups_told = group.take(told)
-        _record_scores(rows, groups_told, events_by_slot.take(told), estimator)
-        np.add.at(labels["num_completions"], rows["label_index"].take(groups_told), 1)
+        results = events_by_slot.take(told)
+        scores = _record_scores(rows, groups_told, results, estimator)
+        label_of = rows["label_index"].take(groups_told)
+        regrets = np.where(results["kind"] == TOLD_WITH_REGRET, results["regret"], 0.0)
+        num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
+        labels["num_completions"] += num_told_of
+        labels["num_recent"] += num_told_of
+        labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
+        labels["recent_regret"] += np.bincount(label_of, regrets, MAX_LABELS)
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
     num_told = len(told)
@@ -297,8 +337,13 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     return Patch(changed, rows, labels, counters)
 
 
-def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator) -> None:
-    """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of."""
+def _record_scores(
+    rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
+) -> NDArray[np.float64]:
+    """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of.
+
+    Returns their scores, scaled to [0, 1].
+    """
     starts = _starts(group)
     changed, num_new = group.take(starts), _sizes(starts, len(group))
     num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
@@ -325,6 +370,10 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
     row["last_score"] = scores.take(starts + num_new - 1)
+    recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
+    pushed = _push_recent(recent, scores, num_new, num_after, starts).view(np.int64)
+    for name, words in zip(RECENT_SCORES, pushed, strict=True):
+        row[name] = words
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
@@ -332,6 +381,7 @@ def _record_scores(rows: Rows, group: NDArray[np.int64], events: NDArray[np.void
         row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
         row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
     rows.put(changed, row)
+    return scores
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
@@ -352,11 +402,14 @@ def lowest(scores: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDAr
 
 def refresh(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     """`cumulated`, shape (capacity,), in use as the distribution, seen to cover all results so far."""
+    labels = table.labels.copy()
+    labels["chance"] = np.bincount(table.rows["label_index"], np.diff(cumulated, prepend=0.0), MAX_LABELS)
+    labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
     old = table.counters
     counters = old._replace(
         num_refreshes=old.num_refreshes + 1, num_refreshed_results=old.num_results, epoch=old.epoch + 1
     )
-    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters, cumulated)
+    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), labels, counters, cumulated)
 
 
 def issue_stream(table: Table) -> Patch:

@@ -82,6 +82,13 @@ class TaskState(BaseModel):
     """What a random policy scores, scaled to [0, 1]; fixed, or the mean of the first results."""
     last_score: float
     """The last score told, scaled to [0, 1]."""
+    recent_scores_1: int
+    """With the next two, the last 12 scores told, scaled to 0 … 65,535: 16 bits each, the newest in the lowest bits.
+    These are the oldest four; scores that have not been told yet stand as 0."""
+    recent_scores_2: int
+    """The middle four."""
+    recent_scores_3: int
+    """The newest four."""
     num_regrets: int
     """Results that came with a regret."""
     last_regret: float
@@ -91,6 +98,15 @@ class TaskState(BaseModel):
     params: tuple[float, ...] = ()
     """Values of the generator's axes; a choice is stored as its index."""
 
+
+RECENT_SCORES = ("recent_scores_1", "recent_scores_2", "recent_scores_3")
+"""Fields that hold the last scores, oldest first."""
+
+RECENT_SCORE_BITS = 16
+"""Of each of these scores: they are known to within 1 / (2 · 65,535)."""
+
+RECENT_SCORE_ONE = 2**RECENT_SCORE_BITS - 1
+"""What a score of 1 is stored as."""
 
 _SCALARS: dict[Any, type[np.generic]] = {int: np.int64, float: np.float64, bool: np.bool_}
 _FIELDS = {

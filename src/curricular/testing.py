@@ -39,7 +39,7 @@ from .table import (
     record,
     refresh,
 )
-from .task import Span, Task, decode_params
+from .task import RECENT_SCORES, Span, Task, TaskState, decode_params
 from .tracker import estimator
 
 try:
@@ -251,6 +251,16 @@ class AlgorithmSuite:
             rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
             rows["num_regrets"] = completions * rng.integers(2, size=capacity)
             rows["last_regret"] = np.where(rows["num_regrets"] > 0, rng.normal(size=capacity).round(1), 0.0)
+            rows["label_index"] = rng.integers(5, size=capacity)
+            for name in RECENT_SCORES:
+                rows[name] = rng.integers(-(2**63), 2**63, size=capacity)
+            # Labels come and go: one of the five was not to be drawn so far, and one has no tasks left.
+            labels = table.labels[[0, 1, 2, 3, 5]]
+            labels["chance"] = rng.dirichlet(np.ones(5))
+            labels["num_recent"] = rng.integers(100, size=5)
+            labels["recent_score"] = labels["num_recent"] * rng.random(5).round(1)
+            labels["recent_regret"] = labels["num_recent"] * rng.normal(size=5).round(1)
+            table.labels[[0, 1, 2, 3, 5]] = labels
         columns = columns_of(table)
         for column in columns.values():
             column.flags.writeable = False
@@ -304,9 +314,9 @@ class AlgorithmSuite:
         for seed in range(self.num_cases):
             columns = self.make_columns(seed)
             active = columns["is_active"]
-            cleared = {name: np.where(active, column, 0) for name, column in columns.items() if column.ndim == 1}
-            cleared["params"] = columns["params"]
-            cleared["is_active"] = active
+            cleared = dict(columns)
+            for name in TaskState.model_fields.keys() - {"params", "is_active"}:
+                cleared[name] = np.where(active, columns[name], 0)
             assert algorithm.probabilities(cleared) == pytest.approx(algorithm.probabilities(columns))
             assert np.array_equal(algorithm.evictable(cleared), algorithm.evictable(columns))
 

@@ -1,15 +1,15 @@
-"""Teacher-student curriculum learning: draw the tasks whose score changed most from one episode to the next.
+"""Teacher-student curriculum learning: draw the tasks whose score changes most from one episode to the next.
 
-Source: Matiisen et al. 2017, *Teacher-student curriculum learning*, arXiv 1707.00183: the online algorithm. Its window
-and sampling variants need the last scores themselves, which a row of constant size does not keep.
+Source: Matiisen et al. 2017, *Teacher-student curriculum learning*, arXiv 1707.00183: the online, window and sampling
+algorithms. The naive one trains on one task for K steps at a time, which a pool that many draw from cannot.
 """
 
 from typing import Literal
 
 from pydantic import Field
 
-from ..samplers import softmax, top_k
-from ..scorers import Array, Columns, evictable, score_change
+from ..samplers import pseudo_uniform, softmax, top_k
+from ..scorers import Array, Columns, evictable, recent_change, recent_slope, score_change
 from .floors import FlooredConfig, with_floors
 
 
@@ -17,6 +17,11 @@ class TeacherStudentConfig(FlooredConfig):
     """Settings of teacher-student curriculum learning. Its rate η is `ema_timescale`, its ε `rand_task_rate`."""
 
     algorithm: Literal["teacher_student"] = "teacher_student"
+    estimate: Literal["online", "window", "sampling"] = "online"
+    """What Q is: the moving average of the changes of a task's score, the slope of the regression line through the last
+    scores, or one of the last changes, drawn anew at each refresh."""
+    num_recent: int = Field(default=10, ge=2, le=11)
+    """K: how many scores the window has; of how many changes one is drawn."""
     ema_timescale: float = Field(default=0.1, ge=1e-6, lt=1)
     """Rate of the average of the score's change, and of the fast average."""
     policy: Literal["greedy", "boltzmann"] = "boltzmann"
@@ -26,15 +31,27 @@ class TeacherStudentConfig(FlooredConfig):
 
 
 class TeacherStudentAlgorithm:
-    """The softmax, or the maximum, of |Q|, Q the moving average of the change of a task's score."""
+    """The softmax, or the maximum, of |Q|, Q an estimate of how fast a task's score changes.
+
+    The draws of the sampling estimate are hashes of seed, task and the hand-outs so far: new ones at each refresh, and
+    a pure function.
+    """
 
     def __init__(self, config: TeacherStudentConfig) -> None:
         self.config = config
 
     def scores(self, columns: Columns) -> Array:
-        xp = columns["fast_ema"].__array_namespace__()
-        rate = self.config.ema_timescale
-        return xp.abs(score_change(columns["last_score"], columns["fast_ema"], columns["num_completions"], rate))
+        config, completions = self.config, columns["num_completions"]
+        xp = completions.__array_namespace__()
+        if config.estimate == "online":
+            rate = config.ema_timescale
+            return xp.abs(score_change(columns["last_score"], columns["fast_ema"], completions, rate))
+        if config.estimate == "window":
+            return xp.abs(recent_slope(columns, config.num_recent))
+        moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0), keepdims=True)
+        u = pseudo_uniform(config.seed, moment, columns["task_id"])
+        num_changes = xp.astype(xp.clip(completions, 1, config.num_recent), xp.float64)
+        return xp.abs(recent_change(columns, xp.astype(xp.floor(u * num_changes), xp.int64)))
 
     def probabilities(self, columns: Columns) -> Array:
         scores, active = self.scores(columns), columns["is_active"]

@@ -17,7 +17,7 @@ from ..table import EVENT, LABEL, MAX_LABELS, Counters
 from ..task import NUM_WORDS, TaskState
 from . import LOG_SIZE
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file's format."""
 
 MAX_WORKERS = 256
@@ -71,6 +71,7 @@ class Spec:
             "format": FORMAT,
             "byte_order": sys.byteorder,
             "fields": list(TaskState.model_fields),
+            "labels": list(LABEL.names or ()),
             "counters": list(Counters._fields),
             "num_workers": MAX_WORKERS,
             "log_size": LOG_SIZE,
