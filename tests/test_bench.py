@@ -141,7 +141,9 @@ def made_up(algorithms, scenarios, aucs):
 
 
 def test_the_mean_is_of_all_eight_scenarios():
-    figures = made_up(["uniform", "stable"], SCORED, {"uniform": 0.1, "oracle": 0.9, "stable": 0.5})
+    aucs = {"uniform": 0.1, "oracle": 0.9, "stable": 0.5, "unidirectional": 0.25}
+    figures = made_up(["uniform", "stable"], SCORED, aucs)
+    assert figures.summary()["stable"]["over_unidirectional"] == {"7 forgetting": [2.0, 2.0, 2.0]}
     assert figures.summary()["stable"]["mean"] == pytest.approx([0.5, 0.5, 0.5])
     assert tables.rows(figures)[0][1] == ("worst of 1-8", ["0.00 (0.00 to 0.00)", "0.50 (0.50 to 0.50)"])
 
@@ -170,8 +172,9 @@ def test_a_picture_of_one_scenario_holds_its_heading_and_legend():
 
 
 def test_arms_that_show_one_thing_play_where_it_shows():
-    assert arms.beside(["uniform", "noise-aware"], "axes") == ["noise-aware-unpooled"]
-    assert arms.beside(["uniform"], "axes") == arms.beside(["noise-aware"], "chain") == []
+    assert arms.beside(["uniform"], "axes") == ["noise-aware-unpooled"]
+    assert arms.beside(["uniform"], "forgetting") == ["unidirectional"]
+    assert arms.beside(["uniform"], "chain") == []
     plan = run.plan(["stable", "stable+cost"], ["cost", "chain"], num_seeds=1, **SHORT)
     played = [(job.scenario, job.algorithm) for job in plan.jobs]
     assert len(played) == len(set(played))

@@ -85,8 +85,8 @@ averages at the given rate and at a quarter of it. Only for a task whose results
 TOLD_COSTS = "+cost"
 """After an arm's name: the same, with its probabilities divided by what a task costs, where tasks differ in that."""
 
-UNPOOLED = "noise-aware-unpooled"
-"""What noise-aware choice is compared with where tasks have axes."""
+UNIDIRECTIONAL, UNPOOLED = "unidirectional", "noise-aware-unpooled"
+"""What is compared with where tasks are forgotten, and where they have axes."""
 
 
 def beside(algorithms: Sequence[str], scenario: str) -> list[str]:
@@ -95,9 +95,8 @@ def beside(algorithms: Sequence[str], scenario: str) -> list[str]:
     >>> beside(["uniform", "stable"], "cost")
     ['uniform+cost', 'stable+cost']
     """
-    if scenario == "axes" and "noise-aware" in algorithms:
-        return [UNPOOLED]
-    return [told_costs(name) for name in algorithms] if scenario == "cost" else []
+    told = [told_costs(name) for name in algorithms]
+    return {"forgetting": [UNIDIRECTIONAL], "axes": [UNPOOLED], "cost": told}.get(scenario, [])
 
 
 def told_costs(name: str) -> str:

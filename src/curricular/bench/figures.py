@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
-from .arms import UNPOOLED, told_costs
-
-UNIDIRECTIONAL = "unidirectional"
-"""What the scenario of forgetting is compared with, if it takes part."""
+from .arms import UNIDIRECTIONAL, UNPOOLED, told_costs
 
 UNIFORM, ORACLE = "uniform", "oracle"
 """The baselines: they are in every bench."""
@@ -121,9 +118,9 @@ class Figures(BaseModel):
     def _parts(self) -> dict[str, tuple[list[tuple[str, int]], Interval]]:
         """What is told of the worlds one by one: those that it is told of, and figures (num_algorithms, num_worlds)."""
         taught = [world for world in self.worlds if world[0] not in (*NO_HARM, "nothing")]
-        harmless, costly, nothing = (self.among(names) for names in (NO_HARM, ["cost"], ["nothing"]))
-        forgetting = self.among(["forgetting"]) if UNIDIRECTIONAL in self.algorithms else []
-        with_axes = self.among(["axes"]) if any(run.algorithm == UNPOOLED for run in self.outcomes) else []
+        harmless, forgetting, with_axes, costly, nothing = (
+            self.among(names) for names in (NO_HARM, ["forgetting"], ["axes"], ["cost"], ["nothing"])
+        )
         parts: dict[str, tuple[list[tuple[str, int]], Interval]] = {}
         if taught:
             parts["scores"] = taught, self.scores(taught).by_scenario

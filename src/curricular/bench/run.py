@@ -21,7 +21,7 @@ from .report import write_json, write_pngs
 from .tables import print_table, write_markdown
 from .teacher import Teacher
 
-DEFAULT = ("noise-aware", "learning-progress", "unidirectional", "learnability", "thompson", "level-replay")
+DEFAULT = ("noise-aware", "learning-progress", "learnability", "thompson", "level-replay")
 """Algorithms of a bench that names none."""
 
 

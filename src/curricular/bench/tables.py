@@ -7,7 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .figures import UNIDIRECTIONAL, Figures
+from .arms import UNIDIRECTIONAL
+from .figures import Figures
 
 TITLE = "0 is uniform, 1 the oracle; in brackets 95 % intervals over seeds"
 
