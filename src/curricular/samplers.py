@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .scorers import Array
+from .scorers import Array, count, highest
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -19,11 +19,11 @@ NUM_RANKS = 1024
 def z_score(scores: Array, mask: Array) -> Array:
     """(x − mean) / std over the active entries, shape (n,); 0 where inactive and where all are equal."""
     xp = scores.__array_namespace__()
-    active = xp.where(mask, scores, 0.0)
-    num_active = xp.sum(xp.astype(mask, xp.float64))
+    active, num_active = xp.where(mask, scores, 0.0), count(mask)
     mean = xp.sum(active) / num_active
-    centred = xp.where(mask, active - mean, 0.0)
-    std = xp.sqrt(xp.sum(centred * centred) / num_active)
+    # A product with 0 or 1 is several times cheaper than a choice; these are finite.
+    centred = (active - mean) * xp.astype(mask, xp.float64)
+    std = xp.sqrt(xp.vecdot(centred, centred) / num_active)
     # Rounding leaves a std of about 1e-17 on equal scores; nothing real is that small beside their mean.
     is_flat = std <= 1e-12 * xp.abs(mean)
     return centred * xp.where(is_flat, 0.0, 1.0 / xp.where(is_flat, 1.0, std))
@@ -34,7 +34,7 @@ def softmax(logits: Array, mask: Array, temperature: float) -> Array:
     xp = logits.__array_namespace__()
     scaled = xp.where(mask, logits * (1.0 / temperature), -xp.inf)
     weights = xp.exp(scaled - xp.max(scaled))
-    return weights / xp.sum(weights)
+    return weights * (1.0 / xp.sum(weights))
 
 
 def proportional(scores: Array, mask: Array, power: float = 1.0) -> Array:
@@ -51,8 +51,7 @@ def proportional(scores: Array, mask: Array, power: float = 1.0) -> Array:
     total = xp.sum(weights)
     # One array less to go through than with a choice between two results.
     is_empty = xp.astype(total <= 0.0, xp.float64)
-    even = is_empty / xp.sum(xp.astype(mask, xp.float64))
-    return xp.where(mask, weights * (1.0 / (total + is_empty)) + even, 0.0)
+    return weights * (1.0 / (total + is_empty)) + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
 
 def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:
@@ -88,8 +87,8 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     size = scores.shape[0]
     num_exact = min(size, NUM_RANKS)
     active = xp.where(mask, scores, -xp.inf)
-    best = xp.sort(active)[size - num_exact :]
-    num_active = xp.sum(xp.astype(mask, xp.float64))
+    best = highest(active, num_exact)
+    num_active = count(mask)
 
     # Sums of the weights of ranks 1 … k, best first; a rank that nobody holds weighs nothing.
     ranks = xp.arange(1, num_exact + 1, dtype=xp.float64)
@@ -97,15 +96,20 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     sums = xp.concat([xp.zeros(1), xp.cumulative_sum(weights)])
     total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
 
-    # Places lower … upper − 1 hold the score best[i], which are the ranks num_exact − upper + 1 … num_exact − lower.
-    lower, upper = xp.searchsorted(best, best, side="left"), xp.searchsorted(best, best, side="right")
+    # The entries above the lowest of the best, in the order of the array, and others up to num_exact.
+    is_above = active > best[0]
+    places = xp.cumulative_sum(xp.astype(is_above, xp.int64))
+    found = xp.searchsorted(places, xp.arange(1, num_exact + 1, dtype=xp.int64))
+    above = xp.take(active, xp.clip(found, None, size - 1))
+    # Places lower … upper − 1 of the best hold an entry's score: the ranks num_exact − upper + 1 … num_exact − lower.
+    lower, upper = xp.searchsorted(best, above, side="left"), xp.searchsorted(best, above, side="right")
     shared = xp.take(sums, num_exact - lower) - xp.take(sums, num_exact - upper)
-    shared = shared / xp.astype(upper - lower, xp.float64)
+    shared = shared / _or_one(xp.astype(upper - lower, xp.float64))
     # The lowest of the best may be equal to others that are not among them: all from there down share what is left.
-    num_above = num_exact - upper[:1]
+    num_above = places[-1:]
     rest = (total - xp.take(sums, num_above)) / _or_one(num_active - xp.astype(num_above, xp.float64))
-    shared = xp.where(lower == 0, rest, shared) / total
-    return xp.where(mask, xp.take(shared, xp.searchsorted(best, active, side="left")), 0.0)
+    chances = xp.concat([rest, shared]) / total
+    return xp.where(mask, xp.take(chances, xp.where(is_above, places, 0)), 0.0)
 
 
 def _power_sum(first: int, last: Array, exponent: float) -> Array:
@@ -130,12 +134,13 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
     size = scores.shape[0]
     active = xp.where(mask, scores, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and nobody is at it.
-    threshold = xp.max(active) if k == 1 else xp.sort(active)[max(0, size - k)]
-    is_above, is_at = mask & (active > threshold), mask & (active == threshold)
-    num_above, num_at = (xp.sum(xp.astype(entries, xp.float64)) for entries in (is_above, is_at))
+    threshold = xp.max(active) if k == 1 else highest(active, min(k, size))[0]
+    is_above, is_at = active > threshold, mask & (active == threshold)
+    num_above, num_at = count(is_above), count(is_at)
     num_shared = xp.minimum(k - num_above, num_at)
     each = 1.0 / (num_above + num_shared)
-    return xp.where(is_above, each, xp.where(is_at, each * num_shared / _or_one(num_at), 0.0))
+    share = each * num_shared / _or_one(num_at)
+    return xp.astype(is_above, xp.float64) * each + xp.astype(is_at, xp.float64) * share
 
 
 def staleness(last_scheduled: Array, mask: Array) -> Array:
@@ -155,8 +160,7 @@ def staleness(last_scheduled: Array, mask: Array) -> Array:
 def uniform(mask: Array) -> Array:
     """The same probability for every active entry, shape (n,), sum 1."""
     xp = mask.__array_namespace__()
-    weights = xp.astype(mask, xp.float64)
-    return weights / xp.sum(weights)
+    return xp.astype(mask, xp.float64) * (1.0 / count(mask))
 
 
 def mix(probabilities: Array, floor: Array, share: float) -> Array:
@@ -188,9 +192,9 @@ def pseudo_uniform(seed: int, *counts: Array) -> Array:
     """
     xp = counts[0].__array_namespace__()
     state = xp.asarray(seed % 2**64, dtype=xp.uint64)
-    for count in counts:
+    for integers in counts:
         # From here on in place: the array is this function's own.
-        state = state ^ xp.astype(count, xp.uint64)
+        state = state ^ xp.astype(integers, xp.uint64)
         state += xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             state ^= xp.bitwise_right_shift(state, xp.asarray(shift, dtype=xp.uint64))

@@ -10,6 +10,9 @@ from .task import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
+SAMPLE_SIZE = 2048
+"""Of the arrays whose highest entries are looked for."""
+
 Columns = Mapping[str, Array]
 """Field of `TaskState` -> array of shape (capacity,); params (capacity, num_axes).
 
@@ -52,7 +55,10 @@ def learning_progress(fast: Array, slow: Array, theta: float) -> Array:
     [0.192, 0.0]
     """
     xp = fast.__array_namespace__()
-    return _rounded(xp.abs(reweight(fast, theta) - reweight(slow, theta)))
+    # The difference of the two fractions, multiplied out: fewer passes, and nothing cancels.
+    scale, slack = 1.0 - 2.0 * theta, theta
+    ratio = (fast - slow) / ((fast * scale + slack) * (slow * scale + slack))
+    return _rounded(xp.abs(ratio * (theta * (1.0 - theta))))
 
 
 def _rounded(x: Array) -> Array:
@@ -74,8 +80,35 @@ def standard_deviation(mean: Array, mean_square: Array) -> Array:
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:
     """The bonus: b · max(0, 1 − n / min_samples), shape (n,), added to the score of tasks with few completions."""
     xp = num_completions.__array_namespace__()
-    fraction = xp.astype(num_completions, xp.float64) / min_samples
-    return bonus * xp.clip(1.0 - fraction, 0.0, None)
+    missing = min_samples - xp.clip(num_completions, None, min_samples)
+    return xp.astype(missing, xp.float64) * (bonus / min_samples)
+
+
+def count(mask: Array) -> Array:
+    """How many entries of `mask` are true: a float, shape ()."""
+    xp = mask.__array_namespace__()
+    return xp.asarray(xp.count_nonzero(mask), dtype=xp.float64)
+
+
+def highest(values: Array, k: int) -> Array:
+    """The `k` highest of `values`, lowest first, shape (k,); k from 1 to n.
+
+    >>> import numpy as np
+    >>> highest(np.array([3.0, 1.0, 2.0, 3.0]), 3).tolist()
+    [2.0, 3.0, 3.0]
+    """
+    xp = values.__array_namespace__()
+    size = values.shape[0]
+    stride = max(1, size // SAMPLE_SIZE)
+    # What a sample in random order holds of them, and four standard deviations.
+    expected = k / stride
+    num_sampled = math.ceil(expected + 4.0 * math.sqrt(expected)) + 1
+    if stride > 1 and num_sampled < SAMPLE_SIZE:
+        # Sorting takes time for what lies above the bound only: to sort equal numbers costs next to nothing.
+        bound = xp.sort(values[::stride])[-num_sampled]
+        is_safe = count(values >= bound) >= k
+        values = xp.where(values >= xp.where(is_safe, bound, -xp.inf), values, -xp.inf)
+    return xp.sort(values)[size - k :]
 
 
 def lowest_share(scores: Array, mask: Array, share: float) -> Array:
@@ -86,10 +119,11 @@ def lowest_share(scores: Array, mask: Array, share: float) -> Array:
     [False, True, False, False]
     """
     xp = scores.__array_namespace__()
-    ordered = xp.sort(xp.where(mask, scores, xp.inf))
-    count = xp.floor(share * xp.sum(xp.astype(mask, xp.float64)))
-    rank = xp.astype(xp.clip(count, 1.0, None), xp.int64) - 1
-    return mask & (count > 0) & (scores <= xp.take(ordered, xp.reshape(rank, (1,))))
+    num_lowest = xp.floor(share * count(mask))
+    most = max(1, math.floor(share * scores.shape[0]))
+    lowest = highest(xp.where(mask, -scores, -xp.inf), most)
+    at = most - xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64)
+    return mask & (num_lowest > 0) & (scores <= -xp.take(lowest, xp.reshape(at, (1,))))
 
 
 def score_change(last_score: Array, average: Array, num_completions: Array, rate: float) -> Array:
@@ -197,9 +231,12 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
     edges = xp.searchsorted(xp.take(groups, order), xp.arange(num_groups + 1, dtype=groups.dtype))
     sums = []
     for column in columns:
-        running = xp.cumulative_sum(xp.astype(xp.take(column, order), xp.float64), include_initial=True)
-        at_edges = xp.take(running, edges)
-        sums.append(at_edges[1:] - at_edges[:-1])
+        ordered = xp.take(column, order)
+        # Whole numbers are added up as such, which is several times as fast.
+        is_float = xp.isdtype(column.dtype, "real floating")
+        running = xp.cumulative_sum(ordered if is_float else xp.astype(ordered, xp.int64))
+        at_edges = xp.where(edges > 0, xp.take(running, xp.clip(edges - 1, 0, None)), 0)
+        sums.append(xp.astype(at_edges[1:] - at_edges[:-1], xp.float64))
     return xp.astype(edges[1:] - edges[:-1], xp.float64), sums
 
 
