@@ -19,7 +19,7 @@ DEV := $(VENV)/.installed-dev
 PEERS_READY := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-time-scale clean
+.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ bench-sessions: $(DEV)  ## what sharing between processes costs
 
 bench-sessions-peers: $(PEERS_READY)  ## the same beside Syllabus' multiprocessing wrapper
 	@$(PEERS)/bin/python benchmarks/sessions_peers.py $(ARGS)
+
+bench-crafting: $(DEV)  ## every way of choosing in a crafting world, with PPO; about an hour
+	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
 storm: $(DEV)  ## kill the processes of a session for a minute, and count what is left
 	@$(BIN)/python benchmarks/storm.py $(ARGS)

@@ -1,0 +1,249 @@
+"""The study of the crafting world: every arm of examples/crafting.py at several shares of goals that do not exist.
+
+    make bench-crafting
+    make bench-crafting ARGS="--arms uniform learnability --shares 0.9 --seeds 2 --steps 200000"
+
+Finished runs stay in the folder of `--out` and are not run again with the same settings, so arms can be added.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # before this folder, whose crafting is this file
+
+from crafting import ARMS, MAX_STEPS, RECIPES, SIZE, THINGS, Point, Settings, create_curriculum, train
+
+LEARNED = 0.9
+"""Mean success from which on a run counts as having learned the chain."""
+NUM_RESAMPLES = 2000
+COLOURS = dict(zip(ARMS, ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d"), strict=True))
+INK, FAINT = "#33302e", "#e4e0da"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    arm: str
+    useless: float
+    seed: int
+    num_steps: int
+
+    def file(self, out: Path) -> Path:
+        """Where the run's figures are: by all that it follows from, but the code."""
+        with create_curriculum(self.arm, self.seed, self.useless) as curriculum:
+            config = curriculum.config.model_dump(mode="json")
+        world = [{name: asdict(recipe) for name, recipe in RECIPES.items()}, SIZE, MAX_STEPS]
+        text = json.dumps([asdict(self), config, world, asdict(Settings())], sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return out / "runs" / f"{self.arm}-{self.useless:g}-{self.seed}-{key}.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a job came to."""
+
+    job: Job
+    points: list[Point]
+
+    @property
+    def steps(self) -> list[int]:
+        return [0, *(point.step for point in self.points)]
+
+    @property
+    def curve(self) -> list[float]:
+        """Mean success over the things, from 0 before the first step on."""
+        return [0.0, *(float(np.mean(point.success)) for point in self.points)]
+
+    @property
+    def final(self) -> float:
+        return self.curve[-1]
+
+    @property
+    def area(self) -> float:
+        """Under the curve, as a share of what a perfect agent has."""
+        return float(np.trapezoid(self.curve, self.steps) / self.steps[-1])
+
+    @property
+    def useless_draws(self) -> float:
+        num_episodes = self.points[-1].num_episodes
+        return sum(num_episodes[len(THINGS) :]) / sum(num_episodes)
+
+
+def work(job: Job, path: Path) -> None:
+    """Trains, and leaves the figures at `path`; at no moment there is half of them."""
+    torch.set_num_threads(1)
+    with create_curriculum(job.arm, job.seed, job.useless) as curriculum:
+        points = [asdict(point) for point in train(curriculum, job.seed, job.num_steps)]
+        config = curriculum.config.model_dump(mode="json")
+    draft = path.with_suffix(".part")
+    record = {"job": asdict(job), "curriculum": config, "settings": asdict(Settings()), "points": points}
+    draft.write_text(json.dumps(record), encoding="utf-8")
+    draft.replace(path)
+
+
+def read(path: Path) -> Run:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return Run(Job(**record["job"]), [Point(**point) for point in record["points"]])
+
+
+def run(jobs: Sequence[Job], out: Path, console: Console) -> list[Run]:
+    """All runs, as many at a time as there are CPUs; those that are in `out` are taken from there."""
+    (out / "runs").mkdir(parents=True, exist_ok=True)
+    paths = {job: job.file(out) for job in jobs}
+    missing = [job for job in jobs if not paths[job].exists()]
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, TextColumn("{task.description}"), console=console) as progress,
+        ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool,
+    ):
+        bar = progress.add_task("", total=len(missing))
+        futures = {pool.submit(work, job, paths[job]): job for job in missing}
+        for future in as_completed(futures):
+            future.result()
+            job = futures[future]
+            progress.update(bar, advance=1, description=f"last: {job.arm}, {job.useless:.0%}, seed {job.seed}")
+    return [read(paths[job]) for job in jobs]
+
+
+# ── The table ────────────────────────────────────────────────────────────────────────────────────
+
+
+def interval(values: Sequence[float]) -> str:
+    """The mean over seeds, and its bootstrap 95 % interval."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{short(np.mean(values))} ({short(low)}–{short(high)})"
+
+
+def short(share: float) -> str:
+    """Two digits, in three or four characters."""
+    return f"{share:.2f}".removeprefix("0")
+
+
+def table(useless: float, arms: Mapping[str, Sequence[Run]]) -> Table:
+    title = f"{useless:.0%} of the goals do not exist"
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    result.add_column("arm", min_width=max(len(arm) for arm in ARMS))
+    for heading in ("final", "of each seed", "area", "learned", "useless"):
+        result.add_column(heading, justify="right")
+    for arm, runs in arms.items():
+        result.add_row(
+            arm,
+            short(np.mean([run.final for run in runs])),
+            " ".join(short(run.final) for run in runs),
+            interval([run.area for run in runs]),
+            f"{sum(run.final >= LEARNED for run in runs)} of {len(runs)}",
+            short(np.mean([run.useless_draws for run in runs])),
+        )
+    return result
+
+
+def grouped(runs: Sequence[Run]) -> dict[float, dict[str, list[Run]]]:
+    """Share of useless goals -> arm -> its runs."""
+    groups: dict[float, dict[str, list[Run]]] = {}
+    for one in runs:
+        groups.setdefault(one.job.useless, {}).setdefault(one.job.arm, []).append(one)
+    return groups
+
+
+def write_json(runs: Sequence[Run], out: Path) -> None:
+    figures = {
+        "settings": asdict(Settings()),
+        "things": THINGS,
+        "runs": [{**asdict(one), "final": one.final, "area": one.area} for one in runs],
+    }
+    (out / "crafting.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+# ── The picture ──────────────────────────────────────────────────────────────────────────────────
+
+
+def write_png(runs: Sequence[Run], out: Path) -> None:
+    """Success over steps, one panel for each share of useless goals: each seed thin, their mean thick."""
+    groups = grouped(runs)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(11, 4.2), dpi=160, facecolor="white", layout=layout)
+    figure.suptitle("Mean success on the ten things that can be made", color=INK, size=14)
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for axes, (useless, arms) in zip(panels, groups.items(), strict=True):
+        axes.set_title(f"{useless:.0%} of the goals do not exist", loc="left", color=INK, size=11)
+        axes.set_xlabel("environment steps", color=INK, size=10)
+        axes.set_xlim(0, runs[0].steps[-1])
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:,.0f}k" if step else "0"))
+        axes.tick_params(colors=INK, labelsize=9, length=0)
+        axes.spines[:].set_visible(False)
+        axes.grid(axis="y", color=FAINT)
+        for arm, seeds in arms.items():
+            curves: NDArray[np.float64] = np.array([one.curve for one in seeds])
+            if len(seeds) > 1:
+                axes.plot(seeds[0].steps, curves.T, color=COLOURS[arm], linewidth=0.7, alpha=0.35, clip_on=False)
+            axes.plot(seeds[0].steps, curves.mean(axis=0), color=COLOURS[arm], linewidth=2.5, label=arm, clip_on=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor="linecolor")
+    figure.savefig(out / "crafting.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Every arm at several shares of goals that do not exist.")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.5, 0.9], help="of goals that do not exist")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each arm, with the seeds 0, 1, …")
+    parser.add_argument("--steps", type=int, default=750_000, help="environment steps of each run")
+    parser.add_argument(
+        "--out", type=Path, default=Path("curricular-crafting"), help="folder for runs, figures and picture"
+    )
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # Seed by seed, so that a run that is cut off has all arms.
+    jobs = [
+        Job(arm, useless, seed, options.steps)
+        for seed in range(options.seeds)
+        for useless in options.shares
+        for arm in options.arms
+    ]
+    console = Console()
+    start = time.perf_counter()
+    runs = run(jobs, options.out, console)
+    write_json(runs, options.out)
+    write_png(runs, options.out)
+    console.print(
+        f"{runs[0].steps[-1]:,} steps a run. Final: mean success on the {len(THINGS)} things at the end, over all\n"
+        "seeds and of each. Area: under mean success over the steps, with a bootstrap\n95 % interval over seeds. "
+        f"Learned: seeds that end at {LEARNED} or above. Useless:\nshare of the episodes whose goal does not exist.\n",
+        highlight=False,
+    )
+    for useless, arms in grouped(runs).items():
+        console.print(table(useless, arms))
+    seconds = [one.points[-1].cpu_seconds for one in runs]
+    console.print(
+        f"{np.median(seconds):.0f} s of CPU a run; {time.perf_counter() - start:.0f} s in all", highlight=False
+    )
+    console.print(f"all figures and the picture are in {options.out}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
