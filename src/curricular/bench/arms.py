@@ -47,7 +47,7 @@ SMALL_POOL = 2_000
 """Tasks that are active at a time in the arm of this name."""
 
 
-def small_pool(*, num_active_tasks: int, **settings: int) -> Choice:
+def small_pool(*, num_active_tasks: int, **settings: float) -> Choice:
     """The recommended choice over at most `SMALL_POOL` tasks at a time: the others come in by eviction."""
     return NoiseAwareConfig.recommended(num_active_tasks=min(num_active_tasks, SMALL_POOL), **settings)
 
@@ -62,6 +62,7 @@ ARMS: Mapping[str, Factory] = {
     "noise-aware": NoiseAwareConfig.recommended,
     "noise-aware-unpooled": partial(NoiseAwareConfig.recommended, sharing=0.0),
     "noise-aware-small-pool": small_pool,
+    "noise-aware-proposing": partial(small_pool, proposal_share=0.5),
     "learnability": LearnabilityConfig,
     "sfl": LearnabilityConfig.sfl,
     "thompson": ThompsonConfig,
