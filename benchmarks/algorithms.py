@@ -14,6 +14,7 @@ import numpy as np
 
 from curricular import (
     CurriculumConfig,
+    Exp3SConfig,
     LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressConfig,
@@ -46,6 +47,7 @@ CONFIGS: dict[str, CurriculumConfig] = {
     "level replay": PrioritizedLevelReplayConfig(),
     "level replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo"),
     "label bandit": LabelBanditConfig(),
+    "EXP3.S": Exp3SConfig(),
     "teacher-student": TeacherStudentConfig(),
     "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
     "teacher-student, window": TeacherStudentConfig(estimate="window"),

@@ -1,6 +1,7 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
+from .algorithms.exp3s import Exp3SAlgorithm, Exp3SConfig
 from .algorithms.label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
@@ -49,6 +50,8 @@ __all__ = [
     "Cost",
     "Curriculum",
     "CurriculumConfig",
+    "Exp3SAlgorithm",
+    "Exp3SConfig",
     "FreshProposer",
     "Interest",
     "LabelBanditAlgorithm",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
+from .exp3s import Exp3SAlgorithm, Exp3SConfig
 from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
@@ -20,6 +21,7 @@ from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
+    Exp3SConfig: Exp3SAlgorithm,
     LabelBanditConfig: LabelBanditAlgorithm,
     LearnabilityConfig: LearnabilityAlgorithm,
     LearningProgressConfig: LearningProgressAlgorithm,
@@ -50,7 +52,8 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
 
 
 AnyCurriculumConfig = Annotated[
-    LabelBanditConfig
+    Exp3SConfig
+    | LabelBanditConfig
     | LearnabilityConfig
     | LearningProgressConfig
     | NoiseAwareConfig
