@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from . import test_algorithms, test_modifiers
+from . import test_algorithms, test_modifiers, test_transforms
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Options of a compiler whose work runs but a few times: less than half of its time."""
@@ -51,6 +51,17 @@ def under_jit(name):
         return [[np.asarray(answer) for answer in jitted(columns)] for columns in cases(type(SUITES[name]))]
 
 
+def many():
+    """Scores and mask of a pool in which the best are looked for before they are sorted."""
+    rng = np.random.default_rng(0)
+    return rng.random(5000), rng.random(5000) < 0.9
+
+
+def transform_under_jit(name):
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(test_transforms.TRANSFORMS[name], compiler_options=QUICK)(*many()))
+
+
 @pytest.fixture(scope="module")
 def process():
     context = multiprocessing.get_context("spawn")
@@ -69,3 +80,9 @@ def test_it_is_the_same_under_jit(name, process):
         assert scores == pytest.approx(here[0], abs=1e-9)
         assert probabilities == pytest.approx(here[1], abs=1e-9)
         assert evictable.tolist() == here[2].tolist()
+
+
+@pytest.mark.parametrize("name", test_transforms.TRANSFORMS)
+def test_transforms_of_many_scores_are_the_same_under_jit(name, process):
+    there = process.submit(transform_under_jit, name).result()
+    assert there == pytest.approx(test_transforms.TRANSFORMS[name](*many()), abs=1e-12)

@@ -97,3 +97,37 @@ def test_the_strict_array_api_gives_the_same(p, q, mask, theta):
         (scorers.lowest_share(a, m, 0.4), scorers.lowest_share(p, mask, 0.4)),
     ):
         assert np.asarray(there).tolist() == here.tolist()
+
+
+def many(size):
+    """Values so many that a sample tells where to look for a place, or leads astray."""
+    rng = np.random.default_rng(0)
+    stride = size // scorers.SAMPLE_SIZE
+    yield rng.random(size)
+    yield np.sort(rng.random(size))
+    yield rng.random(size).round(1)
+    yield np.zeros(size)
+    yield np.where(rng.random(size) < 0.3, -np.inf, rng.random(size))
+    for deceit in (-1.0, 2.0):
+        yield np.where(np.arange(size) % max(1, stride) == 0, deceit, rng.random(size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4095, 4096, 30_001])
+def test_places_in_order(size):
+    for values in many(size):
+        ordered = np.sort(values)
+        for place in sorted({0, size // 50, size // 2, size - max(1, size // 50), size - 1}):
+            assert scorers.at_place(values, np.asarray(place)) == ordered[place]
+            assert np.asarray(scorers.at_place(xp.asarray(values), xp.asarray(place))) == ordered[place]
+            assert (scorers.highest(values, size - place) == ordered[place:]).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_sums_of_groups(size):
+    rng = np.random.default_rng(0)
+    for num_groups in (1, 5, 2 * size):
+        groups, values, flags = rng.integers(num_groups, size=size), rng.random(size), rng.random(size) < 0.5
+        sizes, sums = scorers.group_sums([values, flags], groups, num_groups)
+        assert sizes.tolist() == np.bincount(groups, minlength=num_groups).tolist()
+        for found, column in zip(sums, (values, flags), strict=True):
+            assert found == pytest.approx(np.bincount(groups, column, num_groups), abs=1e-9)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .scorers import Array, count, highest
+from .scorers import Array, at_place, count, highest
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -109,7 +109,7 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     num_above = places[-1:]
     rest = (total - xp.take(sums, num_above)) / _or_one(num_active - xp.astype(num_above, xp.float64))
     chances = xp.concat([rest, shared]) / total
-    return xp.where(mask, xp.take(chances, xp.where(is_above, places, 0)), 0.0)
+    return xp.take(chances, places * xp.astype(is_above, xp.int64)) * xp.astype(mask, xp.float64)
 
 
 def _power_sum(first: int, last: Array, exponent: float) -> Array:
@@ -134,7 +134,7 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
     size = scores.shape[0]
     active = xp.where(mask, scores, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and nobody is at it.
-    threshold = xp.max(active) if k == 1 else highest(active, min(k, size))[0]
+    threshold = xp.max(active) if k == 1 else at_place(active, xp.asarray(max(0, size - k)))
     is_above, is_at = active > threshold, mask & (active == threshold)
     num_above, num_at = count(is_above), count(is_at)
     num_shared = xp.minimum(k - num_above, num_at)
@@ -153,8 +153,8 @@ def staleness(last_scheduled: Array, mask: Array) -> Array:
     [0.0, 0.75, 0.25]
     """
     xp = last_scheduled.__array_namespace__()
-    moments = xp.where(mask, last_scheduled, 0)
-    return proportional(xp.astype(xp.max(moments) - moments, xp.float64), mask)
+    latest = xp.max(last_scheduled * xp.astype(mask, last_scheduled.dtype))
+    return proportional(xp.astype(latest - last_scheduled, xp.float64), mask)
 
 
 def uniform(mask: Array) -> Array:

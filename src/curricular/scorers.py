@@ -11,7 +11,7 @@ Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
 SAMPLE_SIZE = 2048
-"""Of the arrays whose highest entries are looked for."""
+"""Entries that tell about where those in a given place of the order are."""
 
 Columns = Mapping[str, Array]
 """Field of `TaskState` -> array of shape (capacity,); params (capacity, num_axes).
@@ -80,8 +80,8 @@ def standard_deviation(mean: Array, mean_square: Array) -> Array:
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:
     """The bonus: b · max(0, 1 − n / min_samples), shape (n,), added to the score of tasks with few completions."""
     xp = num_completions.__array_namespace__()
-    missing = min_samples - xp.clip(num_completions, None, min_samples)
-    return xp.astype(missing, xp.float64) * (bonus / min_samples)
+    missing = xp.clip(min_samples - xp.astype(num_completions, xp.float64), 0.0, None)
+    return missing * (bonus / min_samples)
 
 
 def count(mask: Array) -> Array:
@@ -98,17 +98,45 @@ def highest(values: Array, k: int) -> Array:
     [2.0, 3.0, 3.0]
     """
     xp = values.__array_namespace__()
-    size = values.shape[0]
-    stride = max(1, size // SAMPLE_SIZE)
-    # What a sample in random order holds of them, and four standard deviations.
-    expected = k / stride
-    num_sampled = math.ceil(expected + 4.0 * math.sqrt(expected)) + 1
-    if stride > 1 and num_sampled < SAMPLE_SIZE:
-        # Sorting takes time for what lies above the bound only: to sort equal numbers costs next to nothing.
-        bound = xp.sort(values[::stride])[-num_sampled]
-        is_safe = count(values >= bound) >= k
-        values = xp.where(values >= xp.where(is_safe, bound, -xp.inf), values, -xp.inf)
-    return xp.sort(values)[size - k :]
+    first = values.shape[0] - k
+    low, _ = _bounds(values, xp.asarray(first))
+    return xp.sort(xp.clip(values, low, None))[first:]
+
+
+def at_place(values: Array, place: Array) -> Array:
+    """The value at `place`, from 0, of `values` in order, the lowest first; shape () as `place`, a whole number.
+
+    >>> import numpy as np
+    >>> at_place(np.array([3.0, 1.0, 2.0, 3.0]), np.array(1)).tolist()
+    2.0
+    """
+    xp = values.__array_namespace__()
+    low, high = _bounds(values, place)
+    return xp.take(xp.sort(xp.clip(values, low, high)), xp.reshape(place, (1,)))[0]
+
+
+def _bounds(values: Array, place: Array) -> tuple[Array, Array]:
+    """Two numbers that the value at `place` in order lies between; near ones, as a rule, if there are many values.
+
+    What is clipped to them is sorted in next to no time, as numbers that are equal are.
+    """
+    xp = values.__array_namespace__()
+    num_values = values.shape[0]
+    stride = num_values // SAMPLE_SIZE
+    if stride < 2:
+        return -xp.inf, xp.inf
+    sample = xp.sort(values[::stride])
+    num_sampled = sample.shape[0]
+    place = xp.astype(place, xp.float64)
+    share = place / num_values
+    # Of a sample in random order, so many are below, give or take four standard deviations.
+    margin = 4.0 * xp.sqrt(num_sampled * share * (1.0 - share)) + 2.0
+    places = xp.floor(num_sampled * share + margin * xp.asarray([-1.0, 1.0])) + 1.0
+    ends = xp.concat([xp.full(1, -xp.inf), sample, xp.full(1, xp.inf)])
+    guess = xp.take(ends, xp.astype(xp.clip(places, 0.0, num_sampled + 1.0), xp.int64))
+    # A sample may deceive.
+    low = xp.where(count(values < guess[0]) <= place, guess[0], -xp.inf)
+    return low, xp.where(count(values <= guess[1]) > place, guess[1], xp.inf)
 
 
 def lowest_share(scores: Array, mask: Array, share: float) -> Array:
@@ -120,10 +148,8 @@ def lowest_share(scores: Array, mask: Array, share: float) -> Array:
     """
     xp = scores.__array_namespace__()
     num_lowest = xp.floor(share * count(mask))
-    most = max(1, math.floor(share * scores.shape[0]))
-    lowest = highest(xp.where(mask, -scores, -xp.inf), most)
-    at = most - xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64)
-    return mask & (num_lowest > 0) & (scores <= -xp.take(lowest, xp.reshape(at, (1,))))
+    place = xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64) - 1
+    return mask & (num_lowest > 0) & (scores <= at_place(xp.where(mask, scores, xp.inf), place))
 
 
 def score_change(last_score: Array, average: Array, num_completions: Array, rate: float) -> Array:
@@ -226,18 +252,24 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
     ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
     """
     xp = groups.__array_namespace__()
-    # Running sums over the entries by group: the array API has no way to add up by index.
     order = xp.argsort(groups, stable=False)
     edges = xp.searchsorted(xp.take(groups, order), xp.arange(num_groups + 1, dtype=groups.dtype))
     sums = []
     for column in columns:
-        ordered = xp.take(column, order)
-        # Whole numbers are added up as such, which is several times as fast.
-        is_float = xp.isdtype(column.dtype, "real floating")
-        running = xp.cumulative_sum(ordered if is_float else xp.astype(ordered, xp.int64))
-        at_edges = xp.where(edges > 0, xp.take(running, xp.clip(edges - 1, 0, None)), 0)
-        sums.append(xp.astype(at_edges[1:] - at_edges[:-1], xp.float64))
+        up_to = _sums_up_to(xp.astype(xp.take(column, order), xp.float64), edges)
+        sums.append(up_to[1:] - up_to[:-1])
     return xp.astype(edges[1:] - edges[:-1], xp.float64), sums
+
+
+def _sums_up_to(values: Array, ends: Array) -> Array:
+    """The sum of the first `ends` of `values`, shape (ends,): by rows of √n, as a running sum over all is slow."""
+    xp = values.__array_namespace__()
+    width = math.isqrt(values.shape[0]) + 1
+    rows = xp.reshape(xp.concat([values, xp.zeros(width * width - values.shape[0])]), (width, width))
+    whole = xp.cumulative_sum(xp.sum(rows, axis=1), include_initial=True)
+    row, rest = ends // width, ends % width
+    part = xp.arange(width, dtype=ends.dtype) < rest[:, None]
+    return xp.take(whole, row) + xp.sum(xp.where(part, xp.take(rows, row, axis=0), 0.0), axis=1)
 
 
 def effective_count(num_completions: Array, rate: float) -> Array:
@@ -270,9 +302,9 @@ def beta_draw(a: Array, b: Array, u: Array) -> Array:
     [0.24, 0.3, 0.36]
     """
     xp = a.__array_namespace__()
-    mean = a / (a + b)
-    variance = mean * (1.0 - mean) / (a + b + 1.0)
-    return xp.clip(mean + normal_quantile(u) * xp.sqrt(variance), 0.0, 1.0)
+    total = a + b
+    deviation = xp.sqrt(a * b / (total + 1.0))  # times `total`
+    return xp.clip((a + normal_quantile(u) * deviation) / total, 0.0, 1.0)
 
 
 def normal_quantile(u: Array) -> Array:

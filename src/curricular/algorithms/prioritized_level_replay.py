@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..config import CurriculumConfig
 from ..samplers import blend, rank, staleness
-from ..scorers import Array, Columns, evictable
+from ..scorers import Array, Columns, count, evictable
 
 
 class PrioritizedLevelReplayConfig(CurriculumConfig):
@@ -58,7 +58,7 @@ class PrioritizedLevelReplayAlgorithm:
     def probabilities(self, columns: Columns) -> Array:
         config, active, seen = self.config, columns["is_active"], self.is_seen(columns)
         xp = active.__array_namespace__()
-        num_active, num_seen = (xp.sum(xp.astype(levels, xp.float64)) for levels in (active, seen))
+        num_active, num_seen = count(active), count(seen)
         # With nothing to replay all are new, and the other part, of share 0, may be over anything.
         replayed = seen | (num_seen == 0.0)
         replay = blend(
