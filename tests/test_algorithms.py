@@ -6,6 +6,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from curricular import (
+    AccelConfig,
+    AlpGmmConfig,
     AnyCurriculumConfig,
     Curriculum,
     CurriculumConfig,
@@ -30,6 +32,8 @@ from curricular.table import columns_of
 from curricular.testing import AlgorithmSuite
 
 CONFIGS = {
+    "accel": AccelConfig(regret="max_monte_carlo"),
+    "ALP-GMM": AlpGmmConfig(history_share=0.3),
     "default": LearningProgressConfig.default(),
     "stable": LearningProgressConfig.stable(),
     "fast": LearningProgressConfig.fast_learning(),

@@ -17,6 +17,7 @@ from curricular import (
     BucketedTaskGenerator,
     Curriculum,
     LearningProgressConfig,
+    MutableTaskGenerator,
     SingleTaskGenerator,
     Span,
     TaskBuildError,
@@ -28,6 +29,7 @@ from curricular import (
     single_task,
 )
 from curricular.generators import SeedGenerator, fingerprint
+from curricular.task import decode_params
 from curricular.testing import GeneratorSuite
 
 from .reference import fits
@@ -222,6 +224,54 @@ class TestCombinations:
         params = GENERATORS["span"].sample(np.arange(4000), np.random.default_rng(0))
         assert fits(np.bincount(params[:, 0].astype(int))[1:], np.full(4, 1 / 4))
         assert fits(np.histogram(params[:, 1], bins=10, range=(1, 20))[0], np.full(10, 1 / 10))
+
+
+class TestMutation:
+    """A small step on one axis, with the seed kept."""
+
+    @staticmethod
+    def steps(name):
+        generator = GENERATORS[name]
+        seeds = np.arange(2000)
+        params = generator.sample(seeds, np.random.default_rng(0))
+        return generator, params, generator.mutate(seeds, params, np.random.default_rng(1))
+
+    def test_a_bucket_changes_one_axis_a_little(self):
+        generator, params, mutated = self.steps("span")
+        assert ((mutated != params).sum(axis=1) <= 1).all()
+        assert (mutated != params).any(axis=1).mean() > 0.8
+        agents, gravity = (abs(mutated - params)[:, column] for column in (0, 1))
+        assert set(agents) <= {0.0, 1.0}
+        assert gravity[gravity > 0].std() == pytest.approx(0.6 * 1.9, rel=0.2)
+        assert [axis.name for axis in generator.axes] == ["agents", "gravity"]
+
+    def test_a_choice_becomes_any_other(self):
+        generator = bucketed({"a": 0, "b": 0.0}, {"a": [1, 2, 3], "b": Span(0.0, 1.0)})
+        params = np.zeros((3000, 2))
+        mutated = generator.mutate(np.arange(3000), params, np.random.default_rng(0))
+        assert fits(np.bincount(mutated[:, 0].astype(int)), np.array([1 / 2, 1 / 4, 1 / 4]))
+
+    def test_an_endless_child_takes_its_part_and_a_finite_one_stays(self):
+        base = {"a": 0.0, "b": 0.0, "c": 0}
+        endless = bucketed(bucketed(base, {"b": Span(0.0, 1.0)}), {"a": Span(0.0, 1.0)})
+        finite = bucketed(bucketed(base, {"c": [1, 2, 3]}), {"a": Span(0.0, 1.0)})
+        for generator, shares in ((endless, [0.5, 0.5]), (finite, [1.0, 0.0])):
+            seeds = np.arange(2000)
+            params = generator.sample(seeds, np.random.default_rng(0))
+            changed = generator.mutate(seeds, params, np.random.default_rng(1)) != params
+            assert changed.mean(axis=0) == pytest.approx(shares, abs=0.06)
+
+    def test_in_a_set_the_member_does_it(self):
+        generator, params, mutated = self.steps("weighted")
+        of_span = params[:, 0] == 1
+        assert (mutated[:, 0] == params[:, 0]).all()
+        assert (mutated[~of_span] == params[~of_span]).all()
+        assert (mutated[of_span] != params[of_span]).any(axis=1).mean() > 0.9
+        assert decode_params(generator.axes, mutated[of_span][0]).keys() == {"generator", "b"}
+
+    def test_one_of_ones_own_is_known_by_its_method(self):
+        assert isinstance(GENERATORS["span"], MutableTaskGenerator)
+        assert not isinstance(PlainGenerator(), MutableTaskGenerator)
 
 
 class TestFiles:

@@ -1,6 +1,8 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
+from .algorithms.accel import AccelConfig
+from .algorithms.alp_gmm import AlpGmmAlgorithm, AlpGmmConfig
 from .algorithms.exp3s import Exp3SAlgorithm, Exp3SConfig
 from .algorithms.label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .algorithms.learnability import LearnabilityAlgorithm, LearnabilityConfig
@@ -26,6 +28,7 @@ from .config import CurriculumConfig, MeanOfFirst
 from .curriculum import Curriculum
 from .generators import (
     BucketedTaskGenerator,
+    MutableTaskGenerator,
     SingleTaskGenerator,
     TaskGenerator,
     TaskGeneratorSet,
@@ -40,7 +43,10 @@ from .task import Axis, Span, Task, TaskState
 from .tracker import TaskTracker, create_task_tracker
 
 __all__ = [
+    "AccelConfig",
     "Algorithm",
+    "AlpGmmAlgorithm",
+    "AlpGmmConfig",
     "AnyCurriculumConfig",
     "Axis",
     "Backend",
@@ -65,6 +71,7 @@ __all__ = [
     "MeanOfFirst",
     "ModifiedAlgorithm",
     "Modifier",
+    "MutableTaskGenerator",
     "NewTasks",
     "NoiseAwareAlgorithm",
     "NoiseAwareConfig",

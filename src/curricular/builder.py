@@ -99,16 +99,24 @@ class Admission(Generic[ConfigT]):
             raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
 
     def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
-        if seeds.shape != (n,) or seeds.dtype.kind != "i" or (seeds < 0).any():
+        if seeds.shape != (n,) or seeds.dtype.kind != "i":
             raise ValueError(
-                f"proposer.propose: expected {n} seeds, whole numbers from 0, got {seeds!r}; "
-                f"return as many as are wanted"
+                f"proposer.propose: expected seeds of shape {(n,)}, whole numbers, got {seeds.dtype} of shape "
+                f"{seeds.shape}; return as many tasks as are wanted"
             )
-        if self._generator.num_tasks is not None and not (np.isin(seeds, offered).all() and _are_distinct(seeds)):
+        if (seeds < 0).any():
             raise ValueError(
-                f"proposer.propose: expected {n} of the candidates' seeds, each once, as the generator is finite, got "
-                f"{seeds!r}; choose among the candidates"
+                f"proposer.propose: expected seeds from 0, got {seeds.min()}; keep those of candidates or of tasks in "
+                f"the pool"
             )
+        if self._generator.num_tasks is not None:
+            wrong = seeds[~np.isin(seeds, offered)]
+            if len(wrong) or len(np.unique(seeds)) < n:
+                found = f"seed {wrong[0]}" if len(wrong) else f"{n - len(np.unique(seeds))} of them twice"
+                raise ValueError(
+                    f"proposer.propose: expected {n} of the candidates, each once, as the generator is finite, got "
+                    f"{found}; choose among the candidates"
+                )
 
     def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
         """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
@@ -123,7 +131,3 @@ class Admission(Generic[ConfigT]):
             if len(found) >= n:
                 break
         return found[:n]
-
-
-def _are_distinct(values: NDArray[np.int64]) -> bool:
-    return len(np.unique(values)) == len(values)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from ..config import CurriculumConfig
+from .accel import AccelConfig
+from .alp_gmm import AlpGmmAlgorithm, AlpGmmConfig
 from .exp3s import Exp3SAlgorithm, Exp3SConfig
 from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
@@ -21,6 +23,8 @@ from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
 
 _ALGORITHMS: Mapping[type[CurriculumConfig], Callable[[Any], Algorithm]] = {
+    AccelConfig: PrioritizedLevelReplayAlgorithm,
+    AlpGmmConfig: AlpGmmAlgorithm,
     Exp3SConfig: Exp3SAlgorithm,
     LabelBanditConfig: LabelBanditAlgorithm,
     LearnabilityConfig: LearnabilityAlgorithm,
@@ -52,7 +56,9 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
 
 
 AnyCurriculumConfig = Annotated[
-    Exp3SConfig
+    AccelConfig
+    | AlpGmmConfig
+    | Exp3SConfig
     | LabelBanditConfig
     | LearnabilityConfig
     | LearningProgressConfig

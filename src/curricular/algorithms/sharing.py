@@ -36,7 +36,7 @@ def share_evidence(
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
     grid = _grid(columns)
-    groups = grid.groups(columns["params"])
+    groups = grid.groups(columns["params"], 1 if len(grid.low) <= 2 else 2)
     common = _product(active, _factors(groups, score, columns, rates, grid.num_groups), groups)
     trust = xp.astype(completions, xp.float64)
     trust = trust / (trust + half)
@@ -46,15 +46,15 @@ def share_evidence(
 def expected_scores(
     score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array
 ) -> Array:
-    """What tasks with `params`, shape (m, num_axes), that nobody has played yet have to be expected to score, (m,).
+    """What tasks with `params`, shape (m, num_axes), that nobody has played yet are expected to score, shape (m,).
 
-    The product of their groups' scores, as in `share_evidence`: 1 is like the mean of the pool. A group without results
-    counts as the mean does.
+    The product of the scores of the groups that they would belong to, as in `share_evidence`, but one for each axis:
+    few tasks of the pool share two values with a new one. 1 is as the mean of the pool, also where nothing is known.
     """
     grid = _grid(columns)
-    factors = _factors(grid.groups(columns["params"]), score, columns, rates, grid.num_groups)
+    factors = _factors(grid.groups(columns["params"], 1), score, columns, rates, grid.num_groups)
     xp = params.__array_namespace__()
-    return _product(xp.ones(params.shape[0]), factors, grid.groups(params))
+    return _product(xp.ones(params.shape[0]), factors, grid.groups(params, 1))
 
 
 class _Grid(NamedTuple):
@@ -64,15 +64,14 @@ class _Grid(NamedTuple):
     high: list[Array]
     num_groups: int
 
-    def groups(self, params: Array) -> list[Array]:
-        """For each pair of axes (each axis, if there are no more than two), the group of each of the tasks, (n,)."""
+    def groups(self, params: Array, num_together: int) -> list[Array]:
+        """For each axis, or for each pair of axes, the group of each of the tasks, shape (n,)."""
         num_axes = len(self.low)
-        num_together = 1 if num_axes <= 2 else 2
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
         bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
-        return [
-            pair[0] if num_together == 1 else pair[0] * per_axis + pair[1] for pair in combinations(bins, num_together)
-        ]
+        if num_together == 1:
+            return bins
+        return [first * per_axis + second for first, second in combinations(bins, 2)]
 
 
 def _grid(columns: Columns) -> _Grid:

@@ -8,12 +8,14 @@ from typing import Any
 from ..task import Span
 from .buckets import BucketedTaskGenerator
 from .merged import TaskGeneratorSet
-from .protocol import SeedGenerator, TaskGenerator
+from .mutation import onto
+from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator
 from .serial import canonical, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
 __all__ = [
     "BucketedTaskGenerator",
+    "MutableTaskGenerator",
     "SeedGenerator",
     "SingleTaskGenerator",
     "TaskGenerator",
@@ -23,6 +25,7 @@ __all__ = [
     "fingerprint",
     "load_task_generator",
     "merge",
+    "onto",
     "single_task",
 ]
 

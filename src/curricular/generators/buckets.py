@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..task import Axis, Params, Span
+from .mutation import stepped
 from .paths import check_path, with_values
-from .protocol import local_seeds
+from .protocol import MutableTaskGenerator, local_seeds
 from .serial import AnyConfig, AnyGenerator, canonical
 
 Bucket = Span | Annotated[tuple[AnyConfig, ...], Field(min_length=1)]
@@ -100,6 +101,22 @@ class BucketedTaskGenerator(BaseModel):
                 combinations, params[:, column] = np.divmod(combinations, len(bucket))
         params[:, num_own:] = self.child.sample(local_seeds(seeds, self.child), rng)
         return params
+
+    def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
+        """`params` with one axis changed: a step along a span, or another choice; those of an endless child by it.
+
+        The params of a finite child, or of one that cannot mutate, stay.
+        """
+        mutated, num_own, child = params.copy(), len(self.own_axes), self.child
+        is_deep = child.num_tasks is None and isinstance(child, MutableTaskGenerator)
+        columns = rng.integers(len(self.axes) if is_deep else num_own, size=len(seeds))
+        for column, axis in enumerate(self.own_axes):
+            (chosen,) = np.nonzero(columns == column)
+            mutated[chosen, column] = stepped(axis, params[chosen, column], rng)
+        (chosen,) = np.nonzero(columns >= num_own)
+        if len(chosen):
+            mutated[chosen, num_own:] = child.mutate(seeds[chosen], params[chosen, num_own:], rng)
+        return mutated
 
     def label(self, seed: int, params: Params) -> str:
         if self.name is not None:

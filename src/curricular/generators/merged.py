@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from ..task import Axis, Params
-from .protocol import local_seeds
+from .protocol import MutableTaskGenerator, local_seeds
 from .serial import AnyConfig, AnyGenerator
 
 
@@ -82,6 +82,15 @@ class TaskGeneratorSet(BaseModel):
             if len(chosen):
                 params[chosen, columns] = child.sample(self._child_seeds(seeds[chosen], choice), rng)
         return params
+
+    def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
+        """`params` changed by the child that they are of; those of a finite child, or one that cannot mutate, stay."""
+        mutated = params.copy()
+        for choice, (child, columns) in enumerate(zip(self.children, self._columns, strict=True)):
+            (chosen,) = np.nonzero(params[:, 0] == choice)
+            if len(chosen) and child.num_tasks is None and isinstance(child, MutableTaskGenerator):
+                mutated[chosen, columns] = child.mutate(seeds[chosen], params[chosen, columns], rng)
+        return mutated
 
     def label(self, seed: int, params: Params) -> str:
         choice, child, child_seed = self._member(seed, params)

@@ -1,6 +1,6 @@
 """The protocol of a task generator, and the simplest one that meets it."""
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,18 @@ class TaskGenerator(Protocol[ConfigT_co]):
 
     def build(self, seed: int, params: Params) -> ConfigT_co:
         """The configuration of a task. Pure: the same arguments give an equal result, in any process."""
+        ...
+
+
+@runtime_checkable
+class MutableTaskGenerator(TaskGenerator[ConfigT_co], Protocol[ConfigT_co]):
+    """An endless generator that can also change a task a little, for algorithms that edit levels."""
+
+    def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
+        """New params, shape (n, len(axes)), a small step from `params`, for tasks that keep their `seeds`, shape (n,).
+
+        A task that cannot be changed keeps its params. Arguments are never written into.
+        """
         ...
 
 

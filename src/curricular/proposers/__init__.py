@@ -3,15 +3,29 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..algorithms.accel import AccelConfig
+from ..algorithms.alp_gmm import AlpGmmConfig
 from ..algorithms.noise_aware import NoiseAwareConfig
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator
+from .mutations import MutationProposer, by_mutation
 from .progress import ProgressProposer, by_progress
+from .progress_mixture import ProgressMixtureProposer
 from .protocol import FreshProposer, NewTasks, Proposer
 
-__all__ = ["FreshProposer", "NewTasks", "ProgressProposer", "Proposer", "create_proposer"]
+__all__ = [
+    "FreshProposer",
+    "MutationProposer",
+    "NewTasks",
+    "ProgressMixtureProposer",
+    "ProgressProposer",
+    "Proposer",
+    "create_proposer",
+]
 
 _PROPOSERS: Mapping[type[CurriculumConfig], Callable[[Any, TaskGenerator[Any]], Proposer]] = {
+    AccelConfig: by_mutation,
+    AlpGmmConfig: ProgressMixtureProposer,
     NoiseAwareConfig: by_progress,
 }
 """Config class -> (config, generator) -> proposer; for all others, fresh tasks."""
