@@ -315,12 +315,13 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         results = events_by_slot.take(told)
         scores = _record_scores(rows, groups_told, results, estimator)
         label_of = rows["label_index"].take(groups_told)
-        regrets = np.where(results["kind"] == TOLD_WITH_REGRET, results["regret"], 0.0)
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completions"] += num_told_of
         labels["num_recent"] += num_told_of
         labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
-        labels["recent_regret"] += np.bincount(label_of, regrets, MAX_LABELS)
+        has_regret = results["kind"] == TOLD_WITH_REGRET
+        if has_regret.any():
+            labels["recent_regret"] += np.bincount(label_of[has_regret], results["regret"][has_regret], MAX_LABELS)
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
     num_told = len(told)
