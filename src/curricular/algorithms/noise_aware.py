@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..config import MAX_BASELINE
-from ..samplers import proportional
+from ..samplers import mix, proportional, uniform
 from ..scorers import Array, Columns, evictable, normalise
 from ..table import EMAS
 from .floors import FlooredConfig, with_floors
@@ -21,6 +21,21 @@ from .sharing import expected_scores, share_evidence
 
 MAX_COUNT = 32_768
 """Completions beyond which a task counts as one that has so many: its averages hardly age any more."""
+
+SPREAD = 2.0
+"""Width of the distribution of slopes of tasks that change, in typical slopes."""
+
+MAX_LEVERAGE = 8.0
+"""The same in standard errors, at the most: beyond, a surprising slope would count as standing still."""
+
+CLEAR = 2.5
+"""Errors of a slope from which on the fit begins by taking it for change."""
+
+NUM_FITS = 4
+"""Rounds of the fit of how many tasks change, and how much."""
+
+DOUBT = 10
+"""The share of uniform draws is that of noise in the choice to this power: near 0 unless nearly all is noise."""
 
 
 class NoiseAwareConfig(FlooredConfig):
@@ -35,13 +50,9 @@ class NoiseAwareConfig(FlooredConfig):
     """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
     interval_width: float = Field(default=1.5, ge=0)
     """Standard errors to either side of a slope that its interval covers. Wider ones choose longer time scales."""
-    caution: float = Field(default=0.5, ge=0)
-    """What counts is a slope minus this times the largest error that chance would have brought about so far."""
-    curiosity: float = Field(default=0.2, ge=0)
-    """A task whose progress is not known well is credited with its standard error, but at most a typical progress,
-    times this."""
-    unsolved_weight: float = Field(default=0.1, ge=0, le=1)
-    """That credit is multiplied by this for tasks never solved: they are left to the reserved shares, nearly."""
+    unsolved_weight: float = Field(default=0.02, ge=0, le=1)
+    """What a task is credited with while its slope is not known well is multiplied by this as long as it was never
+    solved: such tasks are left to the reserved shares, nearly."""
     sharing: float = Field(default=50.0, ge=0)
     """Completions at which a task's own results weigh as much as those of all tasks that share its values on the axes
     of the generator; 0: its own only."""
@@ -65,40 +76,68 @@ class NoiseAwareConfig(FlooredConfig):
 
 
 class NoiseAwareAlgorithm:
-    """p ∝ max(|slope| − caution · largest error, curiosity · min(error, typical slope)), beside the reserved shares."""
+    """p ∝ chance that a task changes · max(|slope|, credit · min(error, typical slope)), beside the reserved shares.
+
+    As far as what would be drawn is likely to be noise, draws are uniform.
+    """
 
     def __init__(self, config: NoiseAwareConfig) -> None:
         self.config = config
         self._weights = pair_weights(config.rates)
 
     def scores(self, columns: Columns) -> Array:
-        own = self._progress(columns)
-        if not (self.config.sharing and columns["params"].shape[1]):
-            return own
-        return share_evidence(own, self._progress, columns, self.config.rates, self.config.sharing)
+        return self._shared(columns, self._judge(columns).score)
 
     def expected_scores(self, columns: Columns, params: Array) -> Array:
         """What the pool says of new tasks with `params`, (m, num_axes), at least one axis; ≥ 0, 1 is the mean; (m,)."""
-        return expected_scores(self._progress, columns, self.config.rates, params)
+        return expected_scores(self._own_scores, columns, self.config.rates, params)
 
     def probabilities(self, columns: Columns) -> Array:
-        return with_floors(proportional(self.scores(columns), columns["is_active"]), columns, self.config)
+        own = self._judge(columns)
+        active = columns["is_active"]
+        chosen = proportional(self._shared(columns, own.score), active)
+        xp = chosen.__array_namespace__()
+        # Of tasks never solved nothing is known: whether they are noise says nothing about the others.
+        solved = chosen * own.solved
+        total = xp.sum(solved)
+        noise_share = 1.0 - xp.sum(solved * own.chance) / xp.where(total > 0.0, total, 1.0)
+        return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config)
 
-    def _progress(self, columns: Columns) -> Array:
-        """The score of each task, or of each group of tasks, by itself; at least 0, shape (n,)."""
+    def _shared(self, columns: Columns, own: Array) -> Array:
+        if not (self.config.sharing and columns["params"].shape[1]):
+            return own
+        return share_evidence(own, self._own_scores, columns, self.config.rates, self.config.sharing)
+
+    def _own_scores(self, columns: Columns) -> Array:
+        return self._judge(columns).score
+
+    def _judge(self, columns: Columns) -> "Judgement":
+        """What is to be thought of each task, or of each group of tasks, by itself."""
         config = self.config
-        slope, error, largest = progress_slope(columns, self._weights, config.interval_width, config.theta)
-        xp = error.__array_namespace__()
+        slope = progress_slope(columns, self._weights, config.interval_width, config.theta)
+        xp = slope.value.__array_namespace__()
         active = xp.astype(columns["is_active"], xp.float64)
-        progress = active * xp.clip(xp.abs(slope) - config.caution * largest, 0.0, None)
-        num_progressing = xp.sum(xp.astype(progress > 0.0, xp.float64))
-        typical = xp.sqrt(xp.sum(progress * progress) / xp.clip(num_progressing, 1.0, None))
         is_solved = normalise(columns["slow_ema"], columns["random_baseline"], MAX_BASELINE) > 0.0
-        credit = config.unsolved_weight + (1.0 - config.unsolved_weight) * xp.astype(is_solved, xp.float64)
-        return active * xp.maximum(progress, (config.curiosity * credit) * xp.minimum(error, typical))
+        solved = active * xp.astype(is_solved, xp.float64)
+        known = solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
+        chance, typical = chance_of_change(slope, known)
+        credit = config.unsolved_weight + (1.0 - config.unsolved_weight) * solved
+        score = active * chance * xp.maximum(xp.abs(slope.value), credit * xp.minimum(slope.error, typical))
+        return Judgement(score, chance, solved)
+
+
+class Judgement(NamedTuple):
+    """What noise-aware learning progress thinks of each task, shape (n,) each."""
+
+    score: Array
+    """At least 0."""
+    chance: Array
+    """That the task changes, in (0, 1)."""
+    solved: Array
+    """1 for an active task that was ever solved, else 0."""
 
 
 class Slope(NamedTuple):
@@ -107,8 +146,43 @@ class Slope(NamedTuple):
     value: Array
     error: Array
     """Its standard error; a large number below two completions."""
-    largest_error: Array
-    """The error times √(2 ln(1 + k)), what the largest of k is like: of all windows so long that the task has seen."""
+    log_windows: Array
+    """ln(1 + k): the task has seen k windows as long as the one in which this slope was found."""
+
+
+def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
+    """The chance of each task to be changing, shape (n,), and the typical slope of those that are.
+
+    Two kinds of task are thought of: those that stand still, and those that change by slopes of a normal distribution,
+    `SPREAD` times the typical one wide. What share of the pool changes, and how much is typical, is fitted to the
+    tasks `known` (1, the others 0, shape (n,)), each as far as its error is small enough to tell: empirical Bayes, as
+    in Efron 2008, *Microarrays, empirical Bayes and the two-groups model*, Statistical Science 23(1). A slope that was
+    found in one of k + 1 windows is that many times less likely to mean something.
+    """
+    xp = known.__array_namespace__()
+    size, error = xp.abs(slope.value), slope.error
+    squares = size * size
+    t_squares = squares / (error * error)
+    least_error = xp.min(xp.where(known > 0.0, error, _UNKNOWN))
+
+    def typical_of(weights: Array) -> Array:
+        total = xp.sum(weights)
+        fitted = xp.sqrt(xp.sum(weights * squares) / xp.where(total > 0.0, total, 1.0))
+        # Where nothing stands out, what is known best is the measure.
+        return xp.where(total > 1e-6, fitted, least_error)
+
+    above = known * xp.astype(t_squares > 1.0, xp.float64)
+    typical = typical_of(known * xp.astype(t_squares > CLEAR**2, xp.float64))
+    chance, share = known, xp.asarray(0.5)
+    for _ in range(NUM_FITS):
+        leverage = xp.minimum((SPREAD * typical / error) ** 2, MAX_LEVERAGE**2)
+        log_odds = 0.5 * (t_squares * (leverage / (1.0 + leverage)) - xp.log1p(leverage)) - slope.log_windows
+        log_odds = log_odds + xp.log(share / (1.0 - share))
+        chance = 1.0 / (1.0 + xp.exp(xp.clip(-log_odds, -60.0, 60.0)))
+        typical = typical_of((above * chance) ** 2)
+        evidence = known * (typical * typical / (typical * typical + error * error))
+        share = (1.0 + xp.sum(evidence * chance)) / (2.0 + xp.sum(evidence))
+    return chance, typical
 
 
 class PairWeights(NamedTuple):
@@ -120,8 +194,8 @@ class PairWeights(NamedTuple):
     """√Σ(w_fast − w_slow)², times `per_lag`."""
     trust: NDArray[np.float64]
     """k / (k + 1), k the effective number of results in the slower one: 1 / Σ w_slow²."""
-    largest: NDArray[np.float64]
-    """√(2 ln(1 + k)), k the completions times the slower rate."""
+    log_windows: NDArray[np.float64]
+    """ln(1 + k), k the completions times the slower rate."""
 
 
 _UNKNOWN = 1e12
@@ -140,8 +214,8 @@ def pair_weights(rates: tuple[float, ...]) -> list[PairWeights]:
         overlap = a * b / (a + b - a * b) * (1.0 - (1.0 - rest_a) * (1.0 - rest_b)) / (rest_a * rest_b)
         variance = np.maximum(square_a + square_b - 2.0 * overlap, 1e-15)
         per_lag = 1.0 / (age_b - age_a)
-        largest = np.sqrt(2.0 * np.log1p(counts * b))
-        pairs.append(PairWeights(per_lag, np.sqrt(variance) * per_lag, 1.0 / (1.0 + square_b), largest))
+        windows = np.log1p(counts * b)
+        pairs.append(PairWeights(per_lag, np.sqrt(variance) * per_lag, 1.0 / (1.0 + square_b), windows))
     return pairs
 
 
@@ -167,23 +241,23 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
     # A product with 0 or 1 is several times cheaper than a choice.
     is_open = xp.astype(completions >= 2, xp.float64)
     value, error, p = 0.0 * mean, _UNKNOWN * (1.0 - is_open), mean
-    largest = error
+    log_windows = 0.0 * mean
     at = xp.clip(completions, 0, weights[0].per_lag.shape[0] - 1)
     low, high = -_UNKNOWN, _UNKNOWN
     averages = [columns[name] for name in EMAS]
     for (fast, slow), pair in zip(pairwise(averages), weights, strict=True):
-        per_lag, unit, trust, factor = (xp.take(xp.asarray(column), at) for column in pair)
+        per_lag, unit, trust, windows = (xp.take(xp.asarray(column), at) for column in pair)
         here = 0.5 + (slow - 0.5) * trust
         slope = (fast - slow) * per_lag
         spread = xp.sqrt(graded * here * (1.0 - here)) * unit
         margin = interval_width * spread
         low, high = xp.maximum(slope - margin, low), xp.minimum(slope + margin, high)
         is_open = is_open * xp.astype(low <= high, xp.float64)
-        chosen = ((value, slope), (error, spread), (largest, spread * factor), (p, here))
-        value, error, largest, p = (old + is_open * (new - old) for old, new in chosen)
+        chosen = ((value, slope), (error, spread), (log_windows, windows), (p, here))
+        value, error, log_windows, p = (old + is_open * (new - old) for old, new in chosen)
 
     baseline = xp.clip(columns["random_baseline"], 0.0, MAX_BASELINE)
     p = normalise(p, baseline, MAX_BASELINE)
     root = p * (1.0 - 2.0 * theta) + theta
     gain = theta * (1.0 - theta) / ((1.0 - baseline) * root * root)
-    return Slope(value * gain, error * gain, largest * gain)
+    return Slope(value * gain, error * gain, log_windows)
