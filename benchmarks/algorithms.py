@@ -13,6 +13,8 @@ import time
 import numpy as np
 
 from curricular import (
+    AccelConfig,
+    AlpGmmConfig,
     CurriculumConfig,
     Exp3SConfig,
     LabelBanditConfig,
@@ -46,6 +48,8 @@ CONFIGS: dict[str, CurriculumConfig] = {
     "Thompson": ThompsonConfig(),
     "level replay": PrioritizedLevelReplayConfig(),
     "level replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo"),
+    "ACCEL": AccelConfig(),
+    "ALP-GMM": AlpGmmConfig(),
     "label bandit": LabelBanditConfig(),
     "EXP3.S": Exp3SConfig(),
     "teacher-student": TeacherStudentConfig(),

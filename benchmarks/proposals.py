@@ -1,4 +1,4 @@
-"""What it brings to propose new tasks where the axes show progress: scenario `axes`, with a pool smaller than the world.
+"""What proposing new tasks where the axes show progress brings: scenario `axes`, with a pool smaller than the world.
 
 python benchmarks/proposals.py
 python benchmarks/proposals.py --pools 256 500 2000 --shares 0 0.5 0.9 --seeds 1 3 5 7
