@@ -119,7 +119,6 @@ def test_places_in_order(size):
         for place in sorted({0, size // 50, size // 2, size - max(1, size // 50), size - 1}):
             assert scorers.at_place(values, np.asarray(place)) == ordered[place]
             assert np.asarray(scorers.at_place(xp.asarray(values), xp.asarray(place))) == ordered[place]
-            assert (scorers.highest(values, size - place) == ordered[place:]).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -131,3 +130,10 @@ def test_sums_of_groups(size):
         assert sizes.tolist() == np.bincount(groups, minlength=num_groups).tolist()
         for found, column in zip(sums, (values, flags), strict=True):
             assert found == pytest.approx(np.bincount(groups, column, num_groups), abs=1e-9)
+
+
+@given(st.floats(0, 1), hnp.arrays(np.int64, 30, elements=st.integers(0, 2**32 - 1) | st.integers(0, 300)))
+def test_powers(base, exponents):
+    expected = base ** exponents.astype(float)
+    assert scorers.powers(base, exponents) == pytest.approx(expected, rel=1e-9, abs=1e-18)
+    assert np.asarray(scorers.powers(base, xp.asarray(exponents))) == pytest.approx(expected, rel=1e-9, abs=1e-18)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .scorers import Array, at_place, count, highest
+from .scorers import Array, at_place, count
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -32,8 +32,8 @@ def z_score(scores: Array, mask: Array) -> Array:
 def softmax(logits: Array, mask: Array, temperature: float) -> Array:
     """The softmax of logits / T over the active entries, of which there is at least one; shape (n,), sum 1. T > 0."""
     xp = logits.__array_namespace__()
-    scaled = xp.where(mask, logits * (1.0 / temperature), -xp.inf)
-    weights = xp.exp(scaled - xp.max(scaled))
+    active = xp.where(mask, logits, -xp.inf)
+    weights = xp.exp((active - xp.max(active)) * (1.0 / temperature))
     return weights * (1.0 / xp.sum(weights))
 
 
@@ -87,7 +87,6 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     size = scores.shape[0]
     num_exact = min(size, NUM_RANKS)
     active = xp.where(mask, scores, -xp.inf)
-    best = highest(active, num_exact)
     num_active = count(mask)
 
     # Sums of the weights of ranks 1 … k, best first; a rank that nobody holds weighs nothing.
@@ -96,15 +95,17 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     sums = xp.concat([xp.zeros(1), xp.cumulative_sum(weights)])
     total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
 
-    # The entries above the lowest of the best, in the order of the array, and others up to num_exact.
-    is_above = active > best[0]
+    # The best, in the order of the array: those above the lowest of them, and as often that one as there is room.
+    lowest = at_place(active, xp.asarray(size - num_exact))
+    is_above = active > lowest
     places = xp.cumulative_sum(xp.astype(is_above, xp.int64))
     found = xp.searchsorted(places, xp.arange(1, num_exact + 1, dtype=xp.int64))
-    above = xp.take(active, xp.clip(found, None, size - 1))
-    # Places lower … upper − 1 of the best hold an entry's score: the ranks num_exact − upper + 1 … num_exact − lower.
-    lower, upper = xp.searchsorted(best, above, side="left"), xp.searchsorted(best, above, side="right")
+    best = xp.where(found < size, xp.take(active, xp.clip(found, None, size - 1)), lowest)
+    # Sorted, lower … upper − 1 hold a score, which are the ranks num_exact − upper + 1 … num_exact − lower.
+    ordered = xp.sort(best)
+    lower, upper = xp.searchsorted(ordered, best, side="left"), xp.searchsorted(ordered, best, side="right")
     shared = xp.take(sums, num_exact - lower) - xp.take(sums, num_exact - upper)
-    shared = shared / _or_one(xp.astype(upper - lower, xp.float64))
+    shared = shared / xp.astype(upper - lower, xp.float64)
     # The lowest of the best may be equal to others that are not among them: all from there down share what is left.
     num_above = places[-1:]
     rest = (total - xp.take(sums, num_above)) / _or_one(num_active - xp.astype(num_above, xp.float64))

@@ -49,18 +49,20 @@ class LabelBanditAlgorithm:
         active = columns["is_active"]
         xp = active.__array_namespace__()
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
-        is_known = active & (counts > 0)
-        # Inactive tasks are a group of their own, the last, of which nothing is drawn.
-        labels = xp.where(active, columns["label_index"], MAX_LABELS)
-        num_tasks, (num_known, num_results, total) = group_sums(
-            (is_known, counts, xp.where(is_known, self.scores(columns), 0.0)), labels, MAX_LABELS + 1
-        )
-        num_tasks, num_results = (xp.concat([sums[:-1], xp.zeros(1)]) for sums in (num_tasks, num_results))
+        # Tasks that have a result are groups of their own, by label, after those that have none. The last group are the
+        # inactive ones, of which nothing is drawn.
+        labels, is_known = columns["label_index"], xp.astype(counts > 0, xp.int64)
+        groups = xp.where(active, labels + MAX_LABELS * is_known, 2 * MAX_LABELS)
+        sizes, sums = group_sums((counts, self.scores(columns)), groups, 2 * MAX_LABELS + 1)
+        num_unknown, num_known = sizes[:MAX_LABELS], sizes[MAX_LABELS:-1]
+        num_tasks = num_unknown + num_known
+        num_results, total = (column[MAX_LABELS:-1] for column in sums)
         values = total / xp.clip(num_known, 1.0, None)
         log = xp.log(1.0 + xp.sum(num_results))
         values = values + self.config.exploration * xp.sqrt(2.0 * log / (1.0 + num_results))
         chances = softmax(values, num_tasks > 0.0, self.config.temperature) / xp.clip(num_tasks, 1.0, None)
-        return with_floors(xp.take(chances, labels), columns, self.config)
+        chosen = xp.take(chances, labels) * xp.astype(active, xp.float64)
+        return with_floors(chosen, columns, self.config)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config)
