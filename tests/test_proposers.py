@@ -226,9 +226,16 @@ class Runner:
         return p
 
 
-def test_mutated_levels_come_near_the_edge_of_what_is_solved_more_often_than_fresh_ones():
+def near_the_edge(num_contenders):
+    """Of the new levels, mutated and fresh: whether each was near the learner's edge when it came in."""
     generator = bucketed({"gap": 0.0, "width": 0.0}, {"gap": Span(0.0, 1.0), "width": Span(0.0, 1.0)})
-    config = quiet(AccelConfig, num_active_tasks=128, regret="positive_value_loss")
+    config = quiet(
+        AccelConfig,
+        num_active_tasks=128,
+        regret="positive_value_loss",
+        num_contenders=num_contenders,
+        seed=num_contenders,
+    )
     curriculum, runner = Curriculum(config, generator), Runner()
     seen, hits = {state.seed for state in curriculum.task_states()}, {True: [], False: []}
     for _ in range(60):
@@ -239,8 +246,15 @@ def test_mutated_levels_come_near_the_edge_of_what_is_solved_more_often_than_fre
             seed = int(after["seed"][slot])  # a mutated level keeps its parent's
             hits[seed in seen].append(abs(after["params"][slot, 0] - runner.skill) < 0.1)
             seen.add(seed)
-    assert len(hits[True]) > 2 * len(hits[False]) > 40
-    assert np.mean(hits[True]) > 1.5 * np.mean(hits[False])
+    return hits[True], hits[False]
+
+
+def test_mutated_levels_come_near_the_edge_of_what_is_solved_more_often_than_fresh_ones():
+    mutated, fresh = near_the_edge(1)
+    assert len(mutated) > 2 * len(fresh) > 40
+    assert np.mean(mutated) > 1.5 * np.mean(fresh)
+    of_easy_ones, _ = near_the_edge(4)
+    assert np.mean(mutated) > np.mean(of_easy_ones)
 
 
 class TestMixtureOfProgress:
