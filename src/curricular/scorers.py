@@ -158,16 +158,20 @@ def recent_slope(columns: Columns, num_recent: int) -> Array:
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
-    # Oldest first: the sum of the sums so far is Σ x (age + 1), in whole numbers and so without rounding. What has not
-    # been told is 0 and adds nothing.
+    # Oldest first: the sum of the sums so far is Σ x (age + 1). What has not been told is 0 and adds nothing. All in
+    # whole numbers, so that what stands still has a slope of exactly 0.
     total, weighted = xp.zeros_like(completions), xp.zeros_like(completions)
     for age in reversed(range(num_recent)):
         total += _recent_field(columns[RECENT_SCORES[2 - age // 4]], age % 4)
         weighted += total
-    count = xp.astype(xp.clip(completions, 2, num_recent), xp.float64)
-    rise = (count + 1.0) * 0.5 * xp.astype(total, xp.float64) - xp.astype(weighted, xp.float64)
-    slope = rise / (count * (count * count - 1.0) * (RECENT_SCORE_ONE / 12.0))
-    return xp.where(completions > 1, slope, 0.0)
+    counts = xp.clip(completions, 0, num_recent)
+    weighted *= 2
+    total *= counts + 1
+    total -= weighted
+    # Of n times, the squares of the distances from their mean sum to n (n² − 1) / 12.
+    squares = [n * (n * n - 1) / 12 for n in range(2, num_recent + 1)]
+    scales = xp.asarray([0.0, 0.0, *(0.5 / (RECENT_SCORE_ONE * square) for square in squares)])
+    return xp.astype(total, xp.float64) * xp.take(scales, counts)
 
 
 def recent_change(columns: Columns, ages: Array) -> Array:

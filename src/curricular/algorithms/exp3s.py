@@ -71,11 +71,12 @@ class Exp3SAlgorithm:
         config, active = self.config, columns["is_active"]
         xp = active.__array_namespace__()
         labels = xp.where(active, columns["label_index"], MAX_LABELS)
-        is_tried = active & (columns["num_completions"] > 0)
-        average = xp.where(is_tried, columns["slow_ema"], 0.0)
-        num_tasks, sums = group_sums((is_tried, average), labels, MAX_LABELS + 1)
-        num_tasks, num_tried, average = (column[:-1] for column in (num_tasks, *sums))
-        average = average / xp.clip(num_tried, 1.0, None)
+        parts = []
+        if config.reward == "progress":
+            is_tried = active & (columns["num_completions"] > 0)
+            parts = [is_tried, xp.where(is_tried, columns["slow_ema"], 0.0)]
+        num_tasks, sums = group_sums(parts, labels, MAX_LABELS + 1)
+        num_tasks, sums = num_tasks[:-1], [column[:-1] for column in sums]
 
         # The weights so far are the shares in use without the even part of ε.
         chances = columns["label_chance"]
@@ -90,7 +91,8 @@ class Exp3SAlgorithm:
         total = columns["label_recent_regret" if config.reward == "told" else "label_recent_score"]
         rewards = total / xp.clip(num_results, 1.0, None)
         if config.reward == "progress":
-            rewards = rewards - average
+            num_tried, total_average = sums
+            rewards = rewards - total_average / xp.clip(num_tried, 1.0, None)
         rewards = xp.clip(rewards, -config.reward_range, config.reward_range) / config.reward_range
         steps = config.learning_rate * num_results * rewards / xp.where(was_there, chances, xp.inf)
         steps = steps * (MAX_STEP / xp.clip(xp.max(xp.abs(steps)), MAX_STEP, None))
