@@ -180,10 +180,12 @@ def recent_change(columns: Columns, ages: Array) -> Array:
     The change at the first result is that from 0. With no results, 0.
     """
     xp = ages.__array_namespace__()
-    oldest, middle, newest = (columns[name] for name in RECENT_SCORES)
+    # A look-up takes a third of the time of a choice that no processor foresees.
+    words = xp.concat([columns[name] for name in reversed(RECENT_SCORES)])
+    slots = xp.arange(ages.shape[0])
 
     def score(age: Array) -> Array:
-        return _recent_field(xp.where(age < 4, newest, xp.where(age < 8, middle, oldest)), age % 4)
+        return _recent_field(xp.take(words, (age >> 2) * ages.shape[0] + slots), age & 3)
 
     return xp.astype(score(ages) - score(ages + 1), xp.float64) * (1.0 / RECENT_SCORE_ONE)
 
@@ -263,7 +265,7 @@ def effective_count(num_completions: Array, rate: float) -> Array:
 
 
 def powers(base: float, exponents: Array) -> Array:
-    """base^k, shape (n,), for whole numbers k in 0 … 2^32 and `base` in [0, 1]; what is below 1e-18 may be more or less.
+    """base^k, shape (n,), for whole numbers k in 0 … 2^32 and `base` in [0, 1]; below 1e-18 it may be another so low.
 
     The product of two looked up powers: for many k that takes half of the time of as many exponentials.
 
