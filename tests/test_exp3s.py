@@ -8,6 +8,7 @@ from curricular import (
     Exp3SConfig,
     Interest,
     ModifiedAlgorithm,
+    Quotas,
     UniformConfig,
     create_algorithm,
     merge,
@@ -223,6 +224,41 @@ def test_a_label_that_was_masked_comes_back_with_an_average_weight():
     assert shares(curriculum).keys() == {"a", "b"}
     curriculum.algorithm = create_algorithm(config)
     assert shares(curriculum)["c"] == pytest.approx(0.95 / 3 + 0.05 / 3)
+
+
+@pytest.mark.parametrize("use_shared_memory", [True, False])
+def test_wherever_the_table_lives_it_is_the_same(use_shared_memory):
+    curriculum, here = made(*"aabc", use_shared_memory=use_shared_memory), made(*"aabc")
+    for each in (curriculum, here):
+        teach(each, {"a": 0.1, "b": 0.9, "c": -0.5}, 960)
+    assert (curriculum.probabilities() == here.probabilities()).all()
+
+
+def modified(modifier):
+    """The shares of four labels of one task each, after many refreshes without a difference in rewards."""
+    config = Exp3SConfig(num_active_tasks=4, eviction_rate=0.0)
+    algorithm = ModifiedAlgorithm(create_algorithm(config), modifier)
+    curriculum = Curriculum(config, generator(*"abcd"), algorithm=algorithm)
+    teach(curriculum, dict.fromkeys("abcd", 0.0), 3200)
+    return shares(curriculum)
+
+
+def test_factors_multiply_up_but_quotas_stay():
+    assert modified(Interest((2.0, 1.0, 1.0, 1.0)))["a"] > 0.8 > 2 / 5
+    quotas = dict(zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True))
+    assert modified(Quotas(tuple(quotas.values()))) == pytest.approx(quotas)
+
+
+def test_labels_of_noise_are_drawn_more_than_those_that_stand_still():
+    curriculum = made(*"abcd", reward="progress", reward_range=0.1)
+    rng, draws = np.random.default_rng(0), dict.fromkeys("abcd", 0)
+    for _ in range(400):
+        tasks = curriculum.ask(32)
+        scores = [float(rng.random() < 0.5) if task.label == "a" else 0.0 for task in tasks]
+        curriculum.tell([task.task_id for task in tasks], scores)
+        for task in tasks:
+            draws[task.label] += 1
+    assert draws["a"] > 1.5 * max(draws[label] for label in "bcd")
 
 
 def test_regrets_are_needed_if_it_goes_by_them():
