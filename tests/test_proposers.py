@@ -86,6 +86,16 @@ class TestTheRegistry:
         with pytest.raises(ValueError, match=r"generator: expected one whose mutate changes tasks .* TaskGeneratorSet"):
             Curriculum(quiet(AccelConfig), stiff)
 
+    def test_what_mutate_must_not_return(self):
+        class Wrong(type(ENDLESS)):
+            def mutate(self, seeds, params, rng):
+                return params[:, :1] if self.name == "shape" else params * np.nan
+
+        for name, found in (("shape", r"got shape \(64, 1\)"), ("nan", "got some that are not")):
+            generator = Wrong(child=ENDLESS.child, buckets=ENDLESS.buckets, name=name)
+            with pytest.raises(ValueError, match=f"generator.mutate: expected finite .*{found}; return one row"):
+                create_proposer(ACCEL, generator)
+
     def test_a_mixture_needs_spans_that_all_tasks_have(self):
         for generator, found in (
             (FINITE, "of 200 tasks"),

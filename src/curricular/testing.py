@@ -454,11 +454,12 @@ class GeneratorSuite:
 class ProposerSuite:
     """Every proposer is a pure function of the pool, the candidates and the stream, and leaves room for fresh tasks."""
 
-    fresh_share = 0.0
+    fresh_share: float = 0.0
     """The least share of fresh tasks that it promises; to override."""
 
     num_cases = 4
     num_rounds = 100
+    """Calls in which chances are counted."""
 
     def make_proposer(self, generator: TaskGenerator[Any]) -> Proposer:
         """The proposer for the tasks of `generator`; to override."""

@@ -13,6 +13,7 @@ from ..algorithms.prioritized_level_replay import PrioritizedLevelReplayAlgorith
 from ..generators import MutableTaskGenerator, TaskGenerator
 from ..samplers import cumulative, pick
 from ..scorers import Columns
+from ..task import Params
 from .protocol import NewTasks, part_fresh
 
 NUM_TRIED = 64
@@ -41,7 +42,7 @@ class MutationProposer:
         seeds, originals = columns["seed"][parents], columns["params"][parents]
         edited = originals
         for _ in range(self._config.num_edits):
-            edited = np.asarray(self._generator.mutate(seeds, edited, rng), np.float64)
+            edited = _mutated(self._generator, seeds, edited, rng)
         is_new = (edited != originals).any(axis=1)
         proposed = NewTasks(candidates.seeds.copy(), candidates.params.copy())
         proposed.seeds[places[is_new]] = seeds[is_new]
@@ -76,9 +77,21 @@ def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationP
     rng = np.random.default_rng(0)
     seeds = rng.integers(2**63 - 1, size=NUM_TRIED)
     params = np.asarray(generator.sample(seeds, rng), np.float64)
-    if np.array_equal(generator.mutate(seeds, params, rng), params):
+    if np.array_equal(_mutated(generator, seeds, params, rng), params):
         raise ValueError(
             f"generator: expected one whose mutate changes tasks for {type(config).__name__}, got a {kind} whose "
             f"mutate changes none of {NUM_TRIED}; merge generators that can mutate, or use PrioritizedLevelReplayConfig"
         )
     return MutationProposer(config, generator)
+
+
+def _mutated(
+    generator: MutableTaskGenerator[Any], seeds: NDArray[np.int64], params: Params, rng: np.random.Generator
+) -> Params:
+    mutated: Params = np.asarray(generator.mutate(seeds, params, rng), np.float64)
+    if mutated.shape != params.shape or not np.isfinite(mutated).all():
+        found = f"shape {mutated.shape}" if mutated.shape != params.shape else "some that are not"
+        raise ValueError(
+            f"generator.mutate: expected finite params of shape {params.shape}, got {found}; return one row per seed"
+        )
+    return mutated
