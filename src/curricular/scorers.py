@@ -256,6 +256,20 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
     return xp.astype(edges[1:] - edges[:-1], xp.float64), sums
 
 
+def stable_order(keys: Array) -> Array:
+    """The indices that sort `keys`, lowest first, equal ones in the order they stand in; shape (n,).
+
+    For whole numbers in 0 … 2^63 / 2n, which leave room for the index: sorting both as one is several times as fast.
+
+    >>> import numpy as np
+    >>> stable_order(np.array([3, 1, 3, 1])).tolist()
+    [1, 3, 0, 2]
+    """
+    xp = keys.__array_namespace__()
+    num_bits = keys.shape[0].bit_length()
+    return xp.sort((keys << num_bits) | xp.arange(keys.shape[0])) & (2**num_bits - 1)
+
+
 def effective_count(num_completions: Array, rate: float) -> Array:
     """Σ (1−α)^k over a task's n completions = (1 − (1−α)^n) / α: how many results an average at rate α remembers.
 

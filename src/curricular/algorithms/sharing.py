@@ -1,11 +1,11 @@
 """Sharing evidence along the axes: what tasks with the same values have in common, where each has too few results."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from ..scorers import Array, Columns
+from ..scorers import Array, Columns, powers, stable_order
 from ..table import EMAS
 
 MAX_GROUPS = 4096
@@ -100,11 +100,12 @@ def _factors(
 ) -> list[Array]:
     """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,) each."""
     xp = columns["num_completions"].__array_namespace__()
-    newest_first = xp.argsort(-columns["last_scheduled"], stable=True)
+    last = columns["last_scheduled"]
+    newest_first = stable_order(xp.max(last) - last)
     averages = _decaying_sums(columns, rates)
     factors = []
     for group in groups:
-        order = xp.take(newest_first, xp.argsort(xp.take(group, newest_first), stable=True))
+        order = xp.take(newest_first, stable_order(xp.take(group, newest_first)))
         members, sizes = _group_columns(columns, averages, group, order, num_groups)
         scores = score(members)
         total = xp.sum(sizes)
@@ -132,32 +133,30 @@ def _relative(scores: Array, active: Array) -> Array:
     return xp.where(mean <= 0.0, active, scores / xp.where(mean <= 0.0, 1.0, mean))
 
 
-class _Sum(NamedTuple):
-    """The decaying sum behind one average of every task, shape (n,) each."""
+class _Sums(NamedTuple):
+    """The decaying sums behind the averages at one rate of every task, shape (n,) each."""
 
-    name: str
-    log_keep: float
-    """ln(1−α)."""
+    keep: float
+    """1 − α."""
     weight: Array
     """1 − (1−α)^n, 0 where inactive."""
-    value: Array
-    """The average times its weight."""
+    values: Mapping[str, Array]
+    """Name of an average -> it times its weight."""
 
 
-def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sum]:
-    completions, active = columns["num_completions"], columns["is_active"]
+def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sums]:
+    completions = columns["num_completions"]
     xp = completions.__array_namespace__()
-    counts = xp.astype(completions, xp.float64) * xp.astype(active, xp.float64)
+    active = xp.astype(columns["is_active"], xp.float64)
     result = []
     for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
-        log_keep = math.log1p(-rate)
-        weight = -xp.expm1(counts * log_keep)
-        result += [_Sum(name, log_keep, weight, weight * columns[name]) for name in names]
+        weight = active * (1.0 - powers(1.0 - rate, completions))
+        result.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
     return result
 
 
 def _group_columns(
-    columns: Columns, averages: list[_Sum], group: Array, order: Array, num_groups: int
+    columns: Columns, averages: list[_Sums], group: Array, order: Array, num_groups: int
 ) -> tuple[Columns, Array]:
     """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
 
@@ -171,22 +170,24 @@ def _group_columns(
     starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
 
     def sums(values: Array) -> Array:
-        running = xp.concat([xp.zeros(1), xp.cumulative_sum(values)])
+        running = xp.cumulative_sum(values, include_initial=True)
         return xp.take(running, ends) - xp.take(running, starts)
 
-    active = xp.astype(xp.take(columns["is_active"], order), xp.float64)
-    counts = active * xp.astype(xp.take(columns["num_completions"], order), xp.float64)
+    active = xp.astype(xp.take(columns["is_active"], order), xp.int64)
+    counts = active * xp.take(columns["num_completions"], order)
     before = xp.cumulative_sum(counts) - counts
     newer = before - xp.take(before, xp.take(starts, sorted_group))
     total = sums(counts)
-    is_empty = xp.astype(total <= 0.0, xp.float64)
+    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], order)
     result: dict[str, Array] = {
-        "is_active": sums(active) > 0.0,
-        "num_completions": xp.astype(total, xp.int64),
-        "random_baseline": sums(counts * xp.take(columns["random_baseline"], order)) / (total + is_empty),
+        "is_active": sums(active) > 0,
+        "num_completions": total,
+        "random_baseline": sums(baselines) / xp.astype(xp.clip(total, 1, None), xp.float64),
     }
-    for name, log_keep, weight, value in averages:
-        decay = xp.exp(newer * log_keep)
-        whole = sums(decay * xp.take(weight, order))
-        result[name] = xp.clip(sums(decay * xp.take(value, order)) / (whole + is_empty), 0.0, 1.0)
-    return result, sums(active)
+    is_empty = xp.astype(total <= 0, xp.float64)
+    for keep, weight, values in averages:
+        decay = powers(keep, newer)
+        whole = sums(decay * xp.take(weight, order)) + is_empty
+        for name, value in values.items():
+            result[name] = xp.clip(sums(decay * xp.take(value, order)) / whole, 0.0, 1.0)
+    return result, xp.astype(sums(active), xp.float64)
