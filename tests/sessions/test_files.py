@@ -81,7 +81,13 @@ class TestWhoeverJoins:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("format", layout.FORMAT + 1), ("byte_order", "middle"), ("fields", ["task_id"]), ("labels", ["name"]), ("log_size", 2048)],
+        [
+            ("format", layout.FORMAT + 1),
+            ("byte_order", "middle"),
+            ("fields", ["task_id"]),
+            ("labels", ["name"]),
+            ("log_size", 2048),
+        ],
     )
     def test_must_be_of_the_same_version(self, name, value, dead):
         content = header_of(dead)
