@@ -129,7 +129,7 @@ def test_the_settings_of_the_averages_make_weights_that_are_finite():
         for factor in (1e-3, 0.9):
             config = NoiseAwareConfig.recommended(ema_timescale=timescale, slow_timescale_factor=factor)
             for pair in pair_weights(config.rates):
-                assert all(np.isfinite(column).all() and (column > 0).all() for column in pair)
+                assert all(np.isfinite(column).all() and np.all(column > 0) for column in pair)
 
 
 def test_sharing_finds_the_axis_value_that_is_learned_with_one_visit_a_task():

@@ -146,8 +146,8 @@ class Slope(NamedTuple):
     value: Array
     error: Array
     """Its standard error; a large number below two completions."""
-    log_windows: Array
-    """ln(1 + k): the task has seen k windows as long as the one in which this slope was found."""
+    windows: Array
+    """1 + k: the task has seen k windows as long as the one in which this slope was found."""
 
 
 def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
@@ -161,13 +161,14 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
     """
     xp = known.__array_namespace__()
     size, error = xp.abs(slope.value), slope.error
-    squares = size * size
-    t_squares = squares / (error * error)
-    least_error = xp.min(xp.where(known > 0.0, error, _UNKNOWN))
+    squares, precision = size * size, 1.0 / (error * error)
+    t_squares = squares * precision
+    # The largest of the two is what a choice would give, at a third of the time.
+    least_error = xp.min(xp.maximum(error, (1.0 - known) * _UNKNOWN))
 
     def typical_of(weights: Array) -> Array:
         total = xp.sum(weights)
-        fitted = xp.sqrt(xp.sum(weights * squares) / xp.where(total > 0.0, total, 1.0))
+        fitted = xp.sqrt(xp.vecdot(weights, squares) / xp.where(total > 0.0, total, 1.0))
         # Where nothing stands out, what is known best is the measure.
         return xp.where(total > 1e-6, fitted, least_error)
 
@@ -175,13 +176,16 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
     typical = typical_of(known * xp.astype(t_squares > CLEAR**2, xp.float64))
     chance, share = known, xp.asarray(0.5)
     for _ in range(NUM_FITS):
-        leverage = xp.minimum((SPREAD * typical / error) ** 2, MAX_LEVERAGE**2)
-        log_odds = 0.5 * (t_squares * (leverage / (1.0 + leverage)) - xp.log1p(leverage)) - slope.log_windows
-        log_odds = log_odds + xp.log(share / (1.0 - share))
-        chance = 1.0 / (1.0 + xp.exp(xp.clip(-log_odds, -60.0, 60.0)))
-        typical = typical_of((above * chance) ** 2)
-        evidence = known * (typical * typical / (typical * typical + error * error))
-        share = (1.0 + xp.sum(evidence * chance)) / (2.0 + xp.sum(evidence))
+        leverage = xp.minimum(precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
+        wider = 1.0 + leverage
+        # The odds that the task stands still: of two normal densities, times the windows, times the pool's odds.
+        odds = xp.exp(xp.clip(t_squares * (leverage / wider) * -0.5, -60.0, None)) * xp.sqrt(wider)
+        chance = 1.0 / (1.0 + odds * slope.windows * ((1.0 - share) / share))
+        clear = above * chance
+        typical = typical_of(clear * clear)
+        gauge = precision * (typical * typical)
+        evidence = known * (gauge / (1.0 + gauge))
+        share = (1.0 + xp.vecdot(evidence, chance)) / (2.0 + xp.sum(evidence))
     return chance, typical
 
 
@@ -194,8 +198,8 @@ class PairWeights(NamedTuple):
     """√Σ(w_fast − w_slow)², times `per_lag`."""
     trust: NDArray[np.float64]
     """k / (k + 1), k the effective number of results in the slower one: 1 / Σ w_slow²."""
-    log_windows: NDArray[np.float64]
-    """ln(1 + k), k the completions times the slower rate."""
+    rate: float
+    """Of the slower one."""
 
 
 _UNKNOWN = 1e12
@@ -214,8 +218,7 @@ def pair_weights(rates: tuple[float, ...]) -> list[PairWeights]:
         overlap = a * b / (a + b - a * b) * (1.0 - (1.0 - rest_a) * (1.0 - rest_b)) / (rest_a * rest_b)
         variance = np.maximum(square_a + square_b - 2.0 * overlap, 1e-15)
         per_lag = 1.0 / (age_b - age_a)
-        windows = np.log1p(counts * b)
-        pairs.append(PairWeights(per_lag, np.sqrt(variance) * per_lag, 1.0 / (1.0 + square_b), windows))
+        pairs.append(PairWeights(per_lag, np.sqrt(variance) * per_lag, 1.0 / (1.0 + square_b), b))
     return pairs
 
 
@@ -234,30 +237,35 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     mean = columns["slow_ema"]
-    slack = 0.25 / xp.astype(xp.clip(completions, 1, None), xp.float64)
+    counts = xp.astype(completions, xp.float64)
+    slack = 0.25 / xp.clip(counts, 1.0, None)
     share = (xp.clip(columns["mean_square"] - mean * mean, 0.0, None) + slack) / (mean * (1.0 - mean) + slack)
     graded = xp.clip(share, 0.0, 1.0)
 
+    last = weights[0].per_lag.shape[0] - 1
+    at = xp.clip(completions, 0, last)
     # A product with 0 or 1 is several times cheaper than a choice.
     is_open = xp.astype(completions >= 2, xp.float64)
-    value, error, p = 0.0 * mean, _UNKNOWN * (1.0 - is_open), mean
-    log_windows = 0.0 * mean
-    at = xp.clip(completions, 0, weights[0].per_lag.shape[0] - 1)
-    low, high = -_UNKNOWN, _UNKNOWN
+    value, error, p, rate = 0.0, _UNKNOWN * (1.0 - is_open), mean, 0.0
+    low, high, rate_before = -_UNKNOWN, _UNKNOWN, 0.0
     averages = [columns[name] for name in EMAS]
     for (fast, slow), pair in zip(pairwise(averages), weights, strict=True):
-        per_lag, unit, trust, windows = (xp.take(xp.asarray(column), at) for column in pair)
-        here = 0.5 + (slow - 0.5) * trust
+        per_lag, unit, trust = (xp.take(xp.asarray(column), at) for column in (pair.per_lag, pair.error, pair.trust))
+        here = (slow - 0.5) * trust + 0.5
         slope = (fast - slow) * per_lag
-        spread = xp.sqrt(graded * here * (1.0 - here)) * unit
+        spread = xp.sqrt(here * (1.0 - here) * graded) * unit
         margin = interval_width * spread
         low, high = xp.maximum(slope - margin, low), xp.minimum(slope + margin, high)
-        is_open = is_open * xp.astype(low <= high, xp.float64)
-        chosen = ((value, slope), (error, spread), (log_windows, windows), (p, here))
-        value, error, log_windows, p = (old + is_open * (new - old) for old, new in chosen)
+        is_open = xp.astype(low <= high, xp.float64) * is_open
+        value = (slope - value) * is_open + value
+        error = (spread - error) * is_open + error
+        p = (here - p) * is_open + p
+        rate = is_open * (pair.rate - rate_before) + rate
+        rate_before = pair.rate
+    windows = xp.clip(counts, 2.0, last) * rate + 1.0
 
     baseline = xp.clip(columns["random_baseline"], 0.0, MAX_BASELINE)
     p = normalise(p, baseline, MAX_BASELINE)
     root = p * (1.0 - 2.0 * theta) + theta
     gain = theta * (1.0 - theta) / ((1.0 - baseline) * root * root)
-    return Slope(value * gain, error * gain, log_windows)
+    return Slope(value * gain, error * gain, windows)
