@@ -8,6 +8,7 @@ from typing import cast
 from .. import (
     Algorithm,
     CurriculumConfig,
+    Exp3SConfig,
     LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressAlgorithm,
@@ -69,7 +70,10 @@ ARMS: Mapping[str, Factory] = {
     "level-replay": partial(PrioritizedLevelReplayConfig, regret="positive_value_loss"),
     "level-replay-max-mc": partial(PrioritizedLevelReplayConfig, regret="max_monte_carlo"),
     "teacher-student": TeacherStudentConfig,
+    "teacher-student-window": partial(TeacherStudentConfig, estimate="window"),
+    "teacher-student-sampling": partial(TeacherStudentConfig, estimate="sampling"),
     "label-bandit": partial(LabelBanditConfig, value="success"),
+    "exp3s": partial(Exp3SConfig, reward="progress"),
 }
 """By name."""
 
