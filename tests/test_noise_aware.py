@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm
-from curricular.algorithms.noise_aware import pair_weights, progress_slope
+from curricular.algorithms.noise_aware import chance_of_change, pair_weights, progress_slope
 from curricular.table import EMAS, columns_of, empty_table
 from curricular.testing import AlgorithmSuite
 
@@ -94,6 +94,48 @@ def test_jitter_of_mastered_and_impossible_tasks_draws_less_than_learning():
     p = chances(histories(scores))
     assert p[60] > 10 * p[:30].max()
     assert p[60] > 5 * p[30:60].mean()
+
+
+def successes(p, num_tasks, num_results=300, seed=5):
+    return (np.random.default_rng(seed).random((num_tasks, num_results)) < p).astype(float)
+
+
+def judged(scores):
+    """The chance of each task to be changing, all of them in the fit."""
+    slope = slopes(scores, theta=0.1)
+    return chance_of_change(slope, np.ones(len(scores)))[0]
+
+
+def test_how_likely_a_task_changes_depends_on_the_others():
+    rising = np.linspace(0.2, 0.8, 300)
+    faint = successes(np.linspace(0.4, 0.6, 300), 20, seed=6)
+    among_noise = judged(np.concatenate([faint, successes(0.5, 200)]))
+    among_learned = judged(np.concatenate([faint, successes(rising, 200)]))
+    assert among_noise[:20].mean() < 0.5 * among_learned[:20].mean()
+    assert among_noise[20:].mean() < 0.1
+    assert among_learned[20:].mean() > 0.8
+
+
+def test_what_stands_out_is_found_among_any_number_of_tasks_of_noise():
+    scores = np.concatenate([successes(np.linspace(0.05, 0.9, 300), 1), successes(0.1, 400)])
+    chance = judged(scores)
+    assert chance[0] > 0.9
+    assert chance[0] > 20 * chance[1:].mean()
+    p = chances(histories(scores))
+    assert p[0] > 25 / len(p)
+
+
+@pytest.mark.parametrize("num_results", [20, 100, 1000])
+def test_where_nothing_can_be_learned_draws_are_nearly_even(num_results):
+    kinds = [successes(p, 40, num_results) for p in (0.0, 0.1, 0.4, 0.7, 0.99)]
+    p = chances(histories(np.concatenate(kinds)))
+    assert np.exp(-(p * np.log(p)).sum()) > 0.8 * len(p)
+
+
+def test_where_something_is_learned_draws_are_not_even():
+    kinds = [successes(p, 40) for p in (0.0, 0.1, 0.4, 0.7, 0.99)]
+    p = chances(histories(np.concatenate([*kinds, successes(np.linspace(0.1, 0.9, 300), 4)])))
+    assert p[-4:].sum() > 0.6
 
 
 def test_forgetting_draws_as_learning_does():
