@@ -54,7 +54,7 @@ def under_jit(name):
 def many():
     """Scores and mask of a pool in which the best are looked for before they are sorted."""
     rng = np.random.default_rng(0)
-    return rng.random(5000), rng.random(5000) < 0.9
+    return rng.random(20_000), rng.random(20_000) < 0.9
 
 
 def transform_under_jit(name):

@@ -108,7 +108,7 @@ def _bounds(values: Array, place: Array) -> tuple[Array, Array]:
     xp = values.__array_namespace__()
     num_values = values.shape[0]
     stride = num_values // SAMPLE_SIZE
-    if stride < 2:
+    if stride < 8:
         return -xp.inf, xp.inf
     sample = xp.sort(values[::stride])
     num_sampled = sample.shape[0]
@@ -291,6 +291,8 @@ def powers(base: float, exponents: Array) -> Array:
     log = math.log(max(base, 2.0**-1000))  # 0^0 is 1, too
     # With 2^bits entries a table, powers beyond the last are below e^-42.
     bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
+    if exponents.shape[0] < 2 ** (bits + 3):
+        return xp.exp(xp.astype(exponents, xp.float64) * log)
     low, high = exponents & (2**bits - 1), xp.clip(exponents >> bits, None, 2**bits - 1)
     steps = xp.astype(xp.arange(2**bits), xp.float64) * log
     return xp.take(xp.exp(steps), low) * xp.take(xp.exp(steps * 2.0**bits), high)
