@@ -17,7 +17,7 @@ from ..samplers import mix, proportional, uniform
 from ..scorers import Array, Columns, evictable, normalise
 from ..table import EMAS
 from .floors import FlooredConfig, with_floors
-from .sharing import expected_scores, share_evidence
+from .sharing import expected_scores, own_weight, share_evidence
 
 MAX_COUNT = 32_768
 """Completions beyond which a task counts as one that has so many: its averages hardly age any more."""
@@ -100,16 +100,23 @@ class NoiseAwareAlgorithm:
         # Of tasks never solved nothing is known: whether they are noise says nothing about the others.
         solved = chosen * own.solved
         total = xp.sum(solved)
-        noise_share = 1.0 - xp.sum(solved * own.chance) / xp.where(total > 0.0, total, 1.0)
+        doubtful = solved * (1.0 - own.chance)
+        if self._shares(columns):
+            doubtful = doubtful * own_weight(columns["num_completions"], self.config.sharing)
+        noise_share = xp.sum(doubtful) / xp.where(total > 0.0, total, 1.0)
+        noise_share = xp.where(total > 0.0, noise_share, 1.0)
         return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
 
     def evictable(self, columns: Columns) -> Array:
         return evictable(self.scores(columns), columns, self.config)
 
     def _shared(self, columns: Columns, own: Array) -> Array:
-        if not (self.config.sharing and columns["params"].shape[1]):
+        if not self._shares(columns):
             return own
         return share_evidence(own, self._own_scores, columns, self.config.rates, self.config.sharing)
+
+    def _shares(self, columns: Columns) -> bool:
+        return self.config.sharing > 0.0 and columns["params"].shape[1] > 0
 
     def _own_scores(self, columns: Columns) -> Array:
         return self._judge(columns).score

@@ -38,9 +38,15 @@ def share_evidence(
     grid = _grid(columns)
     groups = grid.groups(columns["params"], 1 if len(grid.low) <= 2 else 2)
     common = _product(active, _factors(groups, score, columns, rates, grid.num_groups), groups)
-    trust = xp.astype(completions, xp.float64)
-    trust = trust / (trust + half)
+    trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
+
+
+def own_weight(num_completions: Array, half: float) -> Array:
+    """The weight n / (n + half) that a task's own results have beside those of its groups, shape (n,)."""
+    xp = num_completions.__array_namespace__()
+    counts = xp.astype(num_completions, xp.float64)
+    return counts / (counts + half)
 
 
 def expected_scores(
