@@ -47,6 +47,7 @@ CONFIGS: dict[str, CurriculumConfig] = {
     "learning progress": LearningProgressConfig.default(),
     "learning progress, basic": LearningProgressConfig.default(progress="basic"),
     "noise-aware": NoiseAwareConfig.recommended(),
+    "noise-aware, unpooled": NoiseAwareConfig.recommended(sharing=0.0),
     "learnability": LearnabilityConfig(),
     "learnability, SFL": LearnabilityConfig.sfl(),
     "Thompson": ThompsonConfig(),

@@ -31,6 +31,9 @@ MAX_LEVERAGE = 8.0
 CLEAR = 2.5
 """Errors of a slope from which on the fit begins by taking it for change."""
 
+FIT_SIZE = 4096
+"""Tasks, evenly over the slots, to which that is fitted, or up to twice as many."""
+
 NUM_FITS = 4
 """Rounds of the fit of how many tasks change, and how much."""
 
@@ -166,12 +169,40 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
     in Efron 2008, *Microarrays, empirical Bayes and the two-groups model*, Statistical Science 23(1). A slope that was
     found in one of k + 1 windows is that many times less likely to mean something.
     """
+    precision = 1.0 / (slope.error * slope.error)
+    evidence = Evidence(slope.value * slope.value * precision, precision, slope.windows)
+    # Of a large pool, a part says nearly as well how much of it changes.
+    stride = max(1, known.shape[0] // FIT_SIZE)
+    typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
+    return evidence.chance(typical, share), typical
+
+
+class Evidence(NamedTuple):
+    """What speaks for change, shape (n,) each."""
+
+    t_squares: Array
+    """The slope over its error, squared."""
+    precision: Array
+    """1 / error²."""
+    windows: Array
+    """1 + k, as in `Slope`."""
+
+    def chance(self, typical: Array, share: Array) -> Array:
+        """That a task changes, shape (n,), if a `share` of all tasks does, by `typical` slopes."""
+        xp = self.precision.__array_namespace__()
+        leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
+        wider = 1.0 + leverage
+        # The odds that the task stands still: of two normal densities, times the windows, times the pool's odds.
+        odds = xp.exp(xp.clip(self.t_squares * (leverage / wider) * -0.5, -60.0, None)) * xp.sqrt(wider)
+        return 1.0 / (1.0 + odds * self.windows * ((1.0 - share) / share))
+
+
+def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
+    """The typical slope of the `known` tasks that change, and the share of them, shape () each."""
     xp = known.__array_namespace__()
-    size, error = xp.abs(slope.value), slope.error
-    squares, precision = size * size, 1.0 / (error * error)
-    t_squares = squares * precision
-    # The largest of the two is what a choice would give, at a third of the time.
-    least_error = xp.min(xp.maximum(error, (1.0 - known) * _UNKNOWN))
+    precision = evidence.precision
+    squares = evidence.t_squares / precision
+    least_error = 1.0 / xp.sqrt(xp.max(precision * known + (1.0 - known) * _UNKNOWN**-2))
 
     def typical_of(weights: Array) -> Array:
         total = xp.sum(weights)
@@ -179,21 +210,17 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
         # Where nothing stands out, what is known best is the measure.
         return xp.where(total > 1e-6, fitted, least_error)
 
-    above = known * xp.astype(t_squares > 1.0, xp.float64)
-    typical = typical_of(known * xp.astype(t_squares > CLEAR**2, xp.float64))
-    chance, share = known, xp.asarray(0.5)
+    above = known * xp.astype(evidence.t_squares > 1.0, xp.float64)
+    typical = typical_of(known * xp.astype(evidence.t_squares > CLEAR**2, xp.float64))
+    share = xp.asarray(0.5)
     for _ in range(NUM_FITS):
-        leverage = xp.minimum(precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
-        wider = 1.0 + leverage
-        # The odds that the task stands still: of two normal densities, times the windows, times the pool's odds.
-        odds = xp.exp(xp.clip(t_squares * (leverage / wider) * -0.5, -60.0, None)) * xp.sqrt(wider)
-        chance = 1.0 / (1.0 + odds * slope.windows * ((1.0 - share) / share))
+        chance = evidence.chance(typical, share)
         clear = above * chance
         typical = typical_of(clear * clear)
         gauge = precision * (typical * typical)
-        evidence = known * (gauge / (1.0 + gauge))
-        share = (1.0 + xp.vecdot(evidence, chance)) / (2.0 + xp.sum(evidence))
-    return chance, typical
+        weights = known * (gauge / (1.0 + gauge))
+        share = (1.0 + xp.vecdot(weights, chance)) / (2.0 + xp.sum(weights))
+    return typical, share
 
 
 class PairWeights(NamedTuple):
