@@ -20,13 +20,13 @@ class LearningProgressConfig(CurriculumConfig):
     progress: Literal["bidirectional", "basic"] = "bidirectional"
     """What counts as progress: |R(fast) − R(slow)|, or "basic", the standard deviation of the score, which uses neither
     `theta` nor `random_baseline`."""
-    theta: float = Field(default=0.1, gt=0, le=0.5)
-    """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
-    temperature: float = Field(default=1.0, ge=1e-6)
+    theta: float = Field(default=0.35, gt=0, le=0.5)
+    """θ of the reweighting R: below 0.5 it stretches small success rates, and their noise; 0.5 is none."""
+    temperature: float = Field(default=0.8, ge=1e-6)
     """T of softmax(z / T): lower draws the tasks with the most progress more often."""
     exploration_bonus: float = Field(default=0.1, ge=0)
     """Added to the score of a task without completions, fading to 0 at `min_samples_for_lp`."""
-    rand_task_rate: float = Field(default=0.1, ge=0, le=1)
+    rand_task_rate: float = Field(default=0.2, ge=0, le=1)
     """Share of the draws that is uniform: finds the never solved, notices the forgotten."""
     min_samples_for_lp: int = Field(default=10, ge=1)
     """Completions from which on the progress of a task counts as known."""
@@ -52,13 +52,15 @@ class LearningProgressConfig(CurriculumConfig):
     @classmethod
     def stable(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
         """For noisy scores and long training: the fast average remembers about 100 results."""
-        preset = {"ema_timescale": 0.01, "exploration_bonus": 0.15, "rand_task_rate": 0.15, "min_samples_for_lp": 20}
+        preset = {"ema_timescale": 0.01, "theta": 0.1, "temperature": 1.0, "exploration_bonus": 0.15}
+        preset |= {"rand_task_rate": 0.15, "min_samples_for_lp": 20}
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
     @classmethod
     def fast_learning(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
         """For agents that learn a task within a few episodes: the fast average remembers about 5 results."""
-        preset = {"ema_timescale": 0.2, "exploration_bonus": 0.05, "rand_task_rate": 0.05, "min_samples_for_lp": 5}
+        preset = {"ema_timescale": 0.2, "theta": 0.1, "temperature": 1.0, "exploration_bonus": 0.05}
+        preset |= {"rand_task_rate": 0.05, "min_samples_for_lp": 5}
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
 
