@@ -97,6 +97,13 @@ class Admission(Generic[ConfigT]):
         if not np.isfinite(params).all():
             bad = params[~np.isfinite(params)][0]
             raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
+        for axis, values in zip(self._generator.axes, params.T, strict=True):
+            is_off = ~axis.contains(values) & ((values != 0.0) | (not axis.where))
+            if is_off.any():
+                raise ValueError(
+                    f"{source}: expected params on the axis {axis.name!r}, {axis.range_text}, got {values[is_off][0]}; "
+                    f"keep them there"
+                )
 
     def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
         if seeds.shape != (n,) or seeds.dtype.kind != "i":

@@ -24,6 +24,9 @@ ROUNDS_PER_POOL = 64
 MAX_LABELS = 64
 """Labels that get statistics of their own; all further ones share index 0, "other"."""
 
+MAX_REGRET = 1e290
+"""Regrets beyond it count as so much in sums, which stay finite."""
+
 MAX_LABEL_BYTES = 96
 """A label longer than this in UTF-8 counts as "other"."""
 
@@ -137,9 +140,12 @@ def copy_table(table: Table) -> Table:
 
 
 def columns_of(table: Table) -> Columns:
-    """The columns that an algorithm sees; views into `table`, but for `is_active`."""
+    """The columns that an algorithm sees; views into `table`, but for `is_active`, that cannot be written into."""
     columns = {name: table.rows[name] for name in TaskState.model_fields}
-    return columns | {f"label_{name}": table.labels[name] for name in LABEL.names or () if name != "name"}
+    columns |= {f"label_{name}": table.labels[name] for name in LABEL.names or () if name != "name"}
+    for column in columns.values():
+        column.flags.writeable = False
+    return columns
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
@@ -321,7 +327,8 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
         has_regret = results["kind"] == TOLD_WITH_REGRET
         if has_regret.any():
-            labels["recent_regret"] += np.bincount(label_of[has_regret], results["regret"][has_regret], MAX_LABELS)
+            regrets = results["regret"][has_regret].clip(-MAX_REGRET, MAX_REGRET)
+            labels["recent_regret"] += np.bincount(label_of[has_regret], regrets, MAX_LABELS)
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
     num_told = len(told)

@@ -218,6 +218,22 @@ class Axis:
         if not isinstance(self.values, Span) and not len(self.values):
             raise ValueError(f"Axis {self.name!r}: expected a Span or at least one choice, got none; add one")
 
+    def contains(self, params: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of `params`, as stored in rows, stand for a value of the axis; bool, shape of `params`."""
+        if isinstance(self.values, Span):
+            low, high, is_whole = self.values.low, self.values.high, self.values.is_integer
+        else:
+            low, high, is_whole = 0, len(self.values) - 1, True
+        is_inside: NDArray[np.bool_] = (params >= low) & (params <= high)
+        return is_inside & (params == params.round()) if is_whole else is_inside
+
+    @property
+    def range_text(self) -> str:
+        """What params can be, for messages."""
+        if isinstance(self.values, Span):
+            return f"from {self.values.low} to {self.values.high}"
+        return f"the number of one of {len(self.values)} choices"
+
     def decode(self, param: float) -> Any:
         """The value that `param`, as stored in a row, stands for."""
         if isinstance(self.values, Span):

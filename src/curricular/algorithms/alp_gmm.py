@@ -55,6 +55,8 @@ class AlpGmmAlgorithm:
     def evictable(self, columns: Columns) -> Array:
         played, scores = self.is_played(columns), self.scores(columns)
         xp = scores.__array_namespace__()
-        num_kept = max(1, round(self.config.history_share * scores.shape[0]))
+        size = scores.shape[0]
+        # One place at the least is for what is to come.
+        num_kept = min(size - 1, max(1, round(self.config.history_share * size)))
         newest = xp.sort(xp.where(played, scores, -1.0))
-        return played & (scores < newest[scores.shape[0] - num_kept])
+        return played & (scores < newest[size - num_kept]) if num_kept else played

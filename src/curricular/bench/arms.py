@@ -130,7 +130,7 @@ def find(name: str) -> Factory:
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"algorithms: expected one of {', '.join(ARMS)}, or module:name of a factory of your own, got {name!r} "
-            f"({error}); correct the name, or run where the module can be imported"
+            f"({error}); correct the name, or put the module's folder on PYTHONPATH"
         ) from error
     return cast(Factory, found)
 

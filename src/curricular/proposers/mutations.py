@@ -88,7 +88,7 @@ def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationP
 def _mutated(
     generator: MutableTaskGenerator[Any], seeds: NDArray[np.int64], params: Params, rng: np.random.Generator
 ) -> Params:
-    mutated: Params = np.asarray(generator.mutate(seeds, params, rng), np.float64)
+    mutated: Params = np.asarray(generator.mutate(seeds, params.copy(), rng), np.float64)
     if mutated.shape != params.shape or not np.isfinite(mutated).all():
         found = f"shape {mutated.shape}" if mutated.shape != params.shape else "some that are not"
         raise ValueError(

@@ -22,6 +22,9 @@ NUM_COMPONENTS = range(2, 11)
 NUM_SAMPLES = 250
 """Tasks, the newest of those played, that a mixture is fitted to."""
 
+ROUNDING = 1e-9
+"""Progress up to here is what rounding leaves of equal scores."""
+
 Floats = NDArray[np.float64]
 
 
@@ -88,8 +91,8 @@ def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbou
     by_age = np.sort(nearest[:, : 2 * num_neighbours], axis=1)
     older, newer = scores[by_age[:, :num_neighbours]], scores[by_age[:, num_neighbours:]]
     error = np.sqrt((older.var(axis=1, ddof=1) + newer.var(axis=1, ddof=1)) / num_neighbours)
-    result: Floats = (np.abs(newer.mean(axis=1) - older.mean(axis=1)) - error).clip(0.0)
-    return result
+    progress: Floats = np.abs(newer.mean(axis=1) - older.mean(axis=1)) - error
+    return np.where(progress > ROUNDING, progress, 0.0)
 
 
 def _what_is_missing(generator: TaskGenerator[Any], spans: list[int]) -> str:
