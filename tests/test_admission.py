@@ -1,9 +1,20 @@
-"""What may enter the pool: params on their axes only, and new tasks for as long as there is a place for them."""
+"""What may enter the table: params on their axes, new tasks as long as there is a place for them, sums that are finite."""
 
 import numpy as np
 import pytest
 
-from curricular import AccelConfig, AlpGmmConfig, Axis, Curriculum, NoiseAwareConfig, Span, bucketed
+from curricular import (
+    AccelConfig,
+    AlpGmmConfig,
+    Axis,
+    Curriculum,
+    Exp3SConfig,
+    NoiseAwareConfig,
+    Span,
+    bucketed,
+    merge,
+    single_task,
+)
 from curricular.proposers.progress_mixture import local_progress
 from curricular.table import columns_of, empty_table
 
@@ -96,3 +107,14 @@ def test_a_small_pool_of_noise_aware_choice_takes_what_is_proposed():
         tasks = curriculum.ask(32)
         curriculum.tell([task.task_id for task in tasks], [float(task.params["b"] == 2) for task in tasks])
     assert curriculum.stats()["num_evicted"] > 0
+
+
+def test_regrets_near_the_largest_float_do_not_spoil_the_choice():
+    generator = merge([single_task(number, label=f"label {number % 2}") for number in range(4)])
+    curriculum = Curriculum(Exp3SConfig(num_active_tasks=4, use_shared_memory=False), generator)
+    for regret in (1.7e308, -1.7e308):
+        curriculum.tell([0, 0], [0.5, 0.5], regrets=[regret, regret])
+        curriculum.flush()
+    curriculum.tell([0, 1, 2, 3] * 10, [0.5] * 40, regrets=[0.0] * 40)
+    assert curriculum.probabilities().sum() == pytest.approx(1.0)
+    assert len({task.task_id for task in curriculum.ask(100)}) == 4
