@@ -1,4 +1,4 @@
-"""What may enter the table: params on their axes, new tasks as long as there is a place for them, sums that are finite."""
+"""What may enter the table: params on their axes, new tasks while there is a place for them, sums that are finite."""
 
 import numpy as np
 import pytest
