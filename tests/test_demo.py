@@ -346,7 +346,9 @@ def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd):
 
 def test_an_interrupt_leaves_the_figures_so_far(tmp_path):
     arguments = ["demo", "--quick", "--steps", "100000", "--arms", "learning-progress", "--out", tmp_path]
-    command = [sys.executable, "-c", "from curricular.cli import main; main()", *arguments]
+    # Whoever runs the tests in the background of a shell has them ignore the interrupt.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from curricular.cli import main; main()", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "demo.json").exists() and process.poll() is None and time.monotonic() < deadline:
