@@ -68,7 +68,7 @@ class Admission(Generic[ConfigT]):
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """New tasks in `slots`, shape (k,), in place of those that are there.
 
-        Raises `ValueError` if the generator's params have another shape than its axes, or are not finite, or if the
+        Raises `ValueError` if the generator's params have another shape than its axes, or are not on them, or if the
         proposer's tasks are not as its protocol has them.
         """
         rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
