@@ -59,7 +59,7 @@ bench-sessions: $(DEV)  ## what sharing between processes costs
 bench-sessions-peers: $(PEERS_READY)  ## the same beside Syllabus' multiprocessing wrapper
 	@$(PEERS)/bin/python benchmarks/sessions_peers.py $(ARGS)
 
-bench-crafting: $(DEV)  ## every way of choosing in a crafting world, with PPO; about an hour
+bench-crafting: $(DEV)  ## every way of choosing in a crafting world, with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
 storm: $(DEV)  ## kill the processes of a session for a minute, and count what is left

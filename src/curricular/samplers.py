@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .scorers import Array, at_place, count
+from .scorers import Array, Columns, at_place, count
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -203,6 +203,14 @@ def pseudo_uniform(seed: int, *counts: Array) -> Array:
         state ^= xp.bitwise_right_shift(state, xp.asarray(31, dtype=xp.uint64))
     top = xp.bitwise_right_shift(state, xp.asarray(12, dtype=xp.uint64))
     return (xp.astype(top, xp.float64) + 0.5) * 2.0**-52
+
+
+def redrawn_uniform(seed: int, columns: Columns) -> Array:
+    """A number in (0, 1) for each task, shape (capacity,), drawn anew with the hand-outs of the pool; inactive too."""
+    moments = columns["last_scheduled"]
+    xp = moments.__array_namespace__()
+    moment = xp.max(xp.where(columns["is_active"], moments, 0), keepdims=True)
+    return pseudo_uniform(seed, moment, columns["task_id"])
 
 
 def _or_one(x: Array) -> Array:

@@ -270,10 +270,7 @@ class AlgorithmSuite:
             labels["recent_score"] = labels["num_recent"] * rng.random(5).round(1)
             labels["recent_regret"] = labels["num_recent"] * rng.normal(size=5).round(1)
             table.labels[[0, 1, 2, 3, 5]] = labels
-        columns = columns_of(table)
-        for column in columns.values():
-            column.flags.writeable = False
-        return columns
+        return columns_of(table)
 
     def test_probabilities_are_a_distribution_over_the_active_tasks(self) -> None:
         algorithm = self.make_algorithm()
@@ -477,10 +474,7 @@ class ProposerSuite:
         curriculum = Curriculum(_quick(capacity, seed=seed, use_shared_memory=False), generator)
         if seed > 1:
             _play(curriculum, 200 * seed)
-        columns = columns_of(curriculum.tracker.snapshot() if seed else empty_table(capacity, len(generator.axes)))
-        for column in columns.values():
-            column.flags.writeable = False
-        return columns
+        return columns_of(curriculum.tracker.snapshot() if seed else empty_table(capacity, len(generator.axes)))
 
     def make_candidates(self, columns: Columns, num_candidates: int, seed: int) -> NewTasks:
         """Fresh tasks, read-only; of a finite generator as many of those that are not in the pool as there are."""

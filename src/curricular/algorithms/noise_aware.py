@@ -103,11 +103,10 @@ class NoiseAwareAlgorithm:
         # Of tasks never solved nothing is known: whether they are noise says nothing about the others.
         solved = chosen * own.solved
         total = xp.sum(solved)
-        doubtful = solved * (1.0 - own.chance)
+        doubt = 1.0 - own.chance
         if self._shares(columns):
-            doubtful = doubtful * own_weight(columns["num_completions"], self.config.sharing)
-        noise_share = xp.sum(doubtful) / xp.where(total > 0.0, total, 1.0)
-        noise_share = xp.where(total > 0.0, noise_share, 1.0)
+            doubt = doubt * own_weight(columns["num_completions"], self.config.sharing)
+        noise_share = 1.0 - xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
         return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
 
     def evictable(self, columns: Columns) -> Array:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..samplers import pseudo_uniform, softmax, top_k
+from ..samplers import redrawn_uniform, softmax, top_k
 from ..scorers import Array, Columns, evictable, recent_change, recent_slope, score_change
 from .floors import FlooredConfig, with_floors
 
@@ -48,8 +48,7 @@ class TeacherStudentAlgorithm:
             return xp.abs(score_change(columns["last_score"], columns["fast_ema"], completions, rate))
         if config.estimate == "window":
             return xp.abs(recent_slope(columns, config.num_recent))
-        moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0), keepdims=True)
-        u = pseudo_uniform(config.seed, moment, columns["task_id"])
+        u = redrawn_uniform(config.seed, columns)
         num_changes = xp.astype(xp.clip(completions, 1, config.num_recent), xp.float64)
         return xp.abs(recent_change(columns, xp.astype(xp.floor(u * num_changes), xp.int64)))
 

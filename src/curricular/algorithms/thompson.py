@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..samplers import pseudo_uniform, top_k
+from ..samplers import redrawn_uniform, top_k
 from ..scorers import Array, Columns, beta_draw, beta_posterior, evictable
 from .floors import FlooredConfig, with_floors
 
@@ -36,9 +36,8 @@ class ThompsonAlgorithm:
 
     def scores(self, columns: Columns) -> Array:
         xp = columns["task_id"].__array_namespace__()
-        moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0), keepdims=True)
         a, b = beta_posterior(columns, self.config, self.config.prior)
-        drawn = beta_draw(a, b, pseudo_uniform(self.config.seed, moment, columns["task_id"]))
+        drawn = beta_draw(a, b, redrawn_uniform(self.config.seed, columns))
         return 1.0 - xp.abs(drawn - self.config.target)
 
     def probabilities(self, columns: Columns) -> Array:
