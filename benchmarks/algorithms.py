@@ -34,10 +34,10 @@ from curricular import (
     WeightedConfig,
     create_algorithm,
 )
-from curricular.samplers import cumulative
-from curricular.scorers import Columns
+from curricular.arrays import Columns
+from curricular.probabilities import cumulative
+from curricular.rows import RECENT_SCORES
 from curricular.table import MAX_LABELS, columns_of, empty_table
-from curricular.task import RECENT_SCORES
 
 CONFIGS: dict[str, CurriculumConfig] = {
     "uniform": UniformConfig(),
@@ -91,13 +91,13 @@ def pool(num_tasks: int) -> Columns:
     return columns_of(table)
 
 
-def refresh(algorithm: Algorithm, columns: Columns) -> None:
-    cumulative(algorithm.probabilities(columns))
+def choose(algorithm: Algorithm, columns: Columns) -> None:
+    cumulative(distribution(algorithm, columns))
 
 
 def evict(algorithm: Algorithm, columns: Columns) -> None:
-    algorithm.scores(columns)
-    algorithm.evictable(columns)
+    algorithm.priorities(columns)
+    evictable(algorithm, columns)
 
 
 def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, columns: Columns, repeats: int) -> str:

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from curricular import NoiseAwareConfig
+from curricular.bench.learners import SCENARIOS, play
 from curricular.bench.teacher import Teacher
-from curricular.learners import SCENARIOS, play
 
 
 def recommended(pool: int, share: float, **settings: int) -> NoiseAwareConfig:

@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 
 from curricular.bench.figures import ORACLE, UNIFORM, Figures
+from curricular.bench.learners import Interval, score_runs
 from curricular.bench.run import measure, plan
-from curricular.learners import Interval, score_runs
 
 ADAPTIVE = "noise-aware"
 RATES = (0.4, 0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)

@@ -5,8 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curricular.rows import RECENT_SCORES
 from curricular.table import CANCELLED, EMAS, SCHEDULED, TOLD_WITH_REGRET, Estimator
-from curricular.task import RECENT_SCORES
+
+
+def distribution(algorithm, columns):
+    """What `algorithm` makes of `columns` in the end."""
+    return algorithm.probabilities(columns, algorithm.priorities(columns))
+
+
+def evictable(algorithm, columns, config=None):
+    """Which tasks `algorithm` lets go."""
+    return algorithm.evictable(columns, algorithm.priorities(columns), config or algorithm.config)
+
 
 COUNTS = ("num_scheduled", "num_told", "num_cancelled", "num_stale", "num_unsolicited", "num_evicted")
 

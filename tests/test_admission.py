@@ -15,7 +15,7 @@ from curricular import (
     merge,
     single_task,
 )
-from curricular.proposers.progress_mixture import local_progress
+from curricular.algorithms.alp_gmm import local_progress
 from curricular.table import columns_of, empty_table
 
 

@@ -31,6 +31,8 @@ from curricular import (
 from curricular.table import columns_of
 from curricular.testing import AlgorithmSuite
 
+from .reference import evictable
+
 CONFIGS = {
     "accel": AccelConfig(regret="max_monte_carlo"),
     "ALP-GMM": AlpGmmConfig(history_share=0.3),
@@ -43,7 +45,7 @@ CONFIGS = {
     "uniform": UniformConfig(),
     "EXP3.S": Exp3SConfig(learning_rate=0.1),
     "EXP3.S, progress": Exp3SConfig(reward="progress", reward_range=0.1),
-    "learnability": LearnabilityConfig(rand_task_rate=0.1, stale_task_rate=0.1, power=2.0),
+    "learnability": LearnabilityConfig(rand_task_rate=0.1, stale_task_share=0.1, power=2.0),
     "label bandit, told": LabelBanditConfig(),
     "label bandit, success": LabelBanditConfig(value="success", exploration=1.0, rand_task_rate=0.0),
     "sfl": LearnabilityConfig.sfl(),
@@ -51,10 +53,10 @@ CONFIGS = {
     "noise-aware, alone": NoiseAwareConfig.recommended(sharing=0.0, random_baseline=0.2),
     "replay, told": PrioritizedLevelReplayConfig(),
     "replay, value loss": PrioritizedLevelReplayConfig(regret="positive_value_loss", temperature=0.1),
-    "replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo", replay_rate=1.0),
+    "replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo", replay_share=1.0),
     "sequential": SequentialConfig(success=0.5, max_completions=50),
     "sequential, axis": SequentialConfig(axis=1, min_completions=5),
-    "target": TargetScheduleConfig(stop=3.0, num_tasks=1000, axis=1, stale_task_rate=0.1),
+    "target": TargetScheduleConfig(stop=3.0, num_tasks=1000, axis=1, stale_task_share=0.1),
     "teacher-student": TeacherStudentConfig(),
     "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
     "teacher-student, window": TeacherStudentConfig(estimate="window", num_recent=5),
@@ -95,7 +97,7 @@ class TestAlgorithms(AlgorithmSuite):
             for method in ("scores", "probabilities"):
                 there, here = getattr(algorithm, method)(strict), getattr(algorithm, method)(columns)
                 assert np.asarray(there) == pytest.approx(here, abs=1e-9)
-            assert np.asarray(algorithm.evictable(strict)).tolist() == algorithm.evictable(columns).tolist()
+            assert np.asarray(evictable(algorithm, strict)).tolist() == evictable(algorithm, columns).tolist()
 
 
 class TestTheRegistry:
@@ -123,7 +125,7 @@ class TestScenarios:
         for task_id, history in enumerate(histories):
             curriculum.tell([task_id] * len(history), [float(score) for score in history])
         columns = columns_of(curriculum.tracker.snapshot())
-        return curriculum.algorithm.scores(columns), curriculum.probabilities()
+        return curriculum.algorithm.priorities(columns), curriculum.probabilities()
 
     def test_after_twenty_failures_and_five_successes_progress_and_probability_rise(self):
         flat = [[0] * 40, [1] * 40, [0] * 40]

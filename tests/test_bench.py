@@ -20,8 +20,8 @@ from curricular import (
 )
 from curricular.bench import arms, report, run, tables
 from curricular.bench.figures import Figures, Outcome
+from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play
 from curricular.bench.teacher import PoolTasks, Teacher
-from curricular.learners import SCENARIOS, SCORED, Uniform, play
 from curricular.table import columns_of
 
 SHORT = {"speed": 30.0}
@@ -214,9 +214,9 @@ def test_a_fixed_rate_is_the_only_one_that_counts():
     curriculum.tell(ids, np.random.default_rng(0).random(160) < 0.5)
     columns = columns_of(curriculum.tracker.snapshot())
     other = dict(columns) | {"middle_ema_2": 1.0 - columns["middle_ema_2"], "middle_ema_3": columns["middle_ema_3"] / 2}
-    assert (curriculum.algorithm.scores(columns) == curriculum.algorithm.scores(other)).all()
+    assert (curriculum.algorithm.priorities(columns) == curriculum.algorithm.priorities(other)).all()
     adaptive = NoiseAwareAlgorithm(NoiseAwareConfig.recommended(num_active_tasks=8))
-    assert (adaptive.scores(columns) != adaptive.scores(other)).any()
+    assert (adaptive.priorities(columns) != adaptive.priorities(other)).any()
 
 
 def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():

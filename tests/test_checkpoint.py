@@ -6,17 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from curricular import CheckpointError, Curriculum, LearningProgressConfig, UniformConfig, bucketed
-from curricular.checkpoint import FORMAT, read_checkpoint, write_checkpoint
-from curricular.scorers import recent_change, recent_slope
+from curricular.checkpoint import read_checkpoint, write_checkpoint
+from curricular.rows import VERSION
 from curricular.table import columns_of
 
-ASSETS = Path(__file__).parent / "assets"
 CONFIG = LearningProgressConfig.default(num_active_tasks=64, seed=3)
 
 
@@ -73,7 +71,7 @@ def test_shrinking_keeps_the_best_tasks_and_says_so(tmp_path, caplog):
     curriculum = trained()
     progress = {state.seed: abs(state.fast_ema - state.slow_ema) for state in curriculum.task_states()}
     scores = dict(
-        zip(progress, curriculum.algorithm.scores(columns_of(curriculum.tracker.snapshot())).tolist(), strict=True)
+        zip(progress, curriculum.algorithm.priorities(columns_of(curriculum.tracker.snapshot())).tolist(), strict=True)
     )
     curriculum.save(tmp_path / "state.npz")
     loaded = Curriculum.load(tmp_path / "state.npz", config=LearningProgressConfig.default(num_active_tasks=16, seed=3))
@@ -154,16 +152,16 @@ def test_a_foreign_file_is_refused_and_never_unpickled(tmp_path):
         read_checkpoint(tmp_path / "nothing.npz")
 
 
-def test_a_later_format_is_refused(tmp_path):
+def test_a_later_version_is_refused(tmp_path):
     path = tmp_path / "state.npz"
     trained().save(path)
     with np.load(path) as archive:
         arrays = dict(archive)
     header = json.loads(arrays["header"].tobytes())
-    header["format"] = FORMAT + 1
+    header["version"] = VERSION + 1
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez(path, **arrays)
-    with pytest.raises(CheckpointError, match=f"format {FORMAT + 1}"):
+    with pytest.raises(CheckpointError, match=f"version {VERSION + 1}"):
         Curriculum.load(path)
 
 
@@ -216,33 +214,6 @@ def test_a_kill_during_saves_leaves_a_whole_checkpoint(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert balance(Curriculum.load(path)) == 0
-
-
-@pytest.mark.parametrize("path", sorted(ASSETS.glob("checkpoint-*.npz")), ids=lambda path: path.name)
-def test_a_checkpoint_of_every_format_ever_released_loads(path):
-    """The assets were written by ``trained().save(...)`` of the version that introduced the format."""
-    loaded = Curriculum.load(path)
-    assert loaded.stats()["num_completed"] == 40 * 48
-    assert balance(loaded) == 0
-
-
-def test_what_a_file_of_format_1_lacks_is_no_progress():
-    loaded = Curriculum.load(ASSETS / "checkpoint-1.npz")
-    table = loaded.tracker.snapshot()
-    completions = table.rows["num_completions"]
-    assert completions.max() > 12
-    assert recent_slope(columns_of(table), 12) == pytest.approx(0)
-    assert recent_change(columns_of(table), np.zeros(64, np.int64))[completions > 1] == pytest.approx(0)
-    assert table.labels["num_completions"].sum() == 40 * 48
-    for name in ("chance", "num_recent", "recent_score", "recent_regret"):
-        assert (table.labels[name] == 0).all()
-    told = [task.task_id for task in loaded.ask(600)]
-    loaded.tell(told, np.ones(600))
-    assert loaded.tracker.snapshot().labels["chance"].sum() == pytest.approx(1)
-
-
-def test_there_is_an_asset_of_this_format():
-    assert (ASSETS / f"checkpoint-{FORMAT}.npz").exists()
 
 
 def test_arrays_written_are_arrays_read(tmp_path):

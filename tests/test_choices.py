@@ -20,12 +20,12 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.bench.learners import SCENARIOS, Oracle, Uniform, play
 from curricular.bench.teacher import Teacher
-from curricular.learners import SCENARIOS, Oracle, Uniform, play
-from curricular.scorers import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
+from curricular.priorities import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
 from curricular.table import columns_of
 
-from .reference import fits
+from .reference import evictable, fits
 
 
 def told(config_type, *histories, regrets=None, generator=None, **settings):
@@ -39,7 +39,7 @@ def told(config_type, *histories, regrets=None, generator=None, **settings):
 
 
 def scores_of(curriculum):
-    return curriculum.algorithm.scores(columns_of(curriculum.tracker.snapshot()))
+    return curriculum.algorithm.priorities(columns_of(curriculum.tracker.snapshot()))
 
 
 def coin(p, n, seed=0):
@@ -113,16 +113,16 @@ class TestPrioritizedLevelReplay:
             *[[0.5]] * 4,
             regrets=[0.1, 40.0, 0.2, -3.0],
             temperature=1.0,
-            stale_task_rate=0.0,
+            stale_task_share=0.0,
         ).probabilities()
         assert p == pytest.approx(np.array([1 / 3, 1, 1 / 2, 1 / 4]) / (25 / 12))
 
     def test_equal_regrets_are_drawn_equally(self):
-        p = told(PrioritizedLevelReplayConfig, *[[0.5]] * 4, regrets=[0.0] * 4, stale_task_rate=0.0).probabilities()
+        p = told(PrioritizedLevelReplayConfig, *[[0.5]] * 4, regrets=[0.0] * 4, stale_task_share=0.0).probabilities()
         assert p == pytest.approx(0.25)
 
     def test_new_levels_have_their_share_but_no_more_than_by_uniform_choice(self):
-        settings = {"regrets": [1.0] * 8, "stale_task_rate": 0.0, "replay_rate": 0.75}
+        settings = {"regrets": [1.0] * 8, "stale_task_share": 0.0, "replay_share": 0.75}
         few_new = told(PrioritizedLevelReplayConfig, *[[0.5]] * 7, [], **settings).probabilities()
         assert few_new[7] == pytest.approx(1 / 8)
         many_new = told(PrioritizedLevelReplayConfig, *[[0.5]] * 2, *[[]] * 6, **settings).probabilities()
@@ -131,7 +131,7 @@ class TestPrioritizedLevelReplay:
 
     def test_stale_levels_come_back(self):
         config = PrioritizedLevelReplayConfig(
-            num_active_tasks=8, temperature=0.1, stale_task_rate=0.3, eviction_rate=0.0
+            num_active_tasks=8, temperature=0.1, stale_task_share=0.3, eviction_rate=0.0
         )
         curriculum = Curriculum(config)
         for _ in range(300):
@@ -154,7 +154,7 @@ class TestPrioritizedLevelReplay:
             ids = [task.task_id for task in curriculum.ask(8)]
             curriculum.tell(ids, [0.5] * 8, regrets=[float(task_id % 7) for task_id in ids])
             snapshot = curriculum.tracker.snapshot().rows
-            assert not (curriculum.algorithm.evictable(snapshot) & (snapshot["num_regrets"] == 0)).any()
+            assert not (evictable(curriculum.algorithm, snapshot) & (snapshot["num_regrets"] == 0)).any()
         assert curriculum.stats()["num_evicted"] > 50
 
     def test_max_monte_carlo_leaves_the_never_solved_and_the_mastered(self):
@@ -390,7 +390,7 @@ class TestSequential:
     def test_stages_along_an_axis(self):
         generator = bucketed({"size": 0, "seed": 0}, {"size": [3, 5, 7], "seed": Span(0, 10**6)})
         axis = [axis.name for axis in generator.axes].index("size")
-        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=axis, rehearsal_rate=0.0), generator)
+        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=axis, rehearsal_share=0.0), generator)
         for size in (3, 5, 7):
             tasks = curriculum.ask(400)
             assert {task.params["size"] for task in tasks} == {size}
@@ -421,8 +421,8 @@ class TestTargetSchedule:
 
 
 def test_shares_of_more_than_everything_are_refused():
-    with pytest.raises(ValueError, match=r"stale_task_rate: expected at most .* got 0.5"):
-        LearnabilityConfig(rand_task_rate=0.6, stale_task_rate=0.5)
+    with pytest.raises(ValueError, match=r"stale_task_share: expected at most .* got 0.5"):
+        LearnabilityConfig(rand_task_rate=0.6, stale_task_share=0.5)
 
 
 HELPERS = {

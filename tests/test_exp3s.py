@@ -14,11 +14,12 @@ from curricular import (
     merge,
     single_task,
 )
-from curricular.samplers import cumulative
-from curricular.table import EVENT, TOLD_WITH_REGRET, admit, columns_of, record, refresh
+from curricular.probabilities import cumulative
+from curricular.table import EVENT, TOLD_WITH_REGRET, admit, choose, columns_of, record
 from curricular.testing import AlgorithmSuite
 from curricular.tracker import estimator
 
+from .reference import distribution
 from .test_table import new_backend
 
 
@@ -105,13 +106,13 @@ def test_a_rare_label_counts_for_more():
     """So that in the mean, what a label earns does not depend on how often it is drawn."""
     algorithm = create_algorithm(Exp3SConfig(exploration=0.0, learning_rate=0.001, share_rate=1e-9))
     backend = new_backend(2, names=["often", "seldom"])
-    backend.commit(refresh(backend.table, cumulative(np.array([0.9, 0.1]))))
+    backend.commit(choose(backend.table, cumulative(np.array([0.9, 0.1]))))
     events = np.zeros(100, EVENT)
     events["task_id"], events["kind"], events["regret"] = np.arange(100) >= 90, TOLD_WITH_REGRET, 1.0
     backend.commit(record(backend.table, events, estimator(Exp3SConfig())))
     columns = columns_of(backend.table)
     assert columns["label_num_recent"][1:3].tolist() == [90, 10]
-    assert algorithm.probabilities(columns) == pytest.approx([0.9, 0.1])
+    assert distribution(algorithm, columns) == pytest.approx([0.9, 0.1])
 
 
 def test_without_results_the_distribution_stays():
@@ -120,8 +121,8 @@ def test_without_results_the_distribution_stays():
     table = curriculum.tracker.snapshot()
     chances = curriculum.probabilities()
     for _ in range(3):
-        table = type(table)(table.rows, refresh(table, cumulative(chances)).labels, table.counters, table.cumulated)
-        again = curriculum.algorithm.probabilities(columns_of(table))
+        table = type(table)(table.rows, choose(table, cumulative(chances)).labels, table.counters, table.cumulated)
+        again = distribution(curriculum.algorithm, columns_of(table))
         assert again == pytest.approx(chances, rel=1e-12)
         chances = again
 
@@ -154,13 +155,13 @@ def test_the_order_of_labels_makes_no_difference():
     rng = np.random.default_rng(0)
     for seed in range(20):
         columns = dict(TestSuite().make_columns(seed))
-        expected = algorithm.probabilities(columns)
+        expected = distribution(algorithm, columns)
         order = rng.permutation(len(columns["label_chance"]))
         for name in columns:
             if name.startswith("label_") and name != "label_index":
                 columns[name] = columns[name][order]
         columns["label_index"] = np.argsort(order)[columns["label_index"]]
-        assert algorithm.probabilities(columns) == pytest.approx(expected)
+        assert distribution(algorithm, columns) == pytest.approx(expected)
 
 
 def replaced(curriculum, slot, label):

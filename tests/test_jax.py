@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from . import test_algorithms, test_modifiers, test_transforms
+from .reference import distribution, evictable
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Options of a compiler whose work runs but a few times: less than half of its time."""
@@ -41,7 +42,7 @@ def cases(suite_type):
 
 
 def answers(algorithm, columns):
-    return algorithm.scores(columns), algorithm.probabilities(columns), algorithm.evictable(columns)
+    return algorithm.priorities(columns), distribution(algorithm, columns), evictable(algorithm, columns)
 
 
 def under_jit(name):

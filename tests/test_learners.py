@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curricular.learners import (
+from curricular.bench.learners import (
     BATCH_SIZE,
     NO_HARM,
     SCENARIOS,
@@ -16,8 +16,8 @@ from curricular.learners import (
     recovery,
     score_runs,
 )
-from curricular.learners.dynamics import Chain, Grid, Independent, sigmoid
-from curricular.learners.play import NUM_WINDOWS
+from curricular.bench.learners.dynamics import Chain, Grid, Independent, sigmoid
+from curricular.bench.learners.play import NUM_WINDOWS
 
 EVERY = pytest.mark.parametrize("name", list(SCENARIOS))
 CHOICE_MATTERS = [name for name in SCENARIOS if name not in {*NO_HARM, "nothing"}]

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm
-from curricular.algorithms.noise_aware import chance_of_change, pair_weights, progress_slope
+from curricular.algorithms.slopes import chance_of_change, pair_weights, progress_slope
 from curricular.table import EMAS, columns_of, empty_table
 from curricular.testing import AlgorithmSuite
+
+from .reference import distribution
 
 CONFIG = NoiseAwareConfig.recommended(num_active_tasks=64)
 WEIGHTS = pair_weights(CONFIG.rates)
@@ -32,7 +34,7 @@ def slopes(scores, *, width=1.5, theta=0.5):
 
 
 def chances(columns, config=CONFIG):
-    return create_algorithm(config).probabilities(columns)
+    return distribution(create_algorithm(config), columns)
 
 
 class TestAlone(AlgorithmSuite):
@@ -150,8 +152,8 @@ def test_what_is_not_drawn_makes_no_progress_and_comes_back_by_staleness():
     columns = histories(np.tile([0.0, 1.0], (4, 50)))
     later = dict(columns, last_scheduled=np.array([0, 900, 950, 1000]))
     algorithm = create_algorithm(CONFIG)
-    assert (algorithm.scores(later) == algorithm.scores(columns)).all()
-    assert algorithm.probabilities(later).argmax() == 0
+    assert (algorithm.priorities(later) == algorithm.priorities(columns)).all()
+    assert distribution(algorithm, later).argmax() == 0
 
 
 def test_a_task_never_solved_is_found_when_it_is_solved():
@@ -199,4 +201,4 @@ def test_sharing_equals_in_array_api_strict():
     columns["last_scheduled"] = rng.permutation(300)
     algorithm = create_algorithm(CONFIG)
     strict = {name: xp.asarray(column) for name, column in columns.items()}
-    assert np.asarray(algorithm.probabilities(strict)) == pytest.approx(algorithm.probabilities(columns))
+    assert np.asarray(distribution(algorithm, strict)) == pytest.approx(distribution(algorithm, columns))

@@ -7,14 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curricular.samplers import (
-    cumulative,
-    mix,
-    pick,
-    softmax,
-    uniform,
-    z_score,
-)
+from curricular.probabilities import cumulative, mix, pick, softmax, uniform, z_score
 from curricular.streams import UNIFORM_BLOCK, stream_key, uniform_block
 
 from .reference import fits

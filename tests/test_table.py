@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curricular import CurriculumConfig, LocalMemoryBackend, MeanOfFirst, TaskState
-from curricular.samplers import cumulative
+from curricular.probabilities import cumulative
+from curricular.rows import RECENT_SCORES, Rows
 from curricular.table import (
     CANCELLED,
     EVENT,
@@ -19,13 +20,12 @@ from curricular.table import (
     TOLD,
     TOLD_WITH_REGRET,
     admit,
+    choose,
     empty_table,
     lowest,
     num_evictions_due,
     record,
-    refresh,
 )
-from curricular.task import RECENT_SCORES, Rows
 from curricular.tracker import estimator
 
 from .reference import Model
@@ -152,7 +152,7 @@ def test_nothing_is_written_into_an_argument():
     events.flags.writeable = False
     record(table, events, ESTIMATORS[0])
     admit(table, np.array([1]), np.array([5]), np.empty((1, 0)), ["new"], 0.0, ESTIMATORS[0])
-    refresh(table, cumulative(np.ones(2)))
+    choose(table, cumulative(np.ones(2)))
 
 
 class TestAdmit:

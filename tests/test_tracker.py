@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, LearningProgressConfig, LocalMemoryBackend, TaskTracker, create_task_tracker
-from curricular.backends import LOG_SIZE
+from curricular.backends.protocol import LOG_SIZE
 
 NAN, INF = float("nan"), float("inf")
 

@@ -4,18 +4,8 @@ import array_api_strict as xp
 import numpy as np
 import pytest
 
-from curricular.samplers import (
-    NUM_RANKS,
-    blend,
-    proportional,
-    pseudo_uniform,
-    rank,
-    sigmoid,
-    sigmoid90,
-    staleness,
-    top_k,
-    z_score,
-)
+from curricular.probabilities import NUM_RANKS, blend, proportional, rank, sigmoid, sigmoid90, staleness, top_k, z_score
+from curricular.streams import pseudo_uniform
 
 
 def as_integers(scores):

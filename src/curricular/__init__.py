@@ -1,6 +1,5 @@
 """Curricular decides what a learning agent should train on next."""
 
-from .algorithms import Algorithm, AnyCurriculumConfig, create_algorithm
 from .algorithms.accel import AccelConfig
 from .algorithms.alp_gmm import AlpGmmAlgorithm, AlpGmmConfig
 from .algorithms.exp3s import Exp3SAlgorithm, Exp3SConfig
@@ -10,19 +9,22 @@ from .algorithms.learning_progress import LearningProgressAlgorithm, LearningPro
 from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig
 from .algorithms.prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
+from .algorithms.proposals import FreshProposer, NewTasks, Proposer
+from .algorithms.protocol import Algorithm
+from .algorithms.registry import AnyCurriculumConfig, create_algorithm, create_proposer
 from .algorithms.sequential import SequentialAlgorithm, SequentialConfig
 from .algorithms.target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
 from .algorithms.teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
 from .algorithms.thompson import ThompsonAlgorithm, ThompsonConfig
 from .algorithms.uniform import UniformAlgorithm, UniformConfig
 from .algorithms.weighted import WeightedAlgorithm, WeightedConfig
-from .backends import Backend
 from .backends.catalogue import SessionInfo, list_sessions, remove_session
+from .backends.journal import CorruptTableError
 from .backends.layout import SessionError, SessionMismatchError
 from .backends.local import LocalMemoryBackend
+from .backends.protocol import Backend
 from .backends.session import LockTimeoutError
-from .backends.shared import CorruptTableError, SharedMemoryBackend
-from .builder import TaskBuildError
+from .backends.shared import SharedMemoryBackend
 from .checkpoint import CheckpointError
 from .config import CurriculumConfig, MeanOfFirst
 from .curriculum import Curriculum
@@ -38,8 +40,9 @@ from .generators import (
     merge,
     single_task,
 )
-from .proposers import FreshProposer, NewTasks, Proposer, create_proposer
-from .task import Axis, Span, Task, TaskState
+from .handouts import TaskBuildError
+from .rows import TaskState
+from .task import Axis, Span, Task
 from .tracker import TaskTracker, create_task_tracker
 
 __all__ = [

@@ -13,27 +13,19 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .table import LABEL, MAX_LABELS, Counters
-from .task import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows, TaskState
-
-FORMAT = 2
-"""Version of the file's format. Every one ever released is kept under tests/assets, and loads.
-
-2: rows have `RECENT_SCORES`, labels have all from `chance` on.
-"""
+from .config import CurriculumConfig
+from .generators import TaskGenerator, fingerprint
+from .rows import VERSION, Rows, TaskState
+from .table import LABEL, MAX_LABELS, Counters, Table, copy_table
 
 DRAFT_AGE = 3600.0
 """Seconds after which a draft is of a save that was killed."""
 
 _KIND = "curricular checkpoint"
-
-_LABEL_FIELDS_1 = ("name", "num_scheduled", "num_completions", "num_evicted")
-"""Of a label in format 1."""
 
 
 class CheckpointError(ValueError):
@@ -47,7 +39,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     """
     rows = Rows(state["rows"])
     plain = {name: value for name, value in state.items() if name not in {"rows", "labels", "cumulated"}}
-    header = {"kind": _KIND, "format": FORMAT, "num_axes": rows.num_axes, "state": plain}
+    header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
     _sweep_drafts(target)
@@ -101,11 +93,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         AttributeError,
     ) as error:
         raise _refused(path, f"something that cannot be read ({type(error).__name__})") from error
-    if header.get("kind") != _KIND or header.get("format") not in range(1, FORMAT + 1):
-        raise _refused(path, f"{header.get('kind')!r} of format {header.get('format')!r}")
+    if header.get("kind") != _KIND or header.get("version") != VERSION:
+        raise _refused(path, f"{header.get('kind')!r} of version {header.get('version')!r}")
     capacity = len(arrays["cumulated"]) if "cumulated" in arrays else 0
-    if header["format"] == 1:
-        _update(header, arrays)
     shapes = {
         "labels": (MAX_LABELS,),
         "cumulated": (capacity,),
@@ -124,25 +114,66 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**header["state"], "rows": rows.words, "labels": arrays["labels"], "cumulated": arrays["cumulated"]}
 
 
-def _update(header: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Gives the content of a file of format 1 what came after it."""
-    header["state"]["version"] = 2
-    last, completions = (arrays.get(f"rows/{name}", np.zeros(0)) for name in ("last_score", "num_completions"))
-    # As if each task had always scored as it did last: zeros would be progress that nobody made.
-    field = np.rint(last * RECENT_SCORE_ONE).astype(np.int64)
-    for newest, name in zip((8, 4, 0), RECENT_SCORES, strict=True):
-        places = np.arange(4)[:, None]
-        is_told = completions > newest + places
-        arrays[f"rows/{name}"] = np.bitwise_or.reduce(is_told * field << RECENT_SCORE_BITS * places)
-    old: NDArray[np.void] = arrays.get("labels", np.zeros(0, LABEL))
-    if old.dtype.names == _LABEL_FIELDS_1:
-        arrays["labels"] = labels = np.zeros(old.shape, LABEL)
-        for name in _LABEL_FIELDS_1:
-            labels[name] = old[name]
-
-
 def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
     return CheckpointError(
-        f"path: expected a curricular checkpoint of format 1 to {FORMAT} at {os.fspath(path)!r}, got {found}; "
+        f"path: expected a curricular checkpoint of version {VERSION} at {os.fspath(path)!r}, got {found}; "
         f"use an intact file, or the version of curricular that wrote it"
     )
+
+
+_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}
+
+
+class SavedState(NamedTuple):
+    """What a state holds, checked."""
+
+    table: Table
+    stream: int
+    num_draws: int
+
+
+def pack_state(
+    table: Table, config: CurriculumConfig, generator: TaskGenerator[Any], stream: int, num_draws: int
+) -> dict[str, Any]:
+    """Returns a state: plain values and the arrays of `table`."""
+    return {
+        "version": VERSION,
+        "generator": fingerprint(generator),
+        "config": config.model_dump(mode="json"),
+        "rows": table.rows.words,
+        "labels": table.labels,
+        "counters": table.counters._asdict(),
+        "cumulated": table.cumulated,
+        "stream": stream,
+        "num_draws": num_draws,
+    }
+
+
+def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any]) -> SavedState:
+    """Returns what `state` holds, as copies.
+
+    Raises:
+        ValueError: If it is no state, is damaged, or does not fit `config` and `generator`.
+    """
+    missing = _STATE_KEYS - state.keys()
+    if missing:
+        raise ValueError(
+            f"state: expected what state_dict returned, got a mapping without {', '.join(sorted(missing))}; "
+            f"load the whole of it"
+        )
+    low, high = config.score_range
+    expected = {
+        "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
+        "generator": (fingerprint(generator), state["generator"], "pass the one that it was saved with as generator"),
+        "score_range": (
+            [low, high],
+            list(state["config"]["score_range"]),
+            "use the score_range that it was saved with",
+        ),
+    }
+    for name, (here, there, remedy) in expected.items():
+        if here != there:
+            raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
+    counters = Counters(**state["counters"])
+    table = copy_table(Table(Rows(state["rows"]), state["labels"], counters, state["cumulated"]))
+    return SavedState(table, state["stream"], state["num_draws"])

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -83,6 +84,14 @@ class CurriculumConfig(BaseModel):
                 f"session_id: expected None with use_shared_memory=False, got {self.session_id!r}; drop one of the two"
             )
         return self
+
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        """Returns name -> factory of a config: under which names, and with which settings, the algorithm is compared.
+
+        Command lines, bench and test suites know these names. By default there is one, the tag of the algorithm.
+        """
+        return {str(cls.model_fields["algorithm"].default).replace("_", "-"): cls}
 
     @property
     def slow_rate(self) -> float:

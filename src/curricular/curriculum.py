@@ -1,7 +1,11 @@
 """`Curriculum`: ask for tasks, tell the scores. The one place where generator, algorithm, tracker and backend meet."""
 
+import contextlib
 import logging
 import os
+import sys
+import threading
+import weakref
 from collections.abc import Mapping
 from operator import index
 from typing import Any, Generic, Self, cast
@@ -9,50 +13,50 @@ from typing import Any, Generic, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .algorithms import Algorithm, create_algorithm, load_config
-from .backends import Backend, Transaction
-from .builder import Admission, TaskCache
-from .checkpoint import read_checkpoint, write_checkpoint
+from .admission import Admission
+from .algorithms.proposals import Proposer
+from .algorithms.protocol import Algorithm
+from .algorithms.registry import create_algorithm, create_proposer, load_config
+from .backends.protocol import Backend, ReentrantCallError, Transaction
+from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .draws import Draws
 from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .handouts import Draws, TaskCache
 from .metrics import summary
-from .proposers import Proposer, create_proposer
-from .samplers import cumulative
-from .table import Counters, Table, columns_of, copy_table, lowest, num_evictions_due, refresh, resize, restore
-from .task import ConfigT, Rows, Task, TaskState
+from .mutex import is_inside
+from .refresh import Refresher
+from .rows import TaskState
+from .table import Table, columns_of, resize, restore
+from .task import ConfigT, Task
 from .tracker import TaskTracker, create_task_tracker
-
-STATE_VERSION = 2
-"""Format of `Curriculum.state_dict`."""
-
-_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}
-
-MIN_INTERVAL = 32
-"""Results between two refreshes of the distribution, at the least."""
 
 _log = logging.getLogger(__name__)
 
 
 class Curriculum(Generic[ConfigT]):
-    """A pool of tasks that hands out those worth training on.
+    """Hands out the tasks of a pool that are worth training on, and learns from the scores which these are.
 
-    `config` says how tasks are chosen, `generator` where they come from; without one, a task's configuration is its
-    seed. `algorithm`, `proposer` (of new tasks) and `backend` may be objects of your own; by default they are those
-    that `config` names.
+    Processes that name the same ``config.session_id`` share one pool; without one, so do the copies that fork and
+    pickle make. `close`, or the end of a ``with`` block, leaves the pool. Calls from several threads take turns.
 
-    Processes that give the same ``config.session_id`` share one pool; without one, so do the copies that fork and
-    pickle make. `close`, or the end of a ``with`` block, leaves it. For one thread at a time.
+    Args:
+        config: How tasks are chosen.
+        generator: Where tasks come from. None: a task's configuration is its seed.
+        algorithm: A custom algorithm in place of the one that `config` belongs to.
+        proposer: What chooses new tasks, in place of what `config` calls for.
+        backend: A custom backend in place of the one that `config` asks for.
 
-    Raises `ValueError` if the pool is to hold more tasks than there are, `SessionError` if its session cannot be
-    created or joined.
+    Raises:
+        ValueError: If the pool is to hold more tasks than the generator has.
+        SessionError: If the session cannot be created or joined.
 
-    >>> from curricular import Curriculum, LearningProgressConfig
-    >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
-    >>> tasks = curriculum.ask(4)
-    >>> curriculum.tell([task.task_id for task in tasks], [0.0, 0.5, 1.0, 1.0])
-    >>> curriculum.stats()["num_completed"]
-    4.0
+    Examples:
+        >>> from curricular import Curriculum, LearningProgressConfig
+        >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
+        >>> tasks = curriculum.ask(4)
+        >>> curriculum.tell([task.task_id for task in tasks], [0.0, 0.5, 1.0, 1.0])
+        >>> curriculum.stats()["num_completed"]
+        4.0
     """
 
     def __init__(
@@ -80,14 +84,27 @@ class Curriculum(Generic[ConfigT]):
             config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
-        self._admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
+        admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
+        self._refresher = Refresher(self._backend, self.algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._num_results = self._interval = 0
-        self.tracker.apply(self._fill)
+        self._turn = threading.Lock()
+        _curricula.add(self)
+        self._refresher.fill()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.config, self.generator, self.algorithm, self.proposer, self._backend)
+
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "curriculum: expected pickle or fork to copy it, got copy.copy, whose copy would draw the same tasks; "
+            "make another curriculum with the same session_id"
+        )
+
+    def __repr__(self) -> str:
+        num_tasks, kind = self.config.num_active_tasks, type(self.generator).__name__
+        where = f", session_id={self.config.session_id!r}" if self.config.session_id else ""
+        return f"Curriculum({type(self.config).__name__}, {kind}, num_active_tasks={num_tasks}{where})"
 
     def __enter__(self) -> Self:
         return self
@@ -98,16 +115,24 @@ class Curriculum(Generic[ConfigT]):
     # Asking
 
     def get_task(self) -> Task[ConfigT]:
-        """The next task to train on; the same as ``ask(1)[0]``."""
-        task = self._tasks[self._draws.peek()]
-        self._draws.advance(1)
-        self.tracker.schedule(task.task_id)
-        return task
+        """Returns the next task to train on; the same as ``ask(1)[0]``, and raises as it does."""
+        with self._free():
+            if self._refresher.error is not None:
+                self._refresher.check()
+            task = self._tasks[self._draws.peek()]
+            is_log_due = self.tracker.schedule(task.task_id)
+            self._draws.advance(1)
+            self._refresher.note_handouts(1, is_log_due)
+            return task
 
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
-        """The next `n` ≥ 0 tasks to train on, in the order drawn; with ``replace=False`` no task twice.
+        """Returns the next `n` ≥ 0 tasks to train on, in the order drawn; with ``replace=False`` no task twice.
 
-        Raises `ValueError` for a negative `n` or more distinct tasks than the pool has, `TypeError` for a fraction.
+        Raises:
+            TypeError: If `n` is no whole number.
+            ValueError: If `n` is negative, or more than the pool's tasks with ``replace=False``.
+            TaskBuildError: If the generator cannot build a task.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         try:
             n = index(n)
@@ -116,101 +141,119 @@ class Curriculum(Generic[ConfigT]):
         limit = "any number of" if replace else self._backend.capacity
         if n < 0 or (not replace and n > self._backend.capacity):
             raise ValueError(f"n: expected 0 to {limit} tasks, got {n}; ask for another number")
-        ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
-        tasks = self._tasks
-        asked = [tasks[task_id] for task_id in ids.tolist()]
-        self._draws.advance(num_draws)
-        self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
-        return asked
+        with self._free():
+            self._refresher.check()
+            ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
+            tasks = self._tasks
+            asked = [tasks[task_id] for task_id in ids.tolist()]
+            is_log_due = self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
+            self._draws.advance(num_draws)
+            self._refresher.note_handouts(n, is_log_due)
+            return asked
 
     # Telling
 
     def tell(self, task_ids: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> None:
-        """Reports one score per task id, both shape (n,), scores within `config.score_range`.
+        """Reports one score per hand-out. A call that raises has recorded nothing.
 
-        `regrets`, finite and shape (n,), is for algorithms that choose by regret. A result for a task that was evicted
-        meanwhile is counted as stale. A result beyond the hand-outs, of an evaluation say, is taken, and counted as
-        unsolicited.
+        A result for a task that was evicted meanwhile is counted as stale. A result beyond the hand-outs, of an
+        evaluation say, is taken, and counted as unsolicited.
 
-        Raises `TypeError` or `ValueError` for a wrong dtype, length or value, `KeyError` for an id never issued; then
-        nothing is recorded.
+        Args:
+            task_ids: The ids of the tasks, shape (n,).
+            scores: One score per id within `config.score_range`, shape (n,).
+            regrets: One finite regret per id, shape (n,), for algorithms that choose by regret.
+
+        Raises:
+            TypeError, ValueError: For a wrong dtype, length or value.
+            KeyError: For an id that was never issued.
         """
-        self._num_results += self.tracker.record_batch(task_ids, scores, regrets)
-        if self._num_results >= self._interval:
-            self._advance()
+        with self._free():
+            num_results, is_log_due = self.tracker.record_batch(task_ids, scores, regrets)
+            self._refresher.note(num_results, is_log_due)
 
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Reports one score; the same as ``tell([task_id], [score])``, and raises as it does."""
-        self.tracker.record(task_id, score)
-        self._num_results += 1
-        if self._num_results >= self._interval:
-            self._advance()
+        with self._free():
+            self._refresher.note(1, self.tracker.record(task_id, score))
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> None:
         """Reports that no score will come for these hand-outs, shape (n,): they are counted, not scored.
 
         `reason` goes to the log. Raises as `tell` does.
         """
-        if self.tracker.cancel(task_ids):
+        with self._free():
+            num_cancelled, is_log_due = self.tracker.cancel(task_ids)
+            self._refresher.note(num_cancelled, is_log_due)
+        if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
 
     # Looking
 
     def probabilities(self) -> NDArray[np.float64]:
-        """The chance of each task to be drawn, after all results so far; shape (capacity,), by ``task_id % capacity``.
+        """Returns the probability of each task to be drawn, after all results so far; shape (capacity,).
 
-        Draws follow it with a delay: it is refreshed after 32 results at first, hundreds later.
+        The entry of a task is at ``task_id % capacity``. Draws follow it with a delay: the distribution is refreshed
+        every few results in a small pool, every few hundred in a large one.
         """
-        return self._probabilities(self.tracker.snapshot())
+        return self._refresher.probabilities(self._snapshot())
 
     def stats(self) -> dict[str, float]:
-        """Flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out."""
-        table = self.tracker.snapshot()
-        return summary(table, self._probabilities(table), self.config.score_range)
+        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out."""
+        table = self._snapshot()
+        return summary(table, self._refresher.probabilities(table), self.config.score_range)
 
     def task_states(self) -> list[TaskState]:
-        """The typed row of every active task, by slot."""
-        rows = self.tracker.snapshot().rows
+        """Returns the typed row of every active task, by slot."""
+        rows = self._snapshot().rows
         return [rows.state(slot) for slot in np.flatnonzero(rows["is_active"]).tolist()]
+
+    def flush(self) -> None:
+        """Takes everything told so far, in all processes of the session, into the statistics of all of them.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+        """
+        with self._free():
+            self.tracker.flush()
+            self._refresher.check()
 
     # Saving
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on from here: plain values and NumPy arrays, nothing shared with the curriculum."""
-        table = self.tracker.snapshot()
-        return {
-            "version": STATE_VERSION,
-            "generator": fingerprint(self.generator),
-            "config": self.config.model_dump(mode="json"),
-            "rows": table.rows.words,
-            "labels": table.labels,
-            "counters": table.counters._asdict(),
-            "cumulated": table.cumulated,
-            "stream": self._draws.stream,
-            "num_draws": self._draws.position,
-        }
+        """Returns all that is needed to resume from here: plain values and arrays, not shared with the curriculum."""
+        with self._free():
+            table = self.tracker.snapshot()
+            return pack_state(table, self.config, self.generator, self._draws.stream, self._draws.position)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from where `state_dict` was called: with the same config, the next tasks are the same.
+        """Resumes from where `state_dict` was called: with the same config, the next tasks are the same.
 
         In a session, every process sees it at its next call. If results are still out, or other processes hold the
         session, the tasks get new ids, so that those results come back as stale.
 
-        Raises `ValueError` for another version, generator, capacity or score range; then nothing is changed.
+        Raises:
+            ValueError: For another version, generator, capacity or score range, or a state that is damaged. Then
+                nothing is changed.
         """
-        saved = self._saved_table(state)
-        if len(saved.rows) != self._backend.capacity:
-            raise ValueError(
-                f"state: expected capacity {self._backend.capacity}, got {len(saved.rows)}; set num_active_tasks to "
-                f"the saved number, or use Curriculum.load, which keeps the best tasks"
-            )
-        self.tracker.apply(lambda transaction: self._restore(transaction, saved))
-        self._draws.seek(state["stream"], state["num_draws"])
+        with self._free():
+            saved = unpack_state(state, self.config, self.generator)
+            if len(saved.table.rows) != self._backend.capacity:
+                raise ValueError(
+                    f"state: expected capacity {self._backend.capacity}, got {len(saved.table.rows)}; set "
+                    f"num_active_tasks to the saved number, or use Curriculum.load, which keeps the best tasks"
+                )
+            self._backend.apply(lambda transaction: self._restore(transaction, saved.table))
+            self._draws.seek(saved.stream, saved.num_draws)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a checkpoint to `path`, safely on disk or not at all; also while other processes go on.
 
-        Raises `OSError` if it cannot be written; what was at `path` is then untouched.
+        Not from a signal handler: let the handler set a flag or raise, and save where the training loop ends.
+
+        Raises:
+            OSError: If it cannot be written. What was at `path` is then untouched.
+            ReentrantCallError: If called in the middle of another call, by a signal handler say.
         """
         write_checkpoint(path, self.state_dict())
 
@@ -225,21 +268,30 @@ class Curriculum(Generic[ConfigT]):
         proposer: Proposer | None = None,
         backend: Backend | None = None,
     ) -> Self:
-        """The curriculum saved at `path`, with the generator that it was saved with; `config` replaces the saved one.
+        """Returns the curriculum saved at `path`.
 
-        If `config` wants fewer tasks than were saved, those with the highest scores are kept; if more, new ones are
-        added. Either is logged, and what was handed out before is then counted as cancelled.
+        If `config` wants fewer tasks than were saved, those with the highest priorities are kept; if more, new ones
+        are added. Either is logged, and what was handed out before is then counted as cancelled.
 
-        Raises `FileNotFoundError`, `CheckpointError` for a file that is damaged or no checkpoint, and `ValueError` as
-        `load_state_dict` does.
+        Args:
+            path: Where `save` wrote it.
+            generator: The generator that it was saved with.
+            config: Replaces the saved config.
+            algorithm: As for `Curriculum`, like the next two.
+            proposer: See there.
+            backend: See there.
+
+        Raises:
+            FileNotFoundError: If there is no file.
+            CheckpointError: If the file is damaged or no checkpoint.
+            ValueError: As `load_state_dict` does.
         """
         state = read_checkpoint(path)
         if config is None:
             config = load_config(state["config"])
         curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
         try:
-            capacity = len(state["cumulated"])
-            if capacity == config.num_active_tasks:
+            if len(state["cumulated"]) == config.num_active_tasks:
                 curriculum.load_state_dict(state)
             else:
                 curriculum._load_resized(state)
@@ -249,136 +301,92 @@ class Curriculum(Generic[ConfigT]):
         return curriculum
 
     def _load_resized(self, state: Mapping[str, Any]) -> None:
-        saved = self._saved_table(state)
+        saved = unpack_state(state, self.config, self.generator).table
         capacity = self._backend.capacity
         active = np.flatnonzero(saved.rows["is_active"])
-        scores = np.asarray(self.algorithm.scores(columns_of(saved)), np.float64)[active]
-        kept = active[np.sort(np.argsort(-scores, kind="stable")[:capacity])]
+        priorities = np.asarray(self.algorithm.priorities(columns_of(saved)), np.float64)[active]
+        kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
         _log.warning(
             "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
             capacity,
             len(active),
             len(kept),
-            "those with the highest scores" if len(kept) < len(active) else "adding new ones",
+            "those with the highest priorities" if len(kept) < len(active) else "adding new ones",
         )
 
         def put(transaction: Transaction) -> None:
             self._restore(transaction, resize(saved, kept, capacity))
-            self._fill(transaction)
-            self._refresh(transaction)  # also when nothing was added: the saved distribution is of another length
+            self._refresher.put(transaction)  # also if nothing was added: the saved distribution has another length
 
-        self.tracker.apply(put)
-
-    def _saved_table(self, state: Mapping[str, Any]) -> Table:
-        missing = _STATE_KEYS - state.keys()
-        if missing:
-            raise ValueError(
-                f"state: expected what state_dict returned, got a mapping without {', '.join(sorted(missing))}; "
-                f"load the whole of it"
-            )
-        low, high = self.config.score_range
-        expected = {
-            "version": (STATE_VERSION, state["version"], "load it with the version of curricular that wrote it"),
-            "generator": (
-                fingerprint(self.generator),
-                state["generator"],
-                "pass the one that it was saved with as generator",
-            ),
-            "score_range": (
-                [low, high],
-                list(state["config"]["score_range"]),
-                "use the score_range that it was saved with",
-            ),
-        }
-        for name, (here, there, remedy) in expected.items():
-            if here != there:
-                raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
-        counters = Counters(**state["counters"])
-        return copy_table(Table(Rows(state["rows"]), state["labels"], counters, state["cumulated"]))
+        self._backend.apply(put)
 
     def _restore(self, transaction: Transaction, saved: Table) -> None:
+        self._refresher.flush_in(transaction)
         now = transaction.table
         keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
         transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
         self._tasks.clear()
-        self._note_results(transaction.table.counters)
-
-    def flush(self) -> None:
-        """Takes everything told so far, in all processes of the session, into the statistics of all of them."""
-        self.tracker.settle()
+        self._refresher.look_again(transaction.table.counters)
 
     def close(self) -> None:
         """Leaves the session. The curriculum cannot be used any more; closing twice does no harm."""
         self._backend.close()
 
-    # Choosing
+    def _snapshot(self) -> Table:
+        with self._free():
+            self._refresher.check()
+            return self.tracker.snapshot()
 
-    def _advance(self) -> None:
-        """Takes all results into the rows and, if enough have come since, refreshes the distribution."""
-        num_workers = self._backend.num_workers
-        if num_workers > 1:
-            counters, num_waiting = self._backend.glance()
-            num_seen = counters.num_results - counters.num_refreshed_results + num_waiting // 2  # half are hand-outs
-            missing = self._interval_after(counters.num_refreshed_results) - num_seen
-            if missing > 0:  # look again when this one's share of them has come
-                self._interval = self._num_results + max(MIN_INTERVAL, missing // num_workers)
-                return
-        if not self.tracker.try_apply(self._refresh_if_due):
-            self._interval = self._num_results + MIN_INTERVAL  # another process is at it: look again later
+    def _free(self) -> threading.Lock:
+        """Returns the lock of this object for a ``with`` statement, which no signal handler can come between."""
+        if self._turn.locked():
+            self._wait_for_turn()
+        return self._turn
 
-    def _refresh_if_due(self, transaction: Transaction) -> None:
-        counters = transaction.table.counters
-        if counters.num_results - counters.num_refreshed_results >= self._interval_after(
-            counters.num_refreshed_results
-        ):
-            self._evict(transaction)
-            self._refresh(transaction)
-        self._note_results(transaction.table.counters)
+    def _wait_for_turn(self) -> None:
+        """Refuses a call from within another one of the same thread, which would wait for itself."""
+        if is_inside(_CALLS, self, thread=threading.get_ident(), skip=1):
+            raise ReentrantCallError(
+                "curriculum: expected one call at a time, got one in the middle of another, from a signal handler, a "
+                "generator, a proposer or an algorithm; in a handler set a flag or raise SystemExit, and save where the "
+                "training loop ends"
+            )
+        if not is_inside(_CALLS, self, skip=1):
+            with contextlib.suppress(RuntimeError):
+                self._turn.release()  # left taken by an exception between two lines
 
-    def _note_results(self, counters: Counters) -> None:
-        """Takes from the table how far it is to the next refresh: nothing about it is this object's alone."""
-        self._num_results = counters.num_results - counters.num_refreshed_results
-        self._interval = self._interval_after(counters.num_refreshed_results)
-        num_workers = self._backend.num_workers
-        if num_workers > 1:  # this one's share of what is missing
-            share = max(MIN_INTERVAL, (self._interval - self._num_results) // num_workers)
-            self._interval = min(self._interval, self._num_results + share)
 
-    def _interval_after(self, num_results: int) -> int:
-        """Results from the refresh after `num_results` to the next: often at first, then so that it costs little.
-
-        A function of the calls made, never of the clock.
-        """
-        return min(max(num_results // 32, MIN_INTERVAL), max(512, self.config.num_active_tasks // 16))
-
-    def _refresh(self, transaction: Transaction) -> None:
-        probabilities = self._probabilities(transaction.table)
-        transaction.commit(refresh(transaction.table, cumulative(probabilities)))
-
-    def _evict(self, transaction: Transaction) -> None:
-        num_due = num_evictions_due(transaction.table, self.config.eviction_rate)
-        limit = self._admission.limit(self._backend.capacity)
-        if limit is not None:
-            num_due = min(num_due, limit)
-        if num_due > 0:
-            columns = columns_of(transaction.table)
-            slots = lowest(self.algorithm.scores(columns), self.algorithm.evictable(columns), num_due)
-            if len(slots):
-                transaction.commit(self._admission.patch(transaction.table, slots))
-
-    def _fill(self, transaction: Transaction) -> None:
-        """Puts new tasks into all slots that have none."""
-        slots = np.flatnonzero(~transaction.table.rows["is_active"])
-        if len(slots):
-            transaction.commit(self._admission.patch(transaction.table, slots))
-            self._refresh(transaction)
-        self._note_results(transaction.table.counters)
-
-    def _probabilities(self, table: Table) -> NDArray[np.float64]:
-        return np.asarray(self.algorithm.probabilities(columns_of(table)), np.float64)
+_CALLS = tuple(
+    method.__code__
+    for method in (
+        Curriculum.get_task,
+        Curriculum.ask,
+        Curriculum.tell,
+        Curriculum.update_task_performance,
+        Curriculum.cancel,
+        Curriculum.flush,
+        Curriculum.state_dict,
+        Curriculum.load_state_dict,
+        Curriculum._snapshot,  # noqa: SLF001  of this very class
+    )
+)
+"""What takes turns."""
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
-    """What a pickled curriculum becomes: another worker of its session."""
+    """Returns what a pickled curriculum becomes: another worker of its session."""
     config, generator, algorithm, proposer, backend = parts
     return cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
+
+
+_curricula: weakref.WeakSet[Curriculum[Any]] = weakref.WeakSet()
+"""The curricula of this process, to be told of a fork."""
+
+
+def _after_fork() -> None:
+    for curriculum in list(_curricula):
+        curriculum._turn = threading.Lock()  # noqa: SLF001  a thread of the parent may have held it
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Array, Columns
+
 UNIFORM_BLOCK = 4096
 """Uniform numbers per block of a stream; a multiple of the four words that one Philox step yields."""
 
@@ -44,3 +46,32 @@ def uniform_block(key: NDArray[np.uint64], index: int) -> NDArray[np.float64]:
     """
     bits = np.random.Philox(key=key, counter=index * (UNIFORM_BLOCK // 4))
     return np.random.Generator(bits).random(UNIFORM_BLOCK)
+
+
+def pseudo_uniform(seed: int, *counts: Array) -> Array:
+    """A number in (0, 1) for each entry, shape (n,), that follows from `seed` and `counts`: integers ≥ 0, (n,) or (1,).
+
+    The finaliser of SplitMix64 over seed and counts in turn: the same numbers wherever and whenever they are computed,
+    but as good as independent of each other. With it, an algorithm that draws stays a pure function of columns.
+    Source: Steele et al. 2014, *Fast splittable pseudorandom number generators*, OOPSLA.
+    """
+    xp = counts[0].__array_namespace__()
+    state = xp.asarray(seed % 2**64, dtype=xp.uint64)
+    for integers in counts:
+        # From here on in place: the array is this function's own.
+        state = state ^ xp.astype(integers, xp.uint64)
+        state += xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state ^= xp.bitwise_right_shift(state, xp.asarray(shift, dtype=xp.uint64))
+            state *= xp.asarray(factor, dtype=xp.uint64)
+        state ^= xp.bitwise_right_shift(state, xp.asarray(31, dtype=xp.uint64))
+    top = xp.bitwise_right_shift(state, xp.asarray(12, dtype=xp.uint64))
+    return (xp.astype(top, xp.float64) + 0.5) * 2.0**-52
+
+
+def redrawn_uniform(seed: int, columns: Columns) -> Array:
+    """A number in (0, 1) for each task, shape (capacity,), drawn anew with the hand-outs of the pool; inactive too."""
+    moments = columns["last_scheduled"]
+    xp = moments.__array_namespace__()
+    moment = xp.max(xp.where(columns["is_active"], moments, 0), keepdims=True)
+    return pseudo_uniform(seed, moment, columns["task_id"])

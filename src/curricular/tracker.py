@@ -1,15 +1,14 @@
 """`TaskTracker`: the table functions bound to a backend. It checks what comes in, and knows no algorithm."""
 
 import sys
-from collections.abc import Callable
 from operator import index
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import Backend, LogFullError, ResultT, Transaction
 from .backends.local import LocalMemoryBackend
+from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig, MeanOfFirst
 from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
@@ -66,9 +65,9 @@ def estimator(config: CurriculumConfig) -> Estimator:
 
 
 class TaskTracker:
-    """Performance of every task in a pool: what was handed out, what came back, and the averages over it.
+    """Logs what was handed out, told and cancelled for every task in a pool, after checking it.
 
-    Results are noted at once and settled into the rows in batches: when the log is full, and before anybody looks.
+    Calls that log something return whether the log is due to be flushed; a full log is flushed by the next call.
     """
 
     def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
@@ -79,18 +78,19 @@ class TaskTracker:
         self._low, self._high = config.score_range
         self._needs_regrets = config.needs_regrets
 
-    def schedule(self, task_id: int) -> None:
-        """Notes that `task_id` was handed out; the caller has drawn it from the backend."""
-        self._append(SCHEDULED, task_id, 0.0)
+    def schedule(self, task_id: int) -> bool:
+        """Logs that `task_id`, drawn from the backend, was handed out."""
+        return self._append(SCHEDULED, task_id, 0.0)
 
-    def schedule_batch(self, task_ids: NDArray[np.int64]) -> None:
-        """Notes that `task_ids`, shape (n,), were handed out."""
-        self._note(task_ids, SCHEDULED)
+    def schedule_batch(self, task_ids: NDArray[np.int64]) -> bool:
+        """Logs that `task_ids`, drawn from the backend, shape (n,), were handed out."""
+        return self._extend(task_ids, SCHEDULED)
 
-    def record(self, task_id: int, score: float) -> None:
-        """Notes one result. `task_id` must have been issued, `score` must lie in the score range.
+    def record(self, task_id: int, score: float) -> bool:
+        """Logs one result. `task_id` must have been issued, `score` must lie in the score range.
 
-        Raises `TypeError`, `ValueError` or `KeyError` and notes nothing if not.
+        Raises:
+            TypeError, ValueError, KeyError: If not. Then nothing is logged.
         """
         if type(task_id) is not int:
             task_id = _as_id(task_id)
@@ -102,12 +102,20 @@ class TaskTracker:
             self._refuse_score(score)
         if self._needs_regrets:
             _refuse_no_regret()
-        self._append(TOLD, task_id, score)
+        return self._append(TOLD, task_id, score)
 
-    def record_batch(self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None) -> int:
-        """Notes n results at once and returns n: ids, scores in the score range and, if given, finite regrets, (n,).
+    def record_batch(
+        self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None
+    ) -> tuple[int, bool]:
+        """Logs n results, all or none, and returns n and whether the log is due to be flushed.
 
-        Raises `TypeError`, `ValueError` or `KeyError` and notes nothing if one of them is wrong.
+        Args:
+            task_ids: Ids that were issued, shape (n,).
+            scores: Scores in the score range, shape (n,).
+            regrets: Finite regrets, shape (n,).
+
+        Raises:
+            TypeError, ValueError, KeyError: If one of them is wrong. Then nothing is logged.
         """
         ids = self._checked_ids(task_ids)
         values = _checked_numbers("scores", scores, len(ids))
@@ -117,73 +125,52 @@ class TaskTracker:
         if regrets is None:
             if self._needs_regrets and len(ids):
                 _refuse_no_regret()
-            self._note(ids, TOLD, values)
-        else:
-            extra = _checked_numbers("regrets", regrets, len(ids))
-            if not np.isfinite(extra).all():
-                bad = float(extra[~np.isfinite(extra)][0])
-                raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
-            self._note(ids, TOLD_WITH_REGRET, values, extra)
-        return len(ids)
+            return len(ids), self._extend(ids, TOLD, values)
+        extra = _checked_numbers("regrets", regrets, len(ids))
+        if not np.isfinite(extra).all():
+            bad = float(extra[~np.isfinite(extra)][0])
+            raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
+        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
 
-    def cancel(self, task_ids: ArrayLike) -> int:
-        """Notes that no result will come for these hand-outs, shape (n,), and returns n."""
+    def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
+        """Logs that no result will come for n hand-outs, shape (n,); returns n and whether the log is due."""
         ids = self._checked_ids(task_ids)
-        self._note(ids, CANCELLED)
-        return len(ids)
+        return len(ids), self._extend(ids, CANCELLED)
 
-    def settle(self) -> None:
-        """Takes all noted events, of all processes, into the rows."""
-        self.backend.apply(self._settle)
-
-    def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
-        """Settles all noted events, then runs `fn` in the same exclusive access and returns what it returns."""
-
-        def settled(transaction: Transaction) -> ResultT:
-            self._settle(transaction)
-            return fn(transaction)
-
-        return self.backend.apply(settled)
-
-    def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
-        """As `apply`, or returns False at once if another process has the access."""
-
-        def settled(transaction: Transaction) -> None:
-            self._settle(transaction)
-            fn(transaction)
-
-        return self.backend.try_apply(settled)
+    def flush(self) -> None:
+        """Takes all logged events, of all processes, into the rows."""
+        self.backend.apply(self._flush)
 
     def snapshot(self) -> Table:
-        """A consistent copy of the table, with everything told so far."""
-        self.settle()
+        """Returns a consistent copy of the table, with everything told so far."""
+        self.flush()
         return self.backend.snapshot()
 
-    def _settle(self, transaction: Transaction) -> None:
+    def _flush(self, transaction: Transaction) -> None:
         if len(transaction.events):
-            transaction.commit(record(transaction.table, transaction.events, self.estimator), settles=True)
+            transaction.commit(record(transaction.table, transaction.events, self.estimator), flushes=True)
 
-    def _append(self, kind: int, task_id: int, score: float) -> None:
+    def _append(self, kind: int, task_id: int, score: float) -> bool:
         try:
-            is_time = self.backend.append(kind, task_id, score, 0.0)
+            return self.backend.append(kind, task_id, score, 0.0)
         except LogFullError:
-            self.settle()
-            is_time = self.backend.append(kind, task_id, score, 0.0)
-        if is_time:
-            self.backend.try_apply(self._settle)
+            self.flush()
+            return self.backend.append(kind, task_id, score, 0.0)
 
-    def _note(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> None:
+    def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
+        """Logs events, all or none: those that do not fit go into the rows at once, with all that is logged."""
         events = np.empty(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
-        start = 0
-        while start < len(events):
-            room = self.backend.room()
-            if not room:
-                self.settle()
-                continue
-            if self.backend.extend(events[start : start + room]):
-                self.backend.try_apply(self._settle)
-            start += room
+        try:
+            return self.backend.extend(events)
+        except LogFullError:
+
+            def take(transaction: Transaction) -> None:
+                logged = np.concatenate([transaction.events, events])
+                transaction.commit(record(transaction.table, logged, self.estimator), flushes=True)
+
+            self.backend.apply(take)
+            return False
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
         ids = given = _as_array("task_ids", task_ids)

@@ -56,8 +56,8 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
     points, tables = [], []
     commit = SharedMemoryBackend.commit
 
-    def commit_and_note(self, patch, *, settles=False):
-        commit(self, patch, settles=settles)
+    def commit_and_note(self, patch, *, flushes=False):
+        commit(self, patch, flushes=settles)
         tables.append(content(copy_table(self.table)))
 
     with monkeypatch.context() as patch:
@@ -77,8 +77,8 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
 
     num_commits = shared_array(1)
 
-    def commit_and_count(self, patch, *, settles=False):
-        commit(self, patch, settles=settles)
+    def commit_and_count(self, patch, *, flushes=False):
+        commit(self, patch, flushes=settles)
         num_commits[0] += 1
 
     for step in range(num_steps):

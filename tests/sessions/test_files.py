@@ -17,6 +17,7 @@ from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, 
 from curricular.backends import layout, session
 from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
 from curricular.backends.shared import CorruptTableError, SharedMemoryBackend
+from curricular.rows import VERSION
 
 from .processes import check_accounts, config, play, script, shared_array, until
 
@@ -82,7 +83,7 @@ class TestWhoeverJoins:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("format", layout.FORMAT + 1),
+            ("version", VERSION + 1),
             ("byte_order", "middle"),
             ("fields", ["task_id"]),
             ("labels", ["name"]),

@@ -8,9 +8,9 @@ import pytest
 from curricular import Curriculum, Span, bucketed
 from curricular.backends import session, shared
 from curricular.backends.shared import row_checks
-from curricular.samplers import cumulative
-from curricular.table import refresh
-from curricular.task import Rows
+from curricular.probabilities import cumulative
+from curricular.rows import Rows
+from curricular.table import choose
 
 from .processes import check_accounts, config, play, shared_array, until
 
@@ -130,7 +130,7 @@ class TestTasks:
         second.get_task()
         chances = np.zeros(16)
         chances[9] = 1.0
-        first.tracker.apply(lambda it: it.commit(refresh(it.table, cumulative(chances))))
+        first.tracker.apply(lambda it: it.commit(choose(it.table, cumulative(chances))))
         assert second.get_task().task_id == 9
         assert {task.task_id for task in second.ask(20)} == {9}
 

@@ -5,14 +5,17 @@ Graves et al. 2017, *Automated curriculum learning for neural networks*, arXiv 1
 """
 
 import math
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field
 
+from ..arrays import Array, Columns, count, group_sums
 from ..config import CurriculumConfig
-from ..samplers import mix, proportional
-from ..scorers import Array, Columns, evictable, group_sums
+from ..probabilities import mix, proportional
 from ..table import MAX_LABELS
+from .protocol import Algorithm
 
 MAX_STEP = 4.0
 """The logarithm of a label's weight changes by so much in one round, at the most."""
@@ -31,15 +34,19 @@ class Exp3SConfig(CurriculumConfig):
     """η: how fast weights follow rewards, per result."""
     share_rate: float = Field(default=3e-4, gt=0, lt=1)
     """α: the share of all weight that each result spreads evenly over the labels."""
-    exploration: float = Field(default=0.05, ge=0, lt=1)
+    exploration_share: float = Field(default=0.05, ge=0, lt=1)
     """ε: share of the draws that is even over the labels."""
 
     @property
     def needs_regrets(self) -> bool:
         return self.reward == "told"
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"exp3s": partial(cls, reward="progress"), "exp3s-told": cls}
 
-class Exp3SAlgorithm:
+
+class Exp3SAlgorithm(Algorithm):
     """p = ((1 − ε) w + ε / labels) / tasks of the label, with weights w that each round of results moves on.
 
     A round lasts from one refresh to the next. The weights are kept nowhere but in the distribution in use, of which
@@ -49,28 +56,24 @@ class Exp3SAlgorithm:
     def __init__(self, config: Exp3SConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
-        weights, _, labels = self._weights(columns)
-        return _by_task(weights, labels)
+    def priorities(self, columns: Columns) -> Array:
+        """The weight of each task's label after the round."""
+        labels = _labels(columns)
+        return _by_task(self._weights(columns, labels), labels)
 
-    def probabilities(self, columns: Columns) -> Array:
-        weights, num_tasks, labels = self._weights(columns)
-        xp = weights.__array_namespace__()
-        is_there = num_tasks > 0.0
-        chances = mix(weights, proportional(xp.astype(is_there, xp.float64), is_there), self.config.exploration)
-        return _by_task(chances / xp.clip(num_tasks, 1.0, None), labels)
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        active, labels = columns["is_active"], _labels(columns)
+        xp = labels.__array_namespace__()
+        num_tasks, _ = group_sums([], labels, MAX_LABELS + 1)
+        num_tasks = num_tasks[:-1]
+        num_labels = count(num_tasks > 0.0)
+        chances = mix(priorities, 1.0 / num_labels, self.config.exploration_share)
+        return xp.astype(active, xp.float64) * chances / _by_task(xp.clip(num_tasks, 1.0, None), labels, beyond=1.0)
 
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config)
-
-    def _weights(self, columns: Columns) -> tuple[Array, Array, Array]:
-        """Of each label its weight after the round, sum 1, and its number of active tasks, shape (MAX_LABELS,) each.
-
-        And the label of each task, shape (capacity,), MAX_LABELS where inactive.
-        """
+    def _weights(self, columns: Columns, labels: Array) -> Array:
+        """The weight of each label after the round, sum 1, shape (MAX_LABELS,); `labels` as from `_labels`."""
         config, active = self.config, columns["is_active"]
         xp = active.__array_namespace__()
-        labels = xp.where(active, columns["label_index"], MAX_LABELS)
         parts = []
         if config.reward == "progress":
             is_tried = active & (columns["num_completions"] > 0)
@@ -84,7 +87,7 @@ class Exp3SAlgorithm:
         is_known = was_there & is_there
         is_known = is_known | (is_there & ~xp.any(is_known))
         num_before = xp.sum(xp.astype(was_there, xp.float64))
-        weights = xp.clip(chances - config.exploration / xp.clip(num_before, 1.0, None), 0.0, None)
+        weights = xp.clip(chances - config.exploration_share / xp.clip(num_before, 1.0, None), 0.0, None)
 
         # Σ r / p over the results of the round: a label's draws, fewer if it is unlikely, count for as much more.
         num_results = xp.astype(columns["label_num_recent"], xp.float64)
@@ -102,10 +105,16 @@ class Exp3SAlgorithm:
         even = 1.0 / xp.sum(xp.astype(is_known, xp.float64))
         kept = xp.exp(xp.sum(num_results) * math.log1p(-config.share_rate))
         weights = xp.where(is_known, kept * weights + (1.0 - kept) * even, even)
-        return proportional(weights, is_there), num_tasks, labels
+        return proportional(weights, is_there)
 
 
-def _by_task(values: Array, labels: Array) -> Array:
-    """The value of each task's label, 0 where inactive; shape (capacity,)."""
+def _labels(columns: Columns) -> Array:
+    """The label of each task, shape (capacity,), `MAX_LABELS` where inactive."""
+    active = columns["is_active"]
+    return active.__array_namespace__().where(active, columns["label_index"], MAX_LABELS)
+
+
+def _by_task(values: Array, labels: Array, beyond: float = 0.0) -> Array:
+    """The value of each task's label, `beyond` where inactive; shape (capacity,)."""
     xp = values.__array_namespace__()
-    return xp.take(xp.concat([values, xp.zeros(1)]), labels)
+    return xp.take(xp.concat([values, xp.full(1, beyond)]), labels)

@@ -5,14 +5,17 @@ Sources: Chen et al. 2025, *Self-evolving curriculum for LLM reasoning* (SEC), a
 confidence bound.
 """
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ..samplers import softmax
-from ..scorers import Array, Columns, evictable, group_sums
+from ..arrays import Array, Columns, group_sums
+from ..probabilities import softmax
 from ..table import MAX_LABELS
 from .floors import FlooredConfig, with_floors
+from .protocol import Algorithm
 
 
 class LabelBanditConfig(FlooredConfig):
@@ -31,21 +34,25 @@ class LabelBanditConfig(FlooredConfig):
     def needs_regrets(self) -> bool:
         return self.value == "told"
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"label-bandit": partial(cls, value="success"), "label-bandit-told": cls}
 
-class LabelBanditAlgorithm:
+
+class LabelBanditAlgorithm(Algorithm):
     """p = softmax((mean value of the label + bonus) / temperature) / tasks of the label, beside the reserved shares."""
 
     def __init__(self, config: LabelBanditConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         xp = columns["last_regret"].__array_namespace__()
         if self.config.needs_regrets:
             return xp.abs(columns["last_regret"])
         success = columns["success_ema"]
         return 2.0 * xp.sqrt(xp.clip(success * (1.0 - success), 0.0, None))
 
-    def probabilities(self, columns: Columns) -> Array:
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active = columns["is_active"]
         xp = active.__array_namespace__()
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
@@ -53,7 +60,7 @@ class LabelBanditAlgorithm:
         # inactive ones, of which nothing is drawn.
         labels, is_known = columns["label_index"], xp.astype(counts > 0, xp.int64)
         groups = xp.where(active, labels + MAX_LABELS * is_known, 2 * MAX_LABELS)
-        sizes, sums = group_sums((counts, self.scores(columns)), groups, 2 * MAX_LABELS + 1)
+        sizes, sums = group_sums((counts, priorities), groups, 2 * MAX_LABELS + 1)
         num_unknown, num_known = sizes[:MAX_LABELS], sizes[MAX_LABELS:-1]
         num_tasks = num_unknown + num_known
         num_results, total = (column[MAX_LABELS:-1] for column in sums)
@@ -63,6 +70,3 @@ class LabelBanditAlgorithm:
         chances = softmax(values, num_tasks > 0.0, self.config.temperature) / xp.clip(num_tasks, 1.0, None)
         chosen = xp.take(chances, labels) * xp.astype(active, xp.float64)
         return with_floors(chosen, columns, self.config)
-
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config)

@@ -4,13 +4,16 @@ Source: Rutherford et al. 2024, *No regrets: investigating and improving regret 
 discovery*, arXiv 2408.15099; here from the results of training, without rollouts of its own.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ..samplers import proportional, top_k
-from ..scorers import Array, Columns, beta_posterior, evictable, learnability
+from ..arrays import Array, Columns
+from ..priorities import beta_posterior, learnability
+from ..probabilities import proportional, top_k
 from .floors import FlooredConfig, with_floors
+from .protocol import Algorithm
 
 
 class LearnabilityConfig(FlooredConfig):
@@ -36,23 +39,24 @@ class LearnabilityConfig(FlooredConfig):
         preset = {"top_share": 0.2, "rand_task_rate": 0.5}
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"learnability": cls, "sfl": cls.sfl}
 
-class LearnabilityAlgorithm:
+
+class LearnabilityAlgorithm(Algorithm):
     """p ∝ E[p(1−p)]^power under a Beta belief that forgets, or the top by it; beside the reserved shares."""
 
     def __init__(self, config: LearnabilityConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         return learnability(*beta_posterior(columns, self.config, self.config.prior))
 
-    def probabilities(self, columns: Columns) -> Array:
-        scores, active, config = self.scores(columns), columns["is_active"], self.config
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        active, config = columns["is_active"], self.config
         if config.top_share is None:
-            chosen = proportional(scores, active, config.power)
+            chosen = proportional(priorities, active, config.power)
         else:
-            chosen = top_k(scores, active, max(1, round(config.top_share * scores.shape[0])))
+            chosen = top_k(priorities, active, max(1, round(config.top_share * active.shape[0])))
         return with_floors(chosen, columns, config)
-
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config)

@@ -4,13 +4,17 @@ Source: Kanitscheider et al. 2021, *Multi-task curriculum learning in a complex,
 Minecraft*, arXiv 2106.14876; the pipeline is that of the reference system.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..arrays import Array, Columns
 from ..config import MAX_BASELINE, CurriculumConfig
-from ..samplers import mix, softmax, uniform, z_score
-from ..scorers import Array, Columns, exploration_bonus, learning_progress, lowest_share, normalise, standard_deviation
+from ..priorities import exploration_bonus, learning_progress, normalise, standard_deviation
+from ..probabilities import mix, softmax, uniform, z_score
+from .protocol import Algorithm
 
 
 class LearningProgressConfig(CurriculumConfig):
@@ -63,8 +67,18 @@ class LearningProgressConfig(CurriculumConfig):
         preset |= {"rand_task_rate": 0.05, "min_samples_for_lp": 5}
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        basic = partial(cls.default, progress="basic")
+        return {
+            "learning-progress": cls.default,
+            "stable": cls.stable,
+            "fast-learning": cls.fast_learning,
+            "basic": basic,
+        }
 
-class LearningProgressAlgorithm:
+
+class LearningProgressAlgorithm(Algorithm):
     """p = (1−ρ) · softmax(z(LP + bonus) / T) + ρ · uniform."""
 
     def __init__(self, config: LearningProgressConfig) -> None:
@@ -80,18 +94,12 @@ class LearningProgressAlgorithm:
             fast, slow = (normalise(average, baseline, MAX_BASELINE) for average in (fast, slow))
         return learning_progress(fast, slow, self.config.theta)
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         config = self.config
         bonus = exploration_bonus(columns["num_completions"], config.exploration_bonus, config.min_samples_for_lp)
         return self.learning_progress(columns) + bonus
 
-    def probabilities(self, columns: Columns) -> Array:
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active = columns["is_active"]
-        chosen = softmax(z_score(self.scores(columns), active), active, self.config.temperature)
+        chosen = softmax(z_score(priorities, active), active, self.config.temperature)
         return mix(chosen, uniform(active), self.config.rand_task_rate)
-
-    def evictable(self, columns: Columns) -> Array:
-        config = self.config
-        active = columns["is_active"]
-        lowest = lowest_share(self.scores(columns), active, config.eviction_threshold_percentile)
-        return lowest & (columns["num_completions"] >= config.min_presentations_for_eviction)

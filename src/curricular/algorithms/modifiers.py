@@ -6,36 +6,42 @@ from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
-from ..scorers import Array, Columns, look_up, place
+from ..arrays import Array, Columns, look_up
+from ..config import CurriculumConfig
+from ..priorities import place
 from .protocol import Algorithm
 
 Modifier = Callable[[Array, Columns], Array]
 """(probabilities, columns) -> weights ≥ 0, shape (capacity,) each; what inactive rows hold makes no difference."""
 
 
-class ModifiedAlgorithm:
+class ModifiedAlgorithm(Algorithm):
     """`algorithm` with its probabilities passed through `modifiers`, in turn, and normalised at the end.
 
-    Where nothing is left, the probabilities are those of `algorithm`. Scores and evictions are in any case.
+    Where nothing is left, the probabilities are those of `algorithm`. Priorities and evictions are those of `algorithm` in any case.
     """
 
     def __init__(self, algorithm: Algorithm, *modifiers: Modifier) -> None:
         self.algorithm = algorithm
         self.modifiers = modifiers
 
-    def scores(self, columns: Columns) -> Array:
-        return self.algorithm.scores(columns)
+    @property
+    def follows_handouts(self) -> bool:  # type: ignore[override]
+        return self.algorithm.follows_handouts
 
-    def probabilities(self, columns: Columns) -> Array:
-        plain = weights = self.algorithm.probabilities(columns)
+    def priorities(self, columns: Columns) -> Array:
+        return self.algorithm.priorities(columns)
+
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        plain = weights = self.algorithm.probabilities(columns, priorities)
         xp = plain.__array_namespace__()
         for modifier in self.modifiers:
             weights = xp.where(columns["is_active"], modifier(weights, columns), 0.0)
         total = xp.sum(weights)
         return xp.where(total > 0.0, weights / xp.where(total > 0.0, total, 1.0), plain)
 
-    def evictable(self, columns: Columns) -> Array:
-        return self.algorithm.evictable(columns)
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
+        return self.algorithm.evictable(columns, priorities, config)
 
 
 @dataclass(frozen=True)

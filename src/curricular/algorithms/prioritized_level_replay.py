@@ -4,13 +4,16 @@ Source: Jiang et al. 2021, *Prioritized level replay*, arXiv 2010.03934, and *Re
 design*, arXiv 2110.02439 (the robust variant); written from the formulas.
 """
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field
 
+from ..arrays import Array, Columns, count
 from ..config import CurriculumConfig
-from ..samplers import blend, rank, staleness
-from ..scorers import Array, Columns, count, evictable
+from ..probabilities import blend, rank, staleness
+from .protocol import Algorithm
 
 
 class PrioritizedLevelReplayConfig(CurriculumConfig):
@@ -22,17 +25,22 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     would make of the success rate p: p(1−p), or 1−p if it was ever solved."""
     temperature: float = Field(default=1.0, gt=0)
     """β of (1 / rank)^{1/β}: lower draws the first ranks more often."""
-    stale_task_rate: float = Field(default=0.1, ge=0, le=1)
+    stale_task_share: float = Field(default=0.1, ge=0, le=1)
     """ρ, the share of the replayed levels that is drawn in proportion to the hand-outs since a level's last one."""
-    replay_rate: float = Field(default=0.5, ge=0, le=1)
+    replay_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the draws that replays levels, at the least; the rest is of levels that have no regret yet."""
 
     @property
     def needs_regrets(self) -> bool:
         return self.regret == "told"
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        value_loss, max_mc = (partial(cls, regret=regret) for regret in ("positive_value_loss", "max_monte_carlo"))
+        return {"level-replay": value_loss, "level-replay-max-mc": max_mc, "level-replay-told": cls}
 
-class PrioritizedLevelReplayAlgorithm:
+
+class PrioritizedLevelReplayAlgorithm(Algorithm):
     """p = (1−d) · new + d · ((1−ρ) · rank + ρ · staleness), where no new level is likelier than by uniform choice."""
 
     def __init__(self, config: PrioritizedLevelReplayConfig) -> None:
@@ -46,7 +54,7 @@ class PrioritizedLevelReplayAlgorithm:
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
         return columns["is_active"] & (counts > 0)
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         if self.config.needs_regrets:
             return columns["last_regret"]
         success = columns["success_ema"]
@@ -55,7 +63,7 @@ class PrioritizedLevelReplayAlgorithm:
         xp = success.__array_namespace__()
         return xp.where(success > 0.0, 1.0 - success, 0.0)
 
-    def probabilities(self, columns: Columns) -> Array:
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
         config, active, seen = self.config, columns["is_active"], self.is_seen(columns)
         xp = active.__array_namespace__()
         num_active, num_seen = count(active), count(seen)
@@ -63,14 +71,14 @@ class PrioritizedLevelReplayAlgorithm:
         replayed = seen | (num_seen == 0.0)
         replay = blend(
             [
-                (1.0 - config.stale_task_rate, rank(self.scores(columns), replayed, config.temperature)),
-                (config.stale_task_rate, staleness(columns["last_scheduled"], replayed)),
+                (1.0 - config.stale_task_share, rank(priorities, replayed, config.temperature)),
+                (config.stale_task_share, staleness(columns["last_scheduled"], replayed)),
             ]
         )
         num_new = num_active - num_seen
-        share = xp.where(num_seen == 0.0, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_rate))
+        share = xp.where(num_seen == 0.0, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_share))
         each = share / xp.clip(num_new, 1.0, None)
         return (1.0 - share) * replay + each * xp.astype(active & ~seen, xp.float64)
 
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config) & self.is_seen(columns)
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
+        return super().evictable(columns, priorities, config) & self.is_seen(columns)

@@ -1,21 +1,38 @@
 """What a way of choosing tasks has to be able to do."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
-from ..scorers import Array, Columns
+from ..arrays import Array, Columns
+from ..config import CurriculumConfig
+from ..priorities import evictable
 
 
-class Algorithm(Protocol):
-    """A way of choosing tasks: three pure functions of columns. Arguments are never written into."""
+class Algorithm(ABC):
+    """A way of choosing tasks: two pure functions of columns, which never write into their arguments."""
 
-    def scores(self, columns: Columns) -> Array:
-        """How much there is to learn on each task, shape (capacity,), higher is more; anything where inactive."""
-        ...
+    follows_handouts: bool = False
+    """Whether probabilities move with hand-outs alone, as a schedule's do: then hand-outs, too, make a refresh due."""
 
-    def probabilities(self, columns: Columns) -> Array:
-        """The chance of each task to be drawn next, shape (capacity,), 0 where inactive, sum 1."""
-        ...
+    @abstractmethod
+    def priorities(self, columns: Columns) -> Array:
+        """Returns how much there is to learn on each task, shape (capacity,).
 
-    def evictable(self, columns: Columns) -> Array:
-        """Which tasks may be replaced by new ones, bool, shape (capacity,). Of these, the lowest scores go first."""
-        ...
+        Higher is more. Finite for active tasks; anything where a row is inactive.
+        """
+
+    @abstractmethod
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        """Returns the probability of each task to be drawn next, shape (capacity,), 0 where inactive, sum 1.
+
+        Args:
+            columns: The columns that `priorities` was called with.
+            priorities: What `priorities` returned for them, shape (capacity,).
+        """
+
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
+        """Returns which tasks may be replaced by new ones, bool, shape (capacity,). The lowest priorities go first.
+
+        Unless overridden: tasks with `config.min_presentations_for_eviction` completions in the lowest
+        `config.eviction_threshold_percentile` of priorities.
+        """
+        return evictable(priorities, columns, config)

@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..arrays import Array, Columns
 from ..config import CurriculumConfig
-from ..samplers import mix, proportional
-from ..scorers import Array, Columns, place
+from ..priorities import place
+from ..probabilities import mix, proportional
+from .protocol import Algorithm
 
 
 class SequentialConfig(CurriculumConfig):
@@ -22,11 +24,11 @@ class SequentialConfig(CurriculumConfig):
     """Completions before the success rate of a task counts."""
     max_completions: int | None = Field(default=None, ge=1)
     """Completions after which a task is done in any case; None: never."""
-    rehearsal_rate: float = Field(default=0.1, ge=0, le=1)
+    rehearsal_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the draws that is uniform over the stages so far, which is how forgetting shows."""
 
 
-class SequentialAlgorithm:
+class SequentialAlgorithm(Algorithm):
     """Uniform over the first stage that is not over, and a share uniform over it and those before. Never evicts.
 
     A stage whose tasks are forgotten is not over any more, so the curriculum goes back to it.
@@ -41,21 +43,19 @@ class SequentialAlgorithm:
         is_done = (completions >= config.min_completions) & (columns["success_ema"] >= config.success)
         return is_done if config.max_completions is None else is_done | (completions >= config.max_completions)
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         places = place(columns, self.config.axis)
         xp = places.__array_namespace__()
         return xp.astype(places == self._stage(columns), xp.float64)
 
-    def probabilities(self, columns: Columns) -> Array:
-        places, stage, active = place(columns, self.config.axis), self._stage(columns), columns["is_active"]
-        xp = places.__array_namespace__()
-        # At infinity, when all is done, "now" is empty and so uniform.
-        now, so_far = (
-            proportional(xp.astype(is_meant, xp.float64), active) for is_meant in (places == stage, places <= stage)
-        )
-        return mix(now, so_far, self.config.rehearsal_rate)
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        active = columns["is_active"]
+        xp = active.__array_namespace__()
+        is_so_far = xp.astype(place(columns, self.config.axis) <= self._stage(columns), xp.float64)
+        # When all is done no task is in the stage, so that the first part is uniform.
+        return mix(proportional(priorities, active), proportional(is_so_far, active), self.config.rehearsal_share)
 
-    def evictable(self, columns: Columns) -> Array:
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False
 
     def _stage(self, columns: Columns) -> Array:

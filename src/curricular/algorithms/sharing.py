@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from ..scorers import Array, Columns, powers, stable_order
+from ..arrays import Array, Columns, powers, stable_order
 from ..table import EMAS
 
 MAX_GROUPS = 4096
@@ -49,7 +49,7 @@ def own_weight(num_completions: Array, half: float) -> Array:
     return counts / (counts + half)
 
 
-def expected_scores(
+def expected_priorities(
     score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array
 ) -> Array:
     """What tasks with `params`, shape (m, num_axes), that nobody has played yet are expected to score, shape (m,).

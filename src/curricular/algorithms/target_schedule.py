@@ -1,12 +1,17 @@
 """Target schedule: draw around a target that moves along an axis as training goes on."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ..samplers import softmax
-from ..scorers import Array, Columns, place
+from ..arrays import Array, Columns
+from ..config import CurriculumConfig
+from ..priorities import place
+from ..probabilities import softmax
 from .floors import FlooredConfig, with_floors
+from .protocol import Algorithm
 
 
 class TargetScheduleConfig(FlooredConfig):
@@ -24,14 +29,20 @@ class TargetScheduleConfig(FlooredConfig):
     width: float = Field(default=1.0, gt=0)
     """Standard deviation of the Gaussian around the target."""
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"target-schedule": partial(cls, stop=10.0, num_tasks=1000)}
 
-class TargetScheduleAlgorithm:
+
+class TargetScheduleAlgorithm(Algorithm):
     """p ∝ exp(−½ ((place − target) / width)²), the target going evenly from start to stop. Never evicts."""
+
+    follows_handouts = True
 
     def __init__(self, config: TargetScheduleConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         """The logarithm of a task's weight: minus half its squared distance to the target, in widths."""
         config, places = self.config, place(columns, self.config.axis)
         xp = places.__array_namespace__()
@@ -40,8 +51,8 @@ class TargetScheduleAlgorithm:
         distance = (places - (config.start + (config.stop - config.start) * progress)) / config.width
         return -0.5 * distance * distance
 
-    def probabilities(self, columns: Columns) -> Array:
-        return with_floors(softmax(self.scores(columns), columns["is_active"], 1.0), columns, self.config)
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        return with_floors(softmax(priorities, columns["is_active"], 1.0), columns, self.config)
 
-    def evictable(self, columns: Columns) -> Array:
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False

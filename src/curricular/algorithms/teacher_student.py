@@ -4,13 +4,18 @@ Source: Matiisen et al. 2017, *Teacher-student curriculum learning*, arXiv 1707.
 algorithms. The naive one trains on one task for K steps at a time, which a pool that many draw from cannot.
 """
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ..samplers import redrawn_uniform, softmax, top_k
-from ..scorers import Array, Columns, evictable, recent_change, recent_slope, score_change
+from ..arrays import Array, Columns
+from ..priorities import recent_change, recent_slope, score_change
+from ..probabilities import softmax, top_k
+from ..streams import redrawn_uniform
 from .floors import FlooredConfig, with_floors
+from .protocol import Algorithm
 
 
 class TeacherStudentConfig(FlooredConfig):
@@ -29,8 +34,19 @@ class TeacherStudentConfig(FlooredConfig):
     temperature: float = Field(default=0.02, ge=1e-6)
     """Of the Boltzmann policy, in units of the score scaled to [0, 1]."""
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        window, sampling = (partial(cls, estimate=estimate) for estimate in ("window", "sampling"))
+        greedy = partial(cls, policy="greedy")
+        return {
+            "teacher-student": cls,
+            "teacher-student-window": window,
+            "teacher-student-sampling": sampling,
+            "teacher-student-greedy": greedy,
+        }
 
-class TeacherStudentAlgorithm:
+
+class TeacherStudentAlgorithm(Algorithm):
     """The softmax, or the maximum, of |Q|, Q an estimate of how fast a task's score changes.
 
     The draws of the sampling estimate are hashes of seed, task and the hand-outs so far: new ones at each refresh, and
@@ -40,7 +56,7 @@ class TeacherStudentAlgorithm:
     def __init__(self, config: TeacherStudentConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         config, completions = self.config, columns["num_completions"]
         xp = completions.__array_namespace__()
         if config.estimate == "online":
@@ -52,13 +68,10 @@ class TeacherStudentAlgorithm:
         num_changes = xp.astype(xp.clip(completions, 1, config.num_recent), xp.float64)
         return xp.abs(recent_change(columns, xp.astype(xp.floor(u * num_changes), xp.int64)))
 
-    def probabilities(self, columns: Columns) -> Array:
-        scores, active = self.scores(columns), columns["is_active"]
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        active = columns["is_active"]
         if self.config.policy == "greedy":
-            chosen = top_k(scores, active, 1)
+            chosen = top_k(priorities, active, 1)
         else:
-            chosen = softmax(scores, active, self.config.temperature)
+            chosen = softmax(priorities, active, self.config.temperature)
         return with_floors(chosen, columns, self.config)
-
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config)

@@ -8,9 +8,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..samplers import redrawn_uniform, top_k
-from ..scorers import Array, Columns, beta_draw, beta_posterior, evictable
+from ..arrays import Array, Columns
+from ..priorities import beta_draw, beta_posterior
+from ..probabilities import top_k
+from ..streams import redrawn_uniform
 from .floors import FlooredConfig, with_floors
+from .protocol import Algorithm
 
 
 class ThompsonConfig(FlooredConfig):
@@ -25,7 +28,7 @@ class ThompsonConfig(FlooredConfig):
     """The nearest so many of the pool's tasks are drawn, equally often."""
 
 
-class ThompsonAlgorithm:
+class ThompsonAlgorithm(Algorithm):
     """The top share of the tasks by −|p̃ − target|, p̃ one draw from a Beta belief that forgets.
 
     The draws are hashes of seed, task and the hand-outs so far: new ones at each refresh, and a pure function.
@@ -34,16 +37,13 @@ class ThompsonAlgorithm:
     def __init__(self, config: ThompsonConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         xp = columns["task_id"].__array_namespace__()
         a, b = beta_posterior(columns, self.config, self.config.prior)
         drawn = beta_draw(a, b, redrawn_uniform(self.config.seed, columns))
         return 1.0 - xp.abs(drawn - self.config.target)
 
-    def probabilities(self, columns: Columns) -> Array:
-        scores, active = self.scores(columns), columns["is_active"]
-        num_chosen = max(1, round(self.config.chosen_share * scores.shape[0]))
-        return with_floors(top_k(scores, active, num_chosen), columns, self.config)
-
-    def evictable(self, columns: Columns) -> Array:
-        return evictable(self.scores(columns), columns, self.config)
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        active = columns["is_active"]
+        num_chosen = max(1, round(self.config.chosen_share * active.shape[0]))
+        return with_floors(top_k(priorities, active, num_chosen), columns, self.config)

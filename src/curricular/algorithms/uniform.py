@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+from ..arrays import Array, Columns
 from ..config import CurriculumConfig
-from ..samplers import uniform
-from ..scorers import Array, Columns
+from ..probabilities import uniform
+from .protocol import Algorithm
 
 
 class UniformConfig(CurriculumConfig):
@@ -13,17 +14,17 @@ class UniformConfig(CurriculumConfig):
     algorithm: Literal["uniform"] = "uniform"
 
 
-class UniformAlgorithm:
+class UniformAlgorithm(Algorithm):
     """Domain randomisation: p = 1 / number of active tasks. Never evicts."""
 
     def __init__(self, config: UniformConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         return uniform(columns["is_active"])
 
-    def probabilities(self, columns: Columns) -> Array:
-        return uniform(columns["is_active"])
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        return priorities
 
-    def evictable(self, columns: Columns) -> Array:
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False

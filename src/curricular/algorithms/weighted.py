@@ -1,12 +1,16 @@
 """Weighted choice: as often as you say."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat
 
+from ..arrays import Array, Columns, look_up
 from ..config import CurriculumConfig
-from ..samplers import proportional
-from ..scorers import Array, Columns, look_up, place
+from ..priorities import place
+from ..probabilities import proportional
+from .protocol import Algorithm
 
 
 class WeightedConfig(CurriculumConfig):
@@ -18,18 +22,22 @@ class WeightedConfig(CurriculumConfig):
     axis: int | None = Field(default=None, ge=0)
     """Which of the generator's axes the weights are for; None: for each task by itself."""
 
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"weighted": partial(cls, weights=(3.0, 2.0, 1.0))}
 
-class WeightedAlgorithm:
+
+class WeightedAlgorithm(Algorithm):
     """p ∝ weight; uniform if no active task has one. Never evicts."""
 
     def __init__(self, config: WeightedConfig) -> None:
         self.config = config
 
-    def scores(self, columns: Columns) -> Array:
+    def priorities(self, columns: Columns) -> Array:
         return look_up(self.config.weights, place(columns, self.config.axis), 0.0)
 
-    def probabilities(self, columns: Columns) -> Array:
-        return proportional(self.scores(columns), columns["is_active"])
+    def probabilities(self, columns: Columns, priorities: Array) -> Array:
+        return proportional(priorities, columns["is_active"])
 
-    def evictable(self, columns: Columns) -> Array:
+    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False

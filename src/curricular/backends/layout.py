@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..rows import NUM_WORDS, VERSION, TaskState
 from ..table import EVENT, LABEL, MAX_LABELS, Counters
-from ..task import NUM_WORDS, TaskState
-from . import LOG_SIZE
-
-FORMAT = 2
-"""Version of the file's format."""
+from .protocol import LOG_SIZE
 
 MAX_WORKERS = 256
 """Processes that can hold a session at a time."""
@@ -68,7 +65,7 @@ class Spec:
 
     def _content(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "version": VERSION,
             "byte_order": sys.byteorder,
             "fields": list(TaskState.model_fields),
             "labels": list(LABEL.names or ()),

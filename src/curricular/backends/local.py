@@ -6,37 +6,57 @@ import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..samplers import pick
+from ..mutex import is_inside
+from ..probabilities import pick
+from ..rows import Rows
 from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
-from ..task import Rows
-from . import LOG_SIZE, LogFullError, ResultT, Transaction
+from .protocol import LOG_SIZE, LogFullError, ReentrantCallError, ResultT, Transaction
 
 _EVENT = struct.Struct("=qqdd")
+_SIZE = _EVENT.size
 _REMEDY = "leave use_shared_memory=True, or give the config a session_id"
 
 
-class LocalMemoryBackend:
-    """Plain NumPy arrays. The fastest, and the template for a new backend.
+class _Log:
+    """Room for `LOG_SIZE` events, of which the first `end` bytes are taken."""
 
-    What a forked or pickled copy were told would be lost to the original, so a copy cannot be used or made.
+    __slots__ = ("bytes", "end", "events", "limit")
+
+    def __init__(self) -> None:
+        self.events = np.zeros(LOG_SIZE, EVENT)
+        self.bytes = self.events.view(np.uint8).data
+        self.end = 0
+        self.limit = len(self.bytes)
+
+
+class _State(NamedTuple):
+    """What one assignment changes: the log that takes events, and a patch that is committed but not yet in place."""
+
+    log: _Log
+    patch: Patch | None = None
+
+
+class LocalMemoryBackend:
+    """Plain NumPy arrays: the fastest backend, and the template for a custom one.
+
+    Results told to a forked or pickled copy would be lost to the original, so a copy cannot be used or made.
     """
 
     def __init__(self, capacity: int, num_axes: int = 0) -> None:
-        self._table = empty_table(capacity, num_axes)
-        self._table = replace(self._table, counters=issue_stream(self._table).counters)
-        self._epoch = 0
-        self._log = np.zeros(LOG_SIZE, EVENT)
-        self._bytes = self._log.view(np.uint8).data
-        self._end = 0
-        self._limit = len(self._bytes)
-        self._is_copy = False
+        table = empty_table(capacity, num_axes)
+        self._table = replace(table, counters=issue_stream(table).counters)
+        self._stream = self._restores = self._num_holders = 0
+        self._logs = (_Log(), _Log())
+        self._state: _State | None = _State(self._logs[0])
+        self._transaction: _LocalTransaction | None = None
+        self._ids: memoryview = self._table.rows["task_id"].data
+        self._refusal = ""
         _backends.add(self)
-        self._ids = self._table.rows["task_id"].data
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -45,8 +65,29 @@ class LocalMemoryBackend:
         )
 
     def _forget_parent(self) -> None:
-        self._end = self._limit = 0
-        self._is_copy = True
+        self._state = None
+        self._refusal = (
+            f"curriculum: expected one in shared memory in a forked process, got a copy of a local one, "
+            f"whose results would be lost; {_REMEDY}"
+        )
+
+    def _current(self) -> _State:
+        """The state, after the patch that an interrupt may have left is in place."""
+        state = self._state
+        if state is None:
+            raise RuntimeError(self._refusal)
+        if state.patch is not None:
+            self._install(state)
+        return state
+
+    def _install(self, state: _State) -> None:
+        """Puts the committed patch into place; the same, however often it is done."""
+        patch = state.patch
+        if patch is not None:
+            self._table.rows.put(patch.slots, patch.rows)
+            cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
+            self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
+            self._state = _State(state.log)
 
     @property
     def capacity(self) -> int:
@@ -54,46 +95,50 @@ class LocalMemoryBackend:
 
     @property
     def epoch(self) -> int:
-        return self._epoch
+        return self._table.counters.epoch
 
     @property
     def stream(self) -> int:
-        return 0
+        self._current()
+        if self._table.counters.num_restores != self._restores:
+            self._stream = self.apply(_issue)
+            self._restores = self._table.counters.num_restores
+        return self._stream
 
     @property
     def num_workers(self) -> int:
         return 1
 
+    @property
+    def num_free(self) -> int:
+        log = self._current().log
+        return (log.limit - log.end) // _SIZE
+
+    def add_holder(self) -> int:
+        self._num_holders += 1
+        return self._num_holders - 1
+
     def append(self, kind: int, task_id: int, score: float, regret: float) -> bool:
-        if self._end == self._limit:
-            self._refuse()
-        _EVENT.pack_into(self._bytes, self._end, task_id, kind, score, regret)
-        self._end += _EVENT.size
-        return self._end == self._limit
+        log = (self._state or self._current()).log
+        end = log.end
+        if end == log.limit:
+            raise LogFullError
+        _EVENT.pack_into(log.bytes, end, task_id, kind, score, regret)
+        log.end = end = end + _SIZE
+        return end == log.limit
 
     def extend(self, events: NDArray[np.void]) -> bool:
-        if self.room() < len(events):
-            self._refuse()
-        start = self._end // _EVENT.size
-        self._log[start : start + len(events)] = events
-        self._end += len(events) * _EVENT.size
-        return self._end == self._limit
-
-    def room(self) -> int:
-        if self._is_copy:
-            self._refuse()
-        return (self._limit - self._end) // _EVENT.size
-
-    def _refuse(self) -> NoReturn:
-        if self._is_copy:
-            raise RuntimeError(
-                f"curriculum: expected one in shared memory in a forked process, got a copy of a local one, "
-                f"whose results would be lost; {_REMEDY}"
-            )
-        raise LogFullError
+        if self.num_free < len(events):
+            raise LogFullError
+        log = self._current().log
+        start = log.end // _SIZE
+        log.events[start : start + len(events)] = events
+        log.end += len(events) * _SIZE
+        return log.end == log.limit
 
     def glance(self) -> tuple[Counters, int]:
-        return self._table.counters, self._end // _EVENT.size
+        log = self._current().log
+        return self._table.counters, log.end // _SIZE
 
     def newest_id(self, slot: int) -> int:
         return self._ids[slot]
@@ -103,39 +148,84 @@ class LocalMemoryBackend:
         return ids
 
     def read(self, slots: NDArray[np.int64]) -> Rows:
+        self._current()
         return self._table.rows.take(slots)
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
+        self._current()
         return self.newest_ids(pick(self._table.cumulated, uniforms)), self.epoch
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
-        return fn(self)
+        if self._transaction is not None and is_inside(_APPLY, self, skip=1):
+            raise ReentrantCallError(
+                "backend: expected one change of the table at a time, got a second one within the first; change the "
+                "table through the transaction that you have"
+            )
+        self._current()
+        transaction = self._transaction = _LocalTransaction(self)
+        try:
+            return fn(transaction)
+        finally:
+            transaction.end()
+            self._transaction = None
 
     def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
-        fn(self)
+        self.apply(fn)
         return True
 
     def snapshot(self) -> Table:
+        self._current()
         return copy_table(self._table)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        self._state = None
+        self._refusal = "curriculum: expected one that is in use, got one after close(); make a new one"
+
+
+_APPLY = (LocalMemoryBackend.apply.__code__,)
+
+
+def _issue(transaction: Transaction) -> int:
+    """Issues a stream of random numbers and returns its number."""
+    number = transaction.table.counters.num_streams
+    transaction.commit(issue_stream(transaction.table))
+    return number
+
+
+class _LocalTransaction:
+    """Access to a `LocalMemoryBackend`, until `end`."""
+
+    def __init__(self, backend: LocalMemoryBackend) -> None:
+        self._backend: LocalMemoryBackend | None = backend
+
+    @property
+    def _open(self) -> LocalMemoryBackend:
+        if self._backend is None:
+            raise RuntimeError("transaction: expected one that is under way, got one that has ended; call apply again")
+        return self._backend
 
     @property
     def table(self) -> Table:
-        return self._table
+        return self._open._table
 
     @property
     def events(self) -> NDArray[np.void]:
-        return self._log[: self._end // _EVENT.size]
+        log = self._open._current().log
+        return log.events[: log.end // _SIZE]
 
-    def commit(self, patch: Patch, *, settles: bool = False) -> None:
-        self._table.rows.put(patch.slots, patch.rows)
-        cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
-        self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
-        self._epoch = patch.counters.epoch
-        if settles:
-            self._end = 0
+    def commit(self, patch: Patch, *, flushes: bool = False) -> None:
+        backend = self._open
+        log = backend._current().log
+        if flushes:
+            first, second = backend._logs
+            log = second if log is first else first
+            log.end = 0
+        state = _State(log, patch)
+        backend._state = state  # the one assignment that commits
+        backend._install(state)
+
+    def end(self) -> None:
+        self._backend = None
 
 
 _backends: weakref.WeakSet[LocalMemoryBackend] = weakref.WeakSet()
@@ -144,7 +234,7 @@ _backends: weakref.WeakSet[LocalMemoryBackend] = weakref.WeakSet()
 
 def _forget_parent() -> None:
     for backend in list(_backends):
-        backend._forget_parent()  # noqa: SLF001  the hook of this very class
+        backend._forget_parent()
 
 
 if sys.platform != "win32":

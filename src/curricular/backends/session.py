@@ -15,13 +15,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
 
+from ..mutex import is_inside
 from .layout import HEADER_SIZE, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+from .protocol import ReentrantCallError, ResultT
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for the lock before giving up on whoever holds it."""
@@ -91,6 +93,7 @@ class SessionFile:
         self.slots: set[int] = set()
         """Worker slots of this process, whose life bytes it holds."""
         self._threads = threading.Lock()
+        self._owner = 0
 
     def reserve(self, offset: int, length: int) -> None:
         """Makes sure that a part of the file has memory: a full disk is an error here, not a crash later."""
@@ -105,30 +108,69 @@ class SessionFile:
                 f"space on {self.path.parent}"
             ) from error
 
-    @contextlib.contextmanager
-    def locked(self, control: memoryview, holder: int, *, wait: bool) -> Iterator[bool]:
-        """The right to change the table, for the block; False if somebody else has it and `wait` is false.
+    def exclusively(self, control: memoryview, holder: int, fn: Callable[[], ResultT], *, wait: bool) -> ResultT | None:
+        """Runs `fn` with the right to change the table, and returns what it returns.
 
-        ``control[holder]`` tells others which process has it.
+        Returns None at once if another process or thread has the right and `wait` is false. ``control[holder]`` tells
+        others which process has it. An exception at any point, also one that a signal handler raises, leaves no lock
+        taken.
 
-        Raises `LockTimeoutError` after `LOCK_TIMEOUT` seconds of waiting.
+        Raises:
+            LockTimeoutError: After waiting for `LOCK_TIMEOUT` seconds.
+            ReentrantCallError: If this thread has the right already.
         """
         deadline = time.monotonic() + LOCK_TIMEOUT
-        if not self._threads.acquire(timeout=LOCK_TIMEOUT if wait else 0):
-            if wait:
-                raise self._stuck(os.getpid())
-            yield False
-            return
         try:
-            is_ours = self._lock_table(deadline if wait else 0.0)
-            if is_ours:
+            if not self._take_turn(deadline, wait=wait):
+                return None
+            return self._while_locked(control, holder, fn, deadline, wait=wait)
+        finally:
+            self._let_go()  # again, in case an exception cut short the release inside
+
+    def _while_locked(
+        self, control: memoryview, holder: int, fn: Callable[[], ResultT], deadline: float, *, wait: bool
+    ) -> ResultT | None:
+        try:
+            if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic()) if wait else 0):
+                if wait:
+                    raise self._stuck(os.getpid())
+                return None
+            self._owner = threading.get_ident()
+            if self._lock_table(deadline if wait else 0.0):
                 control[holder] = os.getpid()
-            elif wait:
+                return fn()
+            if wait:
                 raise self._stuck(control[holder])
-            yield is_ours
-        finally:  # also after an interrupt in between: giving up a lock that is not held does no harm
+            return None
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Releases whatever this thread holds."""
+        if self._owner == threading.get_ident():
             _unlock(self.fd, _TABLE_BYTE)
+            self._owner = 0
             self._threads.release()
+
+    def _take_turn(self, deadline: float, *, wait: bool) -> bool:
+        """Waits until no other thread of this process is changing the table; False if one is and `wait` is false."""
+        codes = (SessionFile._while_locked.__code__,)
+        while self._threads.locked():
+            if is_inside(codes, self, thread=threading.get_ident()):
+                raise ReentrantCallError(
+                    f"session {self.path.name!r}: expected one change of the table at a time, got a second one within "
+                    f"the first; call the curriculum after the call under way has returned"
+                )
+            if not is_inside(codes, self):
+                with contextlib.suppress(RuntimeError):
+                    self._threads.release()  # left taken by an exception between two lines
+            elif not wait:
+                return False
+            elif time.monotonic() > deadline:
+                raise self._stuck(os.getpid())
+            else:
+                time.sleep(1e-4)
+        return True
 
     def _lock_table(self, deadline: float) -> bool:
         pause = 20e-6
@@ -170,6 +212,7 @@ class SessionFile:
         """In a forked child: locks are not inherited, and a thread of the parent may have held the mutex."""
         self.slots = set()
         self._threads = threading.Lock()
+        self._owner = 0
 
     def close(self) -> None:
         """Closes the descriptor, and with it gives up all locks. The mapping goes when its last view does."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from ..learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
-from .arms import UNIDIRECTIONAL, UNPOOLED, told_costs
+from .choices import UNIDIRECTIONAL, UNPOOLED, told_costs
+from .learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
 
 UNIFORM, ORACLE = "uniform", "oracle"
 """The baselines: they are in every bench."""

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import Cost
-from ..learners import SCENARIOS, Oracle, Sampler, World, play
-from .arms import TOLD_COSTS, beside, find
+from .choices import TOLD_COSTS, beside, find
 from .figures import ORACLE, UNIFORM, Figures, Outcome
+from .learners import SCENARIOS, Oracle, Sampler, World, play
 from .report import write_json, write_pngs
 from .tables import print_table, write_markdown
 from .teacher import Teacher

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .arms import UNIDIRECTIONAL
+from .choices import UNIDIRECTIONAL
 from .figures import Figures
 
 TITLE = "0 is uniform, 1 the oracle; in brackets 95 % intervals over seeds"

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import Axis, Curriculum, CurriculumConfig, ModifiedAlgorithm, Modifier, create_algorithm
-from ..learners import Pool, World
 from ..task import Params
-from .arms import Factory
+from .choices import Factory
+from .learners import Pool, World
 
 
 class PoolTasks:

@@ -19,7 +19,8 @@ from .. import (
     ThompsonConfig,
     UniformConfig,
 )
-from ..scorers import Array, Columns, reweight
+from ..arrays import Array, Columns
+from ..priorities import reweight
 
 Choice = CurriculumConfig | tuple[CurriculumConfig, Algorithm]
 """What a factory returns: a config of an algorithm in the box, or any config and the algorithm object."""

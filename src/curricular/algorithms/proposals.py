@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scorers import Columns
+from ..arrays import Columns
 from ..task import Params
 
 

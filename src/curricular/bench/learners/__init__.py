@@ -7,15 +7,7 @@ True
 
 from .play import Oracle, Run, Sampler, SamplerFactory, Uniform, play
 from .scenarios import CHOOSE, NO_HARM, REPORT, SCENARIOS, SCORED
-from .scores import (
-    Interval,
-    Recovery,
-    Scores,
-    normalised_scores,
-    ratio_runs,
-    recovery,
-    score_runs,
-)
+from .scores import Interval, Recovery, Scores, normalised_scores, ratio_runs, recovery, score_runs
 from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
 
 __all__ = [

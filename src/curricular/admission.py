@@ -1,4 +1,4 @@
-"""From seeds and params to tasks: admits new ones to the table, and builds those that are asked for."""
+"""New tasks into slots: what the generator samples and the proposer chooses, checked and admitted."""
 
 import time
 from typing import Generic, cast
@@ -6,50 +6,14 @@ from typing import Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend
+from .algorithms.proposals import NewTasks, Proposer
 from .generators import TaskGenerator
-from .proposers import NewTasks, Proposer
 from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit, columns_of
-from .task import ConfigT, Params, Task, decode_params
-
-CACHE_SIZE = 100_000
-"""Tasks whose configurations are kept built."""
+from .task import ConfigT, Params
 
 _GENERATION, _ORDER = 1, 2
 """Streams of random numbers, independent of each other and of the draws."""
-
-
-class TaskBuildError(RuntimeError):
-    """A generator's `build` raised. The cause is chained."""
-
-
-class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
-    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first.
-
-    In place of a task that was evicted since it was drawn, its successor in the slot: look at the task's own id.
-    """
-
-    def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
-        super().__init__()
-        self._backend = backend
-        self._generator = generator
-
-    def __missing__(self, task_id: int) -> Task[ConfigT]:
-        row = self._backend.read(np.array([task_id % self._backend.capacity]))
-        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = decode_params(self._generator.axes, params)
-        try:
-            config = self._generator.build(seed, params)
-        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
-            raise TaskBuildError(
-                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
-                f"{task_id} with seed {seed} and params {values}; mend the generator"
-            ) from error
-        if len(self) >= CACHE_SIZE:
-            del self[next(iter(self))]
-        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
-        return task
 
 
 class Admission(Generic[ConfigT]):

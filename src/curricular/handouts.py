@@ -1,13 +1,65 @@
-"""Which tasks come next: a process's own stream of random numbers, laid over the distribution in use."""
+"""From a stream of random numbers to a built task: which tasks come next, and their configurations."""
+
+from collections import deque
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend
+from .backends.protocol import Backend
+from .generators import TaskGenerator
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
+from .task import ConfigT, Task, decode_params
+
+CACHE_SIZE = 100_000
+"""Tasks whose configurations are kept built."""
+
+
+class TaskBuildError(RuntimeError):
+    """A generator's `build` raised. The cause is chained."""
+
+
+class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
+    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first.
+
+    In place of a task that was evicted since it was drawn, its successor in the slot: look at the task's own id.
+    """
+
+    def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
+        super().__init__()
+        self._backend = backend
+        self._generator = generator
+        self._ids: deque[int] = deque()
+
+    def __missing__(self, task_id: int) -> Task[ConfigT]:
+        row = self._backend.read(np.array([task_id % self._backend.capacity]))
+        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
+        values = decode_params(self._generator.axes, params)
+        try:
+            config = self._generator.build(seed, params)
+        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
+            raise TaskBuildError(
+                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
+                f"{task_id} with seed {seed} and params {values}; mend the generator"
+            ) from error
+        if len(self._ids) >= CACHE_SIZE:
+            self.pop(self._ids.popleft(), None)
+        self._ids.append(task_id)
+        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
+        return task
+
+    def clear(self) -> None:
+        """Forgets all tasks."""
+        super().clear()
+        self._ids.clear()
+
 
 DRAW_AHEAD = 256
 """Tasks that `peek` draws at once."""
+
+
+HOLDER_STRIDE = 2**32
+"""Distance between the stream numbers of the objects that draw through one backend object."""
 
 _SELECTION = 0
 """Sets these streams apart from those of task generation."""
@@ -23,6 +75,7 @@ class Draws:
     def __init__(self, backend: Backend, seed: int) -> None:
         self._backend = backend
         self._seed = seed
+        self._holder = backend.add_holder()
         self._issued = -1
         self._block: list[int] = []
         self._offset = 0
@@ -90,7 +143,7 @@ class Draws:
         """Goes over to the stream that the backend has issued: at first, in a forked copy, and after a restore."""
         if self._backend.stream != self._issued:
             self._issued = self._backend.stream
-            self._start(self._issued, 0)
+            self._start(self._issued + self._holder * HOLDER_STRIDE, 0)
 
     def _start(self, stream: int, position: int) -> None:
         self._stream, self._position = stream, position

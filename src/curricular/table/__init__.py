@@ -1,0 +1,30 @@
+"""The pool as a value: what it is made of, and what happens to it, as functions that return a `Patch`."""
+
+from .change import ROUNDS_PER_POOL as ROUNDS_PER_POOL
+from .change import admit as admit
+from .change import choose as choose
+from .change import issue_stream as issue_stream
+from .change import label_indices as label_indices
+from .change import lowest as lowest
+from .change import num_evictions_due as num_evictions_due
+from .change import resize as resize
+from .change import restore as restore
+from .record import record as record
+from .schema import CANCELLED as CANCELLED
+from .schema import EMAS as EMAS
+from .schema import EVENT as EVENT
+from .schema import LABEL as LABEL
+from .schema import MAX_LABEL_BYTES as MAX_LABEL_BYTES
+from .schema import MAX_LABELS as MAX_LABELS
+from .schema import MAX_REGRET as MAX_REGRET
+from .schema import SCHEDULED as SCHEDULED
+from .schema import TOLD as TOLD
+from .schema import TOLD_WITH_REGRET as TOLD_WITH_REGRET
+from .schema import Counters as Counters
+from .schema import Draft as Draft
+from .schema import Estimator as Estimator
+from .schema import Patch as Patch
+from .schema import Table as Table
+from .schema import columns_of as columns_of
+from .schema import copy_table as copy_table
+from .schema import empty_table as empty_table

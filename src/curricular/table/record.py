@@ -1,0 +1,213 @@
+"""Events -> rows: what was handed out, told and cancelled. Nothing here writes into an argument."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
+from .schema import (
+    CANCELLED,
+    EMAS,
+    MAX_LABELS,
+    MAX_REGRET,
+    SCHEDULED,
+    TOLD,
+    TOLD_WITH_REGRET,
+    Estimator,
+    Patch,
+    Table,
+)
+
+_WORD_BITS = 64
+
+
+_BITS_BELOW = np.array([[2 * _WORD_BITS], [_WORD_BITS], [0]])
+"""Bits of the last scores that are in the words after each of `RECENT_SCORES`."""
+
+
+def _settle(
+    pending: NDArray[np.int64], steps: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Pending hand-outs after `steps` (+1 handed out, −1 come back) per group, and how many came back unasked.
+
+    The count never goes below 0: a result beyond the hand-outs is unsolicited. A walk reflected at 0, in closed form.
+    """
+    sums = steps.cumsum()
+    ends = starts + _sizes(starts, len(steps)) - 1
+    before = sums.take(starts) - steps.take(starts)
+    lowest = pending - before + np.minimum.reduceat(sums, starts)
+    unsolicited = np.maximum(-lowest, 0)
+    return pending - before + sums.take(ends) + unsolicited, int(unsolicited.sum())
+
+
+def _average(
+    old: NDArray[np.float64],
+    values: NDArray[np.float64],
+    rates: NDArray[np.float64],
+    num_old: NDArray[np.int64],
+    num_new: NDArray[np.int64],
+    num_after: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Debiased averages from `old` (a, groups) and `values` (a, n); shape (a, groups).
+
+    The first averages are at `rates` (b,), those beyond at the last of them.
+    Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
+    average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
+    group that come after each value.
+    """
+    at = np.minimum(np.arange(len(values)), len(rates) - 1)
+    keep = 1.0 - rates[:, None]
+    powers = (keep ** np.arange(num_new.max() + 1))[at]
+    decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
+    new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
+    return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
+
+
+def _push_recent(
+    words: NDArray[np.uint64],
+    scores: NDArray[np.float64],
+    num_new: NDArray[np.int64],
+    num_after: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> NDArray[np.uint64]:
+    """The last scores of each group, `words` (3, groups) of them, after `scores` (n,); shape (3, groups).
+
+    A number of 192 bits in three words, shifted by 16 bits for each new score. NumPy shifts to 0 by more bits than a
+    word has, and so by a negative number of them, which is a huge one here.
+    """
+    fields = np.rint(scores * RECENT_SCORE_ONE).astype(np.uint64)
+    shifts = (num_after * RECENT_SCORE_BITS - _BITS_BELOW).view(np.uint64)
+    pushed: NDArray[np.uint64] = np.bitwise_or.reduceat(fields << shifts, starts, axis=1)
+    shift = (num_new * RECENT_SCORE_BITS).view(np.uint64)
+    pushed |= words << shift
+    for k in (1, 2):
+        pushed[:-k] |= (words[k:] << (shift - _WORD_BITS * k)) | (words[k:] >> (_WORD_BITS * k - shift))
+    return pushed
+
+
+def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal `keys` begins, shape (runs,); keys are not empty."""
+    is_first = np.empty(len(keys), np.bool_)
+    is_first[0] = True
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
+
+
+def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """The length of each run."""
+    sizes = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
+    sizes[-1] = length - starts[-1]
+    return sizes
+
+
+def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
+    """All `events` (dtype `EVENT`, at least one), in order, applied to the rows that they name.
+
+    An event whose id is older than the row's is of an evicted task: settled there, credited to nobody. Several results
+    for one task equal the same results one by one, to rounding.
+    """
+    capacity = len(table.rows)
+    slots = events["task_id"] % capacity
+    # NumPy sorts integers of up to 16 bits by radix, several times faster.
+    order = slots.astype(np.min_scalar_type(capacity - 1)).argsort(kind="stable")
+    events_by_slot, slots = events.take(order), slots.take(order)
+    ids, kinds = events_by_slot["task_id"], events_by_slot["kind"]
+    starts = _starts(slots)
+    changed = slots.take(starts)
+    group = np.arange(len(starts)).repeat(_sizes(starts, len(slots)))
+    rows = table.rows.take(changed)
+    is_current = ids == rows["task_id"].take(group)
+    is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
+
+    # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
+    steps = np.where(is_scheduled, 1, -1)
+    rows["num_pending"], num_unsolicited = _settle(rows["num_pending"], steps * is_current, starts)
+    if not is_current.all():
+        rows["num_orphans"], num_late = _settle(rows["num_orphans"], steps * ~is_current, starts)
+        num_unsolicited += num_late
+    handed_out = (is_scheduled & is_current).astype(np.int64)
+    num_handed_out = np.add.reduceat(handed_out, starts)
+    rows["num_scheduled"] += num_handed_out
+    moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
+    rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+    if is_cancelled.any():
+        rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
+
+    labels = table.labels.copy()
+    np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
+    told = np.flatnonzero(is_told & is_current)
+    if len(told):
+        groups_told = group.take(told)
+        results = events_by_slot.take(told)
+        scores = _record_scores(rows, groups_told, results, estimator)
+        label_of = rows["label_index"].take(groups_told)
+        num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
+        labels["num_completions"] += num_told_of
+        labels["num_recent"] += num_told_of
+        labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
+        has_regret = results["kind"] == TOLD_WITH_REGRET
+        if has_regret.any():
+            regrets = results["regret"][has_regret].clip(-MAX_REGRET, MAX_REGRET)
+            labels["recent_regret"] += np.bincount(label_of[has_regret], regrets, MAX_LABELS)
+
+    num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
+    num_told = len(told)
+    num_stale = len(events) - num_scheduled - num_cancelled - num_told
+    old = table.counters
+    counters = old._replace(
+        num_scheduled=old.num_scheduled + num_scheduled,
+        num_told=old.num_told + num_told,
+        num_cancelled=old.num_cancelled + num_cancelled,
+        num_stale=old.num_stale + num_stale,
+        num_unsolicited=old.num_unsolicited + num_unsolicited,
+        num_pending=old.num_pending + num_scheduled + num_unsolicited - num_told - num_cancelled - num_stale,
+    )
+    return Patch(changed, rows, labels, counters)
+
+
+def _record_scores(
+    rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
+) -> NDArray[np.float64]:
+    """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of.
+
+    Returns their scores, scaled to [0, 1].
+    """
+    starts = _starts(group)
+    changed, num_new = group.take(starts), _sizes(starts, len(group))
+    num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
+    row = rows.take(changed)
+    num_old = row["num_completions"].copy()
+    scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    is_success = events["score"] >= row["success_threshold"].repeat(num_new)
+
+    names = (*EMAS, "mean_square", "success_ema")
+    averages = _average(
+        np.array([row[name] for name in names]),
+        np.array([*[scores] * len(EMAS), scores * scores, is_success.astype(np.float64)]),
+        np.array(estimator.rates),
+        num_old,
+        num_new,
+        num_after,
+        starts,
+    )
+    for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding leads a little beyond
+        row[name] = average
+    if estimator.num_baseline_samples:
+        limit = estimator.num_baseline_samples
+        counts = (num_old + num_new - 1).repeat(num_new) - num_after < limit
+        total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
+        row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
+    row["last_score"] = scores.take(starts + num_new - 1)
+    recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
+    pushed = _push_recent(recent, scores, num_new, num_after, starts).view(np.int64)
+    for name, words in zip(RECENT_SCORES, pushed, strict=True):
+        row[name] = words
+    row["num_completions"] = num_old + num_new
+    has_regret = events["kind"] == TOLD_WITH_REGRET
+    if has_regret.any():
+        last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
+        row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
+        row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
+    rows.put(changed, row)
+    return scores

@@ -1,0 +1,19 @@
+"""Public test suites: what every backend, algorithm, generator and proposer must hold.
+
+Subclass the suite in a test module of your own, give it what you built, and run pytest. Where yours differs on purpose,
+override that test and say why.
+
+    class TestMyBackend(BackendSuite):
+        def make_backend(self, capacity, num_axes):
+            return MyBackend(capacity, num_axes)
+"""
+
+try:
+    import pytest as pytest
+except ImportError as _error:
+    raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from _error
+
+from .algorithms import AlgorithmSuite as AlgorithmSuite
+from .backends import BackendSuite as BackendSuite
+from .generators import GeneratorSuite as GeneratorSuite
+from .proposers import ProposerSuite as ProposerSuite

@@ -1,0 +1,137 @@
+"""What every algorithm must hold."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ..algorithms.protocol import Algorithm
+from ..arrays import Columns
+from ..config import CurriculumConfig
+from ..curriculum import Curriculum
+from ..rows import RECENT_SCORES, TaskState
+from ..table import (
+    columns_of,
+    empty_table,
+)
+from .play import play
+
+_CONFIG = CurriculumConfig(min_presentations_for_eviction=10)
+
+
+def _priorities(algorithm: Algorithm, columns: Columns) -> NDArray[np.float64]:
+    return np.asarray(algorithm.priorities(columns))
+
+
+def _distribution(algorithm: Algorithm, columns: Columns) -> NDArray[np.float64]:
+    return np.asarray(algorithm.probabilities(columns, algorithm.priorities(columns)))
+
+
+def _evictable(algorithm: Algorithm, columns: Columns) -> NDArray[np.bool_]:
+    return np.asarray(algorithm.evictable(columns, algorithm.priorities(columns), _CONFIG))
+
+
+class AlgorithmSuite:
+    """Every algorithm is a pure function of columns that never draws, nor evicts, what is not there."""
+
+    num_cases = 20
+
+    def make_algorithm(self) -> Algorithm:
+        """The algorithm; to override."""
+        raise NotImplementedError("make_algorithm: expected an override that returns an algorithm; write it")
+
+    def make_columns(self, seed: int) -> Columns:
+        """Columns of a pool as it may occur, read-only; even seeds have inactive rows, seed 0 is a new pool."""
+        rng = np.random.default_rng(seed)
+        capacity = int(rng.integers(1, 60))
+        table = empty_table(capacity, 0)
+        rows = table.rows
+        rows["is_active"] = (rng.random(capacity) < 0.7) | (np.arange(capacity) == 0) | bool(seed % 2)
+        rows["task_id"] = np.arange(capacity) + capacity * rng.integers(5, size=capacity)
+        rows["seed"] = rng.integers(2**62, size=capacity)
+        rows["success_threshold"] = 0.5
+        if seed:
+            completions = rng.integers(80, size=capacity)
+            rows["num_completions"] = completions
+            rows["num_scheduled"] = completions + 1
+            rows["num_pending"] = 1
+            rows["last_scheduled"] = rng.integers(1000, size=capacity)
+            for name in ("fast_ema", "slow_ema", "success_ema", "last_score"):
+                # Mastered and impossible tasks occur as often as others.
+                rows[name] = np.where(completions > 0, rng.random(capacity).round(int(rng.integers(3))), 0.0)
+            rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
+            rows["num_regrets"] = completions * rng.integers(2, size=capacity)
+            rows["last_regret"] = np.where(rows["num_regrets"] > 0, rng.normal(size=capacity).round(1), 0.0)
+            rows["label_index"] = rng.integers(5, size=capacity)
+            for name in RECENT_SCORES:
+                rows[name] = rng.integers(-(2**63), 2**63, size=capacity)
+            # Labels come and go: one of the five was not to be drawn so far, and one has no tasks left.
+            labels = table.labels[[0, 1, 2, 3, 5]]
+            labels["chance"] = rng.dirichlet(np.ones(5))
+            labels["num_recent"] = rng.integers(100, size=5)
+            labels["recent_score"] = labels["num_recent"] * rng.random(5).round(1)
+            labels["recent_regret"] = labels["num_recent"] * rng.normal(size=5).round(1)
+            table.labels[[0, 1, 2, 3, 5]] = labels
+        return columns_of(table)
+
+    def test_probabilities_are_a_distribution_over_the_active_tasks(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            probabilities = _distribution(algorithm, columns)
+            assert probabilities.shape == columns["is_active"].shape
+            assert (probabilities >= 0).all()
+            assert probabilities.sum() == pytest.approx(1.0)
+            assert (probabilities[~columns["is_active"]] == 0).all()
+
+    def test_the_only_active_task_is_drawn(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = dict(self.make_columns(seed))
+            columns["is_active"] = np.arange(len(columns["is_active"])) == len(columns["is_active"]) // 2
+            assert _distribution(algorithm, columns) == pytest.approx(columns["is_active"].astype(np.float64))
+
+    def test_priorities_are_finite_for_active_tasks(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            priorities = algorithm.priorities(columns)
+            assert priorities.shape == columns["is_active"].shape
+            assert np.isfinite(priorities[columns["is_active"]]).all()
+
+    def test_only_active_tasks_are_evictable(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            evictable = _evictable(algorithm, columns)
+            assert evictable.dtype == np.bool_
+            assert evictable.shape == columns["is_active"].shape
+            assert not (evictable & ~columns["is_active"]).any()
+
+    def test_the_same_columns_give_the_same_answers(self) -> None:
+        first, second = self.make_algorithm(), self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            for answer in (_priorities, _distribution, _evictable):
+                expected = answer(first, columns)
+                assert np.array_equal(answer(first, columns), expected, equal_nan=True)
+                assert np.array_equal(answer(second, columns), expected, equal_nan=True)
+
+    def test_what_an_inactive_row_holds_makes_no_difference(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            active = columns["is_active"]
+            cleared = dict(columns)
+            for name in TaskState.model_fields.keys() - {"params", "is_active"}:
+                cleared[name] = np.where(active, columns[name], 0)
+            assert _distribution(algorithm, cleared) == pytest.approx(_distribution(algorithm, columns))
+            assert np.array_equal(_evictable(algorithm, cleared), _evictable(algorithm, columns))
+
+    def test_a_curriculum_runs_with_it(self) -> None:
+        config = CurriculumConfig(num_active_tasks=8, min_presentations_for_eviction=5, eviction_rate=0.2)
+        first: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
+        second: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
+        assert play(first, 800) == play(second, 800)
+        second.load_state_dict(first.state_dict())
+        assert play(first, 800) == play(second, 800)
+        assert first.stats()["num_evicted"] <= 0.2 * first.stats()["num_completed"] + 1

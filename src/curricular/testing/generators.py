@@ -1,0 +1,138 @@
+"""What every task generator must hold."""
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from ..curriculum import Curriculum
+from ..generators import (
+    MutableTaskGenerator,
+    TaskGenerator,
+    dump_task_generator,
+    fingerprint,
+    load_task_generator,
+    single_task,
+)
+from ..table import (
+    MAX_LABEL_BYTES,
+    MAX_LABELS,
+)
+from ..task import Span, decode_params
+from .play import play, quick
+
+
+class GeneratorSuite:
+    """Every generator is a pure function of seed and params, whose tasks lie within its axes."""
+
+    num_samples = 500
+
+    def make_generator(self) -> TaskGenerator[Any]:
+        """The generator; to override."""
+        raise NotImplementedError("make_generator: expected an override that returns a generator; write it")
+
+    def is_same(self, first: Any, second: Any) -> bool:
+        """Whether two configurations are equal; override it where ``==`` does not say, as with arrays."""
+        return bool(first == second)
+
+    def make_seeds(self, generator: TaskGenerator[Any]) -> NDArray[np.int64]:
+        """Seeds to try."""
+        num_tasks = generator.num_tasks
+        if num_tasks is not None:
+            return np.arange(min(num_tasks, self.num_samples))
+        return np.random.default_rng(0).integers(2**63 - 1, size=self.num_samples)
+
+    def sample(self, generator: TaskGenerator[Any]) -> list[tuple[int, NDArray[np.float64]]]:
+        """Pairs of seed and params, read-only."""
+        seeds = self.make_seeds(generator)
+        params = np.asarray(generator.sample(seeds, np.random.default_rng(1)), np.float64)
+        assert params.shape == (len(seeds), len(generator.axes))
+        params.flags.writeable = False
+        return list(zip(seeds.tolist(), params, strict=True))
+
+    def assert_on_the_axes(self, generator: TaskGenerator[Any], tasks: list[NDArray[np.float64]]) -> None:
+        """Each of `tasks`, shape (num_axes,), has values that its axes have."""
+        for params in tasks:
+            for axis, param in zip(generator.axes, params.tolist(), strict=True):
+                if not all(params[column] == choice for column, choice in axis.where):
+                    assert np.isfinite(param)
+                elif isinstance(axis.values, Span):
+                    assert axis.values.low <= param <= axis.values.high
+                else:
+                    assert param in range(len(axis.values))
+            assert set(decode_params(generator.axes, params)) <= {axis.name for axis in generator.axes}
+
+    def test_params_lie_on_the_axes(self) -> None:
+        generator = self.make_generator()
+        self.assert_on_the_axes(generator, [params for _, params in self.sample(generator)])
+
+    def test_what_mutates_stays_on_the_axes(self) -> None:
+        generator, again = self.make_generator(), self.make_generator()
+        if generator.num_tasks is not None or not isinstance(generator, MutableTaskGenerator):
+            pytest.skip("only an endless generator with a mutate can change tasks")
+        seeds, params = self.make_seeds(generator), np.array([params for _, params in self.sample(generator)])
+        seeds.flags.writeable = params.flags.writeable = False
+        mutated = np.asarray(generator.mutate(seeds, params, np.random.default_rng(2)))
+        assert mutated.shape == params.shape
+        self.assert_on_the_axes(generator, list(mutated))
+        assert isinstance(again, MutableTaskGenerator)
+        assert np.array_equal(again.mutate(seeds, params, np.random.default_rng(2)), mutated)
+        assert generator.mutate(seeds[:0], params[:0], np.random.default_rng(2)).shape == (0, len(generator.axes))
+        for seed, row in zip(seeds.tolist(), mutated, strict=True):
+            assert self.is_same(generator.build(seed, row), again.build(seed, row))
+            assert generator.label(seed, row) == again.label(seed, row)
+
+    def test_sampling_is_a_function_of_seeds_and_stream(self) -> None:
+        generator = self.make_generator()
+        first, second = self.sample(generator), self.sample(self.make_generator())
+        assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
+        assert generator.sample(np.empty(0, np.int64), np.random.default_rng(0)).shape == (0, len(generator.axes))
+        if generator.num_tasks is not None:
+            seeds = self.make_seeds(generator)
+            other = generator.sample(seeds[::-1], np.random.default_rng(2))[::-1]
+            assert all(np.array_equal(a[1], b) for a, b in zip(first, other, strict=True))
+
+    def test_building_is_pure(self) -> None:
+        generator = self.make_generator()
+        again: TaskGenerator[Any] = pickle.loads(pickle.dumps(generator))  # noqa: S301  as another process would have it
+        state = repr(np.random.get_state())  # noqa: NPY002  nobody may draw from the global stream
+        for seed, params in self.sample(generator):
+            config = generator.build(seed, params)
+            assert self.is_same(config, generator.build(seed, params))
+            assert self.is_same(config, again.build(seed, params))
+        assert repr(np.random.get_state()) == state  # noqa: NPY002
+        assert fingerprint(again) == fingerprint(generator)
+
+    def test_labels_are_few_and_short(self) -> None:
+        generator = self.make_generator()
+        labels = {generator.label(seed, params) for seed, params in self.sample(generator)}
+        assert all(len(label.encode()) <= MAX_LABEL_BYTES for label in labels)
+        assert len(labels) < MAX_LABELS
+
+    def test_it_differs_from_other_generators(self) -> None:
+        assert fingerprint(self.make_generator()) != fingerprint(single_task("another task"))
+
+    def test_a_file_brings_it_back(self) -> None:
+        generator = self.make_generator()
+        if not isinstance(generator, BaseModel):
+            pytest.skip("only a pydantic model can be written to a file")
+        again = load_task_generator(json.loads(json.dumps(dump_task_generator(generator))))
+        assert fingerprint(again) == fingerprint(generator)
+        for seed, params in self.sample(generator):
+            assert self.is_same(again.build(seed, params), generator.build(seed, params))
+            assert again.label(seed, params) == generator.label(seed, params)
+
+    def test_a_curriculum_runs_with_it(self) -> None:
+        generator = self.make_generator()
+        config = quick(8 if generator.num_tasks is None else min(8, generator.num_tasks))
+        first, second = Curriculum(config, generator), Curriculum(config, self.make_generator())
+        assert play(first, 500) == play(second, 500)
+        second.load_state_dict(first.state_dict())
+        assert play(first, 500) == play(second, 500)
+        if generator.num_tasks is not None:
+            states = first.task_states()
+            assert len({state.seed for state in states}) == len(states)

@@ -1,0 +1,136 @@
+"""What every proposer of new tasks must hold."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..algorithms.proposals import NewTasks, Proposer
+from ..arrays import Columns
+from ..curriculum import Curriculum
+from ..generators import (
+    TaskGenerator,
+    bucketed,
+)
+from ..table import (
+    columns_of,
+    empty_table,
+)
+from ..task import Span
+from .generators import GeneratorSuite
+from .play import play, quick
+
+
+class ProposerSuite:
+    """Every proposer is a pure function of the pool, the candidates and the stream, and leaves room for fresh tasks."""
+
+    fresh_share: float = 0.0
+    """The least share of fresh tasks that it promises; to override."""
+
+    num_cases = 4
+    num_rounds = 100
+    """Calls in which chances are counted."""
+
+    def make_proposer(self, generator: TaskGenerator[Any]) -> Proposer:
+        """The proposer for the tasks of `generator`; to override."""
+        raise NotImplementedError("make_proposer: expected an override that returns a proposer; write it")
+
+    def make_generator(self) -> TaskGenerator[Any]:
+        """Where tasks come from; override it if the proposer needs another one."""
+        base = {"size": 0, "speed": 0.0, "colour": 0}
+        return bucketed(base, {"size": Span(3, 15), "speed": Span(0.0, 1.0), "colour": [1, 2, 3]})
+
+    def make_columns(self, seed: int) -> Columns:
+        """Columns of a pool as it may occur, read-only; of seed 0 nothing is active, of seed 1 nothing was played."""
+        generator = self.make_generator()
+        capacity = 128 if generator.num_tasks is None else max(1, generator.num_tasks // 2)
+        curriculum = Curriculum(quick(capacity, seed=seed, use_shared_memory=False), generator)
+        if seed > 1:
+            play(curriculum, 200 * seed)
+        return columns_of(curriculum.tracker.snapshot() if seed else empty_table(capacity, len(generator.axes)))
+
+    def make_candidates(self, columns: Columns, num_candidates: int, seed: int) -> NewTasks:
+        """Fresh tasks, read-only; of a finite generator as many of those that are not in the pool as there are."""
+        generator, rng = self.make_generator(), np.random.default_rng((1, seed))
+        if generator.num_tasks is None:
+            seeds = rng.integers(2**63 - 1, size=num_candidates)
+        else:
+            left = np.setdiff1d(np.arange(generator.num_tasks), columns["seed"][columns["is_active"]])
+            seeds = rng.permutation(left)[:num_candidates]
+        params = np.asarray(generator.sample(seeds, rng), np.float64)
+        seeds.flags.writeable = params.flags.writeable = False
+        return NewTasks(seeds, params)
+
+    def propose(self, columns: Columns, n: int, num_candidates: int, seed: int) -> tuple[NewTasks, NewTasks]:
+        """What a new proposer proposes, and the candidates that it was given."""
+        candidates = self.make_candidates(columns, num_candidates, seed)
+        proposer = self.make_proposer(self.make_generator())
+        return proposer.propose(columns, candidates, n, np.random.default_rng(seed)), candidates
+
+    @pytest.mark.parametrize("n", [1, 2, 7])
+    def test_it_proposes_as_many_tasks_as_are_wanted(self, n: int) -> None:
+        generator = self.make_generator()
+        num_candidates = self.make_proposer(generator).num_candidates
+        assert num_candidates >= 1
+        for seed in range(self.num_cases):
+            (seeds, params), candidates = self.propose(self.make_columns(seed), n, n * num_candidates, seed)
+            assert seeds.shape == (n,)
+            assert seeds.dtype.kind == "i"
+            assert (seeds >= 0).all()
+            assert params.shape == (n, len(generator.axes))
+            assert np.isfinite(params).all()
+            GeneratorSuite().assert_on_the_axes(generator, list(params))
+            if generator.num_tasks is not None:
+                self.assert_among(candidates, NewTasks(seeds, params))
+
+    def test_of_a_finite_generator_there_may_be_fewer_candidates(self) -> None:
+        generator = self.make_generator()
+        if generator.num_tasks is None:
+            pytest.skip("an endless generator always has as many candidates as are wanted")
+        num_candidates = self.make_proposer(generator).num_candidates
+        for seed in range(self.num_cases):
+            for given in {3, max(3, 3 * num_candidates - 1)}:
+                proposed, candidates = self.propose(self.make_columns(seed), 3, given, seed)
+                assert len(proposed.seeds) == 3
+                self.assert_among(candidates, proposed)
+
+    def assert_among(self, candidates: NewTasks, proposed: NewTasks) -> None:
+        """Each of `proposed` is one of `candidates`, none twice."""
+        offered = dict(zip(candidates.seeds.tolist(), candidates.params.tolist(), strict=True))
+        assert len(set(proposed.seeds.tolist())) == len(proposed.seeds)
+        assert [offered[seed] for seed in proposed.seeds.tolist()] == proposed.params.tolist()
+
+    def test_the_same_pool_and_stream_give_the_same_tasks(self) -> None:
+        proposer, n = self.make_proposer(self.make_generator()), 5
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            expected, candidates = self.propose(columns, n, n * proposer.num_candidates, seed)
+            for again in (proposer, proposer, pickle.loads(pickle.dumps(proposer))):  # noqa: S301  as another process
+                found = again.propose(columns, candidates, n, np.random.default_rng(seed))
+                assert np.array_equal(found.seeds, expected.seeds)
+                assert np.array_equal(found.params, expected.params)
+
+    def test_every_fresh_task_has_its_chance(self) -> None:
+        n, num_rounds = 8, self.num_rounds
+        proposer = self.make_proposer(self.make_generator())
+        columns = self.make_columns(self.num_cases - 1)
+        candidates = self.make_candidates(columns, n * proposer.num_candidates, 0)
+        offered = list(zip(candidates.seeds.tolist(), candidates.params.tolist(), strict=True))
+        counts = np.zeros(len(offered))
+        for seed in range(num_rounds):
+            found = proposer.propose(columns, candidates, n, np.random.default_rng(seed))
+            proposed = list(zip(found.seeds.tolist(), found.params.tolist(), strict=True))
+            counts += [task in proposed for task in offered]
+        least = num_rounds * n / len(offered) * self.fresh_share
+        assert (counts >= least - 4 * least**0.5).all()
+        assert counts.mean() >= least - 4 * (least / len(offered)) ** 0.5
+
+    def test_a_curriculum_runs_with_it(self) -> None:
+        generator = self.make_generator()
+        config = quick(32 if generator.num_tasks is None else max(1, generator.num_tasks // 2))
+        first, second = (Curriculum(config, generator, proposer=self.make_proposer(generator)) for _ in range(2))
+        assert play(first, 600) == play(second, 600)
+        second.load_state_dict(first.state_dict())
+        assert play(first, 600) == play(second, 600)
+        assert first.stats()["num_evicted"] > 0
