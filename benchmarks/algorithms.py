@@ -15,53 +15,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from curricular import (
-    AccelConfig,
-    Algorithm,
-    AlpGmmConfig,
-    CurriculumConfig,
-    Exp3SConfig,
-    LabelBanditConfig,
-    LearnabilityConfig,
-    LearningProgressConfig,
-    NoiseAwareConfig,
-    PrioritizedLevelReplayConfig,
-    SequentialConfig,
-    TargetScheduleConfig,
-    TeacherStudentConfig,
-    ThompsonConfig,
-    UniformConfig,
-    WeightedConfig,
-    create_algorithm,
-)
+from curricular import Algorithm, CurriculumConfig, create_algorithm
+from curricular.algorithms.registry import variants
 from curricular.arrays import Columns
 from curricular.probabilities import cumulative
 from curricular.rows import RECENT_SCORES
 from curricular.table import MAX_LABELS, columns_of, empty_table
 
-CONFIGS: dict[str, CurriculumConfig] = {
-    "uniform": UniformConfig(),
-    "weighted": WeightedConfig(weights=tuple(range(1, 11)), axis=0),
-    "sequential": SequentialConfig(axis=0),
-    "target schedule": TargetScheduleConfig(axis=1, stop=1.0, num_tasks=1000),
-    "learning progress": LearningProgressConfig.default(),
-    "learning progress, basic": LearningProgressConfig.default(progress="basic"),
-    "noise-aware": NoiseAwareConfig.recommended(),
-    "noise-aware, unpooled": NoiseAwareConfig.recommended(sharing=0.0),
-    "learnability": LearnabilityConfig(),
-    "learnability, SFL": LearnabilityConfig.sfl(),
-    "Thompson": ThompsonConfig(),
-    "level replay": PrioritizedLevelReplayConfig(),
-    "level replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo"),
-    "ACCEL": AccelConfig(),
-    "ALP-GMM": AlpGmmConfig(),
-    "label bandit": LabelBanditConfig(),
-    "EXP3.S": Exp3SConfig(),
-    "teacher-student": TeacherStudentConfig(),
-    "teacher-student, greedy": TeacherStudentConfig(policy="greedy"),
-    "teacher-student, window": TeacherStudentConfig(estimate="window"),
-    "teacher-student, sampling": TeacherStudentConfig(estimate="sampling"),
-}
+CONFIGS: dict[str, CurriculumConfig] = {name: factory() for name, factory in variants().items()}
 
 TARGET = 3.0
 """ms at 100,000 tasks."""
@@ -92,12 +53,11 @@ def pool(num_tasks: int) -> Columns:
 
 
 def choose(algorithm: Algorithm, columns: Columns) -> None:
-    cumulative(distribution(algorithm, columns))
+    cumulative(algorithm.probabilities(columns, algorithm.priorities(columns)))
 
 
 def evict(algorithm: Algorithm, columns: Columns) -> None:
-    algorithm.priorities(columns)
-    evictable(algorithm, columns)
+    algorithm.evictable(columns, algorithm.priorities(columns), CurriculumConfig())
 
 
 def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, columns: Columns, repeats: int) -> str:
@@ -132,7 +92,7 @@ def main() -> None:
     print(f"{'':28}" + "".join(f"{f'refresh, {num_tasks:,}':>18}{'eviction':>18}" for num_tasks in options.sizes))
     for name, config in CONFIGS.items():
         algorithm = create_algorithm(config)
-        cells = [measure(fn, algorithm, columns, options.repeats) for columns in pools for fn in (refresh, evict)]
+        cells = [measure(fn, algorithm, columns, options.repeats) for columns in pools for fn in (choose, evict)]
         print(f"{name:28}" + "".join(cells), flush=True)
 
 

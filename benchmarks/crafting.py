@@ -1,9 +1,9 @@
-"""The study of the crafting world: every arm of examples/crafting.py at several shares of goals that do not exist.
+"""The study of the crafting world: every algorithm of examples/crafting.py at several shares of goals that do not exist.
 
     make bench-crafting
-    make bench-crafting ARGS="--arms uniform learnability --shares 0.9 --seeds 2 --steps 200000"
+    make bench-crafting ARGS="--algorithms uniform learnability --shares 0.9 --seeds 2 --steps 200000"
 
-Finished runs stay in the folder of `--out` and are not run again with the same settings, so arms can be added.
+Finished runs stay in the folder of `--out` and are not run again with the same settings, so algorithms can be added.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # before this folder, whose crafting is this file
 
-from crafting import ARMS, MAX_STEPS, RECIPES, SIZE, THINGS, Point, Settings, create_curriculum, train
+from crafting import ALGORITHMS, MAX_STEPS, RECIPES, SIZE, THINGS, Point, Settings, create_curriculum, train
 
 LEARNED = 0.9
 """Mean success from which on a run counts as having learned the chain."""
 NUM_RESAMPLES = 2000
-COLOURS = dict(zip(ARMS, ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d"), strict=True))
+COLOURS = dict(zip(ALGORITHMS, ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d"), strict=True))
 INK, FAINT = "#33302e", "#e4e0da"
 
 
@@ -44,19 +44,19 @@ INK, FAINT = "#33302e", "#e4e0da"
 class Job:
     """One run."""
 
-    arm: str
+    algorithm: str
     useless: float
     seed: int
     num_steps: int
 
     def file(self, out: Path) -> Path:
         """Where the run's figures are: by all that it follows from, but the code."""
-        with create_curriculum(self.arm, self.seed, self.useless) as curriculum:
+        with create_curriculum(self.algorithm, self.seed, self.useless) as curriculum:
             config = curriculum.config.model_dump(mode="json")
         world = [{name: asdict(recipe) for name, recipe in RECIPES.items()}, SIZE, MAX_STEPS]
         text = json.dumps([asdict(self), config, world, asdict(Settings())], sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return out / "runs" / f"{self.arm}-{self.useless:g}-{self.seed}-{key}.json"
+        return out / "runs" / f"{self.algorithm}-{self.useless:g}-{self.seed}-{key}.json"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Run:
 def work(job: Job, path: Path) -> None:
     """Trains, and leaves the figures at `path`; at no moment there is half of them."""
     torch.set_num_threads(1)
-    with create_curriculum(job.arm, job.seed, job.useless) as curriculum:
+    with create_curriculum(job.algorithm, job.seed, job.useless) as curriculum:
         points = [asdict(point) for point in train(curriculum, job.seed, job.num_steps)]
         config = curriculum.config.model_dump(mode="json")
     draft = path.with_suffix(".part")
@@ -122,7 +122,7 @@ def run(jobs: Sequence[Job], out: Path, console: Console) -> list[Run]:
         for future in as_completed(futures):
             future.result()
             job = futures[future]
-            progress.update(bar, advance=1, description=f"last: {job.arm}, {job.useless:.0%}, seed {job.seed}")
+            progress.update(bar, advance=1, description=f"last: {job.algorithm}, {job.useless:.0%}, seed {job.seed}")
     return [read(paths[job]) for job in jobs]
 
 
@@ -142,15 +142,15 @@ def short(share: float) -> str:
     return f"{share:.2f}".removeprefix("0")
 
 
-def table(useless: float, arms: Mapping[str, Sequence[Run]]) -> Table:
+def table(useless: float, algorithms: Mapping[str, Sequence[Run]]) -> Table:
     title = f"{useless:.0%} of the goals do not exist"
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    result.add_column("arm", min_width=max(len(arm) for arm in ARMS))
+    result.add_column("algorithm", min_width=max(len(algorithm) for algorithm in ALGORITHMS))
     for heading in ("final", "of each seed", "area", "learned", "useless"):
         result.add_column(heading, justify="right")
-    for arm, runs in arms.items():
+    for algorithm, runs in algorithms.items():
         result.add_row(
-            arm,
+            algorithm,
             short(np.mean([run.final for run in runs])),
             " ".join(short(run.final) for run in runs),
             interval([run.area for run in runs]),
@@ -161,10 +161,10 @@ def table(useless: float, arms: Mapping[str, Sequence[Run]]) -> Table:
 
 
 def grouped(runs: Sequence[Run]) -> dict[float, dict[str, list[Run]]]:
-    """Share of useless goals -> arm -> its runs."""
+    """Share of useless goals -> algorithm -> its runs."""
     groups: dict[float, dict[str, list[Run]]] = {}
     for one in runs:
-        groups.setdefault(one.job.useless, {}).setdefault(one.job.arm, []).append(one)
+        groups.setdefault(one.job.useless, {}).setdefault(one.job.algorithm, []).append(one)
     return groups
 
 
@@ -187,7 +187,7 @@ def write_png(runs: Sequence[Run], out: Path) -> None:
     figure = Figure(figsize=(11, 4.2), dpi=160, facecolor="white", layout=layout)
     figure.suptitle("Mean success on the ten things that can be made", color=INK, size=14)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    for axes, (useless, arms) in zip(panels, groups.items(), strict=True):
+    for axes, (useless, algorithms) in zip(panels, groups.items(), strict=True):
         axes.set_title(f"{useless:.0%} of the goals do not exist", loc="left", color=INK, size=11)
         axes.set_xlabel("environment steps", color=INK, size=10)
         axes.set_xlim(0, runs[0].steps[-1])
@@ -197,33 +197,40 @@ def write_png(runs: Sequence[Run], out: Path) -> None:
         axes.tick_params(colors=INK, labelsize=9, length=0)
         axes.spines[:].set_visible(False)
         axes.grid(axis="y", color=FAINT)
-        for arm, seeds in arms.items():
+        for algorithm, seeds in algorithms.items():
             curves: NDArray[np.float64] = np.array([one.curve for one in seeds])
             if len(seeds) > 1:
-                axes.plot(seeds[0].steps, curves.T, color=COLOURS[arm], linewidth=0.7, alpha=0.35, clip_on=False)
-            axes.plot(seeds[0].steps, curves.mean(axis=0), color=COLOURS[arm], linewidth=2.5, label=arm, clip_on=False)
+                axes.plot(seeds[0].steps, curves.T, color=COLOURS[algorithm], linewidth=0.7, alpha=0.35, clip_on=False)
+            axes.plot(
+                seeds[0].steps,
+                curves.mean(axis=0),
+                color=COLOURS[algorithm],
+                linewidth=2.5,
+                label=algorithm,
+                clip_on=False,
+            )
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor="linecolor")
     figure.savefig(out / "crafting.png")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Every arm at several shares of goals that do not exist.")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser = argparse.ArgumentParser(description="Every algorithm at several shares of goals that do not exist.")
+    parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
     parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.5, 0.9], help="of goals that do not exist")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each arm, with the seeds 0, 1, …")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each algorithm, with the seeds 0, 1, …")
     parser.add_argument("--steps", type=int, default=750_000, help="environment steps of each run")
     parser.add_argument(
         "--out", type=Path, default=Path("curricular-crafting"), help="folder for runs, figures and picture"
     )
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    # Seed by seed, so that a run that is cut off has all arms.
+    # Seed by seed, so that a run that is cut off has all algorithms.
     jobs = [
-        Job(arm, useless, seed, options.steps)
+        Job(algorithm, useless, seed, options.steps)
         for seed in range(options.seeds)
         for useless in options.shares
-        for arm in options.arms
+        for algorithm in options.algorithms
     ]
     console = Console()
     start = time.perf_counter()
@@ -236,8 +243,8 @@ def main() -> None:
         f"Learned: seeds that end at {LEARNED} or above. Useless:\nshare of the episodes whose goal does not exist.\n",
         highlight=False,
     )
-    for useless, arms in grouped(runs).items():
-        console.print(table(useless, arms))
+    for useless, algorithms in grouped(runs).items():
+        console.print(table(useless, algorithms))
     seconds = [one.points[-1].cpu_seconds for one in runs]
     console.print(
         f"{np.median(seconds):.0f} s of CPU a run; {time.perf_counter() - start:.0f} s in all", highlight=False

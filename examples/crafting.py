@@ -1,7 +1,7 @@
 """PPO on a crafting world with a hundred goals, of which most do not exist: the curriculum chooses what to wish for.
 
     python examples/crafting.py
-    python examples/crafting.py --arm uniform --useless 0.9 --steps 1500000
+    python examples/crafting.py --algorithm uniform --useless 0.9 --steps 1500000
 
 On a small grid lie a forest, a camp, rocks, a seam and a mine. What can be made there builds up from wood to diamond.
 An episode has one goal, a thing to be made, and ends when it is made or the time is over. All worlds are stepped
@@ -31,7 +31,7 @@ from curricular import (
 )
 from curricular.regrets import positive_value_loss
 
-ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
+ALGORITHMS: Mapping[str, Callable[..., CurriculumConfig]] = {
     "uniform": UniformConfig,
     "learning-progress": LearningProgressConfig.default,
     "noise-aware": NoiseAwareConfig.recommended,
@@ -130,12 +130,12 @@ class Worlds:
 # ── The curriculum's part ────────────────────────────────────────────────────────────────────────
 
 
-def create_curriculum(arm: str, seed: int, useless: float) -> Curriculum[int]:
+def create_curriculum(algorithm: str, seed: int, useless: float) -> Curriculum[int]:
     """The curriculum over the goals: all things, and so many that do not exist that they are the share `useless`."""
     num_goals = round(len(THINGS) / (1 - useless))
     names = [*THINGS, *("useless" for _ in range(num_goals - len(THINGS)))]
     generator = merge([single_task(goal, label=name) for goal, name in enumerate(names)])
-    return Curriculum(ARMS[arm](num_active_tasks=num_goals, seed=seed, use_shared_memory=False), generator)
+    return Curriculum(ALGORITHMS[algorithm](num_active_tasks=num_goals, seed=seed, use_shared_memory=False), generator)
 
 
 class Player:
@@ -164,7 +164,7 @@ class Player:
         return task_ids, successes, ends
 
     def tell(self, rollout: "Rollout", advantages: Tensor) -> None:
-        """Tell how the episodes went that ended in a rollout; some arms choose by regret, the others ignore it."""
+        """Tell how the episodes went that ended in a rollout; some algorithms choose by regret, the others ignore it."""
         ends = rollout.ends.numpy() > 0
         regrets = positive_value_loss(advantages.numpy(), ends)
         self.curriculum.tell(rollout.task_ids[ends], rollout.rewards.numpy()[ends], regrets=regrets)
@@ -336,13 +336,13 @@ def train(curriculum: Curriculum[int], seed: int, num_steps: int, settings: Sett
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="PPO on a crafting world, under a curriculum over its goals.")
-    parser.add_argument("--arm", choices=ARMS, default="noise-aware", help="way of choosing the goals")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, default="noise-aware", help="way of choosing the goals")
     parser.add_argument("--useless", type=float, default=0.5, help="share of the goals that do not exist")
     parser.add_argument("--steps", type=int, default=250_000, help="environment steps")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)  # a small network: more threads only wait for each other
-    with create_curriculum(options.arm, options.seed, options.useless) as curriculum:
+    with create_curriculum(options.algorithm, options.seed, options.useless) as curriculum:
         print("success on each thing, and the share of all episodes so far whose goal does not exist\n")
         print(f"{'steps':>9}" + "".join(f"{thing:>11}" for thing in THINGS) + f"{'useless':>11}")
         for point in train(curriculum, options.seed, options.steps, Settings(num_evaluations=10)):

@@ -9,16 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 from typer.testing import CliRunner
 
-from curricular import (
-    Curriculum,
-    LearnabilityConfig,
-    LearningProgressConfig,
-    NoiseAwareAlgorithm,
-    NoiseAwareConfig,
-    UniformConfig,
-    cli,
-)
-from curricular.bench import arms, report, run, tables
+from curricular import Curriculum, LearnabilityConfig, LearningProgressConfig, NoiseAwareConfig, UniformConfig, cli
+from curricular.algorithms.noise_aware import NoiseAwareAlgorithm
+from curricular.bench import choices, report, run, tables
 from curricular.bench.figures import Figures, Outcome
 from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play
 from curricular.bench.teacher import PoolTasks, Teacher
@@ -44,7 +37,7 @@ def figures(tmp_path_factory):
 
 def test_a_teacher_asks_and_tells_about_the_tasks_of_its_world():
     world = SCENARIOS["chain"].build(0, speed=10.0)
-    teacher = Teacher(world, arms.find("uniform"))
+    teacher = Teacher(world, choices.find("uniform"))
     ids = teacher.ask(200)
     assert set(ids.tolist()) == set(range(world.pool.num_tasks))
     teacher.tell(ids, (ids == 3).astype(float))
@@ -172,9 +165,9 @@ def test_a_picture_of_one_scenario_holds_its_heading_and_legend():
 
 
 def test_arms_that_show_one_thing_play_where_it_shows():
-    assert arms.beside(["uniform"], "axes") == ["noise-aware-unpooled"]
-    assert arms.beside(["uniform"], "forgetting") == ["unidirectional"]
-    assert arms.beside(["uniform"], "chain") == []
+    assert choices.beside(["uniform"], "axes") == ["noise-aware-unpooled"]
+    assert choices.beside(["uniform"], "forgetting") == ["unidirectional"]
+    assert choices.beside(["uniform"], "chain") == []
     plan = run.plan(["stable", "stable+cost"], ["cost", "chain"], num_seeds=1, **SHORT)
     played = [(job.scenario, job.algorithm) for job in plan.jobs]
     assert len(played) == len(set(played))
@@ -207,7 +200,7 @@ def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
 
 
 def test_a_fixed_rate_is_the_only_one_that_counts():
-    config = arms.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
+    config = choices.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
     assert config.rates[:2] == pytest.approx((0.04, 0.01))
     curriculum = Curriculum(config)
     ids = np.repeat(np.arange(8), 20)
@@ -230,10 +223,10 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"algorithms": ["guess"]}, "algorithms: expected one of uniform.*got 'guess'"),
+        ({"algorithms": ["guess"]}, "algorithms: expected one of exp3s.*got 'guess'"),
         ({"algorithms": ["noise-aware@fast"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@fast'"),
         ({"algorithms": ["noise-aware@7"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@7'"),
-        ({"algorithms": ["thompson@0.1"]}, "algorithms: expected one of uniform.*got 'thompson@0.1'"),
+        ({"algorithms": ["thompson@0.1"]}, "algorithms: expected one of exp3s.*got 'thompson@0.1'"),
         ({"algorithms": ["json:loud"]}, "algorithms: .*got 'json:loud'"),
         ({"algorithms": ["uniform", "uniform"]}, "algorithms: expected at least one, each once"),
         ({"scenarios": ["maze"]}, "scenarios: expected names out of chain.*got 'maze'"),
@@ -262,23 +255,23 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
     figures = bench(wanted, tmp_path / "out")
     assert figures.algorithms[1:] == ["mine:chosen", "curricular:LearningProgressConfig.stable"]
     with pytest.raises(TypeError, match=r"factory: expected it to return a CurriculumConfig.*got 7"):
-        Teacher(SCENARIOS["chain"].build(0), arms.find("mine:wrong"))
+        Teacher(SCENARIOS["chain"].build(0), choices.find("mine:wrong"))
 
 
-def test_every_arm_makes_a_curriculum():
+def test_every_algorithm_makes_a_curriculum():
     world = SCENARIOS["chain"].build(0, speed=50.0)
-    for factory in arms.ARMS.values():
+    for factory in choices.ALGORITHMS.values():
         assert Teacher(world, factory).ask(5).shape == (5,)
 
 
-def test_every_arm_and_scenario_is_in_the_documentation():
+def test_every_algorithm_and_scenario_is_in_the_documentation():
     page = (Path(__file__).parents[1] / "docs" / "proving-ground.md").read_text()
-    assert [name for name in arms.ARMS if f"`{name}`" not in page] == []
+    assert [name for name in choices.ALGORITHMS if f"`{name}`" not in page] == []
     assert [name for name in SCENARIOS if f"`{name}`" not in page and f"`{name[7:]}`" not in page] == []
 
 
 def test_unidirectional_sees_improvement_only():
-    config, algorithm = arms.unidirectional(num_active_tasks=2, seed=0, use_shared_memory=False)
+    config, algorithm = choices.unidirectional(num_active_tasks=2, seed=0, use_shared_memory=False)
     assert isinstance(config, LearningProgressConfig)
     columns = {
         "fast_ema": np.array([0.9, 0.1]),

@@ -17,10 +17,10 @@ def test_help_names_the_commands():
 
 
 def test_a_bad_option_is_one_line_and_exit_code_2():
-    result = runner.invoke(cli.app, ["demo", "--arms", "oracle"])
+    result = runner.invoke(cli.app, ["demo", "--algorithms", "oracle"])
     assert result.exit_code == 2
     (line,) = result.output.splitlines()
-    assert line.startswith("error: arms: expected names out of uniform, learning-progress")
+    assert line.startswith("error: algorithms: expected names out of accel")
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def calls(monkeypatch):
     """What a stand-in for the demo was called with."""
     calls = []
 
-    def plan(arms, seeds, **options):
-        calls.append((arms, seeds, options))
+    def plan(algorithms, seeds, **options):
+        calls.append((algorithms, seeds, options))
         return "jobs"
 
     def demo(jobs, out, console, *, resumes):
@@ -41,7 +41,18 @@ def calls(monkeypatch):
 
 
 def test_the_demo_gets_the_options(calls, tmp_path):
-    arguments = ["--arms", "uniform", "--seeds", "3", "--steps", "7", "--quick", "--resume", "--out", str(tmp_path)]
+    arguments = [
+        "--algorithms",
+        "uniform",
+        "--seeds",
+        "3",
+        "--steps",
+        "7",
+        "--quick",
+        "--resume",
+        "--out",
+        str(tmp_path),
+    ]
     assert runner.invoke(cli.app, ["demo", *arguments]).exit_code == 0
     assert calls == [(["uniform"], 3, {"num_steps": 7, "is_quick": True}), ("jobs", tmp_path, True)]
 
@@ -49,7 +60,7 @@ def test_the_demo_gets_the_options(calls, tmp_path):
 def test_the_demo_has_defaults(calls):
     assert runner.invoke(cli.app, ["demo"]).exit_code == 0
     assert calls == [
-        (["uniform", "learning-progress"], 1, {"num_steps": None, "is_quick": False}),
+        (["uniform", "stable"], 1, {"num_steps": None, "is_quick": False}),
         ("jobs", Path("curricular-demo"), False),
     ]
 

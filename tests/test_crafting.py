@@ -15,7 +15,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 from crafting import (
-    ARMS,
+    ALGORITHMS,
     MAX_STEPS,
     PLACES,
     RECIPES,
@@ -185,14 +185,14 @@ def test_the_share_of_useless_goals_is_as_asked(useless, num_goals):
     assert {task.label for task in tasks} - {"useless"} == set(THINGS)
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_the_player_tells_each_end_once_and_asks_anew(arm):
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_player_tells_each_end_once_and_asks_anew(algorithm):
     class Restless:
         def act(self, inputs, random):
             actions = torch.randint(5, (len(inputs),), generator=random)
             return actions, torch.zeros(len(inputs)), torch.zeros(len(inputs))
 
-    with create_curriculum(arm, 0, 0.5) as curriculum:
+    with create_curriculum(algorithm, 0, 0.5) as curriculum:
         player = Player(curriculum, Worlds(16, 20, seed=0))
         random, num_ends, num_successes = torch.Generator().manual_seed(0), 0, 0
         for _ in range(4):
@@ -243,8 +243,8 @@ def study():
 
 
 def test_the_study_shows_every_arm_and_runs_nothing_twice(study, tmp_path):
-    arms = ("uniform", "learning-progress")
-    jobs = [study.Job(arm, 0.5, seed, num_steps=4096) for arm in arms for seed in (0, 1)]
+    algorithms = ("uniform", "learning-progress")
+    jobs = [study.Job(algorithm, 0.5, seed, num_steps=4096) for algorithm in algorithms for seed in (0, 1)]
     (tmp_path / "runs").mkdir()
     for job in jobs:
         study.work(job, job.file(tmp_path))
@@ -254,10 +254,10 @@ def test_the_study_shows_every_arm_and_runs_nothing_twice(study, tmp_path):
     assert "0/0" in console.file.getvalue()
     console.print(study.table(0.5, study.grouped(runs)[0.5]))
     rows = [row.split() for row in console.file.getvalue().splitlines()]
-    assert [row[0] for row in rows if "2" in row] == [*arms]
+    assert [row[0] for row in rows if "2" in row] == [*algorithms]
     study.write_json(runs, tmp_path)
     figures = json.loads((tmp_path / "crafting.json").read_text(encoding="utf-8"))
-    assert [run["job"]["arm"] for run in figures["runs"]] == [job.arm for job in jobs]
+    assert [run["job"]["algorithm"] for run in figures["runs"]] == [job.algorithm for job in jobs]
     study.write_png(runs, tmp_path)
     assert (tmp_path / "crafting.png").stat().st_size > 10_000
 
@@ -265,7 +265,7 @@ def test_the_study_shows_every_arm_and_runs_nothing_twice(study, tmp_path):
 def test_a_run_is_known_by_all_that_it_follows_from(study, tmp_path):
     job = study.Job("uniform", 0.5, 0, num_steps=4096)
     others = [
-        replace(job, arm="learnability"),
+        replace(job, algorithm="learnability"),
         replace(job, useless=0.9),
         replace(job, seed=1),
         replace(job, num_steps=1),

@@ -21,7 +21,7 @@ from curricular import Curriculum, UniformConfig
 from curricular.demo.figures import Figures, Point, Run
 from curricular.demo.ppo import ACTIONS, Agent, Lanes, Rollout, Settings, encode, evaluate, reset, train
 from curricular.demo.report import table, write_json, write_png
-from curricular.demo.run import ARMS, Job, RunError, demo, plan
+from curricular.demo.run import ALGORITHMS, Job, RunError, demo, plan
 from curricular.demo.tasks import FAMILY, QUICK_FAMILY, EnvPool, Group, Level, generator, learnable
 from curricular.demo.views import LineView, LiveView, create_view, render
 
@@ -229,8 +229,8 @@ def figures(**runs):
         learnable=["Empty 5", "DoorKey 16"],
         max_steps={},
         runs=[
-            Run(arm=arm, seed=seed, curriculum={}, points=points)
-            for arm, seeds in runs.items()
+            Run(algorithm=algorithm, seed=seed, curriculum={}, points=points)
+            for algorithm, seeds in runs.items()
             for seed, points in enumerate(seeds)
         ],
     )
@@ -303,37 +303,39 @@ def test_the_view_suits_the_console():
 
 
 def test_a_plan_is_every_arm_with_every_seed():
-    jobs = plan(list(ARMS), 2, num_steps=5)
-    assert [(job.arm, job.seed) for job in jobs] == [(arm, seed) for seed in (0, 1) for arm in ARMS]
+    jobs = plan(list(ALGORITHMS), 2, num_steps=5)
+    assert [(job.algorithm, job.seed) for job in jobs] == [
+        (algorithm, seed) for seed in (0, 1) for algorithm in ALGORITHMS
+    ]
     assert all(job.levels == FAMILY and job.settings.num_steps == 5 for job in jobs)
     assert plan(["uniform"], 1, is_quick=True)[0].levels == QUICK_FAMILY
 
 
 @pytest.mark.parametrize(
-    ("arms", "seeds", "steps", "message"),
+    ("algorithms", "seeds", "steps", "message"),
     [
-        (["uniform", "oracle"], 1, None, "arms: expected .*uniform, learning-progress.* got 'oracle'"),
-        (["uniform", "uniform"], 1, None, "arms: expected .*once"),
-        ([], 1, None, "arms: expected at least one"),
+        (["uniform", "oracle"], 1, None, "algorithms: expected .*uniform.* got 'oracle'"),
+        (["uniform", "uniform"], 1, None, "algorithms: expected .*once"),
+        ([], 1, None, "algorithms: expected at least one"),
         (["uniform"], 0, None, "seeds: expected 1 or more, got 0"),
         (["uniform"], 1, 0, "steps: expected 1 or more, got 0"),
     ],
 )
-def test_a_plan_refuses(arms, seeds, steps, message):
+def test_a_plan_refuses(algorithms, seeds, steps, message):
     with pytest.raises(ValueError, match=message):
-        plan(arms, seeds, num_steps=steps)
+        plan(algorithms, seeds, num_steps=steps)
 
 
 def test_a_demo_runs_all_arms_and_leaves_its_figures(tmp_path):
     console = Console(file=StringIO(), width=80)
-    jobs = [Job(arm, 0, QUICK_FAMILY, TINY) for arm in ("uniform", "learning-progress")]
+    jobs = [Job(algorithm, 0, QUICK_FAMILY, TINY) for algorithm in ("uniform", "stable")]
     result = demo(jobs, tmp_path / "new" / "folder", console)
     assert [[point.step for point in run.points] for run in result.runs] == [[128, 256], [128, 256]]
     text = (tmp_path / "new" / "folder" / "demo.json").read_text(encoding="utf-8")
     assert Figures.model_validate_json(text) == result
     assert result.status == "complete"
     assert (tmp_path / "new" / "folder" / "demo.png").exists()
-    assert "learning-progress, seed 0: 256 steps" in console.file.getvalue()
+    assert "stable, seed 0: 256 steps" in console.file.getvalue()
 
 
 def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd):
@@ -345,7 +347,7 @@ def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd):
 
 
 def test_an_interrupt_leaves_the_figures_so_far(tmp_path):
-    arguments = ["demo", "--quick", "--steps", "100000", "--arms", "learning-progress", "--out", tmp_path]
+    arguments = ["demo", "--quick", "--steps", "100000", "--algorithms", "stable", "--out", tmp_path]
     # Whoever runs the tests in the background of a shell has them ignore the interrupt.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     command = [sys.executable, "-c", f"{heed}; from curricular.cli import main; main()", *arguments]

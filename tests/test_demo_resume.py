@@ -8,7 +8,7 @@ import sys
 import time
 from itertools import pairwise
 
-ARGUMENTS = ["demo", "--quick", "--steps", "20480", "--arms", "learning-progress"]
+ARGUMENTS = ["demo", "--quick", "--steps", "20480", "--algorithms", "stable"]
 
 
 def start(out, *more):
@@ -55,4 +55,4 @@ def test_a_killed_demo_goes_on_and_ends_like_an_unbroken_one(tmp_path):
     process = start(tmp_path, "--resume", "--seeds", "2")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "resume: expected the arms, seeds, steps and settings" in errors
+    assert "resume: expected the algorithms, seeds, steps and settings" in errors

@@ -104,13 +104,13 @@ def test_progress_is_what_is_above_the_average_of_the_label():
 
 def test_a_rare_label_counts_for_more():
     """So that in the mean, what a label earns does not depend on how often it is drawn."""
-    algorithm = create_algorithm(Exp3SConfig(exploration=0.0, learning_rate=0.001, share_rate=1e-9))
+    algorithm = create_algorithm(Exp3SConfig(exploration_share=0.0, learning_rate=0.001, share_rate=1e-9))
     backend = new_backend(2, names=["often", "seldom"])
-    backend.commit(choose(backend.table, cumulative(np.array([0.9, 0.1]))))
+    backend.apply(lambda transaction: transaction.commit(choose(backend.snapshot(), cumulative(np.array([0.9, 0.1])))))
     events = np.zeros(100, EVENT)
     events["task_id"], events["kind"], events["regret"] = np.arange(100) >= 90, TOLD_WITH_REGRET, 1.0
-    backend.commit(record(backend.table, events, estimator(Exp3SConfig())))
-    columns = columns_of(backend.table)
+    backend.apply(lambda transaction: transaction.commit(record(backend.snapshot(), events, estimator(Exp3SConfig()))))
+    columns = columns_of(backend.snapshot())
     assert columns["label_num_recent"][1:3].tolist() == [90, 10]
     assert distribution(algorithm, columns) == pytest.approx([0.9, 0.1])
 
@@ -177,7 +177,7 @@ def replaced(curriculum, slot, label):
 
 
 def test_labels_that_come_get_an_average_weight_and_those_that_go_leave_theirs():
-    curriculum = made(*"aabbc", exploration=0.0)
+    curriculum = made(*"aabbc", exploration_share=0.0)
     teach(curriculum, {"a": 1.0, "b": 0.0, "c": -1.0}, 320)
     slots = {label: [] for label in "abc"}
     for state in curriculum.task_states():
@@ -212,7 +212,7 @@ def test_from_a_checkpoint_it_goes_on_the_same(tmp_path):
 def test_it_goes_on_from_what_another_algorithm_drew(tmp_path):
     curriculum = Curriculum(UniformConfig(num_active_tasks=4), generator(*"aaab"))
     curriculum.save(tmp_path / "state.npz")
-    config = Exp3SConfig(num_active_tasks=4, exploration=0.1)
+    config = Exp3SConfig(num_active_tasks=4, exploration_share=0.1)
     loaded = Curriculum.load(tmp_path / "state.npz", generator(*"aaab"), config=config)
     assert shares(loaded) == pytest.approx({"a": 0.75, "b": 0.25})
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from curricular.algorithms.proposals.mixtures import fit, fit_best
-from curricular.algorithms.proposals.progress_mixture import local_progress
+from curricular.algorithms.alp_gmm import local_progress
+from curricular.algorithms.mixtures import fit, fit_best
 
 
 def clouds(sizes, centres, spread, seed=0):

@@ -174,4 +174,4 @@ def test_they_can_be_sent_to_other_processes():
     algorithm = ModifiedAlgorithm(create_algorithm(UniformConfig()), Prerequisites({1: [0]}), Cost((1, 2)))
     again = pickle.loads(pickle.dumps(algorithm))
     columns = TestModified().make_columns(3)
-    assert np.array_equal(again.probabilities(columns), distribution(algorithm, columns))
+    assert np.array_equal(distribution(again, columns), distribution(algorithm, columns))

@@ -43,11 +43,3 @@ def test_every_file_that_is_linked_is_there():
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_the_table_of_rooms_lists_every_module():
-    rooms = re.search(r"\| Room \|.*?\n\n", README, re.DOTALL)
-    assert rooms
-    listed = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in rooms[0].splitlines()[2:] if line)))
-    modules = {path.stem for path in (ROOT / "src" / "curricular").iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert listed == {module for module in modules if not module.startswith("_")}

@@ -53,14 +53,20 @@ def new_backend(capacity, estimator=ESTIMATORS[0], names=None, num_axes=0):
 
 def replace(backend, slots, estimator=ESTIMATORS[0], names=None):
     slots = np.array(list(slots))
-    params = np.zeros((len(slots), backend.table.rows.num_axes))
+    params = np.zeros((len(slots), backend.snapshot().rows.num_axes))
     names = names or [""] * len(slots)
-    backend.commit(admit(backend.table, slots, slots + 100, params, names, 7.0, estimator))
+    backend.apply(
+        lambda transaction: transaction.commit(
+            admit(backend.snapshot(), slots, slots + 100, params, names, 7.0, estimator)
+        )
+    )
 
 
 def commit(backend, events, estimator=ESTIMATORS[0]):
     if events:
-        backend.commit(record(backend.table, np.array(events, EVENT), estimator))
+        backend.apply(
+            lambda transaction: transaction.commit(record(backend.snapshot(), np.array(events, EVENT), estimator))
+        )
 
 
 one_event = st.tuples(
@@ -93,9 +99,13 @@ def test_batches_equal_the_model_one_event_at_a_time(estimator, capacity, steps)
             batch.append((task_id, kind, score, regret))
             model.event(*batch[-1])
         commit(backend, batch, estimator)
-    model.check(backend.table.rows, backend.table.counters, approx)
-    assert backend.table.labels["num_completions"].sum() == backend.table.labels["num_recent"].sum() == model.num_told
-    assert backend.table.labels["num_evicted"].sum() == model.num_evicted
+    model.check(backend.snapshot().rows, backend.snapshot().counters, approx)
+    assert (
+        backend.snapshot().labels["num_completions"].sum()
+        == backend.snapshot().labels["num_recent"].sum()
+        == model.num_told
+    )
+    assert backend.snapshot().labels["num_evicted"].sum() == model.num_evicted
 
 
 @settings(max_examples=50, deadline=None)
@@ -107,18 +117,20 @@ def test_where_batches_are_cut_makes_no_difference(events, cuts):
     commit(whole, events)
     for start, stop in pairwise(edges):
         commit(parts, events[start:stop])
-    assert whole.table.counters == parts.table.counters
+    assert whole.snapshot().counters == parts.snapshot().counters
     for name in TaskState.model_fields:
-        expected = parts.table.rows[name]
-        assert whole.table.rows[name].tolist() == (expected.tolist() if name in RECENT_SCORES else approx(expected))
+        expected = parts.snapshot().rows[name]
+        assert whole.snapshot().rows[name].tolist() == (
+            expected.tolist() if name in RECENT_SCORES else approx(expected)
+        )
     for name in set(LABEL.names) - {"name"}:
-        assert whole.table.labels[name] == approx(parts.table.labels[name])
+        assert whole.snapshot().labels[name] == approx(parts.snapshot().labels[name])
 
 
 def test_the_first_average_is_the_first_score():
     backend = new_backend(1)
     commit(backend, [(0, TOLD, 0.3, 0.0)])
-    row = backend.table.rows.state(0)
+    row = backend.snapshot().rows.state(0)
     assert (row.fast_ema, row.slow_ema, row.last_score) == approx((0.3, 0.3, 0.3))
     assert row.mean_square == approx(0.09)
 
@@ -126,20 +138,20 @@ def test_the_first_average_is_the_first_score():
 def test_a_long_history_stays_an_average():
     backend = new_backend(1)
     commit(backend, [(0, TOLD, 1.0, 0.0)] * 100_000)
-    assert backend.table.rows.state(0).slow_ema == approx(1.0)
+    assert backend.snapshot().rows.state(0).slow_ema == approx(1.0)
 
 
 def test_a_result_of_an_evicted_task_is_never_credited():
     backend = new_backend(2)
     commit(backend, [(0, SCHEDULED, 0, 0), (1, SCHEDULED, 0, 0)])
     replace(backend, [0])
-    before = backend.table.rows.state(0)
+    before = backend.snapshot().rows.state(0)
     commit(backend, [(0, TOLD, 1.0, 0.0)])
-    after = backend.table.rows.state(0)
+    after = backend.snapshot().rows.state(0)
     assert before.num_orphans == 1
     assert after == before.model_copy(update={"num_orphans": 0})
-    assert backend.table.counters.num_stale == 1
-    assert backend.table.counters.num_told == 0
+    assert backend.snapshot().counters.num_stale == 1
+    assert backend.snapshot().counters.num_told == 0
 
 
 def test_nothing_is_written_into_an_argument():
@@ -160,15 +172,15 @@ class TestAdmit:
         backend = new_backend(3)
         replace(backend, [1])
         replace(backend, [1, 2])
-        assert backend.table.rows["task_id"].tolist() == [0, 7, 5]
-        assert backend.table.counters.num_created == 6
-        assert backend.table.counters.num_evicted == 3
+        assert backend.snapshot().rows["task_id"].tolist() == [0, 7, 5]
+        assert backend.snapshot().counters.num_created == 6
+        assert backend.snapshot().counters.num_evicted == 3
 
     def test_a_successor_starts_afresh(self):
         backend = new_backend(1)
         commit(backend, [(0, SCHEDULED, 0, 0), (0, TOLD_WITH_REGRET, 0.7, 0.1), (0, SCHEDULED, 0, 0)])
         replace(backend, [0])
-        row = backend.table.rows.state(0)
+        row = backend.snapshot().rows.state(0)
         fresh = {"task_id": 1, "seed": 100, "creation_time": 7.0, "is_active": True, "success_threshold": 0.5}
         counts = {"num_orphans": 1, "last_scheduled": 2, "label_index": row.label_index}
         expected = dict.fromkeys(TaskState.model_fields, 0) | fresh | counts | {"params": ()}
@@ -189,17 +201,17 @@ class TestAdmit:
     )
     def test_labels_as_they_are_kept(self, name, stored):
         backend = new_backend(1, names=[name])
-        labels, index = backend.table.labels, backend.table.rows["label_index"][0]
+        labels, index = backend.snapshot().labels, backend.snapshot().rows["label_index"][0]
         assert bytes(labels["name"][index]).decode() == stored
         replace(backend, [0], names=[name])
-        assert backend.table.rows["label_index"][0] == index
-        assert labels["name"].tolist() == backend.table.labels["name"].tolist()
+        assert backend.snapshot().rows["label_index"][0] == index
+        assert labels["name"].tolist() == backend.snapshot().labels["name"].tolist()
 
     def test_labels_are_bounded(self):
         backend = new_backend(1000, names=[f"label {i}" for i in range(1000)])
-        assert backend.table.counters.num_labels == MAX_LABELS
-        assert backend.table.rows["label_index"].max() == MAX_LABELS - 1
-        assert (backend.table.rows["label_index"] == 0).sum() == 1000 - (MAX_LABELS - 1)
+        assert backend.snapshot().counters.num_labels == MAX_LABELS
+        assert backend.snapshot().rows["label_index"].max() == MAX_LABELS - 1
+        assert (backend.snapshot().rows["label_index"] == 0).sum() == 1000 - (MAX_LABELS - 1)
 
 
 class TestTurnover:

@@ -32,8 +32,8 @@ def _curricular() -> None:
 @app.command()
 def demo(
     *,
-    arms: Annotated[str, typer.Option(help="Ways of choosing tasks, with commas.")] = "uniform,learning-progress",
-    seeds: Annotated[int, typer.Option(help="Runs of each arm, with the seeds 0, 1, …", metavar="N")] = 1,
+    algorithms: Annotated[str, typer.Option(help="Ways of choosing tasks, with commas.")] = "uniform,stable",
+    seeds: Annotated[int, typer.Option(help="Runs of each algorithm, with the seeds 0, 1, …", metavar="N")] = 1,
     steps: Annotated[int | None, typer.Option(help="Environment steps of each run.", metavar="N")] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures and picture.")] = Path("curricular-demo"),
     quick: Annotated[bool, typer.Option("--quick", help="A smaller family of tasks and fewer steps.")] = False,
@@ -43,7 +43,7 @@ def demo(
     run = _room("curricular.demo.run", extra="demo")
     console = Console()
     try:
-        jobs = run.plan(arms.split(","), seeds, num_steps=steps, is_quick=quick)
+        jobs = run.plan(algorithms.split(","), seeds, num_steps=steps, is_quick=quick)
     except ValueError as error:
         raise _failure(error, code=2) from None
     try:

@@ -72,6 +72,11 @@ class Curriculum(Generic[ConfigT]):
         self.generator: TaskGenerator[ConfigT] = (
             cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
         )
+        if not isinstance(algorithm, Algorithm | None):
+            raise TypeError(
+                f"algorithm: expected an object of a subclass of curricular.Algorithm, got a "
+                f"{type(algorithm).__name__}; derive the class from it"
+            )
         self.algorithm: Algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         num_tasks = self.generator.num_tasks

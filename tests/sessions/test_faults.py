@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curricular.backends import session, shared
-from curricular.backends.shared import SharedMemoryBackend
+from curricular.backends.journal import SessionTable
 from curricular.generators import SeedGenerator, fingerprint
 from curricular.table import copy_table
 from curricular.tracker import create_task_tracker
@@ -54,15 +54,15 @@ def content(table):
 def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fork):
     monkeypatch.setattr(shared, "MAX_DELAY", math.inf)  # the steps are to be the same in every run
     points, tables = [], []
-    commit = SharedMemoryBackend.commit
+    commit = SessionTable.commit
 
-    def commit_and_note(self, patch, *, flushes=False):
-        commit(self, patch, flushes=settles)
+    def commit_and_note(self, patch, tails):
+        commit(self, patch, tails)
         tables.append(content(copy_table(self.table)))
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "fault", points.append)
-        patch.setattr(SharedMemoryBackend, "commit", commit_and_note)
+        patch.setattr(SessionTable, "commit", commit_and_note)
         backend = observer()
         start = len(tables)
         points.clear()
@@ -77,15 +77,15 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
 
     num_commits = shared_array(1)
 
-    def commit_and_count(self, patch, *, flushes=False):
-        commit(self, patch, flushes=settles)
+    def commit_and_count(self, patch, tails):
+        commit(self, patch, tails)
         num_commits[0] += 1
 
     for step in range(num_steps):
         backend = observer()
         num_commits[0] = start
         with monkeypatch.context() as patch:
-            patch.setattr(SharedMemoryBackend, "commit", commit_and_count)
+            patch.setattr(SessionTable, "commit", commit_and_count)
             child = fork(lambda step=step: (die_at(step), live()))
             assert child.wait() == -signal.SIGKILL
         found = content(backend.snapshot())

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.backends import layout, session
+from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
-from curricular.backends.shared import CorruptTableError, SharedMemoryBackend
+from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
 
 from .processes import check_accounts, config, play, script, shared_array, until

@@ -7,7 +7,7 @@ import pytest
 
 from curricular import Curriculum, Span, bucketed
 from curricular.backends import session, shared
-from curricular.backends.shared import row_checks
+from curricular.backends.journal import row_checks
 from curricular.probabilities import cumulative
 from curricular.rows import Rows
 from curricular.table import choose
@@ -57,7 +57,7 @@ class TestResults:
 
     def test_are_taken_into_the_table_within_50_ms(self, pair):
         first, second = pair
-        counters = second.tracker.backend._counters
+        counters = second.tracker.backend._shared.counters
         told = shared.Counters._fields.index("num_told")
         play(first, 1)
         assert counters[told] == 0

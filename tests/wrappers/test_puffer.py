@@ -11,9 +11,9 @@ pufferlib = pytest.importorskip("pufferlib")
 import gymnasium  # noqa: E402  after the line that skips
 from pufferlib import emulation, vector  # noqa: E402
 
-from curricular.wrappers import INFO_KEY, EnvironmentFailedError
-from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv
-from curricular.wrappers.puffer import CurriculumEnv
+from curricular.wrappers import INFO_KEY, EnvironmentFailedError  # noqa: E402
+from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv  # noqa: E402
+from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
 
 from .accounts import counts, curriculum_of, told  # noqa: E402
 

@@ -25,6 +25,27 @@ from .thompson import ThompsonAlgorithm, ThompsonConfig
 from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
 
+__all__ = [
+    "AccelConfig",
+    "AlpGmmConfig",
+    "AnyCurriculumConfig",
+    "Exp3SConfig",
+    "LabelBanditConfig",
+    "LearnabilityConfig",
+    "LearningProgressConfig",
+    "NoiseAwareConfig",
+    "PrioritizedLevelReplayConfig",
+    "SequentialConfig",
+    "TargetScheduleConfig",
+    "TeacherStudentConfig",
+    "ThompsonConfig",
+    "UniformConfig",
+    "WeightedConfig",
+    "create_algorithm",
+    "create_proposer",
+    "load_config",
+]
+
 
 class Entry(NamedTuple):
     """One algorithm in the box."""

@@ -100,7 +100,7 @@ class LocalMemoryBackend:
     @property
     def stream(self) -> int:
         self._current()
-        if self._table.counters.num_restores != self._restores:
+        if self._table.counters.num_restores != self._restores and self._num_holders > 1:
             self._stream = self.apply(_issue)
             self._restores = self._table.counters.num_restores
         return self._stream

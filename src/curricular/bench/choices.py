@@ -8,17 +8,14 @@ from typing import cast
 from .. import (
     Algorithm,
     CurriculumConfig,
-    Exp3SConfig,
-    LabelBanditConfig,
-    LearnabilityConfig,
-    LearningProgressAlgorithm,
     LearningProgressConfig,
     NoiseAwareConfig,
-    PrioritizedLevelReplayConfig,
-    TeacherStudentConfig,
-    ThompsonConfig,
-    UniformConfig,
+    create_proposer,
+    merge,
+    single_task,
 )
+from ..algorithms.learning_progress import LearningProgressAlgorithm
+from ..algorithms.registry import variants
 from ..arrays import Array, Columns
 from ..priorities import reweight
 
@@ -46,7 +43,7 @@ def unidirectional(**settings: int) -> Choice:
 
 
 SMALL_POOL = 2_000
-"""Tasks that are active at a time in the arm of this name."""
+"""Tasks that are active at a time in the algorithm of this name."""
 
 
 def small_pool(*, num_active_tasks: int, **settings: float) -> Choice:
@@ -54,29 +51,32 @@ def small_pool(*, num_active_tasks: int, **settings: float) -> Choice:
     return NoiseAwareConfig.recommended(num_active_tasks=min(num_active_tasks, SMALL_POOL), **settings)
 
 
-ARMS: Mapping[str, Factory] = {
-    "uniform": UniformConfig,
-    "learning-progress": LearningProgressConfig.default,
-    "stable": LearningProgressConfig.stable,
-    "fast-learning": LearningProgressConfig.fast_learning,
+PLANNED = ("sequential", "target-schedule", "weighted")
+"""Algorithms in the box that follow a plan of the user's, and so have nothing to show on a world they do not know."""
+
+OTHERS: Mapping[str, Factory] = {
     "unidirectional": unidirectional,
-    "basic": partial(LearningProgressConfig.default, progress="basic"),
-    "noise-aware": NoiseAwareConfig.recommended,
-    "noise-aware-unpooled": partial(NoiseAwareConfig.recommended, sharing=0.0),
     "noise-aware-small-pool": small_pool,
     "noise-aware-proposing": partial(small_pool, proposal_share=0.5),
-    "learnability": LearnabilityConfig,
-    "sfl": LearnabilityConfig.sfl,
-    "thompson": ThompsonConfig,
-    "level-replay": partial(PrioritizedLevelReplayConfig, regret="positive_value_loss"),
-    "level-replay-max-mc": partial(PrioritizedLevelReplayConfig, regret="max_monte_carlo"),
-    "teacher-student": TeacherStudentConfig,
-    "teacher-student-window": partial(TeacherStudentConfig, estimate="window"),
-    "teacher-student-sampling": partial(TeacherStudentConfig, estimate="sampling"),
-    "label-bandit": partial(LabelBanditConfig, value="success"),
-    "exp3s": partial(Exp3SConfig, reward="progress"),
 }
-"""By name."""
+"""By name, what is compared with beside the algorithms in the box."""
+
+
+def _can_play(factory: Factory) -> bool:
+    """Whether an algorithm needs neither regrets nor an endless generator."""
+    config = cast(CurriculumConfig, factory())
+    try:
+        create_proposer(config, merge([single_task(number) for number in range(2)]))
+    except (TypeError, ValueError):
+        return False
+    return not config.needs_regrets
+
+
+ALGORITHMS: Mapping[str, Factory] = {
+    **{name: factory for name, factory in variants().items() if name not in PLANNED and _can_play(factory)},
+    **OTHERS,
+}
+"""By name, what the bench can compare."""
 
 FIXED: Mapping[str, Factory] = {
     "noise-aware": partial(NoiseAwareConfig.recommended, interval_width=0.0),
@@ -89,14 +89,14 @@ averages at the given rate and at a quarter of it. Only for a task whose results
 """
 
 TOLD_COSTS = "+cost"
-"""After an arm's name: the same, with its probabilities divided by what a task costs, where tasks differ in that."""
+"""After an algorithm's name: the same, with its probabilities divided by what a task costs, where tasks differ in that."""
 
 UNIDIRECTIONAL, UNPOOLED = "unidirectional", "noise-aware-unpooled"
 """What is compared with where tasks are forgotten, and where they have axes."""
 
 
 def beside(algorithms: Sequence[str], scenario: str) -> list[str]:
-    """The arms that play in `scenario` beside `algorithms`, for a comparison that is of interest there only.
+    """The algorithms that play in `scenario` beside `algorithms`, for a comparison that is of interest there only.
 
     >>> beside(["uniform", "stable"], "cost")
     ['uniform+cost', 'stable+cost']
@@ -106,31 +106,31 @@ def beside(algorithms: Sequence[str], scenario: str) -> list[str]:
 
 
 def told_costs(name: str) -> str:
-    """The arm `name` that is told what tasks cost."""
+    """The algorithm `name` that is told what tasks cost."""
     return f"{name.removesuffix(TOLD_COSTS)}{TOLD_COSTS}"
 
 
 def find(name: str) -> Factory:
-    """The factory of a known arm, at a fixed rate if its name ends so, or what ``module:name`` names.
+    """The factory of a known algorithm, at a fixed rate if its name ends so, or what ``module:name`` names.
 
-    Raises `ValueError` if there is no such arm, rate, module or name.
+    Raises `ValueError` if there is no such algorithm, rate, module or name.
 
     >>> find("curricular:LearningProgressConfig.stable")(num_active_tasks=4).ema_timescale
     0.01
     >>> find("noise-aware@0.05")(num_active_tasks=4).ema_timescale
     0.05
     """
-    arm, _, rate = name.partition("@")
-    if rate and arm in FIXED:
-        return partial(FIXED[arm], ema_timescale=_rate(name, rate))
-    if name in ARMS:
-        return ARMS[name]
+    algorithm, _, rate = name.partition("@")
+    if rate and algorithm in FIXED:
+        return partial(FIXED[algorithm], ema_timescale=_rate(name, rate))
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
     module, _, path = name.partition(":")
     try:
         found = reduce(getattr, path.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"algorithms: expected one of {', '.join(ARMS)}, or module:name of a factory of your own, got {name!r} "
+            f"algorithms: expected one of {', '.join(ALGORITHMS)}, or module:name of a factory of your own, got {name!r} "
             f"({error}); correct the name, or put the module's folder on PYTHONPATH"
         ) from error
     return cast(Factory, found)

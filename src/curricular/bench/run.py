@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a bench: `algorithms`, the oracle and arms to compare with, in `worlds` with `seeds`."""
+    """All runs of a bench: `algorithms`, the oracle and algorithms to compare with, in `worlds` with `seeds`."""
 
     algorithms: tuple[str, ...]
     worlds: tuple[tuple[str, int], ...]
@@ -114,7 +114,7 @@ def play_job(job: Job) -> Outcome:
 
 
 def sampler(algorithm: str, world: World) -> Sampler:
-    """The oracle, or the curriculum that is the arm `algorithm`, for one run in `world`."""
+    """The oracle, or the curriculum that is `algorithm`, for one run in `world`."""
     if algorithm == ORACLE:
         return Oracle(world)
     name, costs = algorithm.removesuffix(TOLD_COSTS), world.pool.costs

@@ -39,11 +39,11 @@ class Point(BaseModel):
 
 
 class Run(BaseModel):
-    """One training run: an arm with a seed."""
+    """One training run: an algorithm with a seed."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
-    arm: str
+    algorithm: str
     seed: int
     curriculum: dict[str, Any]
     """The curriculum's configuration."""
@@ -52,7 +52,7 @@ class Run(BaseModel):
 
     @property
     def name(self) -> str:
-        return f"{self.arm}, seed {self.seed}"
+        return f"{self.algorithm}, seed {self.seed}"
 
     @property
     def final_success(self) -> float:
@@ -114,12 +114,12 @@ class Figures(BaseModel):
     runs: list[Run]
 
     @property
-    def arms(self) -> dict[str, list[int]]:
-        """Arm -> numbers of its runs in `runs`."""
-        arms: dict[str, list[int]] = {}
+    def algorithms(self) -> dict[str, list[int]]:
+        """Algorithm -> numbers of its runs in `runs`."""
+        algorithms: dict[str, list[int]] = {}
         for number, run in enumerate(self.runs):
-            arms.setdefault(run.arm, []).append(number)
-        return arms
+            algorithms.setdefault(run.algorithm, []).append(number)
+        return algorithms
 
     @property
     def colours(self) -> dict[str, str]:

@@ -33,14 +33,14 @@ def read_json(out: Path) -> Figures | None:
 
 
 def table(figures: Figures) -> Table:
-    """A column for each arm: medians over its seeds and, in brackets, the range."""
+    """A column for each algorithm: medians over its seeds and, in brackets, the range."""
     goals = list(dict.fromkeys(figures.groups[level] for level in figures.learnable))
     useless = [group for group in figures.colours if group not in goals]
-    arms = _evaluated(figures)
-    result = Table(f"success after {figures.num_steps:,} steps", *arms, box=SIMPLE_HEAD, pad_edge=False)
+    algorithms = _evaluated(figures)
+    result = Table(f"success after {figures.num_steps:,} steps", *algorithms, box=SIMPLE_HEAD, pad_edge=False)
 
     def add_row(heading: str, cell: Callable[[list[Run]], str], style: str = "") -> None:
-        result.add_row(heading, *(cell(runs) for runs in arms.values()), style=style)
+        result.add_row(heading, *(cell(runs) for runs in algorithms.values()), style=style)
 
     def add_group(group: str) -> None:
         add_row(f"on {group}", lambda runs: _spread([run.group_success(figures.groups)[group] for run in runs]))
@@ -60,10 +60,12 @@ def table(figures: Figures) -> Table:
 
 
 def _evaluated(figures: Figures) -> dict[str, list[Run]]:
-    """Arm -> its runs that have a point, for the arms that have one."""
-    arms = {arm: [figures.runs[number] for number in numbers] for arm, numbers in figures.arms.items()}
-    evaluated = {arm: [run for run in runs if run.points] for arm, runs in arms.items()}
-    return {arm: runs for arm, runs in evaluated.items() if runs}
+    """Algorithm -> its runs that have a point, for the algorithms that have one."""
+    algorithms = {
+        algorithm: [figures.runs[number] for number in numbers] for algorithm, numbers in figures.algorithms.items()
+    }
+    evaluated = {algorithm: [run for run in runs if run.points] for algorithm, runs in algorithms.items()}
+    return {algorithm: runs for algorithm, runs in evaluated.items() if runs}
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -80,17 +82,17 @@ def _steps_to_solved(runs: Sequence[Run]) -> str:
 
 
 def write_png(figures: Figures, out: Path) -> Path:
-    """The picture in the folder `out`: success over steps, and for each arm where its draws went.
+    """The picture in the folder `out`: success over steps, and for each algorithm where its draws went.
 
-    Curves end where the first of an arm's runs ends.
+    Curves end where the first of an algorithm's runs ends.
     """
-    arms = _evaluated(figures)
+    algorithms = _evaluated(figures)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(11, 4.8), dpi=160, facecolor="white", layout=layout)
     figure.suptitle("The same agent, the same number of steps: only the choice of tasks differs", color=_INK, size=14)
-    grid = figure.add_gridspec(len(arms), 2, width_ratios=(1.3, 1))
+    grid = figure.add_gridspec(len(algorithms), 2, width_ratios=(1.3, 1))
     success = figure.add_subplot(grid[:, 0])
-    draws = [figure.add_subplot(grid[row, 1]) for row in range(len(arms))]
+    draws = [figure.add_subplot(grid[row, 1]) for row in range(len(algorithms))]
     for axes in (success, *draws):
         axes.set_xlim(0, figures.num_steps)
         axes.set_ylim(0, 1)
@@ -101,9 +103,9 @@ def write_png(figures: Figures, out: Path) -> Path:
         axes.spines[:].set_visible(False)
     for axes in (success, draws[-1]):
         axes.set_xlabel("environment steps", color=_INK, size=10)
-    _draw_success(success, arms)
-    for axes, (arm, runs) in zip(draws, arms.items(), strict=True):
-        axes.set_title(f"draws with {arm}", loc="left", color=_INK, size=11)
+    _draw_success(success, algorithms)
+    for axes, (algorithm, runs) in zip(draws, algorithms.items(), strict=True):
+        axes.set_title(f"draws with {algorithm}", loc="left", color=_INK, size=11)
         _draw_shares(axes, runs, figures)
     handles, labels = draws[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
@@ -113,18 +115,20 @@ def write_png(figures: Figures, out: Path) -> Path:
     return draft.replace(path)
 
 
-def _draw_success(axes: Axes, arms: Mapping[str, Sequence[Run]]) -> None:
+def _draw_success(axes: Axes, algorithms: Mapping[str, Sequence[Run]]) -> None:
     """Mean success over steps: each seed thin, their mean thick."""
     axes.set_title("mean success on the levels that can be learned", loc="left", color=_INK, size=11)
     axes.grid(axis="y", color=_FAINT)
-    for number, (arm, runs) in enumerate(arms.items()):
+    for number, (algorithm, runs) in enumerate(algorithms.items()):
         colour = _ARM_COLOURS[number % len(_ARM_COLOURS)]
         length = min(len(run.points) for run in runs)
         steps = [0, *(point.step for point in runs[0].points[:length])]
         curves = np.array([[0.0, *(point.mean_success for point in run.points[:length])] for run in runs])
         if len(runs) > 1:
             axes.plot(steps, curves.T, color=colour, linewidth=0.9, alpha=0.5, clip_on=False)
-        axes.plot(steps, curves.mean(0), color=colour, linewidth=3, solid_capstyle="round", label=arm, clip_on=False)
+        axes.plot(
+            steps, curves.mean(0), color=colour, linewidth=3, solid_capstyle="round", label=algorithm, clip_on=False
+        )
     axes.legend(loc="lower right", frameon=False, fontsize=11, labelcolor="linecolor")
 
 

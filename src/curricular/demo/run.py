@@ -1,4 +1,4 @@
-"""The demo's run: every arm with every seed, each in a process of its own."""
+"""The demo's run: every algorithm with every seed, each in a process of its own."""
 
 import os
 import platform
@@ -18,7 +18,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from .. import CurriculumConfig, LearningProgressConfig, NoiseAwareConfig, UniformConfig
+from .. import CurriculumConfig
+from ..algorithms.registry import variants
+from ..bench.choices import PLANNED
 from .figures import Figures, Point, Run, Status
 from .ppo import Settings, train
 from .report import read_json, table, write_json, write_png
@@ -26,12 +28,10 @@ from .state import SavedTraining
 from .tasks import FAMILY, QUICK_FAMILY, Level, learnable
 from .views import create_view
 
-ARMS: Mapping[str, Callable[..., CurriculumConfig]] = {
-    "uniform": UniformConfig,
-    "learning-progress": LearningProgressConfig.stable,
-    "noise-aware": NoiseAwareConfig.recommended,
+ALGORITHMS: Mapping[str, Callable[..., CurriculumConfig]] = {
+    name: factory for name, factory in variants().items() if name not in PLANNED and not factory().needs_regrets
 }
-"""Arm -> its curriculum's configuration, given `num_active_tasks`, `seed` and `use_shared_memory`."""
+"""Name -> factory of the config, given `num_active_tasks`, `seed` and `use_shared_memory`."""
 
 QUICK_STEPS = 100_000
 """Environment steps of a run with `--quick`."""
@@ -50,32 +50,38 @@ class RunError(RuntimeError):
 class Job:
     """What one process does: train one agent."""
 
-    arm: str
+    algorithm: str
     seed: int
     levels: tuple[Level, ...]
     settings: Settings
 
     @property
     def name(self) -> str:
-        """The arm and the seed, as a file name."""
-        return f"{self.arm}-{self.seed}"
+        """The algorithm and the seed, as a file name."""
+        return f"{self.algorithm}-{self.seed}"
 
     @property
     def config(self) -> CurriculumConfig:
         """The curriculum's configuration: all levels are in the pool all the time."""
-        return ARMS[self.arm](num_active_tasks=len(self.levels), seed=self.seed, use_shared_memory=False)
+        return ALGORITHMS[self.algorithm](num_active_tasks=len(self.levels), seed=self.seed, use_shared_memory=False)
 
 
-def plan(arms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, is_quick: bool = False) -> list[Job]:
-    """The jobs of a demo: each of `arms` with the seeds 0 to `num_seeds` - 1, seed by seed.
+def plan(
+    algorithms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, is_quick: bool = False
+) -> list[Job]:
+    """The jobs of a demo: each of `algorithms` with the seeds 0 to `num_seeds` - 1, seed by seed.
 
-    Raises `ValueError` if an arm is unknown or named twice, or a number is below 1.
+    Raises `ValueError` if an algorithm is unknown or named twice, or a number is below 1.
     """
-    for arm in arms:
-        if arm not in ARMS:
-            raise ValueError(f"arms: expected names out of {', '.join(ARMS)}, got {arm!r}; correct or drop it")
-    if not arms or len(set(arms)) < len(arms):
-        raise ValueError(f"arms: expected at least one, each once, got {','.join(arms)!r}; correct the list")
+    for algorithm in algorithms:
+        if algorithm not in ALGORITHMS:
+            raise ValueError(
+                f"algorithms: expected names out of {', '.join(ALGORITHMS)}, got {algorithm!r}; correct or drop it"
+            )
+    if not algorithms or len(set(algorithms)) < len(algorithms):
+        raise ValueError(
+            f"algorithms: expected at least one, each once, got {','.join(algorithms)!r}; correct the list"
+        )
     if num_seeds < 1:
         raise ValueError(f"seeds: expected 1 or more, got {num_seeds}; raise it")
     if num_steps is not None and num_steps < 1:
@@ -83,7 +89,7 @@ def plan(arms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, i
     levels, settings = (QUICK_FAMILY, Settings(num_steps=QUICK_STEPS)) if is_quick else (FAMILY, Settings())
     if num_steps is not None:
         settings = replace(settings, num_steps=num_steps)
-    return [Job(arm, seed, levels, settings) for seed in range(num_seeds) for arm in arms]
+    return [Job(algorithm, seed, levels, settings) for seed in range(num_seeds) for algorithm in algorithms]
 
 
 def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = False) -> Figures:
@@ -112,7 +118,12 @@ def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = Fa
             learnable=[level.name for level in learnable(jobs[0].levels)],
             max_steps={level.name: level.max_steps for level in jobs[0].levels},
             runs=[
-                Run(arm=job.arm, seed=job.seed, curriculum=job.config.model_dump(mode="json"), points=list(reached))
+                Run(
+                    algorithm=job.algorithm,
+                    seed=job.seed,
+                    curriculum=job.config.model_dump(mode="json"),
+                    points=list(reached),
+                )
                 for job, reached in zip(jobs, points, strict=True)
             ],
         )
@@ -144,11 +155,11 @@ def _resumed(jobs: Sequence[Job], out: Path) -> list[list[Point]]:
     before = read_json(out)
     if before is None:
         return [[] for _ in jobs]
-    wanted = [(job.arm, job.seed, job.config.model_dump(mode="json")) for job in jobs]
-    found = [(run.arm, run.seed, run.curriculum) for run in before.runs]
+    wanted = [(job.algorithm, job.seed, job.config.model_dump(mode="json")) for job in jobs]
+    found = [(run.algorithm, run.seed, run.curriculum) for run in before.runs]
     if wanted != found or before.settings != asdict(jobs[0].settings):
         raise ValueError(
-            f"resume: expected the arms, seeds, steps and settings of the figures in {out}, got others; give the same "
+            f"resume: expected the algorithms, seeds, steps and settings of the figures in {out}, got others; give the same "
             f"options, or another folder"
         )
     states = [SavedTraining(out / STATE, job.name).read() for job in jobs]
@@ -170,7 +181,9 @@ def _run(jobs: Sequence[Job], states: Path, num_processes: int) -> Iterator[tupl
             while waiting and len(running) < num_processes:
                 number, job = waiting.popleft()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, states, sender), name=f"{job.arm}, seed {job.seed}")
+                process = context.Process(
+                    target=_work, args=(job, states, sender), name=f"{job.algorithm}, seed {job.seed}"
+                )
                 with _interrupts_blocked():
                     process.start()
                 sender.close()

@@ -80,14 +80,16 @@ class LiveView:
 
 
 def render(figures: Figures, steps: list[int]) -> Stack:
-    """A row for each run, by arm: steps done out of all, success on each learnable level, where the draws go.
+    """A row for each run, by algorithm: steps done out of all, success on each learnable level, where the draws go.
 
     `steps` are those of each run by now; the rest is as of its last evaluation.
     """
     legend = Text(" ").join(Text("█", colour) + Text(f" {group} ") for group, colour in figures.colours.items())
     tables = []
-    for arm, numbers in figures.arms.items():
-        table = Table(title=Text(arm, "bold"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for algorithm, numbers in figures.algorithms.items():
+        table = Table(
+            title=Text(algorithm, "bold"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim"
+        )
         table.add_column(width=7)
         table.add_column("steps", width=_BAR)
         table.add_column("mean", justify="right", width=4)

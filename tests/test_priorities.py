@@ -1,4 +1,4 @@
-"""Columns -> scores, on NumPy and under the strict array API."""
+"""Columns -> priorities, on NumPy and under the strict array API."""
 
 import array_api_strict as xp
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curricular import scorers
+from curricular import arrays, priorities
 
 shares = hnp.arrays(np.float64, 30, elements=st.floats(0, 1))
 thetas = st.floats(1e-6, 0.5)
@@ -15,65 +15,65 @@ thetas = st.floats(1e-6, 0.5)
 
 @given(shares, thetas)
 def test_reweighting_keeps_ends_and_order(p, theta):
-    r = scorers.reweight(p, theta)
+    r = priorities.reweight(p, theta)
     assert ((r >= 0) & (r <= 1 + 1e-12)).all()
     assert (r >= p - 1e-12).all()
     assert (np.diff(r[np.argsort(p)]) >= -1e-12).all()
-    assert scorers.reweight(np.array([0.0, 1.0]), theta).tolist() == pytest.approx([0, 1])
+    assert priorities.reweight(np.array([0.0, 1.0]), theta).tolist() == pytest.approx([0, 1])
 
 
 @given(shares)
 def test_reweighting_with_one_half_is_none(p):
-    assert scorers.reweight(p, 0.5) == pytest.approx(p)
+    assert priorities.reweight(p, 0.5) == pytest.approx(p)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.5))
 def test_reweighting_shifts_the_logit(p, theta):
-    r = scorers.reweight(np.array([p]), theta)[0]
+    r = priorities.reweight(np.array([p]), theta)[0]
     assert np.log(r / (1 - r)) == pytest.approx(np.log(p / (1 - p)) + np.log((1 - theta) / theta), abs=1e-6)
 
 
 @given(shares, shares, thetas)
 def test_progress_is_a_share_the_same_in_both_directions(fast, slow, theta):
-    progress = scorers.learning_progress(fast, slow, theta)
+    progress = priorities.learning_progress(fast, slow, theta)
     assert ((progress >= 0) & (progress <= 1)).all()
-    assert (progress == scorers.learning_progress(slow, fast, theta)).all()
-    assert (scorers.learning_progress(fast, fast, theta) == 0).all()
-    expected = np.abs(scorers.reweight(fast, theta) - scorers.reweight(slow, theta))
+    assert (progress == priorities.learning_progress(slow, fast, theta)).all()
+    assert (priorities.learning_progress(fast, fast, theta) == 0).all()
+    expected = np.abs(priorities.reweight(fast, theta) - priorities.reweight(slow, theta))
     assert progress == pytest.approx(expected, abs=1e-9)
 
 
 @given(shares)
 def test_rounding_is_no_progress(p):
     noisy = np.clip(p * (1 + 4e-16) + 1e-16, 0, 1)
-    assert (scorers.learning_progress(p, noisy, 0.1) == 0).all()
-    assert (scorers.standard_deviation(noisy, p * p) == 0).all()
+    assert (priorities.learning_progress(p, noisy, 0.1) == 0).all()
+    assert (priorities.standard_deviation(noisy, p * p) == 0).all()
 
 
 @given(shares, shares)
 def test_deviation_is_that_of_the_score(p, q):
     both = np.stack([p, q])
-    deviation = scorers.standard_deviation(both.mean(0), (both**2).mean(0))
+    deviation = priorities.standard_deviation(both.mean(0), (both**2).mean(0))
     assert deviation == pytest.approx(both.std(0), abs=1e-4)
 
 
 @given(shares, shares, st.floats(0, 0.99))
 def test_the_baseline_becomes_0(average, baseline, limit):
-    m = scorers.normalise(average, baseline, limit)
+    m = priorities.normalise(average, baseline, limit)
     assert ((m >= 0) & (m <= 1)).all()
-    at = scorers.normalise(np.minimum(baseline, limit), baseline, limit)
+    at = priorities.normalise(np.minimum(baseline, limit), baseline, limit)
     assert at == pytest.approx(0, abs=1e-12)
-    assert scorers.normalise(np.ones(30), baseline, limit) == pytest.approx(1)
+    assert priorities.normalise(np.ones(30), baseline, limit) == pytest.approx(1)
 
 
 def test_the_bonus_fades():
-    bonus = scorers.exploration_bonus(np.array([0, 5, 10, 99]), 0.2, 10)
+    bonus = priorities.exploration_bonus(np.array([0, 5, 10, 99]), 0.2, 10)
     assert bonus.tolist() == pytest.approx([0.2, 0.1, 0, 0])
 
 
 @given(shares, hnp.arrays(np.bool_, 30), st.floats(0, 1))
 def test_the_lowest_share_is_the_lowest(scores, mask, share):
-    chosen = scorers.lowest_share(scores, mask, share)
+    chosen = arrays.lowest_share(scores, mask, share)
     count = int(np.floor(share * mask.sum()))
     assert not (chosen & ~mask).any()
     assert chosen.sum() >= count
@@ -89,12 +89,12 @@ def test_the_strict_array_api_gives_the_same(p, q, mask, theta):
     a, b, m = xp.asarray(p), xp.asarray(q), xp.asarray(mask)
     n = np.arange(30)
     for there, here in (
-        (scorers.reweight(a, theta), scorers.reweight(p, theta)),
-        (scorers.learning_progress(a, b, theta), scorers.learning_progress(p, q, theta)),
-        (scorers.standard_deviation(a, b), scorers.standard_deviation(p, q)),
-        (scorers.normalise(a, b, 0.75), scorers.normalise(p, q, 0.75)),
-        (scorers.exploration_bonus(xp.asarray(n), 0.1, 10), scorers.exploration_bonus(n, 0.1, 10)),
-        (scorers.lowest_share(a, m, 0.4), scorers.lowest_share(p, mask, 0.4)),
+        (priorities.reweight(a, theta), priorities.reweight(p, theta)),
+        (priorities.learning_progress(a, b, theta), priorities.learning_progress(p, q, theta)),
+        (priorities.standard_deviation(a, b), priorities.standard_deviation(p, q)),
+        (priorities.normalise(a, b, 0.75), priorities.normalise(p, q, 0.75)),
+        (priorities.exploration_bonus(xp.asarray(n), 0.1, 10), priorities.exploration_bonus(n, 0.1, 10)),
+        (arrays.lowest_share(a, m, 0.4), arrays.lowest_share(p, mask, 0.4)),
     ):
         assert np.asarray(there).tolist() == here.tolist()
 
@@ -102,7 +102,7 @@ def test_the_strict_array_api_gives_the_same(p, q, mask, theta):
 def many(size):
     """Values so many that a sample tells where to look for a place, or leads astray."""
     rng = np.random.default_rng(0)
-    stride = size // scorers.SAMPLE_SIZE
+    stride = size // arrays.SAMPLE_SIZE
     yield rng.random(size)
     yield np.sort(rng.random(size))
     yield rng.random(size).round(1)
@@ -117,8 +117,8 @@ def test_places_in_order(size):
     for values in many(size):
         ordered = np.sort(values)
         for place in sorted({0, size // 50, size // 2, size - max(1, size // 50), size - 1}):
-            assert scorers.at_place(values, np.asarray(place)) == ordered[place]
-            assert np.asarray(scorers.at_place(xp.asarray(values), xp.asarray(place))) == ordered[place]
+            assert arrays.at_place(values, np.asarray(place)) == ordered[place]
+            assert np.asarray(arrays.at_place(xp.asarray(values), xp.asarray(place))) == ordered[place]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -126,7 +126,7 @@ def test_sums_of_groups(size):
     rng = np.random.default_rng(0)
     for num_groups in (1, 5, 2 * size):
         groups, values, flags = rng.integers(num_groups, size=size), rng.random(size), rng.random(size) < 0.5
-        sizes, sums = scorers.group_sums([values, flags], groups, num_groups)
+        sizes, sums = arrays.group_sums([values, flags], groups, num_groups)
         assert sizes.tolist() == np.bincount(groups, minlength=num_groups).tolist()
         for found, column in zip(sums, (values, flags), strict=True):
             assert found == pytest.approx(np.bincount(groups, column, num_groups), abs=1e-9)
@@ -137,13 +137,13 @@ def test_sums_of_groups(size):
 def test_powers(base, size):
     exponents = np.concatenate([np.arange(50), np.geomspace(50, 2**32, size - 50).astype(np.int64)])
     expected = base ** exponents.astype(float)
-    for found in (scorers.powers(base, exponents), np.asarray(scorers.powers(base, xp.asarray(exponents)))):
+    for found in (arrays.powers(base, exponents), np.asarray(arrays.powers(base, xp.asarray(exponents)))):
         assert np.allclose(found, expected, rtol=1e-9, atol=1e-18)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_stable_order(size):
     keys = np.random.default_rng(0).integers(0, 50, size=size)
-    assert scorers.stable_order(keys).tolist() == np.argsort(keys, stable=True).tolist()
-    assert scorers.stable_order(keys << 40).tolist() == np.argsort(keys, stable=True).tolist()
-    assert np.asarray(scorers.stable_order(xp.asarray(keys))).tolist() == np.argsort(keys, stable=True).tolist()
+    assert arrays.stable_order(keys).tolist() == np.argsort(keys, stable=True).tolist()
+    assert arrays.stable_order(keys << 40).tolist() == np.argsort(keys, stable=True).tolist()
+    assert np.asarray(arrays.stable_order(xp.asarray(keys))).tolist() == np.argsort(keys, stable=True).tolist()
