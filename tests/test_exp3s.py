@@ -173,7 +173,7 @@ def replaced(curriculum, slot, label):
         new = admit(transaction.table, slots, np.array([77]), params, names, 0.0, curriculum.tracker.estimator)
         transaction.commit(new)
 
-    curriculum.tracker.apply(fn)
+    curriculum.tracker.backend.apply(fn)
 
 
 def test_labels_that_come_get_an_average_weight_and_those_that_go_leave_theirs():

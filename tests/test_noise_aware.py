@@ -196,7 +196,7 @@ def test_sharing_finds_the_axis_value_that_is_learned_with_one_visit_a_task():
 
 def test_sharing_equals_in_array_api_strict():
     rng = np.random.default_rng(5)
-    columns = histories((rng.random((300, 20)) < rng.random((300, 1))).astype(float))
+    columns = dict(histories((rng.random((300, 20)) < rng.random((300, 1))).astype(float)))
     columns["params"] = rng.random((300, 3))
     columns["last_scheduled"] = rng.permutation(300)
     algorithm = create_algorithm(CONFIG)

@@ -78,7 +78,7 @@ class TestStoppedHolder:
         with Curriculum(config(num_active_tasks=64)) as curriculum:
 
             def stop():
-                curriculum.tracker.apply(lambda _: os.kill(os.getpid(), signal.SIGSTOP))
+                curriculum.tracker.backend.apply(lambda _: os.kill(os.getpid(), signal.SIGSTOP))
                 play(curriculum, 5)
 
             child = fork(stop)
@@ -118,7 +118,7 @@ class TestStoppedHolder:
     def test_may_be_killed(self, fork, monkeypatch):
         monkeypatch.setattr(session, "LOCK_TIMEOUT", 20.0)
         with Curriculum(config()) as curriculum:
-            child = fork(lambda: curriculum.tracker.apply(lambda _: time.sleep(60)))
+            child = fork(lambda: curriculum.tracker.backend.apply(lambda _: time.sleep(60)))
             until(lambda: not curriculum.tracker.backend.try_apply(lambda _: None))
             play(curriculum, 20)
             child.send(signal.SIGKILL)
@@ -167,7 +167,7 @@ class TestFork:
         with Curriculum(config()) as curriculum:
             held, release = threading.Event(), threading.Event()
             thread = threading.Thread(
-                target=curriculum.tracker.apply, args=[lambda _: (held.set(), release.wait(TIMEOUT))]
+                target=curriculum.tracker.backend.apply, args=[lambda _: (held.set(), release.wait(TIMEOUT))]
             )
             thread.start()
             held.wait(TIMEOUT)
@@ -299,7 +299,7 @@ class TestEnd:
         with Curriculum(config()) as curriculum:
 
             def end():
-                curriculum.tracker.apply(
+                curriculum.tracker.backend.apply(
                     lambda _: os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])
                 )
 
@@ -394,7 +394,7 @@ class TestInterrupt:
 
     def test_while_waiting_leaves_the_mutex_free(self, fork, monkeypatch):
         with Curriculum(config()) as curriculum:
-            child = fork(lambda: curriculum.tracker.apply(lambda _: time.sleep(60)))
+            child = fork(lambda: curriculum.tracker.backend.apply(lambda _: time.sleep(60)))
             until(lambda: not curriculum.tracker.backend.try_apply(lambda _: None))
 
             def interrupt(_):

@@ -117,7 +117,7 @@ class TestTasks:
         first, second = pair
         second.get_task()  # draws a block ahead
         drawn = second._draws.peek()
-        first.tracker.apply(lambda it: it.commit(first._admission.patch(it.table, np.arange(16))))
+        first.tracker.backend.apply(lambda it: it.commit(first._refresher._admission.patch(it.table, np.arange(16))))
         task = second.get_task()
         assert task.task_id == drawn + 16
         fresh = {state.task_id: state.seed for state in first.task_states()}
@@ -130,7 +130,7 @@ class TestTasks:
         second.get_task()
         chances = np.zeros(16)
         chances[9] = 1.0
-        first.tracker.apply(lambda it: it.commit(choose(it.table, cumulative(chances))))
+        first.tracker.backend.apply(lambda it: it.commit(choose(it.table, cumulative(chances))))
         assert second.get_task().task_id == 9
         assert {task.task_id for task in second.ask(20)} == {9}
 
@@ -237,7 +237,7 @@ class TestChecks:
                         time.sleep(0.3)
 
                 session.fault = fault
-                curriculum.tracker.apply(lambda it: it.commit(curriculum._admission.patch(it.table, np.arange(16))))
+                curriculum.tracker.backend.apply(lambda it: it.commit(curriculum._refresher._admission.patch(it.table, np.arange(16))))
 
             child = fork(write_slowly)
             until(lambda: backend.newest_id(5) == 21)
