@@ -18,8 +18,16 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 PEERS_READY := $(PEERS)/.installed
 
+# The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
+# scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
+CORE_PYTHONS := 3.12 3.13
+CORE_EXTRAS := cli,gymnasium,testing,yaml
+CORE_TOOLS := array-api-strict hypothesis sybil
+CORE_TESTS := tests $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose) \
+	--deselect tests/test_cli.py::test_a_bad_option_is_one_line_and_exit_code_2
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
+.PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -29,6 +37,21 @@ demo: $(DEMO)  ## train an agent with and without a curriculum; options: make de
 
 test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-lowest: .venv-lowest/.installed-lowest  ## the core's tests with the lowest versions that pyproject.toml allows
+	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/sessions/test_processes.py $(ARGS)
+
+test-pythons:  ## the core's tests on each further version of Python that is here
+	@set -e; for version in $(CORE_PYTHONS); do \
+		python=$$(for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+			$$python -c '' 2>/dev/null && echo $$python && break; done || true); \
+		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi; \
+		$(MAKE) --no-print-directory .venv-$$version/.installed-core PYTHON=$$python; \
+		.venv-$$version/bin/python -m pytest $(CORE_TESTS) $(ARGS); \
+	done
+
+wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
+	@$(BIN)/python scripts/wheel.py
 
 check: $(DEV)  ## format, lint, types, layers, documentation
 	$(BIN)/ruff format --check
@@ -75,6 +98,8 @@ clean:  ## remove everything that is not committed and not yours
 	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Otherwise make would remove it: it made it only for another file's sake.
+.PRECIOUS: %/bin/python
 %/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or newer on the PATH; or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $* || { echo "error: $(PYTHON) has no working venv (on Debian: apt install python3-venv)" >&2; exit 1; }
@@ -90,6 +115,18 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core || echo "no PufferLib here: its tests are skipped"
 	@touch $(DEMO) $@
+
+%/.installed-core: pyproject.toml constraints.txt | %/bin/python
+	@echo "Setting up $* for the core's tests"
+	@$*/bin/python $(PIP_INSTALL) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
+	@touch $@
+
+%/.installed-lowest: pyproject.toml constraints.txt scripts/lowest.py | %/bin/python
+	@echo "Setting up $* for the core's tests with the lowest versions"
+	@$*/bin/python $(PIP_INSTALL) packaging
+	@$*/bin/python scripts/lowest.py >$*/lowest.txt
+	@$*/bin/python $(subst constraints.txt,$*/lowest.txt,$(PIP_INSTALL)) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
+	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
 	@echo "Setting up $(PEERS): once, some minutes"
