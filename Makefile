@@ -9,7 +9,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 # It looks for the environment on the PATH; with --verifytypes it ignores --pythonpath.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
-# The variable silences the theme's notice about a successor.
+# The variable silences the theme's notice about a successor. Not --quiet: with it, warnings do not count as strict.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -61,7 +61,7 @@ check: $(DEV)  ## format, lint, types, layers, documentation
 	$(PYRIGHT) --verifytypes curricular --ignoreexternal
 	$(PYRIGHT) --verifytypes metta.cogworks.curriculum --ignoreexternal
 	$(BIN)/lint-imports --no-logo
-	$(MKDOCS) --quiet
+	$(MKDOCS)
 
 format: $(DEV)  ## put the code into shape
 	$(BIN)/ruff check --fix-only
