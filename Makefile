@@ -53,9 +53,10 @@ test-pythons:  ## the core's tests on each further version of Python that is her
 wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
 	@$(BIN)/python scripts/wheel.py
 
-check: $(DEV)  ## format, lint, types, layers, documentation
+check: $(DEV)  ## format, lint, spelling, types, layers, documentation
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(PYRIGHT)
 	$(PYRIGHT) --verifytypes curricular --ignoreexternal

@@ -63,7 +63,7 @@ def sources(text: str) -> str:
     """Returns the citations of a docstring, short; `this library` if its source is "ours".
 
     Examples:
-        >>> sources("EXP3.S.\\n\\nSources: Auer et al. 2002, *The bandit problem*; Graves et al. 2017, arXiv 1704.03003.")
+        >>> sources("Source: Auer et al. 2002, *The bandit problem*; Graves et al. 2017, arXiv 1704.03003.")
         'Auer et al. 2002, Graves et al. 2017'
     """
     paragraph = re.search(r"^Sources?: (.*?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
@@ -112,7 +112,7 @@ def table_of_algorithms(registry: Iterable[Entry] = REGISTRY) -> str:
         text, page = docstring(f"algorithms.{module_of(entry)}"), page_of(entry)
         _, head = get_data((DOCS / page).read_text(encoding="utf-8"))
         if not {"needs", "blind_to"} <= head.keys():
-            raise PluginError(f"docs/{page}: expected a head with needs and blind_to, got {sorted(head)}; add what lacks")
+            raise PluginError(f"docs/{page}: expected needs and blind_to in its head, got {sorted(head)}; add them")
         names = ", ".join(f"`{name}`" for name in entry.config.variants())
         config = f"[`{entry.config.__name__}`]({page.partition('/')[2]})<br>{names}"
         rows.append([config, first_sentence(text), str(head["needs"]), str(head["blind_to"]), sources(text)])
@@ -176,5 +176,5 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Puts the tables in the place of their marks."""
     mark, make = TABLES.get(page.file.src_uri, ("", str))
     if mark and mark not in markdown:
-        raise PluginError(f"docs/{page.file.src_uri}: expected the mark {mark}, got none; put it where the table belongs")
+        raise PluginError(f"docs/{page.file.src_uri}: expected the mark {mark}, got none; put it back for the table")
     return markdown.replace(mark, make()) if mark else markdown

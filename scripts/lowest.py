@@ -4,6 +4,8 @@ Dependencies of dependencies have no bound there: they get their versions from c
 with the lowest versions is the same tomorrow.
 """
 
+# ruff: noqa: T201  printing is its purpose
+
 import sys
 import tomllib
 from pathlib import Path
@@ -36,7 +38,7 @@ def lowest_versions(project: dict[str, Any]) -> dict[str, str]:
         if len(bounds) != 1:
             raise ValueError(f"{name}: expected one lower bound, got {str(requirement)!r}; write {name}>=VERSION")
         if versions.setdefault(name, bounds[0]) != bounds[0]:
-            raise ValueError(f"{name}: expected the same lower bound in all extras, got {bounds[0]} and {versions[name]}")
+            raise ValueError(f"{name}: expected one lower bound in all extras, got {bounds[0]} and {versions[name]}")
     return versions
 
 

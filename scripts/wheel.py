@@ -1,4 +1,6 @@
-"""Builds the sdist and the wheel, looks into them, and runs the quick start from the wheel in an environment of its own."""
+"""Builds the sdist and the wheel, looks into them, and runs the quick start from the wheel in a bare environment."""
+
+# ruff: noqa: T201  printing is its purpose
 
 import os
 import re
@@ -12,8 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
-INSTALLED = {"annotated-types", "curricular", "numpy", "pydantic", "pydantic-core", "typing-extensions", "typing-inspection"}
-"""What a bare installation brings: NumPy, pydantic, and what pydantic needs."""
+OF_PYDANTIC = {"annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"}
+INSTALLED = {"curricular", "numpy", "pydantic"} | OF_PYDANTIC
+"""All that a bare installation brings."""
 EXTRAS = ["gymnasium", "jax", "matplotlib", "minigrid", "pufferlib", "pytest", "rich", "torch", "typer", "yaml"]
 AFTER_THE_QUICK_START = f"""
 import importlib.metadata, sys
@@ -50,9 +53,10 @@ def check_wheel(wheel: Path) -> None:
         if path.name == "py.typed" or path.suffix == ".py"
     }
     if names - metadata != sources:
-        raise PackagingError(f"wheel: expected the files under src, got {sorted((names - metadata) ^ sources)} on one side")
+        difference = sorted((names - metadata) ^ sources)
+        raise PackagingError(f"wheel: expected the files under src and no other, got a difference of {difference}")
     if not any(name.endswith("/licenses/LICENSE") for name in metadata):
-        raise PackagingError(f"wheel: expected the LICENSE, got {sorted(metadata)}; see license-files in pyproject.toml")
+        raise PackagingError(f"wheel: expected the LICENSE, got {sorted(metadata)}; see license-files")
 
 
 def check_sdist(sdist: Path) -> None:
@@ -85,7 +89,7 @@ def check_installation(wheel: Path, folder: Path) -> None:
 def run(*command: object, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> str:
     """Runs a command and returns what it printed; raises PackagingError with its errors if it fails."""
     arguments = [str(argument) for argument in command]
-    done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise PackagingError(f"{' '.join(arguments[:4])} … failed:\n{done.stdout}{done.stderr}")
     return done.stdout
