@@ -33,7 +33,7 @@ def test_a_dependency_without_a_lower_bound_is_named(lowest):
 
 
 def test_two_bounds_that_differ_are_named(lowest):
-    with pytest.raises(ValueError, match="rich: expected one lower bound in all extras, got 14.0 and 13.9"):
+    with pytest.raises(ValueError, match=r"all extras, got 14\.0 and 13\.9"):
         lowest.lowest_versions(project(cli=["rich>=13.9"], puffer=["rich>=14.0"]))
 
 
