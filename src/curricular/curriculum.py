@@ -77,7 +77,7 @@ class Curriculum(Generic[ConfigT]):
                 f"algorithm: expected an object of a subclass of curricular.Algorithm, got a "
                 f"{type(algorithm).__name__}; derive the class from it"
             )
-        self.algorithm: Algorithm = create_algorithm(config) if algorithm is None else algorithm
+        algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         num_tasks = self.generator.num_tasks
         if num_tasks is not None and config.num_active_tasks > num_tasks:
@@ -90,7 +90,7 @@ class Curriculum(Generic[ConfigT]):
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
-        self._refresher = Refresher(self._backend, self.algorithm, admission, config, self.tracker.estimator)
+        self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._turn = threading.Lock()
@@ -116,6 +116,11 @@ class Curriculum(Generic[ConfigT]):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """How tasks are chosen."""
+        return self._refresher.algorithm
 
     # Asking
 

@@ -388,7 +388,7 @@ def test_a_closed_backend_is_an_error():
     other = SharedMemoryBackend("closed", 4)
     backend.close()
     backend.close()
-    for use in (backend.snapshot, backend.room, lambda: backend.draw(np.zeros(1)), lambda: backend.stream):
+    for use in (backend.snapshot, lambda: backend.num_free, lambda: backend.draw(np.zeros(1)), lambda: backend.stream):
         with pytest.raises(SessionError, match="after close"):
             use()
     assert other.num_workers == 1
