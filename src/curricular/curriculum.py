@@ -209,7 +209,12 @@ class Curriculum(Generic[ConfigT]):
         return self._refresher.probabilities(self._snapshot())
 
     def stats(self) -> dict[str, float]:
-        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out."""
+        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+        """
+        self._refresher.check()
         table = self._snapshot()
         return summary(table, self._refresher.probabilities(table), self.config.score_range)
 
@@ -344,7 +349,6 @@ class Curriculum(Generic[ConfigT]):
 
     def _snapshot(self) -> Table:
         with self._free():
-            self._refresher.check()
             return self.tracker.snapshot()
 
     def _free(self) -> threading.Lock:

@@ -124,7 +124,7 @@ class Refresher:
                 self._keep(error)
 
     def check(self) -> None:
-        """Raises the error of refreshes that keep failing, if there is one.
+        """Raises the error of refreshes that keep failing, once for each that failed.
 
         Raises:
             RefreshError: If the distribution is `PATIENCE` intervals old or older because of it.
@@ -134,10 +134,10 @@ class Refresher:
             age = counters.num_endings - counters.num_refreshed_endings
             interval = refresh_interval(self._backend.capacity, counters.num_refreshed_endings)
             if age >= PATIENCE * interval or not counters.num_refreshes:
-                error = self.error
+                error, self.error = self.error, None
                 raise RefreshError(
-                    f"curriculum: expected to refresh the distribution every {interval} results, but it failed with "
-                    f"{type(error).__name__}: {error}; your results are recorded: fix the cause and go on"
+                    f"curriculum: expected a refreshed distribution every {interval} results, got "
+                    f"{type(error).__name__}: {error}; your results are recorded: correct the cause and continue"
                 ) from error
 
     def fill(self) -> None:

@@ -237,7 +237,9 @@ class TestChecks:
                         time.sleep(0.3)
 
                 session.fault = fault
-                curriculum.tracker.backend.apply(lambda it: it.commit(curriculum._refresher._admission.patch(it.table, np.arange(16))))
+                curriculum.tracker.backend.apply(
+                    lambda it: it.commit(curriculum._refresher._admission.patch(it.table, np.arange(16)))
+                )
 
             child = fork(write_slowly)
             until(lambda: backend.newest_id(5) == 21)
