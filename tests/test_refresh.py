@@ -97,7 +97,7 @@ def test_a_draft_reads_as_the_table_with_its_patches():
 
 class TestInterval:
     def test_it_is_short_for_small_pools_and_proportional_for_large_ones(self):
-        assert [refresh_interval(n, 10**7) for n in (1, 3, 16, 256, 10_000, 10**6)] == [8, 8, 32, 512, 625, 62_500]
+        assert [refresh_interval(n, 10**7) for n in (1, 3, 16, 256, 10_000, 10**6)] == [16, 16, 32, 512, 625, 62_500]
         assert [refresh_interval(n, 0) for n in (1, 3, 16, 256, 10_000, 10**6)] == [8, 8, 32, 32, 312, 31_250]
 
     def test_it_never_falls_with_results_or_with_the_pool(self):
@@ -117,7 +117,7 @@ class TestInterval:
         play(curriculum, 20_000)
         before = curriculum.stats()["num_refreshes"]
         play(curriculum, 80)
-        assert curriculum.stats()["num_refreshes"] == before + 10
+        assert curriculum.stats()["num_refreshes"] == before + 5
 
 
 @pytest.mark.parametrize("num_before", [0, 20_000])

@@ -126,13 +126,17 @@ class Curriculum(Generic[ConfigT]):
 
     def get_task(self) -> Task[ConfigT]:
         """Returns the next task to train on; the same as ``ask(1)[0]``, and raises as it does."""
-        with self._free():
-            if self._refresher.error is not None:
-                self._refresher.check()
-            task = self._tasks[self._draws.peek()]
+        if self._turn.locked():
+            self._wait_for_turn()
+        with self._turn:
+            refresher, draws = self._refresher, self._draws
+            if refresher.error is not None:
+                refresher.check()
+            task = self._tasks[draws.peek()]
             is_log_due = self.tracker.schedule(task.task_id)
-            self._draws.advance(1)
-            self._refresher.note_handouts(1, is_log_due)
+            draws.advance(1)
+            if is_log_due or refresher.follows_handouts:
+                self._count_handouts(1, is_log_due)
             return task
 
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
@@ -152,13 +156,14 @@ class Curriculum(Generic[ConfigT]):
         if n < 0 or (not replace and n > self._backend.capacity):
             raise ValueError(f"n: expected 0 to {limit} tasks, got {n}; ask for another number")
         with self._free():
-            self._refresher.check()
+            if self._refresher.error is not None:
+                self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             tasks = self._tasks
             asked = [tasks[task_id] for task_id in ids.tolist()]
             is_log_due = self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
             self._draws.advance(num_draws)
-            self._refresher.note_handouts(n, is_log_due)
+            self._count_handouts(n, is_log_due)
             return asked
 
     # Telling
@@ -180,12 +185,17 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._free():
             num_results, is_log_due = self.tracker.record_batch(task_ids, scores, regrets)
-            self._refresher.note(num_results, is_log_due)
+            self._count(num_results, is_log_due)
 
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Reports one score; the same as ``tell([task_id], [score])``, and raises as it does."""
-        with self._free():
-            self._refresher.note(1, self.tracker.record(task_id, score))
+        if self._turn.locked():
+            self._wait_for_turn()
+        with self._turn:
+            is_log_due, refresher = self.tracker.record(task_id, score), self._refresher
+            refresher.missing = missing = refresher.missing - 1
+            if missing <= 0 or is_log_due:
+                refresher.advance(is_log_due=is_log_due)
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> None:
         """Reports that no score will come for these hand-outs, shape (n,): they are counted, not scored.
@@ -194,7 +204,7 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._free():
             num_cancelled, is_log_due = self.tracker.cancel(task_ids)
-            self._refresher.note(num_cancelled, is_log_due)
+            self._count(num_cancelled, is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
 
@@ -346,6 +356,16 @@ class Curriculum(Generic[ConfigT]):
     def close(self) -> None:
         """Leaves the session. The curriculum cannot be used any more; closing twice does no harm."""
         self._backend.close()
+
+    def _count(self, num_endings: int, is_log_due: bool) -> None:
+        """Counts logged endings of hand-outs towards the next refresh."""
+        self._refresher.missing -= num_endings
+        if self._refresher.missing <= 0 or is_log_due:
+            self._refresher.advance(is_log_due=is_log_due)
+
+    def _count_handouts(self, num_handouts: int, is_log_due: bool) -> None:
+        """Counts logged hand-outs towards the next refresh, where the algorithm follows hand-outs."""
+        self._count(num_handouts if self._refresher.follows_handouts else 0, is_log_due)
 
     def _snapshot(self) -> Table:
         with self._free():

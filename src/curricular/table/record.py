@@ -207,7 +207,8 @@ def _record_scores(
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
         last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
-        row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
+        regrets = events["regret"].clip(-MAX_REGRET, MAX_REGRET)
+        row["last_regret"] = np.where(last >= 0, regrets[last], row["last_regret"])
         row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
     rows.put(changed, row)
     return scores
