@@ -59,7 +59,7 @@ def test_a_refresh_that_records_evicts_admits_and_chooses_is_one_patch():
     events = np.zeros(len(ids), EVENT)
     events["task_id"], events["kind"], events["score"] = ids, TOLD, np.tile([0.0, 1.0], len(ids) // 2)
     noted = Noted(before, events)
-    curriculum._refresher.put(noted)
+    curriculum._refresher._pass(noted, fills=True, is_due=True)
     curriculum._refresher._pass(noted)
     for patch, flushes in noted.commits:
         assert flushes

@@ -11,11 +11,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mutex import is_inside
+from ..mutex import ReentrantCallError, is_inside
 from ..probabilities import pick
 from ..rows import Rows
 from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
-from .protocol import LOG_SIZE, LogFullError, ReentrantCallError, ResultT, Transaction
+from .protocol import LOG_SIZE, LogFullError, ResultT, Transaction
 
 _EVENT = struct.Struct("=qqdd")
 _SIZE = _EVENT.size
