@@ -187,7 +187,7 @@ class TestCallsWithinCalls:
             def sample(self, seeds, rng):
                 return np.empty((len(seeds), 0))
 
-            def label(self, seed, params):
+            def label_of(self, seed, params):
                 return ""
 
             def build(self, seed, params):
@@ -239,7 +239,7 @@ class TestCallsWithinCalls:
             def sample(self, seeds, rng):
                 return np.empty((len(seeds), 0))
 
-            def label(self, seed, params):
+            def label_of(self, seed, params):
                 return ""
 
             def build(self, seed, params):
