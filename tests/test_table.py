@@ -28,7 +28,7 @@ from curricular.table import (
 )
 from curricular.tracker import estimator
 
-from .reference import Model
+from .reference import Model, Row
 
 ESTIMATORS = [
     estimator(config)
@@ -262,3 +262,9 @@ class TestRows:
         rows["fast_ema"] = 0.1
         assert rows.state(0).seed == 2**63 - 1
         assert rows.state(0).fast_ema == 0.1
+
+
+def test_the_model_knows_every_field_of_a_row():
+    """Those that results change; the others are what a task is made of, and `admit` sets them."""
+    made_of = {"creation_time", "is_active", "success_threshold", "seed", "label_index", "params"}
+    assert set(Row.__dataclass_fields__) == TaskState.model_fields.keys() - made_of
