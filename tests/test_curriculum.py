@@ -275,7 +275,6 @@ CONFIGS = {"learning progress": quick(24), "uniform": UniformConfig(num_active_t
 
 GO_ON = """
 import pickle, sys
-from curricular import Algorithm, handouts
 from curricular import Curriculum
 from tests.test_curriculum import CONFIGS, play
 name, path = sys.argv[1:]
