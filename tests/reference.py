@@ -28,6 +28,7 @@ class Row:
     num_completions: int = 0
     num_scheduled: int = 0
     num_cancelled: int = 0
+    num_failures: int = 0
     num_pending: int = 0
     num_orphans: int = 0
     last_scheduled: int = 0
@@ -61,6 +62,7 @@ class Row:
             old = getattr(self, name)
             setattr(self, name, old + step * (value - old))
         self.num_completions += 1
+        self.num_failures = 0
         self.last_score = m
         words = (self.recent_scores_1, self.recent_scores_2, self.recent_scores_3)
         history = b"".join(word.to_bytes(8, signed=True) for word in words)[2:] + round(m * 65535).to_bytes(2)
@@ -109,6 +111,7 @@ class Model:
         if kind == CANCELLED:
             self.num_cancelled += 1
             row.num_cancelled += is_current
+            row.num_failures += is_current
         elif is_current:
             self.num_completed += 1
             row.learn(score, regret if kind == TOLD_WITH_REGRET else None, self.estimator)

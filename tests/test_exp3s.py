@@ -74,7 +74,7 @@ def test_the_table_knows_what_it_draws_from():
     chances = np.diff(table.cumulated, prepend=0.0)
     assert in_use(curriculum) == pytest.approx(shares(curriculum, chances))
     assert sum(in_use(curriculum).values()) == pytest.approx(1.0)
-    assert table.labels["num_recent"].sum() == table.counters.num_results - table.counters.num_refreshed_results
+    assert table.labels["num_recent"].sum() == table.counters.num_endings - table.counters.num_refreshed_endings
 
 
 def test_one_round_by_hand():

@@ -225,7 +225,7 @@ class TestTurnover:
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
             due += num_evictions_due(table, rate)
             assert rate * counters.num_completed - size <= due <= rate * counters.num_completed
-            counters = counters._replace(num_refreshed_results=counters.num_results)
+            counters = counters._replace(num_refreshed_endings=counters.num_endings)
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
 
     def test_lowest_are_the_lowest_masked_in_order(self):

@@ -51,6 +51,10 @@ class CurriculumConfig(BaseModel):
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Tasks replaced per result, at the most. 0 keeps the first pool for ever."""
 
+    max_failures: int = Field(default=3, ge=1)
+    """Cancellations in a row, without a score in between, after which a task counts as one that cannot be played: it
+    is drawn at most as often as by uniform choice, and evicted first."""
+
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:

@@ -36,6 +36,8 @@ class TaskState(BaseModel):
     """Hand-outs of this task."""
     num_cancelled: int
     """Hand-outs that were cancelled."""
+    num_failures: int
+    """Cancellations of this task since its last score."""
     num_pending: int
     """Hand-outs of this task not yet told or cancelled."""
     num_orphans: int

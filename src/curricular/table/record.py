@@ -131,12 +131,21 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     rows["num_scheduled"] += num_handed_out
     moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+    is_told_here = is_told & is_current
     if is_cancelled.any():
-        rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
+        failed = is_cancelled & is_current
+        rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
+        # Those after the last score count on; an earlier count ends with a score.
+        last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
+        failed &= np.arange(len(events)) > last_told.take(group)
+        before = np.where(last_told < 0, rows["num_failures"], 0)
+        rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
+    elif rows["num_failures"].any():
+        rows["num_failures"] *= ~np.logical_or.reduceat(is_told_here, starts)
 
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
-    told = np.flatnonzero(is_told & is_current)
+    told = np.flatnonzero(is_told_here)
     if len(told):
         groups_told = group.take(told)
         results = events_by_slot.take(told)

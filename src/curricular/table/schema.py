@@ -67,8 +67,6 @@ class Counters(NamedTuple):
     """Results and cancellations beyond the hand-outs, an evaluation say."""
     num_pending: int = 0
     num_labels: int = 1
-    num_refreshed_results: int = 0
-    """Results (told and stale) that the distribution now in use has seen."""
     num_refreshed_endings: int = 0
     """Hand-outs that had ended (told, stale or cancelled) when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
