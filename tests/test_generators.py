@@ -366,25 +366,21 @@ class TestBadInput:
         with pytest.raises(ValueError, match=f"generator.sample: expected .*{message}"):
             Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False), generator)
 
-    def test_a_build_that_raises_names_the_task_and_changes_nothing(self):
+    def test_a_build_that_always_raises_names_the_task_and_leaves_nothing_pending(self):
         generator = PlainGenerator()
         generator.build = lambda seed, params: 1 / 0
         curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False), generator)
-        before = curriculum.stats()
         for ask in (curriculum.get_task, lambda: curriculum.ask(3), lambda: curriculum.ask(2, replace=False)):
             with pytest.raises(
                 TaskBuildError, match=r"ZeroDivisionError.* for task \d with seed \d+ and params .*size"
             ) as e:
                 ask()
             assert isinstance(e.value.__cause__, ZeroDivisionError)
-            assert curriculum.stats() == before
+            stats = curriculum.stats()
+            assert stats["num_pending"] == 0
+            assert stats["num_scheduled"] == stats["num_cancelled"] > 0
         generator.build = lambda seed, params: seed
-        assert [task.task_id for task in curriculum.ask(5)] == [
-            task.task_id
-            for task in Curriculum(
-                LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False), PlainGenerator()
-            ).ask(5)
-        ]
+        assert len(curriculum.ask(5)) == 5
 
 
 def test_a_base_is_never_changed():
