@@ -45,7 +45,7 @@ WRONG_SCORES = [
     (b"1", TypeError, "expected one number|got dtype"),
     (None, TypeError, "expected one number|got dtype"),
     (1j, TypeError, "expected one number|got dtype"),
-    ([0.5], (TypeError, ValueError), r"expected one number|expected shape \(1,\)"),
+    ([[0.5]], (TypeError, ValueError), r"expected one number|expected shape \(1,\)"),
     ({}, TypeError, "expected one number|got dtype"),
     (10**400, (TypeError, ValueError), "expected one number|got dtype"),
 ]
@@ -108,7 +108,7 @@ class TestRefusals:
             ([0, 1], [0.5], r"scores: expected shape \(2,\) like task_ids, got \(1,\); pass one per task id"),
             ([0], [0.5, 0.5], r"scores: expected shape \(1,\)"),
             ([0], 0.5, r"scores: expected shape \(1,\) like task_ids, got \(\)"),
-            ([0], [[0.5]], r"scores: expected shape \(1,\) like task_ids, got \(1, 1\)"),
+            ([0], [[[0.5]]], r"scores: expected shape \(1,\) like task_ids, got \(1, 1, 1\)"),
             ([], [0.5], r"scores: expected shape \(0,\)"),
             (0, 0.5, r"task_ids: expected shape \(n,\), got \(\)"),
             ([[0, 1]], [[0.5, 0.5]], r"task_ids: expected shape \(n,\), got \(1, 2\)"),

@@ -160,7 +160,9 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            scores: One score per id within `config.score_range`, shape (n,).
+            scores: One score per id within `config.score_range`, shape (n,); or a group of G exchangeable scores per
+                id, shape (n, G), in which NaN marks a rollout that failed. A group is one result, and its scores count
+                as G; a group of NaN alone is a cancellation.
             regrets: One finite regret per id, shape (n,), for algorithms that choose by regret.
 
         Raises:

@@ -11,7 +11,7 @@ from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig, MeanOfFirst
-from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
+from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, as_groups, record
 
 
 def create_task_tracker(
@@ -119,26 +119,53 @@ class TaskTracker:
 
         Args:
             task_ids: Ids that were issued, shape (n,).
-            scores: Scores in the score range, shape (n,).
+            scores: Scores in the score range, shape (n,); or groups of G exchangeable ones, shape (n, G), in which NaN
+                marks a rollout that failed.
             regrets: Finite regrets, shape (n,).
 
         Raises:
             TypeError, ValueError, KeyError: If one of them is wrong. Then nothing is logged.
         """
         ids = self._checked_ids(task_ids)
-        values = _checked_numbers("scores", scores, len(ids))
+        given = _as_array("scores", scores)
+        if given.ndim == 2 and len(given) == len(ids):
+            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, len(ids)))
+        values = _checked_numbers("scores", given, len(ids))
         outside = ~((values >= self._low) & (values <= self._high))
         if outside.any():
             self._refuse_score(float(values[outside][0]))
-        if regrets is None:
-            if self._needs_regrets and len(ids):
-                _refuse_no_regret()
+        extra = self._checked_regrets(regrets, len(ids))
+        if extra is None:
             return len(ids), self._extend(ids, TOLD, values)
-        extra = _checked_numbers("regrets", regrets, len(ids))
+        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+
+    def _checked_regrets(self, regrets: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
+        if regrets is None:
+            if self._needs_regrets and length:
+                _refuse_no_regret()
+            return None
+        extra = _checked_numbers("regrets", regrets, length)
         if not np.isfinite(extra).all():
             bad = float(extra[~np.isfinite(extra)][0])
             raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
-        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+        return extra
+
+    def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
+        """Takes groups of scores, shape (n, G), into the rows at once, with all that is logged."""
+        groups = group_events(ids, scores, regrets, self.estimator)
+        outside = (scores < self._low) | (scores > self._high)
+        if outside.any():
+            self._refuse_score(float(scores[outside][0]))
+
+        def take(transaction: Transaction) -> None:
+            logged = as_groups(transaction.events, self.estimator)
+            transaction.commit(
+                record(transaction.table, np.concatenate([logged, groups]), self.estimator), flushes=True
+            )
+
+        if len(groups):
+            self.backend.apply(take)
+        return False
 
     def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
         """Logs that no result will come for n hand-outs, shape (n,); returns n and whether the log is due."""
@@ -192,6 +219,43 @@ class TaskTracker:
             f"score: expected a finite number in score_range {self.score_range}, got {score}; "
             f"clip it or declare the range of your scores in the config"
         )
+
+
+def group_events(
+    ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
+) -> NDArray[np.void]:
+    """Returns the events of n groups of scores, dtype `GROUP_EVENT`: a group without a score is a cancellation.
+
+    Args:
+        ids: Shape (n,).
+        scores: Shape (n, G), NaN where there is none.
+        regrets: Shape (n,), one for each group.
+        estimator: Says how scores are scaled, and which are successes.
+
+    Raises:
+        TypeError, ValueError: If the scores are no numbers, or a group is empty.
+    """
+    if scores.dtype.kind not in "iufb":
+        raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
+    if not scores.shape[1]:
+        raise ValueError(
+            f"scores: expected at least one score per group, got shape {scores.shape}; pass what came back"
+        )
+    values = scores.astype(np.float64)
+    is_there = ~np.isnan(values)
+    sizes = is_there.sum(axis=1)
+    divisor = np.maximum(sizes, 1)
+    scaled = np.where(is_there, (values - estimator.score_low) / estimator.score_scale, 0.0).clip(0.0, 1.0)
+    events = np.zeros(len(ids), GROUP_EVENT)
+    events["task_id"], events["size"] = ids, divisor
+    events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
+    events["square"] = (scaled * scaled).sum(axis=1) / divisor
+    events["success"] = (is_there & (values >= estimator.success_threshold)).sum(axis=1) / divisor
+    events["kind"] = TOLD
+    if regrets is not None:
+        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
+    events["kind"][sizes == 0] = CANCELLED
+    return events
 
 
 def _refuse_id(task_id: int) -> NoReturn:

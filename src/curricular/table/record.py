@@ -7,6 +7,7 @@ from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 from .schema import (
     CANCELLED,
     EMAS,
+    GROUP_EVENT,
     MAX_LABELS,
     MAX_REGRET,
     SCHEDULED,
@@ -16,6 +17,9 @@ from .schema import (
     Patch,
     Table,
 )
+
+NUM_RECENT = 4 * len(RECENT_SCORES)
+"""Number of last scores that a row keeps."""
 
 _WORD_BITS = 64
 
@@ -47,20 +51,24 @@ def _average(
     num_new: NDArray[np.int64],
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
+    sizes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
     """Debiased averages from `old` (a, groups) and `values` (a, n); shape (a, groups).
 
     The first averages are at `rates` (b,), those beyond at the last of them.
     Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
     average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
-    group that come after each value.
+    group that come after each value. A value that stands for `sizes` (n,) equal ones, of which the last is counted
+    from, weighs (1 − (1−α)^size) / α times as much; None: each stands for itself.
     """
     at = np.minimum(np.arange(len(values)), len(rates) - 1)
     keep = 1.0 - rates[:, None]
     powers = (keep ** np.arange(num_new.max() + 1))[at]
     decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
-    new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
-    return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
+    weights = powers.take(num_after, axis=1)
+    weights *= rates[at, None] if sizes is None else 1.0 - powers.take(sizes, axis=1)
+    new = np.add.reduceat(values * weights, starts, axis=1)
+    return (old * (1.0 - decay) * gained + new) / (1.0 - decay * gained)
 
 
 def _push_recent(
@@ -183,34 +191,51 @@ def _record_scores(
     Returns their scores, scaled to [0, 1].
     """
     starts = _starts(group)
-    changed, num_new = group.take(starts), _sizes(starts, len(group))
-    num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
+    changed, num_events = group.take(starts), _sizes(starts, len(group))
     row = rows.take(changed)
     num_old = row["num_completions"].copy()
     scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
-    is_success = events["score"] >= row["success_threshold"].repeat(num_new)
+    sizes: NDArray[np.int64] | None = None
+    if events.dtype == GROUP_EVENT:
+        sizes, squares, successes = events["size"], events["square"], events["success"]
+        num_new = np.add.reduceat(sizes, starts)
+        num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
+    else:
+        squares = scores * scores
+        successes = (events["score"] >= row["success_threshold"].repeat(num_events)).astype(np.float64)
+        num_new = num_events
+        num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 
     names = (*EMAS, "mean_square", "success_ema")
     averages = _average(
         np.array([row[name] for name in names]),
-        np.array([*[scores] * len(EMAS), scores * scores, is_success.astype(np.float64)]),
+        np.array([*[scores] * len(EMAS), squares, successes]),
         np.array(estimator.rates),
         num_old,
         num_new,
         num_after,
         starts,
+        sizes,
     )
     for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding leads a little beyond
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
-        counts = (num_old + num_new - 1).repeat(num_new) - num_after < limit
+        num_before = (num_old + num_new).repeat(num_events) - num_after - (1 if sizes is None else sizes)
+        counts = (limit - num_before).clip(0, 1 if sizes is None else sizes)
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
-    row["last_score"] = scores.take(starts + num_new - 1)
+    row["last_score"] = scores.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
-    pushed = _push_recent(recent, scores, num_new, num_after, starts).view(np.int64)
-    for name, words in zip(RECENT_SCORES, pushed, strict=True):
+    if sizes is None:
+        pushed = _push_recent(recent, scores, num_new, num_after, starts)
+    else:  # the mean of each group, as often as it has scores, up to as many as a row keeps
+        times = sizes.clip(max=NUM_RECENT)
+        ends = np.cumsum(times)
+        later = ends.repeat(times) - np.arange(ends[-1]) - 1
+        first = (ends - times).take(starts)
+        pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
         row[name] = words
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET

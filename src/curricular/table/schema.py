@@ -18,6 +18,12 @@ EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret",
 """One entry of an event log. `score` is in the user's units."""
 
 
+GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
+"""One result of several scores that are exchangeable, such as the rollouts of one prompt: `score` is their mean, in the
+user's units, `size` their number, `square` the mean of their squares, scaled to [0, 1], and `success` the share of
+successes. An event of another kind has a `size` of 1."""
+
+
 MAX_LABELS = 64
 """Labels that get statistics of their own; all further ones share index 0, "other"."""
 
@@ -130,6 +136,17 @@ class Estimator:
     """Where a task's baseline starts; fixed if `num_baseline_samples` is 0."""
     num_baseline_samples: int
     """Completions whose mean is the baseline."""
+
+
+def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
+    """Returns `events`, dtype `EVENT`, shape (n,), as groups of one score each."""
+    groups = np.empty(len(events), GROUP_EVENT)
+    for name in EVENT.names or ():
+        groups[name] = events[name]
+    scaled = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    groups["size"], groups["square"] = 1, scaled * scaled
+    groups["success"] = events["score"] >= estimator.success_threshold
+    return groups
 
 
 def empty_table(capacity: int, num_axes: int) -> Table:
