@@ -51,7 +51,7 @@ class Row:
         m = (score - estimator.score_low) / estimator.score_scale
         if self.num_completions < estimator.num_baseline_samples:
             self.random_baseline += (m - self.random_baseline) / (self.num_completions + 1)
-        is_success = float(score >= estimator.success_threshold)
+        is_success = float(score >= estimator.success_threshold - 1e-6 * estimator.score_scale)
         slow = estimator.rates[-1]
         for name, value, rate in (
             *((name, m, rate) for name, rate in zip(EMAS, estimator.rates, strict=True)),

@@ -11,6 +11,10 @@ MAX_BASELINE = 0.75
 """A random baseline above this share of the score range is capped, so that normalising never divides by nearly 0."""
 
 
+ROUNDING = 1e-6
+"""Share of the score range by which a score may lie beyond it, or below the success threshold: rounding, forgiven."""
+
+
 class MeanOfFirst(BaseModel):
     """Random baseline = mean of a task's first `num_completions` scores."""
 

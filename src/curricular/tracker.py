@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
-from .config import CurriculumConfig, MeanOfFirst
+from .config import ROUNDING, CurriculumConfig, MeanOfFirst
 from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, as_groups, record
 
 
@@ -76,6 +76,7 @@ class TaskTracker:
         self.estimator: Estimator = estimator(config)
         self.score_range: tuple[float, float] = config.score_range
         self._low, self._high = config.score_range
+        self._slack = ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
 
     def schedule(self, task_id: int) -> bool:
@@ -103,7 +104,7 @@ class TaskTracker:
         if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity):
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
-            self._refuse_score(score)
+            score = self._rounded(score)
         if self._needs_regrets:
             _refuse_no_regret()
         try:
@@ -129,33 +130,32 @@ class TaskTracker:
         ids = self._checked_ids(task_ids)
         given = _as_array("scores", scores)
         if given.ndim == 2 and len(given) == len(ids):
-            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, len(ids)))
+            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, ids))
         values = _checked_numbers("scores", given, len(ids))
-        outside = ~((values >= self._low) & (values <= self._high))
-        if outside.any():
-            self._refuse_score(float(values[outside][0]))
-        extra = self._checked_regrets(regrets, len(ids))
+        values = self._rounded_batch(values)
+        extra = self._checked_regrets(regrets, ids)
         if extra is None:
             return len(ids), self._extend(ids, TOLD, values)
         return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
 
-    def _checked_regrets(self, regrets: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
+    def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
         if regrets is None:
-            if self._needs_regrets and length:
+            if self._needs_regrets and len(ids):
                 _refuse_no_regret()
             return None
-        extra = _checked_numbers("regrets", regrets, length)
+        extra = _checked_numbers("regrets", regrets, len(ids))
         if not np.isfinite(extra).all():
-            bad = float(extra[~np.isfinite(extra)][0])
-            raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
+            at = int(np.argmin(np.isfinite(extra)))
+            raise ValueError(
+                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; find out where "
+                f"the trainer diverged"
+            )
         return extra
 
     def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
         """Takes groups of scores, shape (n, G), into the rows at once, with all that is logged."""
         groups = group_events(ids, scores, regrets, self.estimator)
-        outside = (scores < self._low) | (scores > self._high)
-        if outside.any():
-            self._refuse_score(float(scores[outside][0]))
+        self._rounded_batch(scores[~np.isnan(scores.astype(np.float64))])
 
         def take(transaction: Transaction) -> None:
             logged = as_groups(transaction.events, self.estimator)
@@ -214,6 +214,21 @@ class TaskTracker:
             _refuse_id(int(given[~issued][0]))
         return ids
 
+    def _rounded(self, score: float) -> float:
+        """Returns the nearest score of the range to one that rounding has put just beyond an end."""
+        if not self._low - self._slack <= score <= self._high + self._slack:
+            self._refuse_score(score)
+        return min(max(score, self._low), self._high)
+
+    def _rounded_batch(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns `scores`, as `_rounded` does each."""
+        if not ((scores >= self._low) & (scores <= self._high)).all():
+            outside = ~((scores >= self._low - self._slack) & (scores <= self._high + self._slack))
+            if outside.any():
+                self._refuse_score(float(scores[outside][0]))
+            scores = scores.clip(self._low, self._high)
+        return scores
+
     def _refuse_score(self, score: float) -> NoReturn:
         raise ValueError(
             f"score: expected a finite number in score_range {self.score_range}, got {score}; "
@@ -250,7 +265,8 @@ def group_events(
     events["task_id"], events["size"] = ids, divisor
     events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
     events["square"] = (scaled * scaled).sum(axis=1) / divisor
-    events["success"] = (is_there & (values >= estimator.success_threshold)).sum(axis=1) / divisor
+    threshold = estimator.success_threshold - ROUNDING * estimator.score_scale
+    events["success"] = (is_there & (values >= threshold)).sum(axis=1) / divisor
     events["kind"] = TOLD
     if regrets is not None:
         events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets

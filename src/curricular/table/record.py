@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ROUNDING
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 from .schema import (
     CANCELLED,
@@ -202,7 +203,8 @@ def _record_scores(
         num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
     else:
         squares = scores * scores
-        successes = (events["score"] >= row["success_threshold"].repeat(num_events)).astype(np.float64)
+        thresholds = row["success_threshold"] - ROUNDING * estimator.score_scale
+        successes = (events["score"] >= thresholds.repeat(num_events)).astype(np.float64)
         num_new = num_events
         num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
+from ..config import ROUNDING
 from ..rows import PatchedRows, Rows, TaskState
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
@@ -145,7 +146,7 @@ def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void
         groups[name] = events[name]
     scaled = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
     groups["size"], groups["square"] = 1, scaled * scaled
-    groups["success"] = events["score"] >= estimator.success_threshold
+    groups["success"] = events["score"] >= estimator.success_threshold - ROUNDING * estimator.score_scale
     return groups
 
 
