@@ -150,9 +150,8 @@ class Refresher:
         """
         if self.error is not None:
             counters, _ = self._backend.glance()
-            age = counters.num_endings - counters.num_refreshed_endings
             interval = self._interval_after(counters)
-            if age >= PATIENCE * interval or not counters.num_refreshes:
+            if self._age(counters) >= PATIENCE * interval or not counters.num_refreshes:
                 error, self.error = self.error, None
                 raise RefreshError(
                     f"curriculum: expected a refreshed distribution every {interval} results, got "
