@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ import pytest
 from curricular import Curriculum, LearningProgressConfig
 from curricular.backends import session
 
-TIMEOUT = 60.0
-"""Seconds that a test waits for another process before it fails."""
+TIMEOUT = 120.0
+"""Seconds after which a test that waits for another process fails: longer than a busy machine keeps it waiting."""
 
 
 class Child:
@@ -37,10 +38,14 @@ class Child:
                 os._exit(status)
 
     def send(self, signum):
-        os.kill(self.pid, signum)
+        if self.status is None:  # its pid is its own until somebody has waited for it
+            os.kill(self.pid, signum)
 
     def is_stopped(self):
         return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+    def is_running(self):
+        return not self._poll()
 
     def wait(self, timeout=TIMEOUT):
         """The exit status; the negative signal if one killed it."""
@@ -55,7 +60,7 @@ class Child:
         return self.status is not None
 
     def end(self):
-        if not self._poll():
+        if self.is_running():
             self.send(signal.SIGKILL)
             self.wait()
 
@@ -66,6 +71,29 @@ def until(condition, timeout=TIMEOUT, what="the condition"):
         if time.monotonic() > deadline:
             pytest.fail(f"waited {timeout:g} s for {what}")
         time.sleep(0.002)
+
+
+class Clock:
+    """Stands in for the module `time`, and moves by itself only when the library sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def clock_that_tells(flag):
+    """Stands in for the module `time`, and sets ``flag[0]`` when the library sleeps, which is to wait for the table."""
+
+    def sleep(seconds):
+        flag[0] = 1
+        time.sleep(seconds)
+
+    return SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
 
 
 def shared_array(*shape):
@@ -79,7 +107,7 @@ def script(source, *args, base=None):
     path = str(session.base_directory() if base is None else base)
     prologue = (
         "import sys\nfrom pathlib import Path\nfrom curricular.backends import session\n"
-        f"session.base_directory = lambda: Path({path!r})\n"
+        f"session.base_directory = lambda: Path({path!r})\nsession.LOCK_TIMEOUT = {TIMEOUT}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", prologue + source, *map(str, args)], stdout=subprocess.PIPE, text=True
