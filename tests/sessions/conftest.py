@@ -10,7 +10,7 @@ import pytest
 
 from curricular.backends import session
 
-from .processes import TIMEOUT, Child, shared_array, until
+from ..helpers import TIMEOUT, Child, shared_array, until
 
 
 @pytest.fixture(autouse=True)

@@ -1,113 +1,21 @@
-"""Processes to attack a session with, and what the tests have in common."""
+"""Programs and curricula to attack a session with, and the accounts that must balance after each attack."""
 
-import mmap
-import os
-import signal
 import subprocess
 import sys
-import time
-import traceback
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
-from curricular import Curriculum, LearningProgressConfig
+from curricular import LearningProgressConfig
 from curricular.backends import session
 
-TIMEOUT = 120.0
-"""Seconds after which a test that waits for another process fails: longer than a busy machine keeps it waiting."""
+from ..helpers import TIMEOUT
 
 
-class Child:
-    """A forked process that runs a function and ends by `os._exit`, as those of `multiprocessing` do."""
-
-    def __init__(self, fn, *args):
-        self.status = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            try:
-                fn(*args)
-                status = 0
-            except BaseException:  # noqa: BLE001  the process must end here, whatever it was
-                traceback.print_exc()
-                sys.stderr.flush()
-            finally:
-                os._exit(status)
-
-    def send(self, signum):
-        if self.status is None:  # its pid is its own until somebody has waited for it
-            os.kill(self.pid, signum)
-
-    def is_stopped(self):
-        return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
-
-    def is_running(self):
-        return not self._poll()
-
-    def wait(self, timeout=TIMEOUT):
-        """The exit status; the negative signal if one killed it."""
-        until(self._poll, timeout, f"process {self.pid} to end")
-        return self.status
-
-    def _poll(self):
-        if self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-        return self.status is not None
-
-    def end(self):
-        if self.is_running():
-            self.send(signal.SIGKILL)
-            self.wait()
-
-
-def until(condition, timeout=TIMEOUT, what="the condition"):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout:g} s for {what}")
-        time.sleep(0.002)
-
-
-class Clock:
-    """Stands in for the module `time`, and moves by itself only when the library sleeps."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-def clock_that_tells(flag):
-    """Stands in for the module `time`, and sets ``flag[0]`` when the library sleeps, which is to wait for the table."""
-
-    def sleep(seconds):
-        flag[0] = 1
-        time.sleep(seconds)
-
-    return SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
-
-
-def shared_array(*shape):
-    """Zeros that forked processes share, dtype int64."""
-    size = int(np.prod(shape))
-    return np.frombuffer(mmap.mmap(-1, 8 * size), np.int64).reshape(shape)
-
-
-def script(source, *args, base=None):
+def script(source, *args):
     """Starts an unrelated Python process that runs `source` with `sys.argv[1:]` = args, in the tests' directory."""
-    path = str(session.base_directory() if base is None else base)
     prologue = (
         "import sys\nfrom pathlib import Path\nfrom curricular.backends import session\n"
-        f"session.base_directory = lambda: Path({path!r})\nsession.LOCK_TIMEOUT = {TIMEOUT}\n"
+        f"session.base_directory = lambda: Path({str(session.base_directory())!r})\nsession.LOCK_TIMEOUT = {TIMEOUT}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", prologue + source, *map(str, args)], stdout=subprocess.PIPE, text=True
@@ -140,6 +48,3 @@ def check_accounts(curriculum, num_pending=None):
     if num_pending is not None:
         assert counters.num_pending == num_pending
     return curriculum.stats()
-
-
-__all__ = ["Child", "Curriculum", "check_accounts", "config", "play", "script", "shared_array", "until"]

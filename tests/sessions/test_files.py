@@ -19,7 +19,8 @@ from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError,
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
 
-from .processes import TIMEOUT, check_accounts, clock_that_tells, config, play, script, shared_array, until
+from ..helpers import TIMEOUT, clock_that_tells, shared_array, until
+from .processes import check_accounts, config, play, script
 
 
 def header_of(path):

@@ -21,7 +21,8 @@ from curricular.backends import session
 from curricular.backends.layout import MAX_WORKERS, SessionError
 from curricular.backends.shared import SharedMemoryBackend
 
-from .processes import TIMEOUT, Clock, check_accounts, clock_that_tells, config, play, script, shared_array, until
+from ..helpers import TIMEOUT, Clock, clock_that_tells, shared_array, until
+from .processes import check_accounts, config, play, script
 
 # Python 3.12 and later warn of forking with threads, which is what some tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -10,7 +10,8 @@ from curricular.probabilities import cumulative
 from curricular.rows import Rows
 from curricular.table import choose
 
-from .processes import Clock, check_accounts, clock_that_tells, config, play, shared_array, until
+from ..helpers import Clock, clock_that_tells, shared_array, until
+from .processes import check_accounts, config, play
 
 
 @pytest.fixture
