@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-TIMEOUT = 120.0
+TIMEOUT = 300.0
 """Seconds after which a test that waits for another process fails: longer than a busy machine keeps it waiting."""
 
 

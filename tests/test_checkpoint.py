@@ -15,6 +15,8 @@ from curricular.checkpoint import read_checkpoint, write_checkpoint
 from curricular.rows import VERSION
 from curricular.table import columns_of
 
+from .helpers import TIMEOUT
+
 CONFIG = LearningProgressConfig.default(num_active_tasks=64, seed=3)
 
 
@@ -209,7 +211,7 @@ def test_a_kill_during_saves_leaves_a_whole_checkpoint(tmp_path):
         started = context.Event()
         process = context.Process(target=save_for_ever, args=(path, started))
         process.start()
-        assert started.wait(60)
+        assert started.wait(TIMEOUT)
         process.join(wait)
         os.kill(process.pid, signal.SIGKILL)
         process.join()

@@ -25,9 +25,6 @@ TINY = Settings(
 )
 BATCH = Settings().batch_size
 
-# Python 3.12 and later warn of forking with threads, which PyTorch may have started.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
 
 @pytest.fixture
 def command(tmp_path):

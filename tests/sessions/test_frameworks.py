@@ -19,9 +19,6 @@ from .processes import check_accounts, config
 NUM_ENVS = 2
 NUM_STEPS = 60
 
-# Python 3.12 and later warn of forking with threads; the libraries fork.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
 
 @pytest.fixture(params=["private", "named"])
 def curriculum(request):

@@ -24,9 +24,6 @@ from curricular.backends.shared import SharedMemoryBackend
 from ..helpers import TIMEOUT, Clock, clock_that_tells, shared_array, until
 from .processes import check_accounts, config, play, script
 
-# Python 3.12 and later warn of forking with threads, which is what some tests are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
 STORM = Path(__file__).parents[2] / "benchmarks" / "storm.py"
 
 
