@@ -1,6 +1,7 @@
 """From a stream of random numbers to a built task: which tasks come next, and their configurations."""
 
 from collections import deque
+from operator import index
 from typing import Generic
 
 import numpy as np
@@ -45,7 +46,7 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         if len(self._ids) >= CACHE_SIZE:
             self.pop(self._ids.popleft(), None)
         self._ids.append(task_id)
-        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
+        task = self[task_id] = Task(task_id, config, self._generator.label_of(seed, params), values)
         return task
 
     def clear(self) -> None:
@@ -162,3 +163,20 @@ class Draws:
             blocks.append(self._cached[1])
         uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         return uniforms[offset : offset + n]
+
+
+def checked_number(n: int, limit: int | None) -> int:
+    """Returns `n` as an int.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is negative, or above `limit`, if that is given.
+    """
+    try:
+        number = index(n)
+    except TypeError as error:
+        raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
+    if number < 0 or (limit is not None and number > limit):
+        shown = "any number of" if limit is None else limit
+        raise ValueError(f"n: expected 0 to {shown} tasks, got {number}; ask for another number")
+    return number

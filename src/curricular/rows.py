@@ -161,10 +161,10 @@ class PatchedRows(Rows):
     __slots__ = ("_base", "_changed", "_slots")
 
     def __init__(self, base: Rows, slots: NDArray[np.int64], rows: Rows) -> None:
-        order = slots.argsort()
-        self._base = base
-        self._slots = slots.take(order)
-        self._changed = rows.take(order)
+        self._base, self._slots, self._changed = base, slots, rows
+        if (slots[1:] < slots[:-1]).any():
+            order = slots.argsort()
+            self._slots, self._changed = slots.take(order), rows.take(order)
 
     def __len__(self) -> int:
         return len(self._base)

@@ -80,7 +80,11 @@ class TaskTracker:
 
     def schedule(self, task_id: int) -> bool:
         """Logs that `task_id`, drawn from the backend, was handed out."""
-        return self._append(SCHEDULED, task_id, 0.0)
+        try:
+            return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
+        except LogFullError:
+            self.flush()
+            return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
 
     def schedule_batch(self, task_ids: NDArray[np.int64]) -> bool:
         """Logs that `task_ids`, drawn from the backend, shape (n,), were handed out."""
@@ -102,7 +106,11 @@ class TaskTracker:
             self._refuse_score(score)
         if self._needs_regrets:
             _refuse_no_regret()
-        return self._append(TOLD, task_id, score)
+        try:
+            return self.backend.append(TOLD, task_id, score, 0.0)
+        except LogFullError:
+            self.flush()
+            return self.backend.append(TOLD, task_id, score, 0.0)
 
     def record_batch(
         self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None
@@ -149,13 +157,6 @@ class TaskTracker:
     def _flush(self, transaction: Transaction) -> None:
         if len(transaction.events):
             transaction.commit(record(transaction.table, transaction.events, self.estimator), flushes=True)
-
-    def _append(self, kind: int, task_id: int, score: float) -> bool:
-        try:
-            return self.backend.append(kind, task_id, score, 0.0)
-        except LogFullError:
-            self.flush()
-            return self.backend.append(kind, task_id, score, 0.0)
 
     def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
         """Logs events, all or none: those that do not fit go into the rows at once, with all that is logged."""

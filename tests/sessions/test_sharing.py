@@ -65,7 +65,7 @@ class TestResults:
     def test_results_that_waited_for_50_ms_are_taken_into_the_table(self, pair, clock):
         first, second = pair
         counters = second.tracker.backend._shared.counters
-        told = shared.Counters._fields.index("num_told")
+        told = shared.Counters._fields.index("num_completed")
         play(first, 1)
         assert counters[told] == 0
         clock.now += 1.2 * shared.MAX_DELAY

@@ -34,7 +34,7 @@ LABEL = np.dtype(
     [
         ("name", f"S{MAX_LABEL_BYTES}"),
         ("num_scheduled", "i8"),
-        ("num_completions", "i8"),
+        ("num_completed", "i8"),
         ("num_evicted", "i8"),
         ("chance", "f8"),
         ("num_recent", "i8"),
@@ -59,7 +59,7 @@ class Counters(NamedTuple):
     num_created: int = 0
     num_evicted: int = 0
     num_scheduled: int = 0
-    num_told: int = 0
+    num_completed: int = 0
     num_cancelled: int = 0
     num_stale: int = 0
     """Results for tasks that had been evicted: counted, credited to nobody."""
@@ -83,12 +83,12 @@ class Counters(NamedTuple):
     @property
     def num_results(self) -> int:
         """Results that came back, for active and for evicted tasks."""
-        return self.num_told + self.num_stale
+        return self.num_completed + self.num_stale
 
     @property
     def num_endings(self) -> int:
         """Results and cancellations that came back."""
-        return self.num_told + self.num_stale + self.num_cancelled
+        return self.num_completed + self.num_stale + self.num_cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +189,22 @@ class Draft:
 
     def add(self, patch: Patch) -> None:
         """Makes one more change, a patch to `table`."""
-        self.patch = patch if self.patch is None else _joined(self.patch, patch)
-        rows = PatchedRows(self._base.rows, self.patch.slots, self.patch.rows)
+        rows = self.table.rows
+        self.patch = patch if self.patch is None else _joined(self.patch, patch, len(rows))
+        if len(patch.slots):
+            rows = PatchedRows(self._base.rows, self.patch.slots, self.patch.rows)
         cumulated = self._base.cumulated if self.patch.cumulated is None else self.patch.cumulated
         self.table = Table(rows, self.patch.labels, self.patch.counters, cumulated)
 
 
-def _joined(first: Patch, second: Patch) -> Patch:
+def _joined(first: Patch, second: Patch, capacity: int) -> Patch:
     """The patch that does what `first` and then `second` do."""
     cumulated = first.cumulated if second.cumulated is None else second.cumulated
     if not len(second.slots):
         return Patch(first.slots, first.rows, second.labels, second.counters, cumulated)
-    (kept,) = np.nonzero(np.isin(first.slots, second.slots, invert=True))
+    is_kept = np.ones(capacity, np.bool_)
+    is_kept[second.slots] = False
+    (kept,) = np.nonzero(is_kept.take(first.slots))
     slots = np.concatenate([first.slots[kept], second.slots])
     words = np.concatenate([first.rows.words[:, kept], second.rows.words], axis=1)
     return Patch(slots, Rows(words), second.labels, second.counters, cumulated)
