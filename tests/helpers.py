@@ -1,8 +1,9 @@
-"""What several files of tests need: processes to attack, waits for them, and clocks that tests move."""
+"""What several files of tests need: processes and waits for them, clocks that tests move, and the account."""
 
 import mmap
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -70,6 +71,14 @@ def until(condition, timeout=TIMEOUT, what="the condition"):
         time.sleep(0.002)
 
 
+def python(code, **environment):
+    """What `code` prints in a new interpreter, in which warnings are errors."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    environment = os.environ | environment
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT, env=environment)
+    return out.stdout.strip()
+
+
 class Clock:
     """Stands in for the module `time`, and moves by itself only when the library sleeps."""
 
@@ -97,3 +106,9 @@ def shared_array(*shape):
     """Zeros that forked processes share, dtype int64."""
     size = int(np.prod(shape))
     return np.frombuffer(mmap.mmap(-1, 8 * size), np.int64).reshape(shape)
+
+
+def balance(counts):
+    """Hand-outs and unsolicited results less what came of them: 0. `counts` has the names of `Curriculum.stats()`."""
+    came = sum(counts[f"num_{name}"] for name in ("completed", "cancelled", "stale", "pending"))
+    return counts["num_scheduled"] + counts["num_unsolicited"] - came
