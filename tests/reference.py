@@ -8,6 +8,8 @@ import numpy as np
 from curricular.rows import RECENT_SCORES
 from curricular.table import CANCELLED, EMAS, SCHEDULED, TOLD_WITH_REGRET, Estimator
 
+from .helpers import balance
+
 
 def distribution(algorithm, columns):
     """What `algorithm` makes of `columns` in the end."""
@@ -137,8 +139,7 @@ class Model:
         for name in COUNTS:
             assert getattr(counters, name) == getattr(self, name), name
         assert counters.num_pending == self.num_pending
-        came = counters.num_completed + counters.num_cancelled + counters.num_stale + counters.num_pending
-        assert counters.num_scheduled + counters.num_unsolicited == came
+        assert balance(counters._asdict()) == 0
         for name in Row.__dataclass_fields__:
             expected = [getattr(row, name) for row in self.rows]
             assert rows[name].tolist() == (expected if name in RECENT_SCORES else approx(expected)), name

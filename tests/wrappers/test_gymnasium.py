@@ -551,7 +551,6 @@ def test_vector_environments_that_are_reset_by_hand():
     }
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # it forks
 def test_vector_environments_in_processes_share_the_curriculum_they_were_given():
     config = LearningProgressConfig.default(num_active_tasks=3, eviction_rate=0)
     with Curriculum(config, curriculum_of([5.0, 9.8, 20.0]).generator) as curriculum:

@@ -529,7 +529,6 @@ def test_serial_vectorization(make):
     assert counts(curriculum)["pending"] == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # it forks
 @pytest.mark.parametrize("how", ["emulated", "forked", "pickled"])
 def test_worker_processes_share_the_curriculum(how):
     with curriculum_of(VALUES, use_shared_memory=True) as curriculum:
