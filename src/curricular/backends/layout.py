@@ -4,6 +4,7 @@ docs/sessions.md describes the protocol; this module only says where things are.
 """
 
 import json
+import math
 import mmap
 import sys
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class Spec:
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
             spec = cls(index(content["capacity"]), index(content["num_axes"]), dict(content["settings"]))
+            if spec.capacity < 1 or spec.num_axes < 0:
+                raise ValueError(f"{spec.capacity} tasks with {spec.num_axes} params")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
@@ -138,7 +141,7 @@ class Layout:
         self._add("journal_words", (num_words * capacity,), np.int64)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
         self.sections[name] = (self.size, shape, dtype)
         self.size += -(-num_bytes // _PAGE) * _PAGE
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, Rows, TaskState
-from .schema import EMAS, LABEL, MAX_LABELS, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
+from .schema import EMAS, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
 
 MAX_COUNT = 2**62
 """Ids and counts stay below it, so that no sum of two of them overflows."""
@@ -20,7 +20,7 @@ _TOLERANCE = 1e-9
 _AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
 """Fields within [0, 1] once a task has a result."""
 
-_FINITE = ("creation_time", "success_threshold", "last_regret")
+_FINITE = ("creation_time", "success_threshold")
 
 _LIMITS = {
     "num_completions": "num_told",
@@ -185,6 +185,7 @@ def check_rows(rows: Rows, counters: Counters) -> None:
     _check_column(rows, "seed", 0, np.iinfo(np.int64).max)
     _check_column(rows, "label_index", 0, counters.num_labels - 1)
     _check_column(rows, "random_baseline", 0.0, 1 + _TOLERANCE)
+    _check_column(rows, "last_regret", -MAX_REGRET, MAX_REGRET)
     for name in _FINITE:
         _check_finite(f"rows[{name!r}]", rows[name], "task", rows["task_id"])
     for name in _AVERAGES:
