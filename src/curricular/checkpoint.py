@@ -107,7 +107,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         except CheckpointError:
             raise
         except TableError as error:
-            raise _refused(path, f"{error.found} where {error.expected} belongs") from error
+            raise _refused(path, f"a state with {error.found} where {error.expected} belongs") from error
         except READ_ERRORS as error:
             raise _refused(path, f"something that cannot be read ({type(error).__name__}: {error})") from error
 

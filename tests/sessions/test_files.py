@@ -302,7 +302,7 @@ class TestHardLink:
                 lambda: session.join_session(directory / "link"),
                 lambda: read_session("link"),
             ):
-                with pytest.raises(SessionError, match="link: .*got a hard link to session 'shared'"):
+                with pytest.raises(SessionError, match=r"link: .*got a hard link to session 'shared'"):
                     reach()
             assert [info.name for info in list_sessions()] == ["shared"]
             assert session.sweep() == []
@@ -326,9 +326,8 @@ class TestHardLink:
         with Curriculum(config()) as curriculum:
             os.link(directory / "shared", directory / "link")
             remove_session("shared", force=True)
-            with Curriculum(config()):  # a new one
-                with pytest.raises(SessionError, match="hard link"):
-                    Curriculum(config("link"))
+            with Curriculum(config()), pytest.raises(SessionError, match="hard link"):
+                Curriculum(config("link"))
             assert "link" not in session.sweep()
             play(curriculum, 5)
             check_accounts(curriculum)

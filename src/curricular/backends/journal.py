@@ -1,12 +1,13 @@
 """The table inside a session file, and how a change of it is committed: through a redo journal.
 
 A change is written to the journal; one word commits it; then the new images are put into place. A process that ends
-before the commit has changed nothing; after it, the next process with the lock finishes. docs/sessions.md has the rules.
+before the commit has changed nothing; after it, the next process with the lock finishes. What is in the file may have
+been damaged by something else: it is checked before it is used. docs/sessions.md has the rules.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,28 +82,24 @@ class SessionTable:
 
     # Checks, for the process that has the lock: what is in the file may be damaged
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turns what a check of the table finds into `CorruptTableError`."""
+    def _passes(self, check: Callable[..., None], *parts: Any) -> None:
+        """Runs a check of the table on `parts`; what it finds is a `CorruptTableError`."""
         try:
-            yield
+            check(*parts)
         except TableError as error:
             raise self.corrupt(error.found, error.expected) from error
 
     def check_counters(self) -> None:
         """Checks the counters."""
-        with self._guarded():
-            check_counters(Counters(*self.counters.tolist()))
+        self._passes(check_counters, Counters(*self.counters.tolist()))
 
     def check_labels(self) -> None:
         """Checks the labels; the counters are right."""
-        with self._guarded():
-            check_labels(self.labels, Counters(*self.counters.tolist()))
+        self._passes(check_labels, self.labels, Counters(*self.counters.tolist()))
 
     def check_distribution(self) -> None:
         """Checks the distribution in use."""
-        with self._guarded():
-            check_distribution(self.table.cumulated)
+        self._passes(check_distribution, self.table.cumulated)
 
     def check(self) -> None:
         """Checks all that a worker that joins relies on."""
@@ -115,8 +112,7 @@ class SessionTable:
         self.check_distribution()
         if self.counts[_CREATED]:
             self.intact(self.rows, self.checks)
-            with self._guarded():
-                check_rows(self.rows, self.table.counters)
+            self._passes(check_rows, self.rows, self.table.counters)
 
     def log_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns how many events each log holds, and the heads of the logs.
@@ -126,8 +122,8 @@ class SessionTable:
         """
         heads, tails = self.workers[:, HEAD].copy(), self.tails
         sizes = heads - tails
-        if sizes.min() < 0 or sizes.max() > LOG_SIZE or tails.min() < 0:
-            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events, the first of them {tails.min()}")
+        if sizes.min() < 0 or sizes.max() > LOG_SIZE or heads.min() < 0 or tails.min() < 0:
+            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events, from number {tails.min()} on")
         return sizes, heads
 
     def events(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -140,9 +136,9 @@ class SessionTable:
         events = np.concatenate(parts)
         if len(parts) > 2:  # a result may have come through another worker than its hand-out
             events = events.take((events["kind"] != SCHEDULED).argsort(kind="stable"))
-        self.check_labels()
-        with self._guarded():
-            check_events(events, self.table.rows)
+        if len(events):
+            self.check_labels()
+            self._passes(check_events, events, self.table.rows)
         return events, heads
 
     def intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
@@ -214,10 +210,9 @@ class SessionTable:
         sizes = self.workers[:, HEAD] - journal["tails"]
         if journal["head"][HAS_TAILS] and (sizes.min() < 0 or sizes.max() > LOG_SIZE or journal["tails"].min() < 0):
             raise self.corrupt(f"a journal that leaves logs of {sizes.min()} to {sizes.max()} events")
-        with self._guarded():
-            counters = Counters(*journal["counters"].tolist())
-            check_counters(counters)
-            check_labels(journal["labels"], counters)
+        counters = Counters(*journal["counters"].tolist())
+        self._passes(check_counters, counters)
+        self._passes(check_labels, journal["labels"], counters)
 
     def _journal_rows(self, num_rows: int) -> Rows:
         num_words = len(self.rows.words)

@@ -85,13 +85,16 @@ class Spec:
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
             spec = cls(index(content["capacity"]), index(content["num_axes"]), dict(content["settings"]))
-            if spec.capacity < 1 or spec.num_axes < 0:
-                raise ValueError(f"{spec.capacity} tasks with {spec.num_axes} params")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
+        if spec.capacity < 1 or spec.num_axes < 0:
+            raise SessionMismatchError(
+                f"session file {path}: expected a capacity from 1 and num_axes from 0, got {spec.capacity} and "
+                f"{spec.num_axes}; it is damaged: {remedy}"
+            )
         for name, value in spec._content().items():
             if content.get(name) != value:
                 raise SessionMismatchError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, Rows, TaskState
-from .schema import EMAS, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
+from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
 
 MAX_COUNT = 2**62
 """Ids and counts stay below it, so that no sum of two of them overflows."""
@@ -70,9 +70,7 @@ def check_table(table: Table) -> None:
     check_array("rows", table.rows.words, np.int64, (None, None))
     num_words, capacity = table.rows.words.shape
     if num_words < NUM_WORDS or not capacity:
-        raise TableError(
-            f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}"
-        )
+        raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
     check_array("labels", table.labels, LABEL, (MAX_LABELS,))
     check_array("cumulated", table.cumulated, np.float64, (capacity,))
     check_counters(table.counters)
@@ -88,7 +86,9 @@ def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None
     if not isinstance(array, np.ndarray):
         raise TableError(f"{name} as an array", f"a {type(array).__name__}")
     if array.dtype != wanted:
-        raise TableError(f"{name} of dtype {wanted if wanted.names is None else 'LABEL'}", f"dtype {array.dtype!s:.100}")
+        raise TableError(
+            f"{name} of dtype {wanted if wanted.names is None else 'LABEL'}", f"dtype {array.dtype!s:.100}"
+        )
     fits = len(array.shape) == len(shape) and all(
         there is None or here == there for here, there in zip(array.shape, shape, strict=True)
     )
@@ -120,7 +120,7 @@ def check_counters(counters: Counters) -> None:
 def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
     """Checks names and counts of the labels against the counters, which are right."""
     num_labels = counters.num_labels
-    if labels[num_labels:].tobytes().strip(b"\0"):
+    if labels[num_labels:].view(np.int64).any():
         raise TableError(f"labels from {num_labels} on to be empty, as counters['num_labels'] says", "one that is not")
     used = labels[:num_labels]
     names = used["name"].tolist()
@@ -132,15 +132,25 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         "num_recent": counters.num_results - counters.num_refreshed_results,
     }
     for name, total in totals.items():
-        _check_range(f"labels[{name!r}]", used[name], 0, total, "label")
-        found = sum(used[name].tolist())
-        if found > total or (name == "num_completions" and found != total):
-            raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(found))
-    _check_range("labels['chance']", used["chance"], 0.0, 1 + _TOLERANCE, "label")
-    _check_finite("labels['recent_regret']", used["recent_regret"], "label")
-    highest = used["num_recent"] * (1 + _TOLERANCE)
-    shares = used["recent_score"] / np.maximum(highest, 1.0)
-    _check_range("labels['recent_score'] as a share of num_recent", shares, 0.0, 1.0, "label")
+        counts = used[name].tolist()
+        _check_entries(name, counts, 0, total)
+        if sum(counts) > total or (name == "num_completions" and sum(counts) != total):
+            raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(sum(counts)))
+    _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
+    limit = MAX_REGRET * max(1, totals["num_recent"])
+    _check_entries("recent_regret", used["recent_regret"].tolist(), -limit, limit)
+    for label, (score, count) in enumerate(
+        zip(used["recent_score"].tolist(), used["num_recent"].tolist(), strict=True)
+    ):
+        if not 0.0 <= score <= count * (1 + _TOLERANCE):
+            raise TableError(f"labels['recent_score'] from 0 to num_recent = {count}", f"{score} for label {label}")
+
+
+def _check_entries(name: str, values: list[float], low: float, high: float) -> None:
+    """Checks one value for each label; in Python, since labels are few."""
+    for label, value in enumerate(values):
+        if not low <= value <= high:
+            raise TableError(f"labels[{name!r}] within [{low}, {high}]", f"{value} for label {label}")
 
 
 def _check_names(names: list[bytes]) -> None:
@@ -266,15 +276,17 @@ def _check_finite(name: str, values: NDArray[np.float64], of: str, keys: NDArray
 
 
 def check_events(events: NDArray[np.void], rows: Rows) -> None:
-    """Checks what a log holds, dtype `EVENT`: kinds, ids that were issued, finite scores and regrets."""
-    if len(events):
-        kinds, ids = events["kind"], events["task_id"]
+    """Checks `events`, dtype `EVENT`: their kinds, that their ids were issued, and that their numbers are finite."""
+    # In few steps, as this is done whenever results are taken into a shared table: columns of contiguous words.
+    columns = np.ascontiguousarray(events.view(np.int64).reshape(-1, EVENT.itemsize // 8).T)
+    ids, kinds, numbers = columns[0], columns[1], columns[2:].view(np.float64)
+    newest = rows["task_id"].take(ids % len(rows))
+    is_wrong = ids.view(np.uint64) > newest.view(np.uint64)  # a negative id is a huge one
+    if is_wrong.any():
+        first = int(is_wrong.argmax())
+        raise TableError(f"events['task_id'] from 0 to {newest[first]}, the newest in its slot", str(ids[first]))
+    if (kinds & ~TOLD_WITH_REGRET).any():  # the four kinds are the numbers of two bits
         _check_range("events['kind']", kinds, SCHEDULED, TOLD_WITH_REGRET, "event")
-        _check_range("events['task_id']", ids, 0, MAX_COUNT, "event")
-        newest = rows["task_id"].take(ids % len(rows))
-        if (ids > newest).any():
-            first = int((ids > newest).argmax())
-            raise TableError(f"events['task_id'] of at most {newest[first]} in that slot", str(ids[first]))
-        for name in ("score", "regret"):
-            _check_finite(f"events[{name!r}]", events[name], "event")
-
+    if not np.isfinite(numbers).all():
+        for name, values in zip(("score", "regret"), numbers, strict=True):
+            _check_finite(f"events[{name!r}]", values, "event")
