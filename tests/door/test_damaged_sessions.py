@@ -3,6 +3,7 @@
 Each case is a sentence, a mutation of a session, who meets it, and what the error must say.
 """
 
+import gc
 import json
 import os
 import tempfile
@@ -39,6 +40,9 @@ def directory(monkeypatch):
     with tempfile.TemporaryDirectory(dir=session.base_directory(), prefix="curricular-test-") as name:
         monkeypatch.setattr(session, "base_directory", lambda: Path(name))
         yield session.session_directory()
+        gc.collect()
+        assert not session._files
+        assert not session._inodes
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ from curricular.backends import layout, session
 from curricular.backends.catalogue import list_sessions, read_session, remove_session
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
+from curricular.backends.protocol import LOG_SIZE
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
+from curricular.table import EVENT
 
 from .processes import check_accounts, config, play, script, shared_array, until
 
@@ -289,6 +291,75 @@ class TestDirectory:
         assert sorted(directory.iterdir()) == before
         with pytest.raises(SessionError, match=r"notes\.txt: expected a file of user"):
             Curriculum(config("notes.txt"))
+
+
+class TestDamage:
+    """What another process writes into the file of a session in use."""
+
+    @staticmethod
+    def overwrite(fork, path, offset, words):
+        """Puts `words` there, in a process of its own, and returns those that were there."""
+        before = shared_array(len(words))
+
+        def write():
+            with path.open("r+b") as file:
+                file.seek(offset)
+                before[:] = np.frombuffer(file.read(8 * len(words)), np.int64)
+                file.seek(offset)
+                file.write(np.array(words, np.int64).tobytes())
+
+        assert fork(write).wait() == 0
+        return before.tolist()
+
+    @pytest.fixture
+    def damaged(self, fork, directory):
+        """A worker, and a function that damages its session and undoes that."""
+        with Curriculum(config()) as curriculum:
+            play(curriculum, 100)
+            curriculum.flush()
+            play(curriculum, 10)
+            sections = curriculum.tracker.backend._file.layout.sections
+
+            def damage(section, words, skip=0):
+                return self.overwrite(fork, directory / "shared", sections[section][0] + skip, words)
+
+            yield curriculum, damage
+
+    @pytest.mark.parametrize("section", ["counters", "labels", "control", "cumulated", "tails", "words", "checks"])
+    def test_is_refused_by_whoever_joins(self, damaged, section):
+        curriculum, damage = damaged
+        words = 2 * 16 if section == "cumulated" else 1
+        before = damage(section, [-1] * words)
+        for _ in range(3):
+            with pytest.raises(CorruptTableError, match=r"session 'shared': expected .* got .*; something else wrote"):
+                Curriculum(config())
+        assert curriculum.tracker.backend._file.slots == {0}
+        damage(section, before)
+        with Curriculum(config()) as other:
+            play(other, 10)
+            assert other.tracker.backend._slot == 1
+        assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
+
+    @pytest.mark.parametrize(
+        ("section", "match"),
+        [
+            ("counters", r"counters\['num_created'\] as a whole number"),
+            ("labels", r"labels\['name'\] to begin with b'other'"),
+            ("control", "a journal with the words"),
+            ("tails", "logs of"),
+            ("rings", r"events\['task_id'\] from 0"),
+        ],
+    )
+    def test_is_refused_by_workers(self, damaged, section, match):
+        curriculum, damage = damaged
+        skip = int(curriculum.tracker.backend._tails[0]) % LOG_SIZE * EVENT.itemsize if section == "rings" else 0
+        before = damage(section, [-1], skip)
+        for take_in in (curriculum.flush, curriculum.stats, curriculum.state_dict):
+            with pytest.raises(CorruptTableError, match=match):
+                take_in()
+        play(curriculum, 10)  # goes into the log
+        damage(section, before, skip)
+        assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
 
 
 class TestHardLink:
