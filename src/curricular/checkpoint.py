@@ -20,7 +20,7 @@ import numpy as np
 
 from .archive import READ_ERRORS, ArrayArchive
 from .config import CurriculumConfig
-from .generators import TaskGenerator, fingerprint
+from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .rows import VERSION, Rows, TaskState
 from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_table
 
@@ -29,6 +29,9 @@ DRAFT_AGE = 3600.0
 
 MAX_PLAIN = 2**24
 """Bytes of JSON that a checkpoint may hold beside its arrays."""
+
+MAX_TRAITS = 100
+"""Axes of a generator that a state describes."""
 
 _KIND = "curricular checkpoint"
 
@@ -39,7 +42,7 @@ _ARRAYS = {
 }
 """The arrays of a checkpoint, beside the JSON text."""
 
-_PLAIN_KEYS = {"version", "generator", "config", "counters", "stream", "num_draws"}
+_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "stream", "num_draws"}
 _STATE_KEYS = _PLAIN_KEYS | {"rows", "labels", "cumulated"}
 
 
@@ -169,6 +172,7 @@ def pack_state(
     return {
         "version": VERSION,
         "generator": fingerprint(generator),
+        "traits": _traits(generator),
         "config": config.model_dump(mode="json"),
         "rows": table.rows.words,
         "labels": table.labels,
@@ -190,26 +194,45 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     if missing:
         found = f"a mapping without {', '.join(sorted(missing))}" if is_mapping else f"{state!r:.100}"
         raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole of it")
-    _check_origin(state, config, generator)
+    _check_origin(state, config)
+    _check_generator(state, generator)
     saved = _saved(state)
     _check_tasks(saved.table.rows, generator)
     return saved
 
 
-def _check_origin(state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any]) -> None:
-    """Checks that `state` was saved by this version, with this generator and this range of scores."""
+def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
+    """Checks that `state` was saved by this version, with this range of scores."""
+    low, high = config.score_range
     expected = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "generator": (fingerprint(generator), state["generator"], "pass the one that it was saved with as generator"),
-        "score_range": (
-            list(config.score_range),
-            _score_range(state["config"]),
-            "use the score_range that it was saved with",
-        ),
+        "score_range": ([low, high], _score_range(state["config"]), "use the score_range that it was saved with"),
     }
     for name, (here, there, remedy) in expected.items():
         if type(there) is not type(here) or here != there:
             raise ValueError(f"state: expected {name} {here!r}, got {there!r:.200}; {remedy}")
+
+
+def _traits(generator: TaskGenerator[Any]) -> list[str]:
+    """What tells a generator from others, one text each: for the error when another one is given."""
+    num_tasks = "any number of" if generator.num_tasks is None else generator.num_tasks
+    axes = [f"axis {axis.name!r}, {axis.range_text}" for axis in generator.axes[:MAX_TRAITS]]
+    return [type(generator).__name__, f"{num_tasks} tasks", f"{len(generator.axes)} axes", *axes]
+
+
+def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) -> None:
+    """Checks that `state` was saved with `generator`; the error says how the two differ, if traits show it."""
+    here, there = fingerprint(generator), state["generator"]
+    if type(there) is str and here == there:
+        return
+    theirs = [str(trait) for trait in state["traits"]] if isinstance(state["traits"], list) else []
+    differing = [pair for pair in zip(_traits(generator), theirs, strict=False) if pair[0] != pair[1]]
+    expected, got = differing[0] if differing else (repr(here), repr(there))
+    missing = "no generator was given: " if isinstance(generator, SeedGenerator) else ""
+    raise ValueError(
+        f"state: expected generator {expected}, got {got:.200}; {missing}pass the one that it was saved with as "
+        f"generator"
+    )
 
 
 def _saved(state: Mapping[str, Any]) -> SavedState:

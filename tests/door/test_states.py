@@ -271,6 +271,12 @@ VALUES = {
         f"counters are {value!r}": (put(counters=value), "counters as a mapping of num_created")
         for value in (None, [1, 2], {"num_told": 1})
     },
+    **{
+        f"generator is {value!r}": (put(generator=value), "generator '[0-9a-f]{16}', got")
+        for value in (None, 3, [1], "0" * 16)
+    },
+    "generator and traits are lists": (put(generator=[1], traits=[[1], [2]]), r"generator Levels, got \[1\]"),
+    "generator is another one and traits are none": (put(generator="x", traits=3), "generator '[0-9a-f]{16}', got 'x'"),
     "a counter too many": (lambda state: state["counters"].update(num_wins=3), "counters as a mapping"),
 }
 """Name -> mutation of a state, what the error says. Each is refused at both doors."""
