@@ -19,7 +19,7 @@ def evictable(algorithm, columns, config=None):
     return algorithm.evictable(columns, algorithm.priorities(columns), config or algorithm.config)
 
 
-COUNTS = ("num_scheduled", "num_told", "num_cancelled", "num_stale", "num_unsolicited", "num_evicted")
+COUNTS = ("num_scheduled", "num_completed", "num_cancelled", "num_stale", "num_unsolicited", "num_evicted")
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Model:
     rows: list[Row]
     estimator: Estimator
     num_scheduled: int = 0
-    num_told: int = 0
+    num_completed: int = 0
     num_cancelled: int = 0
     num_stale: int = 0
     num_unsolicited: int = 0
@@ -110,7 +110,7 @@ class Model:
             self.num_cancelled += 1
             row.num_cancelled += is_current
         elif is_current:
-            self.num_told += 1
+            self.num_completed += 1
             row.learn(score, regret if kind == TOLD_WITH_REGRET else None, self.estimator)
         else:
             self.num_stale += 1
@@ -134,7 +134,7 @@ class Model:
         for name in COUNTS:
             assert getattr(counters, name) == getattr(self, name), name
         assert counters.num_pending == self.num_pending
-        came = counters.num_told + counters.num_cancelled + counters.num_stale + counters.num_pending
+        came = counters.num_completed + counters.num_cancelled + counters.num_stale + counters.num_pending
         assert counters.num_scheduled + counters.num_unsolicited == came
         for name in Row.__dataclass_fields__:
             expected = [getattr(row, name) for row in self.rows]

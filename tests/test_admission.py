@@ -32,7 +32,7 @@ class Letters:
     def mutate(self, seeds, params, rng):
         return params + self.step
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return ""
 
     def build(self, seed, params):

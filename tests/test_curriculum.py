@@ -190,12 +190,12 @@ class TestEviction:
     @pytest.mark.parametrize("rate", [0.0, 0.01, 0.1, 1.0])
     def test_turnover_is_bounded(self, rate):
         curriculum = Curriculum(quick(32, eviction_rate=rate))
-        for num_told in range(500, 4001, 500):
+        for num_completed in range(500, 4001, 500):
             for _ in range(5):
                 tasks = curriculum.ask(100)
                 curriculum.tell([task.task_id for task in tasks], [task.config % 3 / 2 for task in tasks])
             evicted = curriculum.stats()["num_evicted"]
-            assert evicted <= rate * num_told
+            assert evicted <= rate * num_completed
         assert (evicted > 0) == (rate > 0)
 
     def test_a_task_stays_until_its_progress_is_known(self):

@@ -70,7 +70,7 @@ class OwnGenerator(BaseModel):
     def sample(self, seeds, rng):
         return rng.random((len(seeds), 1))
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return "own"
 
     def build(self, seed, params):
@@ -86,7 +86,7 @@ class PlainGenerator:
     def sample(self, seeds, rng):
         return rng.integers(2, size=(len(seeds), 1)).astype(float)
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return ""
 
     def build(self, seed, params):
@@ -402,7 +402,7 @@ def test_a_path_into_what_another_bucket_puts_there():
 
 def test_a_single_task_is_one():
     generator = SingleTaskGenerator(config="reach", name="r")
-    assert (generator.num_tasks, generator.axes, generator.label(0, np.empty(0))) == (1, (), "r")
+    assert (generator.num_tasks, generator.axes, generator.label_of(0, np.empty(0))) == (1, (), "r")
 
 
 @pytest.mark.parametrize("num_digits", [9, 25])
@@ -421,7 +421,7 @@ def test_a_span_of_numpy_integers_is_whole():
 
 def test_labels_name_values_as_files_do_and_others_by_their_place():
     generator = bucketed(LEVEL, {"room.light": [Light.DIM], "extra": [None, Room()], "room.size": Span(3, 4)})
-    labels = {generator.label(0, np.array([extra, 0.0, 3.0])) for extra in (0.0, 1.0)}
+    labels = {generator.label_of(0, np.array([extra, 0.0, 3.0])) for extra in (0.0, 1.0)}
     assert labels == {"extra=None,room.light=dim", "extra=#1,room.light=dim"}
 
 

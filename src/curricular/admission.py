@@ -40,7 +40,7 @@ class Admission(Generic[ConfigT]):
         seeds, params = self._proposer.propose(columns_of(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
-        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         return admit(table, slots, seeds, params, names, time.time(), self._estimator)
 
     def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:

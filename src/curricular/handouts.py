@@ -45,7 +45,7 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         if len(self._ids) >= CACHE_SIZE:
             self.pop(self._ids.popleft(), None)
         self._ids.append(task_id)
-        task = self[task_id] = Task(task_id, config, self._generator.label(seed, params), values)
+        task = self[task_id] = Task(task_id, config, self._generator.label_of(seed, params), values)
         return task
 
     def clear(self) -> None:

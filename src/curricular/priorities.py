@@ -135,7 +135,7 @@ def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Arra
     return is_low & (columns["num_completions"] >= config.min_presentations_for_eviction)
 
 
-def place(columns: Columns, axis: int | None) -> Array:
+def position(columns: Columns, axis: int | None) -> Array:
     """Where each task stands on axis number `axis` of its generator, or, for None, its number (`seed`); floats, (n,).
 
     A choice stands at its index. The tasks of a finite generator are numbered from 0.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, at_place, count
+from .arrays import Array, order_statistic, count
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -96,7 +96,7 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
 
     # The best, in the order of the array: those above the lowest of them, and as often that one as there is room.
-    lowest = at_place(active, xp.asarray(size - num_exact))
+    lowest = order_statistic(active, xp.asarray(size - num_exact))
     is_above = active > lowest
     places = xp.cumulative_sum(xp.astype(is_above, xp.int64))
     found = xp.searchsorted(places, xp.arange(1, num_exact + 1, dtype=xp.int64))
@@ -135,7 +135,7 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
     size = scores.shape[0]
     active = xp.where(mask, scores, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and nobody is at it.
-    threshold = xp.max(active) if k == 1 else at_place(active, xp.asarray(max(0, size - k)))
+    threshold = xp.max(active) if k == 1 else order_statistic(active, xp.asarray(max(0, size - k)))
     is_above, is_at = active > threshold, mask & (active == threshold)
     num_above, num_at = count(is_above), count(is_at)
     num_shared = xp.minimum(k - num_above, num_at)

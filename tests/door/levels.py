@@ -20,7 +20,7 @@ class Levels:
     def sample(self, seeds, rng):
         return np.stack([seeds % 3, seeds / 60], axis=1)
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return f"size {int(params[0])}"
 
     def build(self, seed, params):

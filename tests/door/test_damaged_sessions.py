@@ -138,7 +138,7 @@ DAMAGES = {
         for name in Counters._fields
         for value in (-1, 2**63 - 1)
     },
-    "a result is missing in the counters": (at_counter("num_told", lambda n: n - 1), EVERYONE, "counters"),
+    "a result is missing in the counters": (at_counter("num_completed", lambda n: n - 1), EVERYONE, "counters"),
     "a pending hand-out is counted as cancelled": (
         both(at_counter("num_pending", lambda n: n - 1), at_counter("num_cancelled", lambda n: n + 1)),
         ("join",),
@@ -353,7 +353,7 @@ HEADERS = {
     "its settings are others": (with_setting(settings={"seed": 3}), "seed: expected 3, as session 'dead'"),
     "its version is another one": (with_setting(version=7), "expected version 1, got 7"),
     "its fields are others": (with_setting(fields=["task_id"]), "expected fields"),
-    "its counters are others": (with_setting(counters=["num_told"]), "expected counters"),
+    "its counters are others": (with_setting(counters=["num_completed"]), "expected counters"),
     "its log is of another size": (with_setting(log_size=3), "expected log_size"),
     "its magic word is another one": (written(0, b"curricuX"), "cannot read"),
     "its header is zeros": (written(0, bytes(HEADER_SIZE)), "cannot read"),

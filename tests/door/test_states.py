@@ -192,13 +192,13 @@ VALUES = {
         for value in (-1, 2**70)
     },
     **{
-        f"counter {name} is {value!r}, which is no count": (counter(num_told=value), r"counters\['num_told'\]")
+        f"counter {name} is {value!r}, which is no count": (counter(num_completed=value), r"counters\['num_completed'\]")
         for value in (True, 1.0, "7", None, NAN, [1])
-        for name in ("num_told",)
+        for name in ("num_completed",)
     },
     **{
         f"counter {name} is one too high": (counter(**{name: lambda n: n + 1}), r"counters|labels|rows")
-        for name in ("num_created", "num_evicted", "num_scheduled", "num_told", "num_cancelled", "num_stale")
+        for name in ("num_created", "num_evicted", "num_scheduled", "num_completed", "num_cancelled", "num_stale")
     },
     "counter num_pending is one too high": (counter(num_pending=lambda n: n + 1), "num_scheduled [+] num_unsolicited"),
     "two counters are wrong that balance": (
@@ -269,7 +269,7 @@ VALUES = {
     },
     **{
         f"counters are {value!r}": (put(counters=value), "counters as a mapping of num_created")
-        for value in (None, [1, 2], {"num_told": 1})
+        for value in (None, [1, 2], {"num_completed": 1})
     },
     **{
         f"generator is {value!r}": (put(generator=value), "generator '[0-9a-f]{16}', got")
@@ -415,7 +415,7 @@ def test_harmless_in_a_state_if(name, intact):
     curriculum.load_state_dict(state)
     lived(curriculum, 3)
     counters = check_accounts(curriculum)
-    assert counters.num_told > intact["counters"]["num_told"]
+    assert counters.num_completed > intact["counters"]["num_completed"]
     assert type(curriculum.state_dict()["rows"]) is np.ndarray
     json.dumps(curriculum.state_dict()["counters"])
 

@@ -102,7 +102,7 @@ def check_accounts(curriculum, num_pending=None):
     """Checks every row and that every hand-out is accounted for; returns the statistics."""
     table = curriculum.tracker.snapshot()
     counters, rows = table.counters, table.rows
-    came = counters.num_told + counters.num_cancelled + counters.num_stale + counters.num_pending
+    came = counters.num_completed + counters.num_cancelled + counters.num_stale + counters.num_pending
     assert counters.num_scheduled + counters.num_unsolicited == came
     assert counters.num_pending == rows["num_pending"].sum() + rows["num_orphans"].sum()
     assert (rows["task_id"] % len(rows) == np.arange(len(rows))).all()

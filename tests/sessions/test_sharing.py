@@ -58,7 +58,7 @@ class TestResults:
     def test_are_taken_into_the_table_within_50_ms(self, pair):
         first, second = pair
         counters = second.tracker.backend._shared.counters
-        told = shared.Counters._fields.index("num_told")
+        told = shared.Counters._fields.index("num_completed")
         play(first, 1)
         assert counters[told] == 0
         time.sleep(1.2 * shared.MAX_DELAY)

@@ -23,13 +23,13 @@ _AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
 _FINITE = ("creation_time", "success_threshold")
 
 _LIMITS = {
-    "num_completions": "num_told",
+    "num_completions": "num_completed",
     "num_scheduled": "num_scheduled",
     "num_cancelled": "num_cancelled",
     "num_pending": "num_pending",
     "num_orphans": "num_pending",
     "last_scheduled": "num_scheduled",
-    "num_regrets": "num_told",
+    "num_regrets": "num_completed",
 }
 """Field of a row -> the counter of the pool that it cannot exceed."""
 
@@ -112,7 +112,7 @@ def check_counters(counters: Counters) -> None:
     back = counters.num_endings + counters.num_pending
     if out != back:
         raise TableError(
-            "counters in which num_scheduled + num_unsolicited = num_told + num_cancelled + num_stale + num_pending",
+            "counters in which num_scheduled + num_unsolicited = num_completed + num_cancelled + num_stale + num_pending",
             f"{out} and {back}",
         )
 
@@ -127,7 +127,7 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
     _check_names(names)
     totals = {
         "num_scheduled": counters.num_scheduled,
-        "num_completions": counters.num_told,
+        "num_completions": counters.num_completed,
         "num_evicted": counters.num_evicted,
         "num_recent": counters.num_results - counters.num_refreshed_results,
     }

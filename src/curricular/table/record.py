@@ -24,7 +24,7 @@ _BITS_BELOW = np.array([[2 * _WORD_BITS], [_WORD_BITS], [0]])
 """Bits of the last scores that are in the words after each of `RECENT_SCORES`."""
 
 
-def _settle(
+def _balance(
     pending: NDArray[np.int64], steps: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], int]:
     """Pending hand-outs after `steps` (+1 handed out, −1 come back) per group, and how many came back unasked.
@@ -122,9 +122,9 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
     # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
     steps = np.where(is_scheduled, 1, -1)
-    rows["num_pending"], num_unsolicited = _settle(rows["num_pending"], steps * is_current, starts)
+    rows["num_pending"], num_unsolicited = _balance(rows["num_pending"], steps * is_current, starts)
     if not is_current.all():
-        rows["num_orphans"], num_late = _settle(rows["num_orphans"], steps * ~is_current, starts)
+        rows["num_orphans"], num_late = _balance(rows["num_orphans"], steps * ~is_current, starts)
         num_unsolicited += num_late
     handed_out = (is_scheduled & is_current).astype(np.int64)
     num_handed_out = np.add.reduceat(handed_out, starts)
@@ -143,7 +143,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         scores = _record_scores(rows, groups_told, results, estimator)
         label_of = rows["label_index"].take(groups_told)
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
-        labels["num_completions"] += num_told_of
+        labels["num_completed"] += num_told_of
         labels["num_recent"] += num_told_of
         labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
         has_regret = results["kind"] == TOLD_WITH_REGRET
@@ -152,16 +152,16 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
             labels["recent_regret"] += np.bincount(label_of[has_regret], regrets, MAX_LABELS)
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
-    num_told = len(told)
-    num_stale = len(events) - num_scheduled - num_cancelled - num_told
+    num_completed = len(told)
+    num_stale = len(events) - num_scheduled - num_cancelled - num_completed
     old = table.counters
     counters = old._replace(
         num_scheduled=old.num_scheduled + num_scheduled,
-        num_told=old.num_told + num_told,
+        num_completed=old.num_completed + num_completed,
         num_cancelled=old.num_cancelled + num_cancelled,
         num_stale=old.num_stale + num_stale,
         num_unsolicited=old.num_unsolicited + num_unsolicited,
-        num_pending=old.num_pending + num_scheduled + num_unsolicited - num_told - num_cancelled - num_stale,
+        num_pending=old.num_pending + num_scheduled + num_unsolicited - num_completed - num_cancelled - num_stale,
     )
     return Patch(changed, rows, labels, counters)
 

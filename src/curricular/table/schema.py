@@ -34,7 +34,7 @@ LABEL = np.dtype(
     [
         ("name", f"S{MAX_LABEL_BYTES}"),
         ("num_scheduled", "i8"),
-        ("num_completions", "i8"),
+        ("num_completed", "i8"),
         ("num_evicted", "i8"),
         ("chance", "f8"),
         ("num_recent", "i8"),
@@ -59,7 +59,7 @@ class Counters(NamedTuple):
     num_created: int = 0
     num_evicted: int = 0
     num_scheduled: int = 0
-    num_told: int = 0
+    num_completed: int = 0
     num_cancelled: int = 0
     num_stale: int = 0
     """Results for tasks that had been evicted: counted, credited to nobody."""
@@ -83,12 +83,12 @@ class Counters(NamedTuple):
     @property
     def num_results(self) -> int:
         """Results that came back, for active and for evicted tasks."""
-        return self.num_told + self.num_stale
+        return self.num_completed + self.num_stale
 
     @property
     def num_endings(self) -> int:
         """Results and cancellations that came back."""
-        return self.num_told + self.num_stale + self.num_cancelled
+        return self.num_completed + self.num_stale + self.num_cancelled
 
 
 @dataclass(frozen=True, slots=True)
