@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from curricular import CheckpointError, Curriculum, LearningProgressConfig, UniformConfig, bucketed
+from curricular import CheckpointError, Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.checkpoint import read_checkpoint, write_checkpoint
 from curricular.rows import VERSION
 from curricular.table import columns_of
@@ -56,8 +56,18 @@ def test_a_checkpoint_needs_the_generator_it_was_saved_with(tmp_path):
     generator = bucketed({"size": 5, "lit": True}, {"size": list(range(64))})
     trained(generator=generator).save(tmp_path / "state.npz")
     assert Curriculum.load(tmp_path / "state.npz", generator).get_task().config["lit"]
-    with pytest.raises(ValueError, match="generator"):
-        Curriculum.load(tmp_path / "state.npz", bucketed({"size": 5, "lit": False}, {"size": list(range(64))}))
+    for other, difference in [
+        (bucketed({"size": 5, "lit": False}, {"size": list(range(64))}), "'[0-9a-f]{16}', got '[0-9a-f]{16}'"),
+        (bucketed({"size": 5, "lit": True}, {"size": list(range(65))}), "65 tasks, got 64 tasks"),
+        (bucketed({"size": 5, "lit": True}, {"size": Span(0, 63)}), "any number of tasks, got 64 tasks"),
+        (
+            bucketed({"size": 5, "dim": True}, {"dim": list(range(64))}),
+            "axis 'dim', .*, got axis 'size', the number of",
+        ),
+        (None, "SeedGenerator, got BucketedTaskGenerator; no generator was given: "),
+    ]:
+        with pytest.raises(ValueError, match=f"state: expected generator {difference}.*pass the one"):
+            Curriculum.load(tmp_path / "state.npz", other)
 
 
 def test_shrinking_keeps_the_best_tasks_and_says_so(tmp_path, caplog):

@@ -25,7 +25,7 @@ from curricular import (
     merge,
     single_task,
 )
-from curricular.table import CANCELLED, SCHEDULED, TOLD, TOLD_WITH_REGRET
+from curricular.table import CANCELLED, SCHEDULED, TOLD, TOLD_WITH_REGRET, check_table
 
 from .reference import Model, fits
 
@@ -487,6 +487,7 @@ class Accounts(RuleBasedStateMachine):
     @invariant()
     def the_accounts_balance(self):
         table = self.curriculum.tracker.snapshot()
+        check_table(table)
         self.model.check(table.rows, table.counters, lambda values: pytest.approx(values, rel=1e-9, abs=1e-9))
         assert table.rows["is_active"].all()
         assert self.curriculum.probabilities().sum() == pytest.approx(1)

@@ -14,10 +14,13 @@ from pydantic import ValidationError
 
 from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.backends import layout, session
+from curricular.backends.catalogue import list_sessions, read_session, remove_session
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
+from curricular.backends.protocol import LOG_SIZE
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
+from curricular.table import EVENT
 
 from ..helpers import TIMEOUT, clock_that_tells, shared_array, until
 from .processes import check_accounts, config, play, script
@@ -150,10 +153,18 @@ class TestFile:
         with pytest.raises(SessionMismatchError, match="cannot read"):
             session.join_session(dead)
 
-    def test_the_file_of_a_dead_session_is_swept_and_made_anew(self, dead):
-        os.truncate(dead, 5)
+    @pytest.mark.parametrize("size", [len(MAGIC) + 1, HEADER_SIZE])
+    def test_the_file_of_a_dead_session_is_swept_and_made_anew(self, dead, size):
+        os.truncate(dead, size)
         with Curriculum(config()) as curriculum:
             assert check_accounts(curriculum)["num_completed"] == 0
+
+    @pytest.mark.parametrize("size", [0, 5, len(MAGIC)])
+    def test_a_file_that_is_no_session_any_more_is_refused_and_left_alone(self, dead, size):
+        os.truncate(dead, size)
+        with pytest.raises(SessionMismatchError, match="cannot read"):
+            Curriculum(config())
+        assert dead.stat().st_size == size
 
     def test_a_changed_row_is_noticed_and_not_made_good(self):
         with Curriculum(config()) as curriculum:
@@ -263,9 +274,153 @@ class TestDirectory:
 
     def test_files_that_no_process_holds_are_swept(self, dead, directory, fork):
         (directory / ".draft-1-abc").write_bytes(b"half")
-        (directory / ".private-1-abc").write_bytes(b"")
+        (directory / ".private-1-abc").write_bytes(dead.read_bytes())
         with Curriculum(config("other")):
             assert [path.name for path in directory.iterdir()] == ["other"]
+
+    def test_keeps_what_is_not_curriculars(self, directory, tmp_path):
+        (directory / "notes.txt").write_text("curricula, and more")
+        (directory / ".private-1-abc").write_bytes(b"")
+        (directory / "sub").mkdir()
+        (directory / ".draft-link").symlink_to(tmp_path)
+        os.mkfifo(directory / ".draft-pipe", 0o600)
+        before = sorted(directory.iterdir())
+        with Curriculum(config("other")):
+            assert session.sweep() == []
+        assert session.sweep() == ["other"]
+        assert sorted(directory.iterdir()) == before
+        with pytest.raises(SessionError, match=r"notes\.txt: expected a file of user"):
+            Curriculum(config("notes.txt"))
+
+
+class TestDamage:
+    """What another process writes into the file of a session in use."""
+
+    @staticmethod
+    def overwrite(fork, path, offset, words):
+        """Puts `words` there, in a process of its own, and returns those that were there."""
+        before = shared_array(len(words))
+
+        def write():
+            with path.open("r+b") as file:
+                file.seek(offset)
+                before[:] = np.frombuffer(file.read(8 * len(words)), np.int64)
+                file.seek(offset)
+                file.write(np.array(words, np.int64).tobytes())
+
+        assert fork(write).wait() == 0
+        return before.tolist()
+
+    @pytest.fixture
+    def damaged(self, fork, directory):
+        """A worker, and a function that damages its session and undoes that."""
+        with Curriculum(config()) as curriculum:
+            play(curriculum, 100)
+            curriculum.flush()
+            play(curriculum, 10)
+            sections = curriculum.tracker.backend._file.layout.sections
+
+            def damage(section, words, skip=0):
+                return self.overwrite(fork, directory / "shared", sections[section][0] + skip, words)
+
+            yield curriculum, damage
+
+    @pytest.mark.parametrize("section", ["counters", "labels", "control", "cumulated", "tails", "words", "checks"])
+    def test_is_refused_by_whoever_joins(self, damaged, section):
+        curriculum, damage = damaged
+        words = 2 * 16 if section == "cumulated" else 1
+        before = damage(section, [-1] * words)
+        for _ in range(3):
+            with pytest.raises(CorruptTableError, match=r"session 'shared': expected .* got .*; something else wrote"):
+                Curriculum(config())
+        assert curriculum.tracker.backend._file.slots == {0}
+        damage(section, before)
+        with Curriculum(config()) as other:
+            play(other, 10)
+            assert other.tracker.backend._slot == 1
+        assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
+
+    @pytest.mark.parametrize(
+        ("section", "match"),
+        [
+            ("counters", r"counters\['num_created'\] as a whole number"),
+            ("labels", r"labels\['name'\] to begin with b'other'"),
+            ("control", "a journal with the words"),
+            ("tails", "logs of"),
+            ("rings", r"events\['task_id'\] from 0"),
+        ],
+    )
+    def test_is_refused_by_workers(self, damaged, section, match):
+        curriculum, damage = damaged
+        skip = int(curriculum.tracker.backend._tails[0]) % LOG_SIZE * EVENT.itemsize if section == "rings" else 0
+        before = damage(section, [-1], skip)
+        for take_in in (curriculum.flush, curriculum.stats, curriculum.state_dict):
+            with pytest.raises(CorruptTableError, match=match):
+                take_in()
+        play(curriculum, 10)  # goes into the log
+        damage(section, before, skip)
+        assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
+
+
+class TestHardLink:
+    """Opening a file a second time, and closing that, would cost a process all of its locks."""
+
+    def test_to_a_session_of_this_process_is_refused_and_costs_no_lock(self, directory, fork):
+        with Curriculum(config()) as curriculum:
+            os.link(directory / "shared", directory / "link")
+            for reach in (
+                lambda: Curriculum(config("link")),
+                lambda: session.join_session(directory / "link"),
+                lambda: read_session("link"),
+            ):
+                with pytest.raises(SessionError, match=r"link: .*got a hard link to session 'shared'"):
+                    reach()
+            assert [info.name for info in list_sessions()] == ["shared"]
+            assert session.sweep() == []
+            with pytest.raises(SessionError, match="living workers"):
+                remove_session("link")
+            Curriculum(config("other")).close()
+            assert fork(self.look_for_life, curriculum).wait() == 0
+            remove_session("link", force=True)
+            assert [path.name for path in sorted(directory.iterdir())] == ["other", "shared"]
+            assert fork(self.look_for_life, curriculum).wait() == 0
+            play(curriculum, 20)
+            assert check_accounts(curriculum)["num_completed"] == 20
+
+    @staticmethod
+    def look_for_life(curriculum):
+        """In another process: the worker in slot 0 is alive, and its session is not swept."""
+        assert curriculum.tracker.backend._file.is_alive(0)
+        assert session.remove_file(session.session_directory() / "shared", force=False) is False
+
+    def test_to_a_session_that_lost_its_name_is_refused(self, directory):
+        with Curriculum(config()) as curriculum:
+            os.link(directory / "shared", directory / "link")
+            remove_session("shared", force=True)
+            with Curriculum(config()), pytest.raises(SessionError, match="hard link"):
+                Curriculum(config("link"))
+            assert "link" not in session.sweep()
+            play(curriculum, 5)
+            check_accounts(curriculum)
+
+    def test_to_a_session_of_another_process_is_the_same_session(self, directory, fork):
+        ready, done = shared_array(1), shared_array(1)
+
+        def hold():
+            with Curriculum(config()) as mine:
+                play(mine, 10)
+                ready[0] = 1
+                until(lambda: done[0])
+                assert check_accounts(mine, num_pending=0)["num_completed"] == 30
+
+        child = fork(hold)
+        until(lambda: ready[0])
+        os.link(directory / "shared", directory / "link")
+        with Curriculum(config("link")) as curriculum:
+            play(curriculum, 20)
+            assert session.sweep() == []
+            done[0] = 1
+            assert child.wait() == 0
 
 
 class TestFullDisk:

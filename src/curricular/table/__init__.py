@@ -9,6 +9,14 @@ from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
 from .change import resize as resize
 from .change import restore as restore
+from .check import MAX_COUNT as MAX_COUNT
+from .check import TableError as TableError
+from .check import check_counters as check_counters
+from .check import check_distribution as check_distribution
+from .check import check_events as check_events
+from .check import check_labels as check_labels
+from .check import check_rows as check_rows
+from .check import check_table as check_table
 from .record import record as record
 from .schema import CANCELLED as CANCELLED
 from .schema import EMAS as EMAS
