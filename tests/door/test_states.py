@@ -125,7 +125,7 @@ def pending_overflow(state):
     state["counters"]["num_refreshed_scheduled"] = 0
     Rows(state["rows"])["num_completions"] = Rows(state["rows"])["num_cancelled"] = 0
     Rows(state["rows"])["num_regrets"] = 0
-    for name in ("num_completions", "num_recent", "recent_score", "recent_regret"):
+    for name in ("num_completed", "num_recent", "recent_score", "recent_regret"):
         state["labels"][name] = 0
 
 
@@ -134,7 +134,7 @@ AVERAGES = (
     *("mean_square", "success_ema", "last_score"),
 )
 COUNTS = (
-    *("num_completions", "num_scheduled", "num_cancelled", "num_pending"),
+    *("num_scheduled", "num_cancelled", "num_failures", "num_pending"),
     *("num_orphans", "last_scheduled", "num_regrets"),
 )
 
@@ -152,10 +152,8 @@ VALUES = {
         row("num_scheduled", slice(None), lambda n: n + 300),
         r"rows\['num_scheduled'\] that add up to at most",
     ),
-    "the tasks together have more results than the pool": (
-        row("num_completions", slice(None), lambda n: n + 200),
-        r"rows\['num_completions'\] that add up to at most",
-    ),
+    "a task's num_completions is negative": (row("num_completions", 2, -1), r"rows\['num_completions'\]"),
+    "a task's num_completions is huge": (row("num_completions", 2, 2**63 - 1), r"rows\['num_completions'\]"),
     "a hand-out is pending in a row alone": (row("num_pending", 2, lambda n: n + 1), r"rows\['num_pending'\] and"),
     "an orphan is missing": (row("num_orphans", slice(None), 0), r"rows\['num_orphans'\] that add up"),
     "pending hand-outs add up only by overflow": (pending_overflow, r"rows\['num_pending'\] with a sum below"),
@@ -192,7 +190,10 @@ VALUES = {
         for value in (-1, 2**70)
     },
     **{
-        f"counter {name} is {value!r}, which is no count": (counter(num_completed=value), r"counters\['num_completed'\]")
+        f"counter {name} is {value!r}, which is no count": (
+            counter(num_completed=value),
+            r"counters\['num_completed'\]",
+        )
         for value in (True, 1.0, "7", None, NAN, [1])
         for name in ("num_completed",)
     },
@@ -204,10 +205,6 @@ VALUES = {
     "two counters are wrong that balance": (
         counter(num_pending=lambda n: n + 1, num_scheduled=lambda n: n + 1),
         r"add up to counters\['num_pending'\]",
-    ),
-    "more results are in the distribution than there are": (
-        counter(num_refreshed_results=10**6),
-        r"counters\['num_refreshed_results'\] of at most num_results",
     ),
     "more endings are in the distribution than there are": (
         counter(num_refreshed_endings=10**6),
@@ -232,10 +229,10 @@ VALUES = {
     "a count stands where no label is": (label("num_evicted", 63, 1), "labels from 4 on to be empty"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
-        for name in ("num_scheduled", "num_completions", "num_evicted", "num_recent")
+        for name in ("num_scheduled", "num_completed", "num_evicted", "num_recent")
         for value in (-1, 10**9, LOWEST)
     },
-    "a label has a result too few": (label("num_completions", 1, lambda n: n - 1), r"labels\['num_completions'\] that"),
+    "a label has a result too few": (label("num_completed", 1, lambda n: n - 1), r"labels\['num_completed'\] that"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
         for name in ("chance", "recent_score", "recent_regret")
@@ -344,14 +341,14 @@ TYPES = {
     },
     "rows are floats": (of("rows", lambda rows: rows.astype(float)), "rows of dtype int64"),
     "rows are unsigned": (of("rows", lambda rows: rows.view(np.uint64)), "rows of dtype int64"),
-    "rows lack a field": (of("rows", lambda rows: rows[:20]), "rows of at least 26 words"),
+    "rows lack a field": (of("rows", lambda rows: rows[:20]), "rows of at least 27 words"),
     "rows lack a param": (of("rows", lambda rows: rows[:-1]), "rows with the generator's 2 params"),
     "rows have a param more": (
         of("rows", lambda rows: np.concatenate([rows, rows[-1:]])),
         "rows with the generator's 2 params",
     ),
     "rows have no task": (of("rows", lambda rows: rows[:, :0]), "at least one task"),
-    "rows are turned": (of("rows", lambda rows: rows.T.copy()), "rows of at least 26 words"),
+    "rows are turned": (of("rows", lambda rows: rows.T.copy()), "rows of at least 27 words"),
     "rows are of twice as many tasks": (more_rows, r"cumulated of shape \(16\)"),
     "rows are of one task less": (of("rows", lambda rows: rows[:, :-1]), r"cumulated of shape \(7\)"),
     "cumulated is of one task less": (of("cumulated", lambda c: c[1:]), r"cumulated of shape \(8\)"),

@@ -23,9 +23,9 @@ _AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
 _FINITE = ("creation_time", "success_threshold")
 
 _LIMITS = {
-    "num_completions": "num_completed",
     "num_scheduled": "num_scheduled",
     "num_cancelled": "num_cancelled",
+    "num_failures": "num_cancelled",
     "num_pending": "num_pending",
     "num_orphans": "num_pending",
     "last_scheduled": "num_scheduled",
@@ -35,7 +35,6 @@ _LIMITS = {
 
 _TOTALS = {
     "num_evicted": "num_created",
-    "num_refreshed_results": "num_results",
     "num_refreshed_endings": "num_endings",
     "num_refreshed_scheduled": "num_scheduled",
 }
@@ -127,14 +126,14 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
     _check_names(names)
     totals = {
         "num_scheduled": counters.num_scheduled,
-        "num_completions": counters.num_completed,
+        "num_completed": counters.num_completed,
         "num_evicted": counters.num_evicted,
-        "num_recent": counters.num_results - counters.num_refreshed_results,
+        "num_recent": counters.num_endings - counters.num_refreshed_endings,
     }
     for name, total in totals.items():
         counts = used[name].tolist()
         _check_entries(name, counts, 0, total)
-        if sum(counts) > total or (name == "num_completions" and sum(counts) != total):
+        if sum(counts) > total or (name == "num_completed" and sum(counts) != total):
             raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(sum(counts)))
     _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
     limit = MAX_REGRET * max(1, totals["num_recent"])
@@ -192,6 +191,7 @@ def check_rows(rows: Rows, counters: Counters) -> None:
     _check_activity(rows, counters)
     for name, total in _LIMITS.items():
         _check_column(rows, name, 0, getattr(counters, total))
+    _check_column(rows, "num_completions", 0, MAX_COUNT)  # a result may be a group of any number of scores
     _check_column(rows, "seed", 0, np.iinfo(np.int64).max)
     _check_column(rows, "label_index", 0, counters.num_labels - 1)
     _check_column(rows, "random_baseline", 0.0, 1 + _TOLERANCE)
