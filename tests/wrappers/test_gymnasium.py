@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from curricular import Curriculum, LearningProgressConfig, UniformConfig, single_task
 from curricular.task import Task
-from curricular.wrappers import INFO_KEY, EnvironmentFailedError, Episode
+from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError, Episode
 from curricular.wrappers.gymnasium import CurriculumEnv
 
 from .accounts import counts, curriculum_of, told

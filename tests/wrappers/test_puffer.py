@@ -11,7 +11,7 @@ pufferlib = pytest.importorskip("pufferlib")
 import gymnasium  # noqa: E402  after the line that skips
 from pufferlib import emulation, vector  # noqa: E402
 
-from curricular.wrappers import INFO_KEY, EnvironmentFailedError  # noqa: E402
+from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError  # noqa: E402
 from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv  # noqa: E402
 from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Public test suites: what every backend, algorithm, generator and proposer must hold.
+"""Public test suites: what every backend, algorithm, generator, proposer and wrapper must hold.
 
 Subclass the suite in a test module of your own, give it what you built, and run pytest. Where yours differs on purpose,
 override that test and say why.
@@ -16,4 +16,7 @@ except ImportError as _error:
 from .algorithms import AlgorithmSuite as AlgorithmSuite
 from .backends import BackendSuite as BackendSuite
 from .generators import GeneratorSuite as GeneratorSuite
+from .lanes import Driver as Driver
+from .lanes import Lane as Lane
 from .proposers import ProposerSuite as ProposerSuite
+from .wrappers import WrapperSuite as WrapperSuite
