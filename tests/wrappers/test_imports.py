@@ -11,7 +11,9 @@ def run(code):
     return out.stdout.strip()
 
 
-@pytest.mark.parametrize("path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers"])
+@pytest.mark.parametrize(
+    "path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers.episodes", "curricular.testing"]
+)
 def test_no_framework_is_imported(path):
     frameworks = "{'gymnasium', 'minigrid', 'psutil', 'pufferlib', 'pyro', 'rich', 'torch'}"
     assert run(f"import {path}, sys; print({frameworks} & sys.modules.keys())") == "set()"

@@ -12,6 +12,10 @@ try:
     import pytest as pytest
 except ImportError as _error:
     raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from _error
+else:
+    # Otherwise a failed test shows "AssertionError" and no values: pytest rewrites test modules only.
+    _SUITES = ("algorithms", "backends", "generators", "proposers", "stage", "wrappers")
+    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _SUITES))
 
 from .algorithms import AlgorithmSuite as AlgorithmSuite
 from .backends import BackendSuite as BackendSuite
