@@ -117,8 +117,10 @@ class Driver(Protocol):
         """Steps every lane, and begins an episode in the lanes that need one, before or after as the framework does.
 
         Returns:
-            By lane, what infos hold under `INFO_KEY` about the episode that ended in this step, scored or not.
+            By index of the lane, what infos hold under `INFO_KEY` about the episode that ended in this step, scored or
+            not: `task_id`, `label` and `score` or `error`, without an `env_index`.
         """
+        ...
 
     def close(self) -> None:
         """Closes the wrapper. Closing twice is no error."""
