@@ -5,7 +5,9 @@ import pytest
 from ..helpers import python
 
 
-@pytest.mark.parametrize("path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers"])
+@pytest.mark.parametrize(
+    "path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers.episodes", "curricular.testing"]
+)
 def test_no_framework_is_imported(path):
     frameworks = "{'gymnasium', 'minigrid', 'psutil', 'pufferlib', 'pyro', 'rich', 'torch'}"
     assert python(f"import {path}, sys; print({frameworks} & sys.modules.keys())") == "set()"
