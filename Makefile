@@ -13,6 +13,11 @@ PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BI
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Tests of one file stay together: they share what is slow to make.
+XDIST := --numprocesses logical --maxprocesses 8 --dist loadfile
+# Looked up when it is used, so that the environment is there.
+PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo $(XDIST))
+
 # A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
@@ -20,10 +25,10 @@ PEERS_READY := $(PEERS)/.installed
 
 # The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
 # scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
-CORE_PYTHONS := 3.12 3.13
+CORE_PYTHONS := 3.11 3.12 3.13
 CORE_EXTRAS := cli,gymnasium,testing,yaml
-CORE_TOOLS := array-api-strict hypothesis sybil
-CORE_TESTS := tests $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose) \
+CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
+CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose) \
 	--deselect tests/test_cli.py::test_a_bad_option_is_one_line_and_exit_code_2
 
 .DEFAULT_GOAL := help
@@ -36,13 +41,15 @@ demo: $(DEMO)  ## train an agent with and without a curriculum; options: make de
 	@$(BIN)/curricular demo $(ARGS)
 
 test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-lowest: .venv-lowest/.installed-lowest  ## the core's tests with the lowest versions that pyproject.toml allows
 	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/sessions/test_processes.py $(ARGS)
 
-test-pythons:  ## the core's tests on each further version of Python that is here
-	@set -e; for version in $(CORE_PYTHONS); do \
+test-pythons:  ## the core's tests on each supported Python that is here, but the one of make test
+	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for version in $(CORE_PYTHONS); do \
+		if test $$version = $$used; then continue; fi; \
 		python=$$(for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
 			$$python -c '' 2>/dev/null && echo $$python && break; done || true); \
 		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi; \

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms.proposals import NewTasks, Proposer
+from .config import CurriculumConfig
 from .generators import TaskGenerator
 from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit, columns_of
@@ -19,10 +20,18 @@ _GENERATION, _ORDER = 1, 2
 class Admission(Generic[ConfigT]):
     """Makes new tasks for a table, those that `proposer` chooses: a function of the seed and the table alone."""
 
-    def __init__(self, generator: TaskGenerator[ConfigT], proposer: Proposer, seed: int, estimator: Estimator) -> None:
+    def __init__(
+        self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
+    ) -> None:
+        num_tasks = generator.num_tasks
+        if num_tasks is not None and config.num_active_tasks > num_tasks:
+            raise ValueError(
+                f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
+                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
+            )
         self._generator = generator
         self._proposer = proposer
-        self._seed = seed
+        self._seed = config.seed
         self._estimator = estimator
 
     def limit(self, capacity: int) -> int | None:
@@ -40,7 +49,7 @@ class Admission(Generic[ConfigT]):
         seeds, params = self._proposer.propose(columns_of(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
-        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         return admit(table, slots, seeds, params, names, time.time(), self._estimator)
 
     def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
