@@ -1,4 +1,4 @@
-"""From a stream of random numbers to a built task: which tasks come next, and their configurations."""
+"""From a stream of random numbers to built tasks: draws the next task ids, and builds the tasks' configurations."""
 
 from collections import deque
 from operator import index
@@ -12,18 +12,20 @@ from .generators import TaskGenerator
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .task import ConfigT, Task, decode_params
 
-CACHE_SIZE = 100_000
-"""Tasks whose configurations are kept built."""
-
 
 class TaskBuildError(RuntimeError):
-    """A generator's `build` raised. The cause is chained."""
+    """A generator's `build` raised. The original exception is chained."""
 
 
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
-    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first.
+    """Id -> task. Builds a missing task; beyond `CACHE_SIZE` tasks, forgets the one built first.
 
-    In place of a task that was evicted since it was drawn, its successor in the slot: look at the task's own id.
+    If a task was evicted after it was drawn, the cache returns its successor in the slot, so read the id of the task
+    returned.
+
+    Args:
+        backend: Where the rows are.
+        generator: Builds the tasks.
     """
 
     def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
@@ -38,10 +40,10 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         values = decode_params(self._generator.axes, params)
         try:
             config = self._generator.build(seed, params)
-        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
+        except Exception as error:  # a user's build may raise anything; it is named and chained
             raise TaskBuildError(
-                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
-                f"{task_id} with seed {seed} and params {values}; mend the generator"
+                f"generator.build: expected a configuration, got {type(error).__name__}: {error}, for task {task_id} "
+                f"with seed {seed} and params {values}; fix the generator"
             ) from error
         if len(self._ids) >= CACHE_SIZE:
             self.pop(self._ids.popleft(), None)
@@ -55,22 +57,19 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self._ids.clear()
 
 
-DRAW_AHEAD = 256
-"""Tasks that `peek` draws at once."""
-
-
-HOLDER_STRIDE = 2**32
-"""Distance between the stream numbers of the objects that draw through one backend object."""
-
-_SELECTION = 0
-"""Sets these streams apart from those of task generation."""
+CACHE_SIZE = 100_000
+"""Number of built tasks that a `TaskCache` keeps."""
 
 
 class Draws:
-    """A position in a stream of uniforms, and the tasks that it leads to.
+    """A position in a stream of uniforms, and the tasks that the next uniforms select.
 
-    Looking does not move the position, so that what fails in between can be tried again; `advance` does. A task is a
-    function of the stream, the position and the distribution in use: the state of a stream is two integers.
+    Looking at tasks does not move the position; `advance` does. So a caller that fails in between can try again. A task
+    is a function of stream, position and distribution, so the state of the draws is two integers.
+
+    Args:
+        backend: Holds the distribution, and issues the streams.
+        seed: Seed of the selection.
     """
 
     def __init__(self, backend: Backend, seed: int) -> None:
@@ -85,26 +84,26 @@ class Draws:
 
     @property
     def stream(self) -> int:
-        """Which stream."""
+        """Number of the stream."""
         return self._stream
 
     @property
     def position(self) -> int:
-        """Uniforms used so far."""
+        """Number of uniforms used so far."""
         return self._position
 
     def seek(self, stream: int, position: int) -> None:
-        """Goes on at a position of a stream, which no other process may be using."""
+        """Continues at a position of a stream, which no other process may use."""
         self._issued = self._backend.stream
         self._start(stream, position)
 
     def advance(self, count: int) -> None:
-        """Uses up `count` uniforms."""
+        """Moves the position by `count` uniforms."""
         self._position += count
         self._offset += count
 
     def peek(self) -> int:
-        """The id of the next task."""
+        """Returns the id of the next task."""
         if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
             self._follow()
             ids, self._epoch = self._backend.draw(self._uniforms(0, DRAW_AHEAD))
@@ -112,12 +111,12 @@ class Draws:
         return self._block[self._offset]
 
     def look(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """The ids of the next `n` tasks, shape (n,), and the uniforms that they take: n."""
+        """Returns the ids of the next `n` tasks, shape (n,), and the number of uniforms to advance by: n."""
         self._follow()
         return self._backend.draw(self._uniforms(0, n))[0], n
 
     def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """The ids of `n` distinct tasks, each drawn without those before it, and the uniforms that they take."""
+        """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
         self._follow()
         used = 0
         chosen: dict[int, None] = {}
@@ -129,19 +128,19 @@ class Draws:
         ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
         if len(ids) == n:
             return ids, used
-        # A few tasks hold nearly all of the probability: weigh the rest by exponential clocks, which is the same law.
+        # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
         table = self._backend.snapshot()
-        chances = np.diff(table.cumulated, prepend=0.0)
-        uniforms = self._uniforms(used, len(chances))
-        clocks = np.full(len(chances), np.inf)
-        is_possible = chances > 0
-        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / chances[is_possible]
+        probabilities = np.diff(table.cumulated, prepend=0.0)
+        uniforms = self._uniforms(used, len(probabilities))
+        clocks = np.full(len(probabilities), np.inf)
+        is_possible = probabilities > 0
+        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
         order = np.argsort(clocks, kind="stable")
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(chances)
+        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
 
     def _follow(self) -> None:
-        """Goes over to the stream that the backend has issued: at first, in a forked copy, and after a restore."""
+        """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
         if self._backend.stream != self._issued:
             self._issued = self._backend.stream
             self._start(self._issued + self._holder * HOLDER_STRIDE, 0)
@@ -153,7 +152,7 @@ class Draws:
         self._epoch = -1
 
     def _uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
-        """`n` uniforms of the stream, from `skip` after the position on, shape (n,)."""
+        """Returns `n` uniforms of the stream, shape (n,), starting `skip` uniforms after the position."""
         first, offset = divmod(self._position + skip, UNIFORM_BLOCK)
         last = max(first, (self._position + skip + n - 1) // UNIFORM_BLOCK)
         blocks = []
@@ -165,18 +164,30 @@ class Draws:
         return uniforms[offset : offset + n]
 
 
+DRAW_AHEAD = 256
+"""Number of tasks that `Draws.peek` draws at once."""
+
+
+HOLDER_STRIDE = 2**32
+"""Difference between the stream numbers of two objects that draw through one backend object."""
+
+
+_SELECTION = 0
+"""Makes the streams of selection independent of those of task generation."""
+
+
 def checked_number(n: int, limit: int | None) -> int:
     """Returns `n` as an int.
 
     Raises:
-        TypeError: If it is no whole number.
-        ValueError: If it is negative, or above `limit`, if that is given.
+        TypeError: If `n` is not a whole number.
+        ValueError: If `n` is negative or above `limit`; None: there is no limit.
     """
     try:
         number = index(n)
     except TypeError as error:
         raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
     if number < 0 or (limit is not None and number > limit):
-        shown = "any number of" if limit is None else limit
-        raise ValueError(f"n: expected 0 to {shown} tasks, got {number}; ask for another number")
+        allowed = "at least 0" if limit is None else f"0 to {limit}"
+        raise ValueError(f"n: expected {allowed} tasks, got {number}; ask for a number in this range")
     return number
