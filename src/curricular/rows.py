@@ -117,6 +117,7 @@ class Rows:
 
     def __init__(self, words: NDArray[np.int64]) -> None:
         self.words: NDArray[np.int64] = words
+        """Words of all fields, then of all params, shape (NUM_WORDS + num_axes, n)."""
 
     @classmethod
     def zeros(cls, n: int, num_axes: int) -> "Rows":

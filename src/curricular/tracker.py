@@ -80,9 +80,13 @@ class TaskTracker:
 
     def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
         self.backend = backend
+        """Where the rows and the log are."""
         self.capacity: int = backend.capacity
+        """Number of rows."""
         self.estimator: Estimator = estimator(config)
+        """Settings of the averages."""
         self.score_range: tuple[float, float] = config.score_range
+        """Lowest and highest score that can be told."""
         self._low, self._high = config.score_range
         self._needs_regrets = config.needs_regrets
 

@@ -58,6 +58,7 @@ class MutationProposer:
     """
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def __init__(self, config: AccelConfig, generator: MutableTaskGenerator[Any]) -> None:
         self._config = config

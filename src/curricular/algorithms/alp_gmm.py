@@ -21,6 +21,7 @@ from .proposals import NewTasks, part_fresh
 from .protocol import Algorithm
 
 Floats = NDArray[np.float64]
+"""A float array; docstrings give its shape."""
 
 
 class AlpGmmConfig(CurriculumConfig):
@@ -48,6 +49,7 @@ class AlpGmmAlgorithm(Algorithm):
 
     def __init__(self, config: AlpGmmConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def is_played(self, columns: Columns) -> Array:
         """Returns which active tasks are history, bool, shape (capacity,)."""
@@ -99,6 +101,7 @@ class ProgressMixtureProposer:
     """
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def __init__(self, config: AlpGmmConfig, generator: TaskGenerator[Any]) -> None:
         self._config = config

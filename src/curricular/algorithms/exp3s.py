@@ -59,6 +59,7 @@ class Exp3SAlgorithm(Algorithm):
 
     def __init__(self, config: Exp3SConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         """Returns the weight of each task's label after the round, shape (capacity,)."""

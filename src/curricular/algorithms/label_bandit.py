@@ -50,6 +50,7 @@ class LabelBanditAlgorithm(Algorithm):
 
     def __init__(self, config: LabelBanditConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         xp = columns["last_regret"].__array_namespace__()

@@ -56,6 +56,7 @@ class LearnabilityAlgorithm(Algorithm):
 
     def __init__(self, config: LearnabilityConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return learnability(*beta_posterior(columns, self.config, self.config.prior))

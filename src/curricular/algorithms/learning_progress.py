@@ -73,7 +73,7 @@ class LearningProgressConfig(CurriculumConfig):
 
     @classmethod
     def fast_learning(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
-        """Returns the preset for agents that learn a task in a few episodes: the fast average remembers 5 results.
+        """Returns the preset for agents that learn a task quickly: the fast average remembers about 5 results.
 
         Args:
             num_active_tasks: Number of tasks in the pool.
@@ -99,6 +99,7 @@ class LearningProgressAlgorithm(Algorithm):
 
     def __init__(self, config: LearningProgressConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def learning_progress(self, columns: Columns) -> Array:
         """Returns the progress of each task, shape (capacity,), in [0, 1]; 0 for a task without completions."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+"""A float array; docstrings give its shape."""
 
 
 class Mixture(NamedTuple):

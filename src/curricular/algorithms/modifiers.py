@@ -27,7 +27,9 @@ class ModifiedAlgorithm(Algorithm):
 
     def __init__(self, algorithm: Algorithm, *modifiers: Modifier) -> None:
         self.algorithm = algorithm
+        """The algorithm that is modified."""
         self.modifiers = modifiers
+        """Modifiers, in the order in which they apply."""
 
     @property
     def follows_handouts(self) -> bool:  # type: ignore[override]
@@ -164,7 +166,9 @@ class Prerequisites:
                 f"needs: expected no task to need itself, got the circle {shown}; drop one of its links"
             ) from error
         self.success = success
+        """Lowest success rate of a mastered task."""
         self.min_completions = min_completions
+        """Smallest number of completions of a mastered task."""
         # Row i holds the seeds that task i needs, padded with the seed after the last one, which counts as mastered.
         self._num_tasks = seeds[-1] + 1 if seeds else 0
         width = max(map(len, needs.values()), default=0)

@@ -88,6 +88,7 @@ class NoiseAwareAlgorithm(Algorithm):
 
     def __init__(self, config: NoiseAwareConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
         self._weights = pair_weights(config.rates)
 
     def priorities(self, columns: Columns) -> Array:
@@ -162,6 +163,7 @@ class ProgressProposer:
     """
 
     num_candidates = 8
+    """Number of candidates per proposed task."""
 
     def __init__(self, expected_priorities: Callable[[Columns, Params], Array], share: float) -> None:
         self._expected_priorities = expected_priorities

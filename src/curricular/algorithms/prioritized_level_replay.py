@@ -49,6 +49,7 @@ class PrioritizedLevelReplayAlgorithm(Algorithm):
 
     def __init__(self, config: PrioritizedLevelReplayConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def is_seen(self, columns: Columns) -> Array:
         """Returns which active levels have a regret, bool, shape (capacity,).

@@ -51,6 +51,7 @@ class FreshProposer:
     """Proposes the candidates as the generator samples them: the default, and the template for a custom proposer."""
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         return candidates

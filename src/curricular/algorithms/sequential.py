@@ -37,6 +37,7 @@ class SequentialAlgorithm(Algorithm):
 
     def __init__(self, config: SequentialConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def is_done(self, columns: Columns) -> Array:
         """Returns which tasks are done, bool, shape (capacity,)."""

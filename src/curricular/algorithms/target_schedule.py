@@ -43,6 +43,7 @@ class TargetScheduleAlgorithm(Algorithm):
 
     def __init__(self, config: TargetScheduleConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         """Returns the logarithm of each task's weight, −½ ((position − target) / width)², shape (capacity,)."""

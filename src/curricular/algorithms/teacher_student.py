@@ -56,6 +56,7 @@ class TeacherStudentAlgorithm(Algorithm):
 
     def __init__(self, config: TeacherStudentConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         config, completions = self.config, columns["num_completions"]

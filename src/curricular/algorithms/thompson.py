@@ -38,6 +38,7 @@ class ThompsonAlgorithm(Algorithm):
 
     def __init__(self, config: ThompsonConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         xp = columns["task_id"].__array_namespace__()

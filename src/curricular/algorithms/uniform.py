@@ -20,6 +20,7 @@ class UniformAlgorithm(Algorithm):
 
     def __init__(self, config: UniformConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return uniform(columns["is_active"])

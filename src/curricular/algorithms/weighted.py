@@ -33,6 +33,7 @@ class WeightedAlgorithm(Algorithm):
 
     def __init__(self, config: WeightedConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return look_up(self.config.weights, position(columns, self.config.axis), 0.0)
