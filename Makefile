@@ -13,6 +13,9 @@ PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BI
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Looked up when it is used, so that the environment is there. Tests of one file stay together: they share what is slow to make.
+PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo --numprocesses logical --maxprocesses 8 --dist loadfile)
+
 # A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
@@ -28,7 +31,7 @@ demo: $(DEMO)  ## train an agent with and without a curriculum; options: make de
 	@$(BIN)/curricular demo $(ARGS)
 
 test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(DEV)  ## format, lint, types, layers, documentation
 	$(BIN)/ruff format --check

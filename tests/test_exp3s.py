@@ -74,7 +74,7 @@ def test_the_table_knows_what_it_draws_from():
     chances = np.diff(table.cumulated, prepend=0.0)
     assert in_use(curriculum) == pytest.approx(shares(curriculum, chances))
     assert sum(in_use(curriculum).values()) == pytest.approx(1.0)
-    assert table.labels["num_recent"].sum() == table.counters.num_results - table.counters.num_refreshed_results
+    assert table.labels["num_recent"].sum() == table.counters.num_endings - table.counters.num_refreshed_endings
 
 
 def test_one_round_by_hand():
@@ -272,3 +272,33 @@ def test_regrets_are_needed_if_it_goes_by_them():
 def test_settings_that_make_no_sense_are_refused(name, value):
     with pytest.raises(ValueError, match=name):
         Exp3SConfig(**{name: value})
+
+
+def exact(rewards_of, num_results, num_labels=5, seed=0):
+    """The share of draws on the best label, by the algorithm as published: one result a round."""
+    rng, weights, num_best = np.random.default_rng(seed), np.full(num_labels, 1 / num_labels), 0
+    config = Exp3SConfig()
+    for number in range(num_results):
+        chances = (1 - config.exploration_share) * weights + config.exploration_share / num_labels
+        label = rng.choice(num_labels, p=chances)
+        reward = float(label == rewards_of(number))
+        num_best += reward
+        weights[label] *= np.exp(config.learning_rate * reward / chances[label])
+        weights = (1 - config.share_rate) * weights / weights.sum() + config.share_rate / num_labels
+    return num_best / num_results
+
+
+@pytest.mark.parametrize("tasks_per_label", [1, 50])
+def test_it_follows_a_label_that_moves_nearly_as_the_exact_algorithm_does(tasks_per_label):
+    def best(number):
+        return number // 5000 % 5
+
+    num_results = 20_000
+    curriculum = made(*"abcde" * tasks_per_label)
+    num_best = 0
+    for number in range(0, num_results, 4):
+        tasks = curriculum.ask(4)
+        is_best = [task.label == "abcde"[best(number)] for task in tasks]
+        num_best += sum(is_best)
+        curriculum.tell([task.task_id for task in tasks], [0.5] * 4, regrets=np.asarray(is_best, np.float64))
+    assert num_best / num_results > 0.9 * exact(best, num_results)

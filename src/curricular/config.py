@@ -52,7 +52,11 @@ class CurriculumConfig(BaseModel):
     eviction_threshold_percentile: float = Field(default=0.4, ge=0, le=1)
     """Share of the pool that can be evicted: the tasks of lowest priority."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
-    """Maximum number of tasks replaced per result. 0 keeps the first tasks forever."""
+    """Maximum number of tasks replaced per result or cancellation. 0 keeps the first tasks forever."""
+
+    max_failures: int = Field(default=3, ge=1)
+    """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task
+    is drawn at most as often as by uniform choice, and evicted first."""
 
     @model_validator(mode="before")
     @classmethod
@@ -127,3 +131,8 @@ class CurriculumConfig(BaseModel):
 
 MAX_BASELINE = 0.75
 """Upper limit of a random baseline, as a share of the score range; without it, normalising could divide by almost 0."""
+
+
+ROUNDING = 1e-6
+"""Tolerance for rounding errors, as a share of the score range: a score may be this far outside the range, or below the
+success threshold and still a success."""

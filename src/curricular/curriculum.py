@@ -16,7 +16,7 @@ from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
-from .handouts import Draws, TaskCache, checked_number
+from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import summary
 from .mutex import Turns
 from .refresh import Refresher
@@ -77,6 +77,7 @@ class Curriculum(Generic[ConfigT]):
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
+        self._detour = Detour(self._tasks, self._draws, self.tracker)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -115,7 +116,10 @@ class Curriculum(Generic[ConfigT]):
             refresher, draws = self._refresher, self._draws
             if refresher.error is not None:
                 refresher.check()
-            task = self._tasks[draws.peek()]
+            try:
+                task = self._tasks[draws.peek()]
+            except TaskBuildError:
+                task = self._detour.next()
             is_log_due = self.tracker.schedule(task.task_id)
             draws.advance(1)
             if is_log_due or refresher.follows_handouts:
@@ -128,7 +132,8 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             TypeError: If `n` is no whole number.
             ValueError: If `n` is negative, or more than the pool's tasks with ``replace=False``.
-            TaskBuildError: If the generator cannot build a task.
+            TaskBuildError: If the generator cannot build several different tasks in a row. A single one is passed
+                over, and counts as cancelled.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         n = checked_number(n, None if replace else self._backend.capacity)
@@ -136,7 +141,10 @@ class Curriculum(Generic[ConfigT]):
             self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             tasks = self._tasks
-            asked = [tasks[task_id] for task_id in ids.tolist()]
+            try:
+                asked = [tasks[task_id] for task_id in ids.tolist()]
+            except TaskBuildError:
+                asked, num_draws = self._detour.take(n, replace=replace)
             is_log_due = self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
             self._draws.advance(num_draws)
             self._refresher.count_handouts(n, is_log_due)
@@ -152,7 +160,9 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            scores: One score per id within `config.score_range`, shape (n,).
+            scores: One score per id within `config.score_range`, shape (n,); or a group of G exchangeable scores per
+                id, shape (n, G), in which NaN marks a rollout that failed. A group is one result, and its scores count
+                as G; a group of NaN alone is a cancellation.
             regrets: One finite regret per id, shape (n,), for algorithms that choose by regret.
 
         Raises:

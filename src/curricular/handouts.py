@@ -1,5 +1,6 @@
 """From a stream of random numbers to built tasks: draws the next task ids, and builds the tasks' configurations."""
 
+import logging
 from collections import deque
 from operator import index
 from typing import Generic
@@ -9,12 +10,29 @@ from numpy.typing import NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator
+from .mutex import ReentrantCallError
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .task import ConfigT, Task, decode_params
+from .tracker import TaskTracker
+
+_log = logging.getLogger(__name__)
 
 
 class TaskBuildError(RuntimeError):
-    """A generator's `build` raised. The original exception is chained."""
+    """A generator's `build` raised. The original exception is chained.
+
+    Args:
+        message: What happened, and how to fix it.
+        task_id: Id of the task.
+    """
+
+    def __init__(self, message: str, task_id: int) -> None:
+        super().__init__(message, task_id)
+        self.task_id = task_id
+        """Id of the task that could not be built."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
@@ -40,10 +58,13 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         values = decode_params(self._generator.axes, params)
         try:
             config = self._generator.build(seed, params)
+        except ReentrantCallError:
+            raise
         except Exception as error:  # a user's build may raise anything; it is named and chained
             raise TaskBuildError(
                 f"generator.build: expected a configuration, got {type(error).__name__}: {error}, for task {task_id} "
-                f"with seed {seed} and params {values}; fix the generator"
+                f"with seed {seed} and params {values}; fix the generator",
+                task_id,
             ) from error
         if len(self._ids) >= CACHE_SIZE:
             self.pop(self._ids.popleft(), None)
@@ -164,6 +185,82 @@ class Draws:
         return uniforms[offset : offset + n]
 
 
+class Detour(Generic[ConfigT]):
+    """Hands out the next tasks that can be built, and cancels the hand-outs of unbuildable ones.
+
+    Args:
+        tasks: Builds the tasks.
+        draws: Draws the tasks.
+        tracker: Logs the hand-outs and cancellations of unbuildable tasks.
+    """
+
+    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker) -> None:
+        self._tasks = tasks
+        self._draws = draws
+        self._tracker = tracker
+        self._reported: set[int] = set()
+
+    def next(self) -> Task[ConfigT]:
+        """Returns the next task that can be built. The caller advances the draws by 1.
+
+        Raises:
+            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all tasks, cannot be built.
+        """
+        failed: set[int] = set()
+        limit = min(MAX_UNBUILDABLE, self._tracker.capacity)
+        num_tries = 0
+        while True:
+            try:
+                return self._tasks[self._draws.peek()]
+            except TaskBuildError as error:
+                self._give_up(error)
+                self._draws.advance(1)
+                failed.add(error.task_id)
+                num_tries += 1
+                if len(failed) >= limit or num_tries >= MAX_TRIES:
+                    raise
+
+    def take(self, n: int, *, replace: bool) -> tuple[list[Task[ConfigT]], int]:
+        """Draws tasks that can be built.
+
+        Args:
+            n: Number of tasks.
+            replace: Whether a task can be drawn more than once.
+
+        Returns:
+            The `n` tasks, and the number of uniforms by which the caller advances the draws.
+
+        Raises:
+            TaskBuildError: With `replace`, as `next` does; without, if too few tasks of the pool can be built.
+        """
+        if replace:
+            tasks = []
+            for _ in range(n):
+                tasks.append(self.next())
+                self._draws.advance(1)
+            return tasks, 0
+        failed: set[int] = set()
+        while True:
+            ids, num_draws = self._draws.look_distinct(n + len(failed))
+            try:
+                built = [self._tasks[task_id] for task_id in ids.tolist() if task_id not in failed]
+            except TaskBuildError as error:
+                self._give_up(error)
+                failed.add(error.task_id)
+                if n + len(failed) > self._tracker.capacity:
+                    raise
+            else:
+                return built[:n], num_draws
+
+    def _give_up(self, error: TaskBuildError) -> None:
+        """Logs a hand-out of the unbuildable task and its cancellation; warns once per task."""
+        if error.task_id not in self._reported:
+            self._reported.add(error.task_id)
+            _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
+        self._tracker.schedule(error.task_id)
+        self._tracker.cancel([error.task_id])
+
+
 DRAW_AHEAD = 256
 """Number of tasks that `Draws.peek` draws at once."""
 
@@ -174,6 +271,14 @@ HOLDER_STRIDE = 2**32
 
 _SELECTION = 0
 """Makes the streams of selection independent of those of task generation."""
+
+
+MAX_UNBUILDABLE = 5
+"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
+
+
+MAX_TRIES = 1000
+"""Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
 
 
 def checked_number(n: int, limit: int | None) -> int:

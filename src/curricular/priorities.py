@@ -78,12 +78,12 @@ def standard_deviation(mean: Array, mean_square: Array) -> Array:
 
 
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:
-    """Returns b · max(0, 1 − n / min_samples), which is added to the priority of tasks with few completions n.
+    """Returns b · max(0, 1 − n / min_samples), which is added to the priority of tasks with a small count n.
 
     Args:
-        num_completions: Completions n of each task, shape (capacity,).
-        bonus: b, the bonus of a task without completions.
-        min_samples: Completions at which the bonus reaches 0.
+        num_completions: Count n of each task, of its completions or of its ended hand-outs, shape (capacity,).
+        bonus: b, the bonus at n = 0.
+        min_samples: Count at which the bonus reaches 0.
     """
     xp = num_completions.__array_namespace__()
     missing = xp.clip(min_samples - xp.astype(num_completions, xp.float64), 0.0, None)
@@ -163,6 +163,11 @@ def _recent_field(words: Array, index: Array) -> Array:
     field = words >> index * RECENT_SCORE_BITS
     field &= RECENT_SCORE_ONE
     return field
+
+
+def unplayable(columns: Columns, config: CurriculumConfig) -> Array:
+    """Returns which active tasks were cancelled at least `config.max_failures` times in a row; bool, (capacity,)."""
+    return columns["is_active"] & (columns["num_failures"] >= config.max_failures)
 
 
 def evictable(priorities: Array, columns: Columns, config: CurriculumConfig) -> Array:

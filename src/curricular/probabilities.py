@@ -188,6 +188,29 @@ def uniform(mask: Array) -> Array:
     return xp.astype(mask, xp.float64) * (1.0 / count(mask))
 
 
+def capped(probabilities: Array, mask: Array, is_capped: Array) -> Array:
+    """Returns `probabilities` with some entries capped at 1 / number of active entries.
+
+    The other entries get the excess in proportion to their probabilities, or evenly if these are all 0. If every active
+    entry is capped, nothing changes.
+
+    Args:
+        probabilities: Shape (n,).
+        mask: Active entries.
+        is_capped: Entries to cap, bool, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> capped(np.array([0.7, 0.2, 0.1, 0.0]), np.full(4, True), np.array([True, False, False, False])).tolist()
+        [0.25, 0.5, 0.25, 0.0]
+    """
+    xp = probabilities.__array_namespace__()
+    is_free = mask & ~is_capped
+    limited = xp.where(is_capped, xp.minimum(probabilities, 1.0 / count(mask)), 0.0)
+    others = proportional(xp.where(is_free, probabilities, 0.0), is_free | ~xp.any(is_free))
+    return xp.where(xp.any(is_free), limited + (1.0 - xp.sum(limited)) * others, probabilities)
+
+
 def mix(probabilities: Array, floor: Array, share: float) -> Array:
     """Returns (1 − share) · probabilities + share · floor, shape (n,), with `share` in [0, 1]."""
     return (1.0 - share) * probabilities + share * floor

@@ -10,7 +10,8 @@ from .admission import Admission
 from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
-from .probabilities import cumulative
+from .priorities import unplayable
+from .probabilities import capped, cumulative
 from .table import (
     Counters,
     Draft,
@@ -149,9 +150,8 @@ class Refresher:
         """
         if self.error is not None:
             counters, _ = self._backend.glance()
-            age = counters.num_endings - counters.num_refreshed_endings
             interval = self._interval_after(counters)
-            if age >= PATIENCE * interval or not counters.num_refreshes:
+            if self._age(counters) >= PATIENCE * interval or not counters.num_refreshes:
                 error, self.error = self.error, None
                 raise RefreshError(
                     f"curriculum: expected a refreshed distribution every {interval} results, got "
@@ -206,7 +206,9 @@ class Refresher:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
         columns = columns_of(table)
         probabilities = self.algorithm.probabilities(columns, self.algorithm.priorities(columns))
-        return checked_distribution(probabilities, columns["is_active"], type(self.algorithm).__name__)
+        active, failing = columns["is_active"], unplayable(columns, self._config)
+        checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
+        return np.asarray(capped(checked, active, failing)) if failing.any() else checked
 
     def _advance(self, *, is_log_due: bool) -> None:
         if self.missing <= 0 and self._backend.num_workers > 1:
@@ -271,8 +273,9 @@ class Refresher:
         num_due = num_due if limit is None else min(num_due, limit)
         if num_due > 0:
             columns = columns_of(table)
-            priorities = self.algorithm.priorities(columns)
-            slots = lowest(priorities, self.algorithm.evictable(columns, priorities, self._config), num_due)
+            priorities, failing = self.algorithm.priorities(columns), unplayable(columns, self._config)
+            may_go = self.algorithm.evictable(columns, priorities, self._config) | failing
+            slots = lowest(np.where(failing, -np.inf, priorities), may_go, num_due)
             if len(slots):
                 draft.add(self._admission.patch(table, slots))
 

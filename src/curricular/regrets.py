@@ -129,8 +129,11 @@ def _episode_means(steps: NDArray[np.float64], dones: ArrayLike) -> Regrets:
     # Transposed, the steps of one environment are contiguous, and so are those of each episode.
     last = np.flatnonzero(ends.T)
     first = np.maximum(last // max(length, 1) * length, np.concatenate([[0], last + 1])[: len(last)])
-    sums = np.concatenate([[0.0], np.cumsum(steps.T)])
     means = np.zeros(ends.T.size)
-    means[last] = (sums[last + 1] - sums[first]) / (last + 1 - first)
+    if len(last):
+        # Each episode has a sum of its own, so that a NaN in one does not reach another.
+        edges = np.stack([first, last + 1], axis=1).ravel()
+        sums = np.add.reduceat(np.append(steps.T.ravel(), 0.0), edges)[::2]
+        means[last] = sums / (last + 1 - first)
     by_step: Regrets = means.reshape(ends.T.shape).T[ends]
     return by_step

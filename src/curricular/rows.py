@@ -36,6 +36,8 @@ class TaskState(BaseModel):
     """Number of hand-outs of the task."""
     num_cancelled: int
     """Number of hand-outs of the task that were cancelled."""
+    num_failures: int
+    """Number of hand-outs of the task that were cancelled since its last score."""
     num_pending: int
     """Number of hand-outs of the task that are not told or cancelled yet."""
     num_orphans: int

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
-from .config import CurriculumConfig, MeanOfFirst
-from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
+from .config import ROUNDING, CurriculumConfig, MeanOfFirst
+from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, as_groups, record
 
 
 def create_task_tracker(
@@ -88,6 +88,7 @@ class TaskTracker:
         self.score_range: tuple[float, float] = config.score_range
         """Lowest and highest score that can be told."""
         self._low, self._high = config.score_range
+        self._slack = ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
 
     def schedule(self, task_id: int) -> bool:
@@ -121,7 +122,7 @@ class TaskTracker:
         if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity):
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
-            self._refuse_score(score)
+            score = self._rounded(score)
         if self._needs_regrets:
             _refuse_no_regret()
         try:
@@ -137,7 +138,8 @@ class TaskTracker:
 
         Args:
             task_ids: Ids that were issued, shape (n,).
-            scores: Scores in the score range, shape (n,).
+            scores: Scores in the score range, shape (n,); or groups of G exchangeable scores, shape (n, G), in which
+                NaN marks a failed rollout.
             regrets: Finite regrets, shape (n,).
 
         Returns:
@@ -149,19 +151,44 @@ class TaskTracker:
             KeyError: If an id was never issued.
         """
         ids = self._checked_ids(task_ids)
-        values = _checked_numbers("scores", scores, len(ids))
-        outside = ~((values >= self._low) & (values <= self._high))
-        if outside.any():
-            self._refuse_score(float(values[outside][0]))
+        given = _as_array("scores", scores)
+        if given.ndim == 2 and len(given) == len(ids):
+            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, ids))
+        values = _checked_numbers("scores", given, len(ids))
+        values = self._rounded_batch(values)
+        extra = self._checked_regrets(regrets, ids)
+        if extra is None:
+            return len(ids), self._extend(ids, TOLD, values)
+        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+
+    def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
         if regrets is None:
             if self._needs_regrets and len(ids):
                 _refuse_no_regret()
-            return len(ids), self._extend(ids, TOLD, values)
+            return None
         extra = _checked_numbers("regrets", regrets, len(ids))
         if not np.isfinite(extra).all():
-            bad = float(extra[~np.isfinite(extra)][0])
-            raise ValueError(f"regrets: expected finite numbers, got {bad}; check whether the trainer diverged")
-        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+            at = int(np.argmin(np.isfinite(extra)))
+            raise ValueError(
+                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; check whether "
+                f"the trainer diverged"
+            )
+        return extra
+
+    def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
+        """Records groups of scores, shape (n, G), in the rows, after the events logged before."""
+        groups = group_events(ids, scores, regrets, self.estimator)
+        self._rounded_batch(scores[~np.isnan(scores.astype(np.float64))])
+
+        def take(transaction: Transaction) -> None:
+            logged = as_groups(transaction.events, self.estimator)
+            transaction.commit(
+                record(transaction.table, np.concatenate([logged, groups]), self.estimator), flushes=True
+            )
+
+        if len(groups):
+            self.backend.apply(take)
+        return False
 
     def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
         """Logs the cancellation of n hand-outs, all or none.
@@ -222,11 +249,65 @@ class TaskTracker:
             _refuse_id(int(given[~issued][0]))
         return ids
 
+    def _rounded(self, score: float) -> float:
+        """Returns `score`, moved to the end of the range if rounding put it just outside."""
+        if not self._low - self._slack <= score <= self._high + self._slack:
+            self._refuse_score(score)
+        return min(max(score, self._low), self._high)
+
+    def _rounded_batch(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns `scores`, shape (n,), each as `_rounded` does."""
+        if not ((scores >= self._low) & (scores <= self._high)).all():
+            outside = ~((scores >= self._low - self._slack) & (scores <= self._high + self._slack))
+            if outside.any():
+                self._refuse_score(float(scores[outside][0]))
+            scores = scores.clip(self._low, self._high)
+        return scores
+
     def _refuse_score(self, score: float) -> NoReturn:
         raise ValueError(
             f"score: expected a finite number in score_range {self.score_range}, got {score}; "
             f"clip it or declare the range of your scores in the config"
         )
+
+
+def group_events(
+    ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
+) -> NDArray[np.void]:
+    """Returns the events of n groups of scores, dtype `GROUP_EVENT`, shape (n,). A group of NaN is a cancellation.
+
+    Args:
+        ids: Task id of each group, shape (n,).
+        scores: Scores of each group, NaN where a rollout failed, shape (n, G).
+        regrets: Regret of each group, shape (n,); None: there are none.
+        estimator: Gives the scale of the scores and the threshold of success.
+
+    Raises:
+        TypeError: If the scores are not numbers.
+        ValueError: If G is 0.
+    """
+    if scores.dtype.kind not in "iufb":
+        raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
+    if not scores.shape[1]:
+        raise ValueError(
+            f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
+        )
+    values = scores.astype(np.float64)
+    is_there = ~np.isnan(values)
+    sizes = is_there.sum(axis=1)
+    divisor = np.maximum(sizes, 1)
+    scaled = np.where(is_there, (values - estimator.score_low) / estimator.score_scale, 0.0).clip(0.0, 1.0)
+    events = np.zeros(len(ids), GROUP_EVENT)
+    events["task_id"], events["size"] = ids, divisor
+    events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
+    events["square"] = (scaled * scaled).sum(axis=1) / divisor
+    threshold = estimator.success_threshold - ROUNDING * estimator.score_scale
+    events["success"] = (is_there & (values >= threshold)).sum(axis=1) / divisor
+    events["kind"] = TOLD
+    if regrets is not None:
+        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
+    events["kind"][sizes == 0] = CANCELLED
+    return events
 
 
 def _refuse_id(task_id: int) -> NoReturn:

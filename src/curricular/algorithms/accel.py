@@ -35,7 +35,7 @@ class AccelConfig(PrioritizedLevelReplayConfig):
     min_presentations_for_eviction: int = Field(default=10, ge=1)
     """Number of completions that a level needs before it can be evicted."""
     eviction_rate: float = Field(default=0.1, ge=0, le=1)
-    """Maximum number of levels replaced per result."""
+    """Maximum number of levels replaced per result or cancellation."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:

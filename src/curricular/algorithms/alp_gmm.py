@@ -41,7 +41,7 @@ class AlpGmmConfig(CurriculumConfig):
     min_presentations_for_eviction: int = Field(default=1, ge=1)
     """Number of completions from which a task counts as played."""
     eviction_rate: float = Field(default=1.0, ge=0, le=1)
-    """Maximum number of tasks replaced per result."""
+    """Maximum number of tasks replaced per result or cancellation."""
 
 
 class AlpGmmAlgorithm(Algorithm):

@@ -30,7 +30,7 @@ class LearningProgressConfig(CurriculumConfig):
     temperature: float = Field(default=0.8, ge=1e-6)
     """T of softmax(z / T). Lower values draw the tasks with the most progress more often."""
     exploration_bonus: float = Field(default=0.1, ge=0)
-    """Bonus on the priority of a task without completions; it fades to 0 at `min_samples_for_lp` completions."""
+    """Bonus on the priority of a new task; it fades to 0 at `min_samples_for_lp` completions and cancellations."""
     rand_task_rate: float = Field(default=0.2, ge=0, le=1)
     """Share of uniform draws. A larger share sees sooner that a task becomes solvable or is forgotten."""
     min_samples_for_lp: int = Field(default=10, ge=1)
@@ -113,7 +113,8 @@ class LearningProgressAlgorithm(Algorithm):
 
     def priorities(self, columns: Columns) -> Array:
         config = self.config
-        bonus = exploration_bonus(columns["num_completions"], config.exploration_bonus, config.min_samples_for_lp)
+        num_endings = columns["num_completions"] + columns["num_cancelled"]
+        bonus = exploration_bonus(num_endings, config.exploration_bonus, config.min_samples_for_lp)
         return self.learning_progress(columns) + bonus
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:

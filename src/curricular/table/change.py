@@ -85,12 +85,13 @@ def admit(
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
-    """Returns the maximum number of tasks to evict now: `rate` per result since the last refresh, in whole rounds.
+    """Returns how many tasks may be evicted now: `rate` per ended hand-out since the last refresh, in whole rounds.
 
     Finding the lowest priorities takes a sort of all of them, so a large pool evicts seldom and many tasks at a time.
     """
     size = max(1, len(table.rows) // ROUNDS_PER_POOL)
-    rounds = int(rate * table.counters.num_results / size) - int(rate * table.counters.num_refreshed_results / size)
+    counters = table.counters
+    rounds = int(rate * counters.num_endings / size) - int(rate * counters.num_refreshed_endings / size)
     return size * rounds
 
 
@@ -114,7 +115,6 @@ def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     old = table.counters
     counters = old._replace(
         num_refreshes=old.num_refreshes + 1,
-        num_refreshed_results=old.num_results,
         num_refreshed_endings=old.num_endings,
         num_refreshed_scheduled=old.num_scheduled,
         epoch=old.epoch + 1,

@@ -3,10 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ROUNDING
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 from .schema import (
     CANCELLED,
     EMAS,
+    GROUP_EVENT,
     MAX_LABELS,
     MAX_REGRET,
     SCHEDULED,
@@ -16,6 +18,9 @@ from .schema import (
     Patch,
     Table,
 )
+
+NUM_RECENT = 4 * len(RECENT_SCORES)
+"""Number of last scores in a row."""
 
 _WORD_BITS = 64
 
@@ -48,6 +53,7 @@ def _average(
     num_new: NDArray[np.int64],
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
+    sizes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
     """Returns the debiased averages of each group after `values`, shape (a, groups).
 
@@ -62,13 +68,17 @@ def _average(
         num_new: New values of each group, shape (groups,).
         num_after: New values of the same group after each value, shape (n,).
         starts: Index of each group's first new value, shape (groups,).
+        sizes: Number of equal values that each value stands for, shape (n,); None: 1. Such a value weighs
+            (1 − (1−α)^size) / α times as much, and `num_after` counts from its last one.
     """
     at = np.minimum(np.arange(len(values)), len(rates) - 1)
     keep = 1.0 - rates[:, None]
     powers = (keep ** np.arange(num_new.max() + 1))[at]
     decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
-    new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
-    return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
+    weights = powers.take(num_after, axis=1)
+    weights *= rates[at, None] if sizes is None else 1.0 - powers.take(sizes, axis=1)
+    new = np.add.reduceat(values * weights, starts, axis=1)
+    return (old * (1.0 - decay) * gained + new) / (1.0 - decay * gained)
 
 
 def _push_recent(
@@ -117,7 +127,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
     Args:
         table: The pool.
-        events: At least one event, oldest first, shape (n,), dtype `EVENT`.
+        events: At least one event, oldest first, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
         estimator: Settings of the averages.
     """
     capacity = len(table.rows)
@@ -144,12 +154,21 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     rows["num_scheduled"] += num_handed_out
     moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+    is_told_here = is_told & is_current
     if is_cancelled.any():
-        rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
+        failed = is_cancelled & is_current
+        rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
+        # Only cancellations after the last score count; a score resets the count.
+        last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
+        failed &= np.arange(len(events)) > last_told.take(group)
+        before = np.where(last_told < 0, rows["num_failures"], 0)
+        rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
+    elif rows["num_failures"].any():
+        rows["num_failures"] *= ~np.logical_or.reduceat(is_told_here, starts)
 
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
-    told = np.flatnonzero(is_told & is_current)
+    told = np.flatnonzero(is_told_here)
     if len(told):
         groups_told = group.take(told)
         results = events_by_slot.take(told)
@@ -187,38 +206,56 @@ def _record_scores(
     Args:
         rows: A private copy that `record` made.
         group: Index of the row of each result, ascending, shape (n,).
-        events: Results, shape (n,), dtype `EVENT`.
+        events: Results, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
         estimator: Settings of the averages.
     """
     starts = _starts(group)
-    changed, num_new = group.take(starts), _sizes(starts, len(group))
-    num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
+    changed, num_events = group.take(starts), _sizes(starts, len(group))
     row = rows.take(changed)
     num_old = row["num_completions"].copy()
     scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
-    is_success = events["score"] >= row["success_threshold"].repeat(num_new)
+    sizes: NDArray[np.int64] | None = None
+    if events.dtype == GROUP_EVENT:
+        sizes, squares, successes = events["size"], events["square"], events["success"]
+        num_new = np.add.reduceat(sizes, starts)
+        num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
+    else:
+        squares = scores * scores
+        thresholds = row["success_threshold"] - ROUNDING * estimator.score_scale
+        successes = (events["score"] >= thresholds.repeat(num_events)).astype(np.float64)
+        num_new = num_events
+        num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 
     names = (*EMAS, "mean_square", "success_ema")
     averages = _average(
         np.array([row[name] for name in names]),
-        np.array([*[scores] * len(EMAS), scores * scores, is_success.astype(np.float64)]),
+        np.array([*[scores] * len(EMAS), squares, successes]),
         np.array(estimator.rates),
         num_old,
         num_new,
         num_after,
         starts,
+        sizes,
     )
     for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding may lead slightly outside
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
-        counts = (num_old + num_new - 1).repeat(num_new) - num_after < limit
+        num_before = (num_old + num_new).repeat(num_events) - num_after - (1 if sizes is None else sizes)
+        counts = (limit - num_before).clip(0, 1 if sizes is None else sizes)
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
-    row["last_score"] = scores.take(starts + num_new - 1)
+    row["last_score"] = scores.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
-    pushed = _push_recent(recent, scores, num_new, num_after, starts).view(np.int64)
-    for name, words in zip(RECENT_SCORES, pushed, strict=True):
+    if sizes is None:
+        pushed = _push_recent(recent, scores, num_new, num_after, starts)
+    else:  # repeat the mean of each group once per score, as far as a row keeps them
+        times = sizes.clip(max=NUM_RECENT)
+        ends = np.cumsum(times)
+        later = ends.repeat(times) - np.arange(ends[-1]) - 1
+        first = (ends - times).take(starts)
+        pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
         row[name] = words
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET

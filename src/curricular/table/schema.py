@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
+from ..config import ROUNDING
 from ..rows import PatchedRows, Rows, TaskState
 
 
@@ -35,8 +36,6 @@ class Counters(NamedTuple):
     """Hand-outs that are not told or cancelled yet."""
     num_labels: int = 1
     """Label indices in use, that of "other" included."""
-    num_refreshed_results: int = 0
-    """Value of `num_results` when the distribution in use was computed."""
     num_refreshed_endings: int = 0
     """Value of `num_endings` when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
@@ -117,6 +116,12 @@ EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret",
 """Dtype of an entry of the event log; `score` is in the user's units."""
 
 
+GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
+"""Dtype of an event that may stand for a group of exchangeable scores, such as the rollouts of one prompt: `score` is
+their mean, in the user's units, `size` their number, `square` the mean square of the scores scaled to [0, 1], and
+`success` the share of successes. An event that is no result has a `size` of 1."""
+
+
 EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 """Names of the fields of a row that average the score, by falling rate."""
 
@@ -152,6 +157,17 @@ the regrets told with them."""
 
 
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
+
+
+def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
+    """Returns `events`, dtype `EVENT`, as groups of one score each, dtype `GROUP_EVENT`, shape (n,)."""
+    groups = np.empty(len(events), GROUP_EVENT)
+    for name in EVENT.names or ():
+        groups[name] = events[name]
+    scaled = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    groups["size"], groups["square"] = 1, scaled * scaled
+    groups["success"] = events["score"] >= estimator.success_threshold - ROUNDING * estimator.score_scale
+    return groups
 
 
 def empty_table(capacity: int, num_axes: int) -> Table:
