@@ -130,7 +130,7 @@ class Bad:
         (ENDLESS, lambda candidates, n: NewTasks(np.full(n, -1), candidates.params[:n]), "seeds from 0, got -1; keep"),
         (ENDLESS, lambda candidates, n: NewTasks(candidates.seeds[:n], np.zeros((n, 2))), r"shape \(8, 3\)"),
         (ENDLESS, lambda candidates, n: NewTasks(candidates.seeds[:n], np.full((n, 3), np.nan)), "finite params"),
-        (FINITE, lambda candidates, n: candidates.take(np.zeros(n, int)), "each once, .* got 7 of them twice; choose"),
+        (FINITE, lambda candidates, n: candidates.take(np.zeros(n, int)), "8 different .* got 7 duplicates; choose"),
         (FINITE, lambda candidates, n: NewTasks(np.arange(300, 300 + n), np.zeros((n, 2))), "got seed 300; choose"),
     ],
 )

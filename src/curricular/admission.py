@@ -1,4 +1,4 @@
-"""New tasks into slots: what the generator samples and the proposer chooses, checked and admitted."""
+"""Admission of new tasks: the generator samples them, the proposer chooses among them, both are checked."""
 
 import time
 from typing import Generic, cast
@@ -13,12 +13,19 @@ from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit, columns_of
 from .task import ConfigT, Params
 
-_GENERATION, _ORDER = 1, 2
-"""Streams of random numbers, independent of each other and of the draws."""
-
 
 class Admission(Generic[ConfigT]):
-    """Makes new tasks for a table, those that `proposer` chooses: a function of the seed and the table alone."""
+    """Makes new tasks for a table, as a function of the seed and the table alone.
+
+    Args:
+        generator: Samples the candidates and labels the tasks.
+        proposer: Chooses the new tasks among the candidates, or makes them from these.
+        config: Gives the seed and the size of the pool.
+        estimator: Settings of the averages.
+
+    Raises:
+        ValueError: If the pool is larger than a finite generator.
+    """
 
     def __init__(
         self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
@@ -35,14 +42,15 @@ class Admission(Generic[ConfigT]):
         self._estimator = estimator
 
     def limit(self, capacity: int) -> int | None:
-        """How many tasks a pool of `capacity` can swap at a time, each in it at most once; None: any number."""
+        """Returns how many tasks a pool of `capacity` can replace at once without duplicates; None: any number."""
         return None if self._generator.num_tasks is None else self._generator.num_tasks - capacity
 
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
-        """New tasks in `slots`, shape (k,), in place of those that are there.
+        """Returns the patch that puts new tasks into the distinct `slots`, shape (k,), and evicts the tasks in them.
 
-        Raises `ValueError` if the generator's params have another shape than its axes, or are not on them, or if the
-        proposer's tasks are not as its protocol has them.
+        Raises:
+            ValueError: If params have the wrong shape or are not on the generator's axes, or if the proposer breaks
+                its protocol.
         """
         rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
         candidates = self._candidates(table, len(slots) * self._proposer.num_candidates, rng)
@@ -53,7 +61,7 @@ class Admission(Generic[ConfigT]):
         return admit(table, slots, seeds, params, names, time.time(), self._estimator)
 
     def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
-        """`n` fresh tasks; fewer if a finite generator has no more that are not in the pool."""
+        """Returns `n` fresh tasks; fewer if a finite generator has fewer tasks outside the pool."""
         is_endless = self._generator.num_tasks is None
         seeds = rng.integers(2**63 - 1, size=n) if is_endless else self._unused_seeds(table, n)
         params = np.asarray(self._generator.sample(seeds, rng), np.float64)
@@ -81,25 +89,28 @@ class Admission(Generic[ConfigT]):
     def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
         if seeds.shape != (n,) or seeds.dtype.kind != "i":
             raise ValueError(
-                f"proposer.propose: expected seeds of shape {(n,)}, whole numbers, got {seeds.dtype} of shape "
-                f"{seeds.shape}; return as many tasks as are wanted"
+                f"proposer.propose: expected seeds of shape {(n,)}, integers, got {seeds.dtype} of shape "
+                f"{seeds.shape}; return n tasks"
             )
         if (seeds < 0).any():
             raise ValueError(
-                f"proposer.propose: expected seeds from 0, got {seeds.min()}; keep those of candidates or of tasks in "
-                f"the pool"
+                f"proposer.propose: expected seeds from 0, got {seeds.min()}; keep the seed of a candidate or of a "
+                f"task in the pool"
             )
         if self._generator.num_tasks is not None:
             wrong = seeds[~np.isin(seeds, offered)]
             if len(wrong) or len(np.unique(seeds)) < n:
-                found = f"seed {wrong[0]}" if len(wrong) else f"{n - len(np.unique(seeds))} of them twice"
+                found = f"seed {wrong[0]}" if len(wrong) else f"{n - len(np.unique(seeds))} duplicates"
                 raise ValueError(
-                    f"proposer.propose: expected {n} of the candidates, each once, as the generator is finite, got "
-                    f"{found}; choose among the candidates"
+                    f"proposer.propose: expected {n} different candidates, since the generator is finite, got {found}; "
+                    f"choose each task among the candidates, at most once"
                 )
 
     def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
-        """The seeds of `n` tasks of a finite generator that are not in the pool: those whose turn it is."""
+        """Returns the seeds of the next `n` tasks of a finite generator that are not in the pool, in a random order.
+
+        The order is a fixed permutation of all tasks, which starts again after its end.
+        """
         num_tasks = cast(int, self._generator.num_tasks)
         key = stream_key(self._seed, _ORDER)
         active = table.rows["seed"][table.rows["is_active"]]
@@ -111,3 +122,7 @@ class Admission(Generic[ConfigT]):
             if len(found) >= n:
                 break
         return found[:n]
+
+
+_GENERATION, _ORDER = 1, 2
+"""Streams of random numbers for task generation, independent of each other and of the draws."""

@@ -8,38 +8,44 @@ Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
 
-SAMPLE_SIZE = 2048
-"""Entries that tell about where those in a given place of the order are."""
-
-
 Columns = Mapping[str, Array]
-"""Field of `TaskState` -> array of shape (capacity,); params (capacity, num_axes).
+"""Columns of a pool by field of `TaskState`, shape (capacity,) each; `params` has shape (capacity, num_axes).
 
-And of each label, at its `label_index`: ``"label_"`` and a field of `table.LABEL` -> array of shape (MAX_LABELS,).
+The statistics of labels are columns, too: ``"label_"`` and a field of `table.LABEL` (all but its name), shape
+(MAX_LABELS,), indexed by `label_index`.
 """
 
 
+SAMPLE_SIZE = 2048
+"""Size of the subsample that brackets an order statistic."""
+
+
 def count(mask: Array) -> Array:
-    """How many entries of `mask` are true: a float, shape ()."""
+    """Returns the number of true entries of `mask`, a float of shape ()."""
     xp = mask.__array_namespace__()
     return xp.asarray(xp.count_nonzero(mask), dtype=xp.float64)
 
 
-def order_statistic(values: Array, place: Array) -> Array:
-    """The value at `place`, from 0, of `values` in order, the lowest first; shape () as `place`, a whole number.
+def order_statistic(values: Array, rank: Array) -> Array:
+    """Returns the value at `rank` in ascending order, shape ().
 
-    >>> import numpy as np
-    >>> order_statistic(np.array([3.0, 1.0, 2.0, 3.0]), np.array(1)).tolist()
-    2.0
+    Args:
+        values: Shape (n,).
+        rank: Whole number in 0 … n − 1, shape (); 0 is the lowest value.
+
+    Examples:
+        >>> import numpy as np
+        >>> order_statistic(np.array([3.0, 1.0, 2.0, 3.0]), np.array(1)).tolist()
+        2.0
     """
     xp = values.__array_namespace__()
-    low, high = _bounds(values, place)
-    # Clipped, most numbers are equal, and so sorted in next to no time.
-    return xp.take(xp.sort(xp.clip(values, low, high)), xp.reshape(place, (1,)))[0]
+    low, high = _bounds(values, rank)
+    # Clipping makes most values equal, and equal values sort in next to no time.
+    return xp.take(xp.sort(xp.clip(values, low, high)), xp.reshape(rank, (1,)))[0]
 
 
-def _bounds(values: Array, place: Array) -> tuple[Array, Array]:
-    """Two numbers that the value at `place` in order lies between; near ones, as a rule, if there are many values."""
+def _bounds(values: Array, rank: Array) -> tuple[Array, Array]:
+    """Returns two numbers that bracket the value at `rank`; for many values, usually narrowly."""
     xp = values.__array_namespace__()
     num_values = values.shape[0]
     stride = num_values // SAMPLE_SIZE
@@ -47,56 +53,72 @@ def _bounds(values: Array, place: Array) -> tuple[Array, Array]:
         return -xp.inf, xp.inf
     sample = xp.sort(values[::stride])
     num_sampled = sample.shape[0]
-    place = xp.astype(place, xp.float64)
-    share = place / num_values
-    # Of a sample in random order, so many are below, give or take four standard deviations.
+    rank = xp.astype(rank, xp.float64)
+    share = rank / num_values
+    # Four standard deviations of the rank that the value has within a random subsample.
     margin = 4.0 * xp.sqrt(num_sampled * share * (1.0 - share)) + 2.0
-    places = xp.floor(num_sampled * share + margin * xp.asarray([-1.0, 1.0])) + 1.0
+    ranks = xp.floor(num_sampled * share + margin * xp.asarray([-1.0, 1.0])) + 1.0
     ends = xp.concat([xp.full(1, -xp.inf), sample, xp.full(1, xp.inf)])
-    guess = xp.take(ends, xp.astype(xp.clip(places, 0.0, num_sampled + 1.0), xp.int64))
-    # A sample may deceive.
-    low = xp.where(count(values < guess[0]) <= place, guess[0], -xp.inf)
-    return low, xp.where(count(values <= guess[1]) > place, guess[1], xp.inf)
+    guess = xp.take(ends, xp.astype(xp.clip(ranks, 0.0, num_sampled + 1.0), xp.int64))
+    # The subsample may be unrepresentative: a bound that does not hold becomes infinite.
+    low = xp.where(count(values < guess[0]) <= rank, guess[0], -xp.inf)
+    return low, xp.where(count(values <= guess[1]) > rank, guess[1], xp.inf)
 
 
-def lowest_share(scores: Array, mask: Array, share: float) -> Array:
-    """Which of the masked entries lie in the lowest `share` in [0, 1] of them, ties included. Bool, shape (n,).
+def lowest_share(values: Array, mask: Array, share: float) -> Array:
+    """Returns which masked entries are among the lowest `share` of them, ties included; bool, shape (n,).
 
-    >>> import numpy as np
-    >>> lowest_share(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, True, False]), 0.34).tolist()
-    [False, True, False, False]
+    Args:
+        values: Shape (n,).
+        mask: Entries to consider, bool, shape (n,).
+        share: In [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> lowest_share(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, True, False]), 0.34).tolist()
+        [False, True, False, False]
     """
-    xp = scores.__array_namespace__()
+    xp = values.__array_namespace__()
     num_lowest = xp.floor(share * count(mask))
-    place = xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64) - 1
-    return mask & (num_lowest > 0) & (scores <= order_statistic(xp.where(mask, scores, xp.inf), place))
+    rank = xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64) - 1
+    return mask & (num_lowest > 0) & (values <= order_statistic(xp.where(mask, values, xp.inf), rank))
 
 
-def look_up(values: Sequence[float], places: Array, beyond: float) -> Array:
-    """The value at each place, shape (n,), counted from 0; `beyond` where there is none.
+def look_up(values: Sequence[float], positions: Array, beyond: float) -> Array:
+    """Returns the value at each position, shape (n,), and `beyond` where `values` has none.
 
-    >>> import numpy as np
-    >>> look_up([5.0, 7.0], np.array([1.0, 0.0, 2.0]), 1.0).tolist()
-    [7.0, 5.0, 1.0]
+    Args:
+        values: Values at the positions 0, 1, 2, …
+        positions: Shape (n,).
+        beyond: Value for every other position.
+
+    Examples:
+        >>> import numpy as np
+        >>> look_up([5.0, 7.0], np.array([1.0, 0.0, 2.0]), 1.0).tolist()
+        [7.0, 5.0, 1.0]
     """
-    xp = places.__array_namespace__()
-    is_there = (places >= 0) & (places < len(values))
-    indices = xp.astype(xp.where(is_there, places, 0.0), xp.int64)
-    return xp.where(is_there, xp.take(xp.asarray(values, dtype=xp.float64), indices), beyond)
+    xp = positions.__array_namespace__()
+    is_inside = (positions >= 0) & (positions < len(values))
+    indices = xp.astype(xp.where(is_inside, positions, 0.0), xp.int64)
+    return xp.where(is_inside, xp.take(xp.asarray(values, dtype=xp.float64), indices), beyond)
 
 
 def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tuple[Array, list[Array]]:
-    """How many entries each group has, and the sum of each of `columns` over them: floats, shape (num_groups,) each.
+    """Returns the size of each group and the sum of each column over it: floats, shape (num_groups,) each.
 
-    `groups` and `columns` have shape (n,); groups are integers in 0 … num_groups − 1.
+    Args:
+        columns: Numbers to sum, shape (n,) each.
+        groups: Group of each entry, whole numbers in 0 … num_groups − 1, shape (n,).
+        num_groups: Number of groups, empty ones included.
 
-    >>> import numpy as np
-    >>> sizes, (sums,) = group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)
-    >>> sizes.tolist(), sums.tolist()
-    ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
+    Examples:
+        >>> import numpy as np
+        >>> sizes, (sums,) = group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)
+        >>> sizes.tolist(), sums.tolist()
+        ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
     """
     xp = groups.__array_namespace__()
-    # Running sums over the entries by group: the array API has no way to add up by index.
+    # Running sums over the entries in the order of their groups: the array API cannot add up by index.
     order = xp.argsort(groups, stable=False)
     edges = xp.searchsorted(xp.take(groups, order), xp.arange(num_groups + 1, dtype=groups.dtype))
     sums = []
@@ -110,13 +132,17 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
 
 
 def stable_order(keys: Array) -> Array:
-    """The indices that sort `keys`, lowest first, equal ones in the order they stand in; shape (n,).
+    """Returns the indices that sort `keys` in ascending order, equal keys by index; shape (n,).
 
-    For whole numbers in 0 … 2^63 / 2n, which leave room for the index: sorting both as one is several times as fast.
+    Sorts key and index as one integer, which is several times as fast as a stable sort.
 
-    >>> import numpy as np
-    >>> stable_order(np.array([3, 1, 3, 1])).tolist()
-    [1, 3, 0, 2]
+    Args:
+        keys: Whole numbers in 0 … 2^63 / 2n, which leave bits for the index; shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> stable_order(np.array([3, 1, 3, 1])).tolist()
+        [1, 3, 0, 2]
     """
     xp = keys.__array_namespace__()
     num_bits = keys.shape[0].bit_length()
@@ -124,17 +150,22 @@ def stable_order(keys: Array) -> Array:
 
 
 def powers(base: float, exponents: Array) -> Array:
-    """base^k, shape (n,), for whole numbers k in 0 … 2^32 and `base` in [0, 1]; below 1e-18 it may be another so low.
+    """Returns base^k for each exponent k, shape (n,); powers below 1e-18 may be another number below 1e-18.
 
-    The product of two looked up powers: for many k that takes half of the time of as many exponentials.
+    Multiplies two looked-up powers, which for many exponents takes half the time of exponentials.
 
-    >>> import numpy as np
-    >>> powers(0.5, np.array([0, 1, 10])).tolist()
-    [1.0, 0.5, 0.0009765625]
+    Args:
+        base: In [0, 1].
+        exponents: Whole numbers in 0 … 2^32, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> powers(0.5, np.array([0, 1, 10])).tolist()
+        [1.0, 0.5, 0.0009765625]
     """
     xp = exponents.__array_namespace__()
     log = math.log(max(base, 2.0**-1000))  # 0^0 is 1, too
-    # With 2^bits entries a table, powers beyond the last are below e^-42.
+    # With 2^bits entries in each look-up table, powers beyond the last entry are below e^-42.
     bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
     if exponents.shape[0] < 2 ** (bits + 3):
         return xp.exp(xp.astype(exponents, xp.float64) * log)

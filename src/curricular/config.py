@@ -1,4 +1,4 @@
-"""`CurriculumConfig`: what every way of choosing tasks shares. Frozen data: it builds nothing and imports nothing."""
+"""`CurriculumConfig`: the settings that all algorithms share. Frozen data: it builds nothing and imports nothing."""
 
 import difflib
 import math
@@ -7,56 +7,55 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MAX_BASELINE = 0.75
-"""A random baseline above this share of the score range is capped, so that normalising never divides by nearly 0."""
-
-
-ROUNDING = 1e-6
-"""Share of the score range by which a score may lie beyond it, or below the success threshold: rounding, forgiven."""
-
 
 class MeanOfFirst(BaseModel):
-    """Random baseline = mean of a task's first `num_completions` scores."""
+    """A random baseline that is estimated: the mean of a task's first `num_completions` scores."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     num_completions: int = Field(ge=1)
+    """Number of scores to average. More of them estimate the baseline better, but include more learning."""
 
 
 class CurriculumConfig(BaseModel):
-    """Settings of the pool, of the estimates in a row and of eviction. Subclasses add those of one algorithm."""
+    """Settings of the pool, of the averages in a row and of eviction. Subclasses add the settings of one algorithm.
 
-    # defer_build: a config that nobody makes costs an import nothing.
+    Raises:
+        ValidationError: If a name is unknown or a value is wrong.
+    """
+
+    # defer_build: an unused config adds nothing to the time of the import.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     num_active_tasks: int = Field(default=256, ge=1)
-    """Tasks in the pool at a time: the capacity of the table."""
+    """Number of tasks in the pool, the capacity of the table. A larger pool has fewer results per task."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of generation and selection. Same seed and same calls give the same tasks."""
+    """Seed of task generation and selection. The same seed and the same calls give the same tasks."""
     use_shared_memory: bool = True
-    """Whether processes share the table: those of one `session_id`, or else all copies of one curriculum. False keeps
-    it in this process, as it is on Windows without a `session_id`."""
+    """Whether processes share the table: those of one `session_id`, or without one all copies of this curriculum. With
+    False, and on Windows without a `session_id`, the table belongs to this process alone."""
     session_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    """Name of the session that processes share; letters, digits, dot, dash and underscore, at most 100."""
+    """Name of the session that processes share: at most 100 letters, digits, dots, dashes and underscores."""
     score_range: tuple[float, float] = (0.0, 1.0)
-    """Lowest and highest score that can be told. Scores are scaled to [0, 1] by it."""
+    """Lowest and highest score that can be told. Averages are over scores scaled from this range to [0, 1]."""
     success_threshold: float | None = None
-    """Scores from here on count as success, in the score's units; None: the middle of `score_range`."""
+    """Lowest score that counts as a success, in the user's units; None: the middle of `score_range`."""
     random_baseline: float | MeanOfFirst = 0.0
-    """What a random policy scores, scaled to [0, 1] by `score_range` and at most 0.75; or `MeanOfFirst(k)`."""
+    """Score of a random policy, scaled to [0, 1] and at most 0.75; `MeanOfFirst` estimates it for each task."""
     ema_timescale: float = Field(default=0.1, ge=1e-6, le=1)
-    """Rate of the fast average, per completion of a task: about 1 / rate results are remembered."""
+    """Rate of the fast average, per completion of a task: it remembers about 1 / rate results. Larger values react
+    faster and pass on more noise."""
     slow_timescale_factor: float = Field(default=0.2, ge=1e-3, le=1)
-    """Rate of the slow average = this times `ema_timescale`."""
+    """Rate of the slow average, as a multiple of `ema_timescale`. Smaller values compare with an older past."""
     min_presentations_for_eviction: int = Field(default=30, ge=1)
-    """Completions that a task needs before it may be evicted."""
+    """Number of completions that a task needs before it can be evicted."""
     eviction_threshold_percentile: float = Field(default=0.4, ge=0, le=1)
-    """Only tasks in this lowest share of scores may be evicted."""
+    """Share of the pool that can be evicted: the tasks of lowest priority."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
-    """Tasks replaced per result, at the most. 0 keeps the first pool for ever."""
+    """Maximum number of tasks replaced per result or cancellation. 0 keeps the first tasks forever."""
 
     max_failures: int = Field(default=3, ge=1)
-    """Cancellations in a row, without a score in between, after which a task counts as one that cannot be played: it
+    """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task
     is drawn at most as often as by uniform choice, and evicted first."""
 
     @model_validator(mode="before")
@@ -65,7 +64,7 @@ class CurriculumConfig(BaseModel):
         if isinstance(data, dict):
             for name in data.keys() - cls.model_fields.keys():
                 near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"fields are {', '.join(cls.model_fields)}"
+                hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(cls.model_fields)}"
                 raise ValueError(f"{name}: expected a field of {cls.__name__}, got an unknown name; {hint}")
         return data
 
@@ -80,24 +79,25 @@ class CurriculumConfig(BaseModel):
         if self.success_threshold is not None and not low <= self.success_threshold <= high:
             raise ValueError(
                 f"success_threshold: expected a value within score_range {self.score_range}, "
-                f"got {self.success_threshold}; move it inside"
+                f"got {self.success_threshold}; move it into the range"
             )
         if not isinstance(self.random_baseline, MeanOfFirst) and not 0 <= self.random_baseline <= MAX_BASELINE:
             raise ValueError(
                 f"random_baseline: expected a share of score_range from 0 to {MAX_BASELINE}, "
-                f"got {self.random_baseline}; lower it or use MeanOfFirst(k)"
+                f"got {self.random_baseline}; lower it or use MeanOfFirst(num_completions=...)"
             )
         if self.session_id is not None and not self.use_shared_memory:
             raise ValueError(
-                f"session_id: expected None with use_shared_memory=False, got {self.session_id!r}; drop one of the two"
+                f"session_id: expected None with use_shared_memory=False, got {self.session_id!r}; remove one of the "
+                f"two"
             )
         return self
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
-        """Returns name -> factory of a config: under which names, and with which settings, the algorithm is compared.
+        """Returns the presets under which the algorithm is compared, as name -> factory of a config.
 
-        Command lines, bench and test suites know these names. By default there is one, the tag of the algorithm.
+        Command lines, bench and test suites use these names. The default is one preset, named after the algorithm.
         """
         return {str(cls.model_fields["algorithm"].default).replace("_", "-"): cls}
 
@@ -108,21 +108,31 @@ class CurriculumConfig(BaseModel):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Rates of a row's five averages of the score: the fast one, three between, spaced geometrically, the slow one.
+        """Falling rates of a row's five averages of the score: fast, three spaced geometrically, slow.
 
-        >>> [round(rate, 4) for rate in CurriculumConfig(ema_timescale=0.2, slow_timescale_factor=0.0625).rates]
-        [0.2, 0.1, 0.05, 0.025, 0.0125]
+        Examples:
+            >>> [round(rate, 4) for rate in CurriculumConfig(ema_timescale=0.2, slow_timescale_factor=0.0625).rates]
+            [0.2, 0.1, 0.05, 0.025, 0.0125]
         """
         fast, factor = self.ema_timescale, self.slow_timescale_factor
         return (fast, fast * factor**0.25, fast * factor**0.5, fast * factor**0.75, self.slow_rate)
 
     @property
     def needs_regrets(self) -> bool:
-        """Whether every result has to be told with a regret."""
+        """Whether every result must be told with a regret."""
         return False
 
     @property
     def threshold(self) -> float:
-        """The score from which on a result is a success, in the score's units."""
+        """Lowest score that counts as a success, in the user's units."""
         low, high = self.score_range
         return (low + high) / 2 if self.success_threshold is None else self.success_threshold
+
+
+MAX_BASELINE = 0.75
+"""Upper limit of a random baseline, as a share of the score range; without it, normalising could divide by almost 0."""
+
+
+ROUNDING = 1e-6
+"""Tolerance for rounding errors, as a share of the score range: a score may be this far outside the range, or below the
+success threshold and still a success."""

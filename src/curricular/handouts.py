@@ -1,4 +1,4 @@
-"""From a stream of random numbers to a built task: which tasks come next, and their configurations."""
+"""From a stream of random numbers to built tasks: draws the next task ids, and builds the tasks' configurations."""
 
 import logging
 from collections import deque
@@ -17,29 +17,33 @@ from .tracker import TaskTracker
 
 _log = logging.getLogger(__name__)
 
-MAX_TRIES = 1000
-"""Draws of tasks that cannot be built, of whatever number of tasks, after which `TaskBuildError` is raised."""
-
-CACHE_SIZE = 100_000
-"""Tasks whose configurations are kept built."""
-
 
 class TaskBuildError(RuntimeError):
-    """A generator's `build` raised. The cause is chained."""
+    """A generator's `build` raised. The original exception is chained.
+
+    Args:
+        message: What happened, and how to fix it.
+        task_id: Id of the task.
+    """
 
     def __init__(self, message: str, task_id: int) -> None:
         super().__init__(message, task_id)
         self.task_id = task_id
-        """The task that could not be built."""
+        """Id of the task that could not be built."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
-    """Id -> task. Builds what is missing; beyond `CACHE_SIZE` forgets what was built first.
+    """Id -> task. Builds a missing task; beyond `CACHE_SIZE` tasks, forgets the one built first.
 
-    In place of a task that was evicted since it was drawn, its successor in the slot: look at the task's own id.
+    If a task was evicted after it was drawn, the cache returns its successor in the slot, so read the id of the task
+    returned.
+
+    Args:
+        backend: Where the rows are.
+        generator: Builds the tasks.
     """
 
     def __init__(self, backend: Backend, generator: TaskGenerator[ConfigT]) -> None:
@@ -56,10 +60,10 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
             config = self._generator.build(seed, params)
         except ReentrantCallError:
             raise
-        except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
+        except Exception as error:  # a user's build may raise anything; it is named and chained
             raise TaskBuildError(
-                f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
-                f"{task_id} with seed {seed} and params {values}; correct the generator",
+                f"generator.build: expected a configuration, got {type(error).__name__}: {error}, for task {task_id} "
+                f"with seed {seed} and params {values}; fix the generator",
                 task_id,
             ) from error
         if len(self._ids) >= CACHE_SIZE:
@@ -74,22 +78,19 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self._ids.clear()
 
 
-DRAW_AHEAD = 256
-"""Tasks that `peek` draws at once."""
-
-
-HOLDER_STRIDE = 2**32
-"""Distance between the stream numbers of the objects that draw through one backend object."""
-
-_SELECTION = 0
-"""Sets these streams apart from those of task generation."""
+CACHE_SIZE = 100_000
+"""Number of built tasks that a `TaskCache` keeps."""
 
 
 class Draws:
-    """A position in a stream of uniforms, and the tasks that it leads to.
+    """A position in a stream of uniforms, and the tasks that the next uniforms select.
 
-    Looking does not move the position, so that what fails in between can be tried again; `advance` does. A task is a
-    function of the stream, the position and the distribution in use: the state of a stream is two integers.
+    Looking at tasks does not move the position; `advance` does. So a caller that fails in between can try again. A task
+    is a function of stream, position and distribution, so the state of the draws is two integers.
+
+    Args:
+        backend: Holds the distribution, and issues the streams.
+        seed: Seed of the selection.
     """
 
     def __init__(self, backend: Backend, seed: int) -> None:
@@ -104,26 +105,26 @@ class Draws:
 
     @property
     def stream(self) -> int:
-        """Which stream."""
+        """Number of the stream."""
         return self._stream
 
     @property
     def position(self) -> int:
-        """Uniforms used so far."""
+        """Number of uniforms used so far."""
         return self._position
 
     def seek(self, stream: int, position: int) -> None:
-        """Goes on at a position of a stream, which no other process may be using."""
+        """Continues at a position of a stream, which no other process may use."""
         self._issued = self._backend.stream
         self._start(stream, position)
 
     def advance(self, count: int) -> None:
-        """Uses up `count` uniforms."""
+        """Moves the position by `count` uniforms."""
         self._position += count
         self._offset += count
 
     def peek(self) -> int:
-        """The id of the next task."""
+        """Returns the id of the next task."""
         if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
             self._follow()
             ids, self._epoch = self._backend.draw(self._uniforms(0, DRAW_AHEAD))
@@ -131,12 +132,12 @@ class Draws:
         return self._block[self._offset]
 
     def look(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """The ids of the next `n` tasks, shape (n,), and the uniforms that they take: n."""
+        """Returns the ids of the next `n` tasks, shape (n,), and the number of uniforms to advance by: n."""
         self._follow()
         return self._backend.draw(self._uniforms(0, n))[0], n
 
     def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """The ids of `n` distinct tasks, each drawn without those before it, and the uniforms that they take."""
+        """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
         self._follow()
         used = 0
         chosen: dict[int, None] = {}
@@ -148,19 +149,19 @@ class Draws:
         ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
         if len(ids) == n:
             return ids, used
-        # A few tasks hold nearly all of the probability: weigh the rest by exponential clocks, which is the same law.
+        # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
         table = self._backend.snapshot()
-        chances = np.diff(table.cumulated, prepend=0.0)
-        uniforms = self._uniforms(used, len(chances))
-        clocks = np.full(len(chances), np.inf)
-        is_possible = chances > 0
-        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / chances[is_possible]
+        probabilities = np.diff(table.cumulated, prepend=0.0)
+        uniforms = self._uniforms(used, len(probabilities))
+        clocks = np.full(len(probabilities), np.inf)
+        is_possible = probabilities > 0
+        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
         order = np.argsort(clocks, kind="stable")
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(chances)
+        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
 
     def _follow(self) -> None:
-        """Goes over to the stream that the backend has issued: at first, in a forked copy, and after a restore."""
+        """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
         if self._backend.stream != self._issued:
             self._issued = self._backend.stream
             self._start(self._issued + self._holder * HOLDER_STRIDE, 0)
@@ -172,7 +173,7 @@ class Draws:
         self._epoch = -1
 
     def _uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
-        """`n` uniforms of the stream, from `skip` after the position on, shape (n,)."""
+        """Returns `n` uniforms of the stream, shape (n,), starting `skip` uniforms after the position."""
         first, offset = divmod(self._position + skip, UNIFORM_BLOCK)
         last = max(first, (self._position + skip + n - 1) // UNIFORM_BLOCK)
         blocks = []
@@ -184,12 +185,14 @@ class Draws:
         return uniforms[offset : offset + n]
 
 
-MAX_UNBUILDABLE = 5
-"""Different tasks in a row that cannot be built, after which `TaskBuildError` is raised."""
-
-
 class Detour(Generic[ConfigT]):
-    """Hands out other tasks instead of those that cannot be built, which end as cancelled."""
+    """Hands out the next tasks that can be built, and cancels the hand-outs of unbuildable ones.
+
+    Args:
+        tasks: Builds the tasks.
+        draws: Draws the tasks.
+        tracker: Logs the hand-outs and cancellations of unbuildable tasks.
+    """
 
     def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker) -> None:
         self._tasks = tasks
@@ -198,10 +201,10 @@ class Detour(Generic[ConfigT]):
         self._reported: set[int] = set()
 
     def next(self) -> Task[ConfigT]:
-        """Returns the next task that can be built; the caller advances past it.
+        """Returns the next task that can be built. The caller advances the draws by 1.
 
         Raises:
-            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all, cannot be built.
+            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all tasks, cannot be built.
         """
         failed: set[int] = set()
         limit = min(MAX_UNBUILDABLE, self._tracker.capacity)
@@ -218,10 +221,17 @@ class Detour(Generic[ConfigT]):
                     raise
 
     def take(self, n: int, *, replace: bool) -> tuple[list[Task[ConfigT]], int]:
-        """Returns `n` tasks that can be built, and how many draws the caller has to advance past.
+        """Draws tasks that can be built.
+
+        Args:
+            n: Number of tasks.
+            replace: Whether a task can be drawn more than once.
+
+        Returns:
+            The `n` tasks, and the number of uniforms by which the caller advances the draws.
 
         Raises:
-            TaskBuildError: As `next` does; without replacement, if too few tasks of the pool can be built.
+            TaskBuildError: With `replace`, as `next` does; without, if too few tasks of the pool can be built.
         """
         if replace:
             tasks = []
@@ -243,7 +253,7 @@ class Detour(Generic[ConfigT]):
                 return built[:n], num_draws
 
     def _give_up(self, error: TaskBuildError) -> None:
-        """Ends the hand-out of a task that cannot be built."""
+        """Logs a hand-out of the unbuildable task and its cancellation; warns once per task."""
         if error.task_id not in self._reported:
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
@@ -251,18 +261,38 @@ class Detour(Generic[ConfigT]):
         self._tracker.cancel([error.task_id])
 
 
+DRAW_AHEAD = 256
+"""Number of tasks that `Draws.peek` draws at once."""
+
+
+HOLDER_STRIDE = 2**32
+"""Difference between the stream numbers of two objects that draw through one backend object."""
+
+
+_SELECTION = 0
+"""Makes the streams of selection independent of those of task generation."""
+
+
+MAX_UNBUILDABLE = 5
+"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
+
+
+MAX_TRIES = 1000
+"""Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
+
+
 def checked_number(n: int, limit: int | None) -> int:
     """Returns `n` as an int.
 
     Raises:
-        TypeError: If it is no whole number.
-        ValueError: If it is negative, or above `limit`, if that is given.
+        TypeError: If `n` is not a whole number.
+        ValueError: If `n` is negative or above `limit`; None: there is no limit.
     """
     try:
         number = index(n)
     except TypeError as error:
         raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
     if number < 0 or (limit is not None and number > limit):
-        shown = "any number of" if limit is None else limit
-        raise ValueError(f"n: expected 0 to {shown} tasks, got {number}; ask for another number")
+        allowed = "at least 0" if limit is None else f"0 to {limit}"
+        raise ValueError(f"n: expected {allowed} tasks, got {number}; ask for a number in this range")
     return number

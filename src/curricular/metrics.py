@@ -1,4 +1,4 @@
-"""Summaries of a pool. Pure functions of arrays; every key of `summary` is documented in docs/statistics.md."""
+"""Statistics of a pool. Pure functions of arrays; docs/statistics.md documents every key of `summary`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,15 +6,20 @@ from numpy.typing import NDArray
 from .table import Table
 
 QUANTILES = (0.1, 0.5, 0.9)
+"""Quantiles in [0, 1] that `summary` gives of each distribution."""
 
 
 def gini(values: NDArray[np.float64]) -> float:
-    """How unequally non-negative `values`, shape (n,), are spread: 0 all equal, towards 1 all with one.
+    """Returns the Gini coefficient of `values`: 0 if all are equal, near 1 if one entry has everything.
 
     G = 2·Σ i·x_i / (n·Σ x_i) − (n+1)/n over ascending x, i from 1; 0 if empty or all zero.
 
-    >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 5.0]))
-    (0.0, 0.75)
+    Args:
+        values: At least 0, shape (n,).
+
+    Examples:
+        >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 5.0]))
+        (0.0, 0.75)
     """
     total = values.sum()
     if total == 0:
@@ -24,22 +29,26 @@ def gini(values: NDArray[np.float64]) -> float:
 
 
 def entropy(probabilities: NDArray[np.float64]) -> float:
-    """−Σ p·ln p in nats, 0 to ln n; exp of it is the effective number of tasks. `probabilities` sum to 1, shape (n,).
+    """Returns −Σ p·ln p in nats, from 0 to ln n; its exponential is the effective number of tasks.
 
-    >>> round(float(np.exp(entropy(np.array([0.5, 0.5, 0.0])))), 6)
-    2.0
+    Args:
+        probabilities: Shape (n,), sum 1.
+
+    Examples:
+        >>> round(float(np.exp(entropy(np.array([0.5, 0.5, 0.0])))), 6)
+        2.0
     """
     p = probabilities[probabilities > 0]
     return float(-(p * np.log(p)).sum())
 
 
 def label_name(labels: NDArray[np.void], index: int) -> str:
-    """The name of label `index`."""
+    """Returns the name of label `index`."""
     return bytes(labels["name"][index]).decode()
 
 
 def label_summary(table: Table) -> list[tuple[str, int, int, int]]:
-    """Name, tasks in the pool, hand-outs and completions of each label that has any; one tuple a label."""
+    """Returns name, tasks in the pool, hand-outs and completions of each label that has tasks or hand-outs."""
     num_labels = table.counters.num_labels
     rows = table.rows
     counts = np.bincount(rows["label_index"][rows["is_active"]], minlength=num_labels)
@@ -56,6 +65,7 @@ def label_summary(table: Table) -> list[tuple[str, int, int, int]]:
 
 
 def _distribution(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+    """Returns mean and quantiles of `values`, shape (n,), under keys that begin with `name`; none if empty."""
     if not len(values):
         return {}
     quantiles = np.quantile(values, QUANTILES)
@@ -66,17 +76,22 @@ def _distribution(name: str, values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float]) -> dict[str, float]:
-    """Flat statistics of `table` whose next draw has `probabilities`, shape (capacity,); at most some 600 keys.
+    """Returns flat statistics of `table`: at most about 600 keys.
 
-    Averages are over active tasks with at least one completion, and left out while there is none.
+    Averages are over active tasks with at least one completion. Without such a task, their keys are missing.
+
+    Args:
+        table: The pool.
+        probabilities: Probability of each slot at the next draw, shape (capacity,).
+        score_range: Lowest and highest score, to which the averages are scaled back.
     """
     counters, active = table.counters, table.rows["is_active"]
-    rows, chances = table.rows.take(np.flatnonzero(active)), probabilities[active]
+    rows, probabilities = table.rows.take(np.flatnonzero(active)), probabilities[active]
     low, high = score_range
     completions = rows["num_completions"]
     seen = completions > 0
     progress = np.where(seen, np.abs(rows["fast_ema"] - rows["slow_ema"]), 0.0)
-    spread = entropy(chances)
+    spread = entropy(probabilities)
     stats = {
         "num_active": float(len(rows)),
         "num_created": float(counters.num_created),
@@ -99,7 +114,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "scheduled": rows["num_scheduled"].astype(np.float64),
         "completed": completions.astype(np.float64),
         "learning_progress": progress,
-        "probability": chances,
+        "probability": probabilities,
     }
     for name, values in per_task.items():
         stats[f"gini/{name}"] = gini(values)
@@ -112,7 +127,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         for name, values in (
             ("success", np.where(seen, rows["success_ema"], 0.0)),
             ("learning_progress", progress),
-            ("probability", chances),
+            ("probability", probabilities),
         )
     }
     labels = table.labels[:num_labels]

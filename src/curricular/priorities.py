@@ -6,10 +6,15 @@ from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES
 
 
 def normalise(average: Array, baseline: Array, max_baseline: float) -> Array:
-    """The average of (s − b) / (1 − b), clipped to [0, 1], from the average of s. All in [0, 1], shape (n,).
+    """Returns the average of (s − b) / (1 − b), clipped to [0, 1], from the average of the score s; shape (n,).
 
-    The average of a linear map is the map of the average, so rows keep averages of the plain score and a baseline
-    that is still being estimated never spoils them. `baseline` counts up to `max_baseline` < 1.
+    The average of a linear map is the map of the average. So rows keep averages of the plain score, and a baseline
+    that is still being estimated never spoils them.
+
+    Args:
+        average: Average of s, in [0, 1], shape (n,).
+        baseline: Random baseline b, in [0, 1], shape (n,).
+        max_baseline: Cap on b, below 1.
     """
     xp = average.__array_namespace__()
     b = xp.clip(baseline, 0.0, max_baseline)
@@ -17,27 +22,37 @@ def normalise(average: Array, baseline: Array, max_baseline: float) -> Array:
 
 
 def reweight(p: Array, theta: float) -> Array:
-    """R(p) = p(1−θ) / (p + θ(1−2p)), which stretches small success rates; the identity at θ = ½.
+    """Returns R(p) = p(1−θ) / (p + θ(1−2p)), which stretches small success rates; the identity at θ = ½.
 
-    A shift of logit(p) by ln((1−θ)/θ). `p` in [0, 1] (R has a pole outside), `theta` in (0, 0.5].
-    Source: Kanitscheider et al. 2021, arXiv 2106.14876, eq. 2.
+    R shifts logit(p) by ln((1−θ)/θ). Source: Kanitscheider et al. 2021, arXiv 2106.14876, eq. 2.
 
-    >>> import numpy as np
-    >>> reweight(np.array([0.0, 0.1, 1.0]), 0.1).round(3).tolist()
-    [0.0, 0.5, 1.0]
+    Args:
+        p: Success rates in [0, 1], shape (n,); R has a pole outside.
+        theta: θ in (0, 0.5].
+
+    Examples:
+        >>> import numpy as np
+        >>> reweight(np.array([0.0, 0.1, 1.0]), 0.1).round(3).tolist()
+        [0.0, 0.5, 1.0]
     """
     return p * (1.0 - theta) / (p * (1.0 - 2.0 * theta) + theta)
 
 
 def learning_progress(fast: Array, slow: Array, theta: float) -> Array:
-    """|R(fast) − R(slow)|, in [0, 1]: how far the recent average is from the longer one, in either direction.
+    """Returns |R(fast) − R(slow)|, in [0, 1], shape (n,): the gap between a recent and a longer average.
 
-    `fast` and `slow` in [0, 1], shape (n,). Bidirectional, so that forgetting draws as much as learning.
+    The gap counts in both directions, so that a task is drawn for forgetting as much as for learning.
     Source: Kanitscheider et al. 2021, arXiv 2106.14876.
 
-    >>> import numpy as np
-    >>> learning_progress(np.array([0.2, 0.9]), np.array([0.1, 0.9]), 0.1).round(3).tolist()
-    [0.192, 0.0]
+    Args:
+        fast: Recent averages in [0, 1], shape (n,).
+        slow: Longer averages in [0, 1], shape (n,).
+        theta: θ of `reweight`, in (0, 0.5].
+
+    Examples:
+        >>> import numpy as np
+        >>> learning_progress(np.array([0.2, 0.9]), np.array([0.1, 0.9]), 0.1).round(3).tolist()
+        [0.192, 0.0]
     """
     xp = fast.__array_namespace__()
     # The difference of the two fractions, multiplied out: fewer passes, and nothing cancels.
@@ -47,51 +62,68 @@ def learning_progress(fast: Array, slow: Array, theta: float) -> Array:
 
 
 def _rounded(x: Array) -> Array:
-    """`x` on a grid far coarser than rounding, far finer than progress: a task that stands still has progress 0.
+    """Returns `x` on a grid far coarser than rounding errors and far finer than progress.
 
-    Averages of one history differ by rounding with the batches in which it was told; a z-score would make a
-    difference out of it, and ties would fall by it.
+    Averages of one history differ by rounding errors if the results came in other batches. On the grid, a task that
+    stands still has a progress of exactly 0; otherwise a z-score would amplify the errors, and they would break ties.
     """
     xp = x.__array_namespace__()
     return xp.round(x * 2.0**32) * 2.0**-32
 
 
 def standard_deviation(mean: Array, mean_square: Array) -> Array:
-    """√(E[s²] − E[s]²), shape (n,), in [0, ½] for scores in [0, 1]. The "basic" score of the reference system."""
+    """Returns √(E[s²] − E[s]²) of scores s in [0, 1], shape (n,): the "basic" progress of the reference system."""
     xp = mean.__array_namespace__()
     return xp.sqrt(_rounded(xp.clip(mean_square - mean * mean, 0.0, None)))
 
 
 def exploration_bonus(num_completions: Array, bonus: float, min_samples: int) -> Array:
-    """The bonus: b · max(0, 1 − n / min_samples), shape (n,), added to the score of tasks with few completions."""
+    """Returns b · max(0, 1 − n / min_samples), which is added to the priority of tasks with a small count n.
+
+    Args:
+        num_completions: Count n of each task, of its completions or of its ended hand-outs, shape (capacity,).
+        bonus: b, the bonus at n = 0.
+        min_samples: Count at which the bonus reaches 0.
+    """
     xp = num_completions.__array_namespace__()
     missing = xp.clip(min_samples - xp.astype(num_completions, xp.float64), 0.0, None)
     return missing * (bonus / min_samples)
 
 
 def score_change(last_score: Array, average: Array, num_completions: Array, rate: float) -> Array:
-    """The moving average, at α = `rate` < 1, of the change of a task's score from one completion to the next; (n,).
+    """Returns the moving average of the change of a task's score from one completion to the next, shape (n,).
 
-    Q ← (1−α) Q + α (x_n − x_{n−1}), from Q = 0 and x_0 = 0. Adding up by parts leaves Q = α (x_n − S) / (1−α), with the
-    average S of the scores that starts at 0, so that a row need not keep it. `average` is the debiased one.
+    Q ← (1−α) Q + α (x_n − x_{n−1}), from Q = 0 and x_0 = 0. Summation by parts leaves Q = α (x_n − S) / (1−α), with
+    the average S of the scores that starts at 0; so a row need not store Q.
 
-    >>> import numpy as np
-    >>> score_change(np.array([1.0]), np.array([(0.9 * 0.5 + 1.0) / 1.9]), np.array([2]), 0.1).round(3).tolist()
-    [0.095]
+    Args:
+        last_score: x_n, shape (n,).
+        average: Debiased average of the scores at rate α, shape (n,).
+        num_completions: Completions of each task, shape (n,).
+        rate: α, below 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> score_change(np.array([1.0]), np.array([(0.9 * 0.5 + 1.0) / 1.9]), np.array([2]), 0.1).round(3).tolist()
+        [0.095]
     """
     weight = rate * effective_count(num_completions, rate)
     return _rounded((last_score - weight * average) * (rate / (1.0 - rate)))
 
 
 def recent_slope(columns: Columns, num_recent: int) -> Array:
-    """The slope per completion of the regression line through each task's last `num_recent` scores, 2 … 12; (n,).
+    """Returns the slope per completion of the regression line through each task's last scores, shape (capacity,).
 
-    With fewer scores, through those that there are; 0 with one or none.
+    A task with fewer scores is fitted to the scores it has; with at most one score, the slope is 0.
+
+    Args:
+        columns: Columns of the pool.
+        num_recent: Number of scores in the window, 2 … 12.
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
-    # Oldest first: the sum of the sums so far is Σ x (age + 1). What has not been told is 0 and adds nothing. All in
-    # whole numbers, so that what stands still has a slope of exactly 0.
+    # Oldest first: the sum of the running sums is Σ x (age + 1). A score that was never told is 0 and adds nothing.
+    # Everything is in whole numbers, so that a task that stands still has a slope of exactly 0.
     total, weighted = xp.zeros_like(completions), xp.zeros_like(completions)
     for age in reversed(range(num_recent)):
         total += _recent_field(columns[RECENT_SCORES[2 - age // 4]], age % 4)
@@ -100,19 +132,23 @@ def recent_slope(columns: Columns, num_recent: int) -> Array:
     weighted *= 2
     total *= counts + 1
     total -= weighted
-    # Of n times, the squares of the distances from their mean sum to n (n² − 1) / 12.
+    # The squared distances of n successive times from their mean sum to n (n² − 1) / 12.
     squares = [n * (n * n - 1) / 12 for n in range(2, num_recent + 1)]
     scales = xp.asarray([0.0, 0.0, *(0.5 / (RECENT_SCORE_ONE * square) for square in squares)])
     return xp.astype(total, xp.float64) * xp.take(scales, counts)
 
 
 def recent_change(columns: Columns, ages: Array) -> Array:
-    """The change of each task's score that came `ages` results ago, ints in 0 … 10 and below its completions; (n,).
+    """Returns the change of each task's score that came `ages` results ago, shape (capacity,).
 
-    The change at the first result is that from 0. With no results, 0.
+    The first result counts as a change from 0. Without results, the change is 0.
+
+    Args:
+        columns: Columns of the pool.
+        ages: Whole numbers in 0 … 10, below the task's completions, shape (capacity,).
     """
     xp = ages.__array_namespace__()
-    # A look-up takes a third of the time of a choice that no processor foresees.
+    # A look-up takes a third of the time of a choice whose branches the processor cannot predict.
     words = xp.concat([columns[name] for name in reversed(RECENT_SCORES)])
     slots = xp.arange(ages.shape[0])
 
@@ -122,53 +158,76 @@ def recent_change(columns: Columns, ages: Array) -> Array:
     return xp.astype(score(ages) - score(ages + 1), xp.float64) * (1.0 / RECENT_SCORE_ONE)
 
 
-def _recent_field(words: Array, place: Array) -> Array:
-    """One of the scores in `words`, shape (n,), in whole 65,535ths; the newest is at place 0, the oldest at 3."""
-    field = words >> place * RECENT_SCORE_BITS
+def _recent_field(words: Array, index: Array) -> Array:
+    """Returns one of the four scores in each of `words`, shape (n,), in 65,535ths; index 0 is the newest score."""
+    field = words >> index * RECENT_SCORE_BITS
     field &= RECENT_SCORE_ONE
     return field
 
 
 def unplayable(columns: Columns, config: CurriculumConfig) -> Array:
-    """Which active tasks were cancelled `config.max_failures` times in a row or more; bool, shape (n,)."""
+    """Returns which active tasks were cancelled at least `config.max_failures` times in a row; bool, (capacity,)."""
     return columns["is_active"] & (columns["num_failures"] >= config.max_failures)
 
 
-def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Array:
-    """Which tasks may go: completed often enough, and within the lowest share of `scores`. Bool, shape (n,)."""
-    is_low = lowest_share(scores, columns["is_active"], config.eviction_threshold_percentile)
+def evictable(priorities: Array, columns: Columns, config: CurriculumConfig) -> Array:
+    """Returns which tasks may be evicted: those completed often enough whose priority is low; bool, shape (capacity,).
+
+    Args:
+        priorities: Shape (capacity,).
+        columns: Columns of the pool.
+        config: Gives the minimum of completions and the share of priorities that is low.
+    """
+    is_low = lowest_share(priorities, columns["is_active"], config.eviction_threshold_percentile)
     return is_low & (columns["num_completions"] >= config.min_presentations_for_eviction)
 
 
 def position(columns: Columns, axis: int | None) -> Array:
-    """Where each task stands on axis number `axis` of its generator, or, for None, its number (`seed`); floats, (n,).
+    """Returns the position of each task on an axis of its generator, floats, shape (capacity,).
 
-    A choice stands at its index. The tasks of a finite generator are numbered from 0.
+    The position of a choice is its index.
 
-    Raises `ValueError` if the generator has no such axis.
+    Args:
+        columns: Columns of the pool.
+        axis: Index of the axis; None: position = `seed`, which counts the tasks of a finite generator from 0.
+
+    Raises:
+        ValueError: If the generator has no such axis.
     """
     if axis is not None and axis >= columns["params"].shape[1]:
         raise ValueError(
-            f"axis: expected the number, from 0, of one of the generator's {columns['params'].shape[1]} axes, got "
-            f"{axis}; use one of them, or None to go by the number of the task"
+            f"axis: expected the index, from 0, of one of the generator's {columns['params'].shape[1]} axes, got "
+            f"{axis}; use one of them, or None to order the tasks by their seeds"
         )
     xp = columns["seed"].__array_namespace__()
     return xp.astype(columns["seed"], xp.float64) if axis is None else columns["params"][:, axis]
 
 
 def effective_count(num_completions: Array, rate: float) -> Array:
-    """Σ (1−α)^k over a task's n completions = (1 − (1−α)^n) / α: how many results an average at rate α remembers.
+    """Returns Σ (1−α)^k over n completions = (1 − (1−α)^n) / α: how many results an average at rate α remembers.
 
-    Shape (n,), from 0 to 1 / `rate`. A debiased average times it is a decaying *sum* of results.
+    A debiased average multiplied by this count is a decaying *sum* of results.
+
+    Args:
+        num_completions: Completions n of each task, shape (n,).
+        rate: α.
+
+    Returns:
+        Floats from 0 to 1 / `rate`, shape (n,).
     """
     return (1.0 - powers(1.0 - rate, num_completions)) * (1.0 / rate)
 
 
 def beta_posterior(columns: Columns, config: CurriculumConfig, prior: float) -> tuple[Array, Array]:
-    """The a and b of a belief Beta(a, b) about each task's success rate, shape (n,) each, at least `prior` > 0.
+    """Returns a and b of a belief Beta(a, b) about each task's success rate, shape (capacity,) each.
 
     Successes and failures are added to `prior`, and decay towards it by 1 − `config.slow_rate` per completion of the
     task. Source: Qu et al. 2025, arXiv 2507.04632, where they decay per step of training.
+
+    Args:
+        columns: Columns of the pool.
+        config: Gives the rate of the decay.
+        prior: a and b of a task without completions, above 0.
     """
     count = effective_count(columns["num_completions"], config.slow_rate)
     successes = count * columns["success_ema"]
@@ -176,11 +235,14 @@ def beta_posterior(columns: Columns, config: CurriculumConfig, prior: float) -> 
 
 
 def beta_draw(a: Array, b: Array, u: Array) -> Array:
-    """About a draw from Beta(a, b), uniform `u` in (0, 1) given: normal, of the same mean and variance, clipped; (n,).
+    """Returns an approximate draw from Beta(a, b) for each uniform `u` in (0, 1), shape (n,).
 
-    >>> import numpy as np
-    >>> beta_draw(np.full(3, 30.0), np.full(3, 70.0), np.array([0.1, 0.5, 0.9])).round(2).tolist()
-    [0.24, 0.3, 0.36]
+    The draw is normal, with the mean and variance of Beta(a, b), and clipped to [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> beta_draw(np.full(3, 30.0), np.full(3, 70.0), np.array([0.1, 0.5, 0.9])).round(2).tolist()
+        [0.24, 0.3, 0.36]
     """
     xp = a.__array_namespace__()
     total = a + b
@@ -189,7 +251,7 @@ def beta_draw(a: Array, b: Array, u: Array) -> Array:
 
 
 def normal_quantile(u: Array) -> Array:
-    """The `u`-quantile of the standard normal distribution to within 3e-3, u in (0, 1), shape (n,).
+    """Returns the `u`-quantile of the standard normal distribution to within 3e-3; u in (0, 1), shape (n,).
 
     Source: Abramowitz and Stegun 1964, equation 26.2.22.
     """
@@ -200,14 +262,15 @@ def normal_quantile(u: Array) -> Array:
 
 
 def learnability(a: Array, b: Array) -> Array:
-    """The expectation of p(1 − p) under Beta(a, b): ab / ((a + b)(a + b + 1)), in (0, ¼), shape (n,).
+    """Returns the expectation of p(1 − p) under Beta(a, b): ab / ((a + b)(a + b + 1)), in (0, ¼), shape (n,).
 
-    A task that is known gets p(1 − p) of its success rate; one that is not gets what can be hoped for.
+    For a well-known task, the expectation is p(1 − p) of its success rate; for another, the mean over what p may be.
     Source of p(1 − p): Rutherford et al. 2024, arXiv 2408.15099, section 4.
 
-    >>> import numpy as np
-    >>> learnability(np.array([1.0, 500.0]), np.array([1.0, 500.0])).round(3).tolist()
-    [0.167, 0.25]
+    Examples:
+        >>> import numpy as np
+        >>> learnability(np.array([1.0, 500.0]), np.array([1.0, 500.0])).round(3).tolist()
+        [0.167, 0.25]
     """
     total = a + b
     return a * b / (total * (total + 1.0))

@@ -1,6 +1,6 @@
 """Priorities -> probabilities -> slots. Pure: masks instead of filters, uniforms instead of a random generator.
 
-`mask` marks the active entries, shape (n,); probabilities are 0 elsewhere.
+`mask` marks the active entries, bool, shape (n,). Probabilities have shape (n,), sum to 1 and are 0 where inactive.
 """
 
 import functools
@@ -13,108 +13,126 @@ from numpy.typing import NDArray
 from .arrays import Array, count, order_statistic
 
 NUM_RANKS = 1024
-"""The best so many tasks are told apart by `rank`."""
+"""`rank` orders only this many top tasks; the rest share the remaining weight."""
 
 
-def z_score(scores: Array, mask: Array) -> Array:
-    """(x − mean) / std over the active entries, shape (n,); 0 where inactive and where all are equal."""
-    xp = scores.__array_namespace__()
-    active, num_active = xp.where(mask, scores, 0.0), count(mask)
+def z_score(values: Array, mask: Array) -> Array:
+    """Returns (x − mean) / std over the active entries, shape (n,); 0 where inactive and where all are equal."""
+    xp = values.__array_namespace__()
+    active, num_active = xp.where(mask, values, 0.0), count(mask)
     mean = xp.sum(active) / num_active
-    # A product with 0 or 1 is several times cheaper than a choice; these are finite.
+    # A product with 0 or 1 is several times as fast as a choice, and safe because all factors are finite.
     centred = (active - mean) * xp.astype(mask, xp.float64)
     std = xp.sqrt(xp.vecdot(centred, centred) / num_active)
-    # Rounding leaves a std of about 1e-17 on equal scores; nothing real is that small beside their mean.
+    # Rounding leaves a std of about 1e-17 on equal values; no real spread is that small beside the mean.
     is_flat = std <= 1e-12 * xp.abs(mean)
     return centred * xp.where(is_flat, 0.0, 1.0 / xp.where(is_flat, 1.0, std))
 
 
 def softmax(logits: Array, mask: Array, temperature: float) -> Array:
-    """The softmax of logits / T over the active entries, of which there is at least one; shape (n,), sum 1. T > 0."""
+    """Returns the softmax of logits / T over the active entries.
+
+    Args:
+        logits: Shape (n,).
+        mask: At least one entry is active.
+        temperature: T, above 0; lower values concentrate the probability on the highest logits.
+    """
     xp = logits.__array_namespace__()
     active = xp.where(mask, logits, -xp.inf)
     weights = xp.exp((active - xp.max(active)) * (1.0 / temperature))
     return weights * (1.0 / xp.sum(weights))
 
 
-def proportional(scores: Array, mask: Array, power: float = 1.0) -> Array:
-    """score^power / Σ score^power over the active entries, shape (n,), sum 1. Scores ≥ 0; uniform if all are 0.
+def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
+    """Returns priority^power / Σ priority^power over the active entries; uniform if all priorities are 0.
 
-    >>> import numpy as np
-    >>> proportional(np.array([1.0, 3.0, 9.0]), np.array([True, True, False])).tolist()
-    [0.25, 0.75, 0.0]
+    Args:
+        priorities: At least 0, shape (n,).
+        mask: Active entries.
+        power: Larger values concentrate the probability on the highest priorities.
+
+    Examples:
+        >>> import numpy as np
+        >>> proportional(np.array([1.0, 3.0, 9.0]), np.array([True, True, False])).tolist()
+        [0.25, 0.75, 0.0]
     """
-    xp = scores.__array_namespace__()
-    weights = xp.where(mask, scores, 0.0)
+    xp = priorities.__array_namespace__()
+    weights = xp.where(mask, priorities, 0.0)
     if power != 1.0:
         weights = (weights / _or_one(xp.max(weights))) ** power
     total = xp.sum(weights)
-    # One array less to go through than with a choice between two results.
+    # A sum of both cases needs one array less than a choice between them.
     is_empty = xp.astype(total <= 0.0, xp.float64)
     return weights * (1.0 / (total + is_empty)) + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
 
 def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:
-    """σ(slope · (logit − centre)), normalised over the active entries; shape (n,), sum 1."""
+    """Returns σ(slope · (logit − centre)), normalised over the active entries."""
     xp = logits.__array_namespace__()
-    # Beyond ±500 exp would come near overflow; what it gives there is 0 or 1 in any case.
+    # Beyond ±500, exp comes close to overflow, and its result is as good as 0 or 1.
     exponents = xp.clip((centre - xp.where(mask, logits, centre)) * slope, -500.0, 500.0)
     return proportional(1.0 / (1.0 + xp.exp(exponents)), mask)
 
 
 def sigmoid90(z: Array, mask: Array) -> Array:
-    """The sigmoid at slope 3 around 1.2816, the 90th percentile of a normal z: about the upper tenth, softly.
+    """Returns the sigmoid of slope 3 around 1.2816, the 90th percentile of a normal z: softly the upper tenth.
 
-    Shape (n,), sum 1. Source of centre and slope: Kanitscheider et al. 2021, arXiv 2106.14876.
+    Source of centre and slope: Kanitscheider et al. 2021, arXiv 2106.14876.
     """
     return sigmoid(z, mask, slope=3.0, centre=1.2816)
 
 
-def rank(scores: Array, mask: Array, temperature: float) -> Array:
-    """(1 / rank)^{1/β} over the active entries, highest score first, normalised; shape (n,), sum 1. β is `temperature`.
+def rank(priorities: Array, mask: Array, temperature: float) -> Array:
+    """Returns (1 / rank)^{1/β} over the active entries, normalised; the highest priority has rank 1.
 
-    Equal scores share the weights of the ranks that they take up, which is what breaking ties at random gives in the
-    mean. The ranks beyond `NUM_RANKS` share their weight evenly: at β ≤ 0.3 less than a millionth of all, and they
-    need not be sorted out. Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
+    Equal priorities share the weights of their ranks, which is the mean over random tie-breaking. Ranks beyond
+    `NUM_RANKS` share their weight evenly, so they need no sorting; at β ≤ 0.3 it is less than a millionth of all.
+    Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
 
-    >>> import numpy as np
-    >>> rank(np.array([0.1, 0.9, 0.5]), np.array([True, True, True]), 1.0).round(4).tolist()
-    [0.1818, 0.5455, 0.2727]
-    >>> rank(np.array([2.0, 2.0, 2.0, 7.0]), np.array([True, True, True, False]), 0.1).round(4).tolist()
-    [0.3333, 0.3333, 0.3333, 0.0]
+    Args:
+        priorities: Shape (n,).
+        mask: Active entries.
+        temperature: β, above 0; lower values concentrate the probability on the first ranks.
+
+    Examples:
+        >>> import numpy as np
+        >>> rank(np.array([0.1, 0.9, 0.5]), np.array([True, True, True]), 1.0).round(4).tolist()
+        [0.1818, 0.5455, 0.2727]
+        >>> rank(np.array([2.0, 2.0, 2.0, 7.0]), np.array([True, True, True, False]), 0.1).round(4).tolist()
+        [0.3333, 0.3333, 0.3333, 0.0]
     """
-    xp = scores.__array_namespace__()
-    size = scores.shape[0]
+    xp = priorities.__array_namespace__()
+    size = priorities.shape[0]
     num_exact = min(size, NUM_RANKS)
-    active = xp.where(mask, scores, -xp.inf)
+    active = xp.where(mask, priorities, -xp.inf)
     num_active = count(mask)
 
-    # Sums of the weights of ranks 1 … k, best first; a rank that nobody holds weighs nothing.
+    # Sums of the weights of ranks 1 … k, best first; a rank beyond the active entries weighs nothing.
     ranks = xp.arange(1, num_exact + 1, dtype=xp.float64)
     weights = xp.where(ranks <= num_active, ranks ** (-1.0 / temperature), 0.0)
     sums = xp.concat([xp.zeros(1), xp.cumulative_sum(weights)])
     total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
 
-    # The best, in the order of the array: those above the lowest of them, and as often that one as there is room.
+    # The best `num_exact` in the order of the array: all above the lowest of them, then copies of that lowest one.
     lowest = order_statistic(active, xp.asarray(size - num_exact))
     is_above = active > lowest
-    places = xp.cumulative_sum(xp.astype(is_above, xp.int64))
-    found = xp.searchsorted(places, xp.arange(1, num_exact + 1, dtype=xp.int64))
+    positions = xp.cumulative_sum(xp.astype(is_above, xp.int64))
+    found = xp.searchsorted(positions, xp.arange(1, num_exact + 1, dtype=xp.int64))
     best = xp.where(found < size, xp.take(active, xp.clip(found, None, size - 1)), lowest)
-    # Sorted, lower … upper − 1 hold a score, which are the ranks num_exact − upper + 1 … num_exact − lower.
+    # A priority at lower … upper − 1 of the ascending order has the ranks num_exact − upper + 1 … num_exact − lower.
     ordered = xp.sort(best)
     lower, upper = xp.searchsorted(ordered, best, side="left"), xp.searchsorted(ordered, best, side="right")
     shared = xp.take(sums, num_exact - lower) - xp.take(sums, num_exact - upper)
     shared = shared / xp.astype(upper - lower, xp.float64)
-    # The lowest of the best may be equal to others that are not among them: all from there down share what is left.
-    num_above = places[-1:]
+    # Entries outside the best may equal the lowest of the best: all from there down share the remaining weight.
+    num_above = positions[-1:]
     rest = (total - xp.take(sums, num_above)) / _or_one(num_active - xp.astype(num_above, xp.float64))
-    chances = xp.concat([rest, shared]) / total
-    return xp.take(chances, places * xp.astype(is_above, xp.int64)) * xp.astype(mask, xp.float64)
+    probabilities = xp.concat([rest, shared]) / total
+    return xp.take(probabilities, positions * xp.astype(is_above, xp.int64)) * xp.astype(mask, xp.float64)
 
 
 def _power_sum(first: int, last: Array, exponent: float) -> Array:
-    """Σ k^exponent over first < k ≤ last, exponent < 0, by the midpoint rule: good to 1e-6 of it from 1,000 on."""
+    """Returns Σ k^exponent over first < k ≤ last, exponent < 0, by the midpoint rule: within 1e-6 from 1,000 on."""
     xp = last.__array_namespace__()
     low, high = first + 0.5, last + 0.5
     if exponent == -1.0:
@@ -122,19 +140,20 @@ def _power_sum(first: int, last: Array, exponent: float) -> Array:
     return (high ** (exponent + 1.0) - low ** (exponent + 1.0)) / (exponent + 1.0)
 
 
-def top_k(scores: Array, mask: Array, k: int) -> Array:
-    """The same probability for the `k` ≥ 1 highest active scores, all if there are fewer; shape (n,), sum 1.
+def top_k(priorities: Array, mask: Array, k: int) -> Array:
+    """Returns the same probability for the `k` ≥ 1 highest active priorities; for all active ones if they are fewer.
 
-    Entries that are equal at the threshold share the places that are left there.
+    Entries that tie for the last ranks share the probability of those ranks.
 
-    >>> import numpy as np
-    >>> top_k(np.array([5.0, 1.0, 1.0, 0.0]), np.full(4, True), 2).tolist()
-    [0.5, 0.25, 0.25, 0.0]
+    Examples:
+        >>> import numpy as np
+        >>> top_k(np.array([5.0, 1.0, 1.0, 0.0]), np.full(4, True), 2).tolist()
+        [0.5, 0.25, 0.25, 0.0]
     """
-    xp = scores.__array_namespace__()
-    size = scores.shape[0]
-    active = xp.where(mask, scores, -xp.inf)
-    # With fewer than k active entries, the threshold is -inf and nobody is at it.
+    xp = priorities.__array_namespace__()
+    size = priorities.shape[0]
+    active = xp.where(mask, priorities, -xp.inf)
+    # With fewer than k active entries, the threshold is -inf and no active entry is at it.
     threshold = xp.max(active) if k == 1 else order_statistic(active, xp.asarray(max(0, size - k)))
     is_above, is_at = active > threshold, mask & (active == threshold)
     num_above, num_at = count(is_above), count(is_at)
@@ -145,13 +164,18 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
 
 
 def staleness(last_scheduled: Array, mask: Array) -> Array:
-    """In proportion to the hand-outs of the pool since each active task's last one; shape (n,), sum 1.
+    """Returns probabilities in proportion to the hand-outs of the pool since each active task's last one.
 
-    `last_scheduled` counts hand-outs, as in `TaskState`. Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
+    Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
 
-    >>> import numpy as np
-    >>> staleness(np.array([10, 7, 9]), np.array([True, True, True])).tolist()
-    [0.0, 0.75, 0.25]
+    Args:
+        last_scheduled: Hand-outs of the pool up to the task's last one, as in `TaskState`, shape (n,).
+        mask: Active entries.
+
+    Examples:
+        >>> import numpy as np
+        >>> staleness(np.array([10, 7, 9]), np.array([True, True, True])).tolist()
+        [0.0, 0.75, 0.25]
     """
     xp = last_scheduled.__array_namespace__()
     latest = xp.max(last_scheduled * xp.astype(mask, last_scheduled.dtype))
@@ -159,19 +183,26 @@ def staleness(last_scheduled: Array, mask: Array) -> Array:
 
 
 def uniform(mask: Array) -> Array:
-    """The same probability for every active entry, shape (n,), sum 1."""
+    """Returns the same probability for every active entry."""
     xp = mask.__array_namespace__()
     return xp.astype(mask, xp.float64) * (1.0 / count(mask))
 
 
 def capped(probabilities: Array, mask: Array, is_capped: Array) -> Array:
-    """`probabilities`, of those in `is_capped` at most the uniform share; what is cut off goes to the others; (n,).
+    """Returns `probabilities` with some entries capped at 1 / number of active entries.
 
-    In proportion to their own, or evenly if these are all 0. Where every active entry is capped, nothing changes.
+    The other entries get the excess in proportion to their probabilities, or evenly if these are all 0. If every active
+    entry is capped, nothing changes.
 
-    >>> import numpy as np
-    >>> capped(np.array([0.7, 0.2, 0.1, 0.0]), np.full(4, True), np.array([True, False, False, False])).tolist()
-    [0.25, 0.5, 0.25, 0.0]
+    Args:
+        probabilities: Shape (n,).
+        mask: Active entries.
+        is_capped: Entries to cap, bool, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> capped(np.array([0.7, 0.2, 0.1, 0.0]), np.full(4, True), np.array([True, False, False, False])).tolist()
+        [0.25, 0.5, 0.25, 0.0]
     """
     xp = probabilities.__array_namespace__()
     is_free = mask & ~is_capped
@@ -181,18 +212,23 @@ def capped(probabilities: Array, mask: Array, is_capped: Array) -> Array:
 
 
 def mix(probabilities: Array, floor: Array, share: float) -> Array:
-    """(1 − share) · probabilities + share · floor, shape (n,). `share` in [0, 1]."""
+    """Returns (1 − share) · probabilities + share · floor, shape (n,), with `share` in [0, 1]."""
     return (1.0 - share) * probabilities + share * floor
 
 
 def blend(parts: Sequence[tuple[float, Array]]) -> Array:
-    """Σ share · probabilities over `parts`, pairs of a share in [0, 1] and probabilities of shape (n,).
+    """Returns Σ share · probabilities over `parts`, shape (n,).
 
-    Raises `ValueError` if a share is negative or the shares do not sum to 1.
+    Args:
+        parts: Pairs of a share in [0, 1] and probabilities of shape (n,).
 
-    >>> import numpy as np
-    >>> blend([(0.75, np.array([1.0, 0.0])), (0.25, np.array([0.5, 0.5]))]).tolist()
-    [0.875, 0.125]
+    Raises:
+        ValueError: If a share is negative or the shares do not sum to 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> blend([(0.75, np.array([1.0, 0.0])), (0.25, np.array([0.5, 0.5]))]).tolist()
+        [0.875, 0.125]
     """
     shares = [share for share, _ in parts]
     if min(shares, default=0.0) < 0 or abs(sum(shares) - 1.0) > 1e-9:
@@ -201,18 +237,23 @@ def blend(parts: Sequence[tuple[float, Array]]) -> Array:
 
 
 def _or_one(x: Array) -> Array:
-    """`x`, or 1 where it is 0: a divisor."""
+    """Returns `x` as a divisor: 1 where it is 0."""
     xp = x.__array_namespace__()
     return xp.where(x == 0.0, 1.0, x)
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The running sum that `pick` searches, shape (n,), last entry exactly 1."""
+    """Returns the running sum that `pick` searches, shape (n,), with a last entry of exactly 1."""
     sums: NDArray[np.float64] = np.cumsum(probabilities)
     sums /= sums[-1]
     return sums
 
 
 def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The slot that each uniform in [0, 1) falls on, shape of `uniforms`. A slot of probability 0 is never picked."""
+    """Returns the slot that each uniform selects, shape of `uniforms`; never a slot of probability 0.
+
+    Args:
+        cumulated: Result of `cumulative`, shape (n,).
+        uniforms: In [0, 1), any shape.
+    """
     return np.searchsorted(cumulated, uniforms, side="right").astype(np.int64, copy=False)

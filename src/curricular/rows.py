@@ -1,4 +1,4 @@
-"""What is stored of a task: `TaskState` declares a row once, `Rows` holds many as columns."""
+"""The stored state of tasks: `TaskState` declares a row, `Rows` holds many rows as columns."""
 
 from typing import Any, ClassVar
 
@@ -8,42 +8,42 @@ from pydantic import BaseModel, ConfigDict
 
 
 class TaskState(BaseModel):
-    """One row of the table. This class is *the* schema: dtype, columns, checkpoints and docs derive from it.
+    """One row of the table: the stored state of a task. Dtypes, columns, checkpoints and docs derive from this class.
 
-    Averages are debiased (the first value is the first observation) and run over the score scaled to [0, 1] by the
+    Averages are debiased (the first value is the first observation) and taken over scores scaled to [0, 1] from the
     declared range. A task with ``num_completions == 0`` has no averages yet, whatever the fields hold.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     task_id: int
-    """Id; the slot is ``task_id % capacity``, the successor in the slot has id ``task_id + capacity``."""
+    """Id of the task: its slot is ``task_id % capacity``, and its successor in the slot is ``task_id + capacity``."""
     creation_time: float
-    """Seconds since the epoch."""
+    """Time at which the task entered the pool, in seconds since the epoch."""
     is_active: bool
-    """Whether the task may be drawn."""
+    """Whether the slot holds a task, which can be drawn."""
     num_completions: int
-    """Scores told."""
+    """Number of scores told for the task."""
     fast_ema: float
     """Average of the score at rate ``ema_timescale``."""
     slow_ema: float
     """Average of the score at rate ``ema_timescale * slow_timescale_factor``."""
     success_threshold: float
-    """A score (in the user's units) from here on is a success."""
+    """Lowest score that counts as a success, in the user's units."""
     seed: int
-    """What the generator builds the task from, with `params`."""
+    """Seed from which, with `params`, the generator builds the task."""
     num_scheduled: int
-    """Hand-outs of this task."""
+    """Number of hand-outs of the task."""
     num_cancelled: int
-    """Hand-outs that were cancelled."""
+    """Number of hand-outs of the task that were cancelled."""
     num_failures: int
-    """Cancellations of this task since its last score."""
+    """Number of hand-outs of the task that were cancelled since its last score."""
     num_pending: int
-    """Hand-outs of this task not yet told or cancelled."""
+    """Number of hand-outs of the task that are not told or cancelled yet."""
     num_orphans: int
-    """Hand-outs of evicted predecessors in this slot, not yet told or cancelled."""
+    """Number of orphans: hand-outs of evicted predecessors in the slot that are not told or cancelled yet."""
     last_scheduled: int
-    """The pool's `num_scheduled` right after this task's last hand-out; what staleness is measured by."""
+    """Hand-outs of the whole pool up to the task's last one, or up to its admission; staleness counts from it."""
     mean_square: float
     """Average of the squared score at the slow rate."""
     success_ema: float
@@ -51,43 +51,44 @@ class TaskState(BaseModel):
     middle_ema_1: float
     """Average of the score at the first of three rates between the fast and the slow one, spaced geometrically."""
     middle_ema_2: float
-    """At the second."""
+    """Average of the score at the second of these rates."""
     middle_ema_3: float
-    """At the third."""
+    """Average of the score at the third of these rates."""
     random_baseline: float
-    """What a random policy scores, scaled to [0, 1]; fixed, or the mean of the first results."""
+    """Score of a random policy, scaled to [0, 1]: fixed, or the mean of the task's first scores."""
     last_score: float
-    """The last score told, scaled to [0, 1]."""
+    """Last score told, scaled to [0, 1]."""
     recent_scores_1: int
-    """With the next two, the last 12 scores told, scaled to 0 … 65,535: 16 bits each, the newest in the lowest bits.
-    These are the oldest four; scores that have not been told yet stand as 0."""
+    """Oldest four of the last 12 scores told, scaled to 0 … 65,535: 16 bits each, the newest in the lowest bits. A
+    score that was never told is 0."""
     recent_scores_2: int
-    """The middle four."""
+    """Middle four of the last 12 scores, likewise."""
     recent_scores_3: int
-    """The newest four."""
+    """Newest four of the last 12 scores, likewise."""
     num_regrets: int
-    """Results that came with a regret."""
+    """Number of results of the task that were told with a regret."""
     last_regret: float
-    """The last regret told."""
+    """Last regret told."""
     label_index: int
-    """Which label, in the order in which labels first came up; index 0 is "other", all beyond the first 63."""
+    """Index of the task's label, by first occurrence. Index 0 is "other", which labels after the first 63 share."""
     params: tuple[float, ...] = ()
-    """Values of the generator's axes; a choice is stored as its index."""
+    """Value of the task on each of the generator's axes; a choice is stored as its index."""
 
 
 VERSION = 1
-"""Version of what is stored of a task, and so of states, checkpoints and session files."""
+"""Version of the row format, and so of states, checkpoints and session files."""
+
 
 RECENT_SCORES = ("recent_scores_1", "recent_scores_2", "recent_scores_3")
-"""Fields that hold the last scores, oldest first."""
+"""Names of the fields that hold the last 12 scores, oldest first."""
 
 
 RECENT_SCORE_BITS = 16
-"""Of each of these scores: they are known to within 1 / (2 · 65,535)."""
+"""Bits per score in `RECENT_SCORES`, which keep it to within 1 / (2 · 65,535)."""
 
 
 RECENT_SCORE_ONE = 2**RECENT_SCORE_BITS - 1
-"""What a score of 1 is stored as."""
+"""Stored value of a score of 1 in `RECENT_SCORES`."""
 
 
 _SCALARS: dict[Any, type[np.generic]] = {int: np.int64, float: np.float64, bool: np.bool_}
@@ -101,24 +102,28 @@ _FIELDS = {
 
 
 NUM_WORDS = len(_FIELDS)
-"""Words of eight bytes in a row, without its params."""
+"""Number of eight-byte words in a row, params excluded."""
 
 
 class Rows:
-    """The states of n tasks as columns: one 8-byte word a field and task, ``words`` of shape (NUM_WORDS + num_axes, n).
+    """The states of n tasks as columns, one eight-byte word per field and task.
 
-    ``rows[name]`` is the column of a field of `TaskState`, shape (n,); a view into the words, but for `is_active`.
-    ``rows["params"]`` is a view of shape (n, num_axes).
+    ``rows[name]`` is the column of a field of `TaskState`, shape (n,): a view into the words, except for `is_active`,
+    which is a copy. ``rows["params"]`` is a view of shape (n, num_axes).
+
+    Args:
+        words: Shape (NUM_WORDS + num_axes, n).
     """
 
     __slots__ = ("words",)
 
     def __init__(self, words: NDArray[np.int64]) -> None:
         self.words: NDArray[np.int64] = words
+        """Words of all fields, then of all params, shape (NUM_WORDS + num_axes, n)."""
 
     @classmethod
     def zeros(cls, n: int, num_axes: int) -> "Rows":
-        """`n` inactive tasks."""
+        """Returns the rows of `n` inactive tasks."""
         return cls(np.zeros((NUM_WORDS + num_axes, n), np.int64))
 
     def __len__(self) -> int:
@@ -126,7 +131,7 @@ class Rows:
 
     @property
     def num_axes(self) -> int:
-        """Params of each task."""
+        """Number of params per task."""
         return len(self.words) - NUM_WORDS
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -144,21 +149,27 @@ class Rows:
             self.words[index].view(np.int64 if scalar is np.bool_ else scalar)[...] = values
 
     def take(self, slots: NDArray[np.int64]) -> "Rows":
-        """A copy of the rows in `slots`, shape (k,)."""
+        """Returns a copy of the rows in `slots`, shape (k,)."""
         return Rows(self.words.take(slots, axis=1))
 
     def put(self, slots: NDArray[np.int64], rows: "Rows") -> None:
-        """Writes `rows` into `slots`, shape (k,), distinct."""
+        """Writes `rows` into the distinct `slots`, shape (k,)."""
         self.words[:, slots] = rows.words
 
     def state(self, slot: int) -> TaskState:
-        """The typed row in `slot`."""
+        """Returns the row in `slot` as a `TaskState`."""
         values = {name: self[name][slot].item() for name in _FIELDS}
         return TaskState(**values, params=tuple(self["params"][slot].tolist()))
 
 
 class PatchedRows(Rows):
-    """`base` with `rows` in place of those in `slots`: a view for reading, which copies a column when it is read."""
+    """A read-only view of `base` in which `rows` replace the rows in `slots`. Reading a column copies it.
+
+    Args:
+        base: The rows to look through to.
+        slots: Distinct slots, shape (k,).
+        rows: Replacements, k of them.
+    """
 
     __slots__ = ("_base", "_changed", "_slots")
 

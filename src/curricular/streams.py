@@ -1,4 +1,4 @@
-"""Random numbers as functions of (key, position): streams and permutations whose state is one integer. Pure."""
+"""Random numbers as functions of (key, position): the state of a stream or permutation is one integer. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,29 @@ from numpy.typing import NDArray
 from .arrays import Array, Columns
 
 UNIFORM_BLOCK = 4096
-"""Uniform numbers per block of a stream; a multiple of the four words that one Philox step yields."""
+"""Number of uniforms in a block of a stream; a multiple of the four words of one Philox step."""
 
 
 def stream_key(*entropy: int) -> NDArray[np.uint64]:
-    """The key of an independent stream of uniforms, shape (2,), for each tuple of integers in [0, 2**64)."""
+    """Returns the key of a stream of uniforms, shape (2,).
+
+    Args:
+        entropy: Integers in [0, 2**64). Different tuples give independent streams.
+    """
     words = [word for number in entropy for word in (number & 0xFFFFFFFF, number >> 32)]
     return np.random.SeedSequence([len(words), *words]).generate_state(2, np.uint64).astype(np.uint64, copy=False)
 
 
 def permuted(key: NDArray[np.uint64], positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Where a fixed random permutation of 0 … size − 1 sends `positions`, shape (n,); no more work for a larger one.
+    """Returns the images of `positions` under a fixed random permutation of 0 … size − 1, shape (n,).
 
-    A Feistel network over the next power of four, walked until it is back inside: Black and Rogaway 2002, *Ciphers with
-    arbitrary finite domains*, CT-RSA. `size` from 1 to 2**62.
+    The cost per position does not depend on `size`: a Feistel network over the next power of four is applied until
+    the result is below `size`. Source: Black and Rogaway 2002, *Ciphers with arbitrary finite domains*, CT-RSA.
+
+    Args:
+        key: Key of the permutation, as from `stream_key`, shape (2,).
+        positions: In 0 … size − 1, shape (n,).
+        size: 1 … 2**62.
     """
     half = max(1, -(-(size - 1).bit_length() // 2))
     mask = np.uint64((1 << half) - 1)
@@ -39,26 +48,29 @@ def permuted(key: NDArray[np.uint64], positions: NDArray[np.int64], size: int) -
 
 
 def uniform_block(key: NDArray[np.uint64], index: int) -> NDArray[np.float64]:
-    """Block `index` ≥ 0 of the stream `key`: uniforms in [0, 1), shape (UNIFORM_BLOCK,).
+    """Returns block `index` ≥ 0 of the stream `key`: uniforms in [0, 1), shape (UNIFORM_BLOCK,).
 
-    A counter-based generator (Philox: Salmon et al. 2011) makes a stream a function of (key, position), so the state
-    of a stream is one integer and any block can be had again.
+    A counter-based generator (Philox: Salmon et al. 2011) computes any block from the key and the index alone.
     """
     bits = np.random.Philox(key=key, counter=index * (UNIFORM_BLOCK // 4))
     return np.random.Generator(bits).random(UNIFORM_BLOCK)
 
 
 def pseudo_uniform(seed: int, *counts: Array) -> Array:
-    """A number in (0, 1) for each entry, shape (n,), that follows from `seed` and `counts`: integers ≥ 0, (n,) or (1,).
+    """Returns a hash in (0, 1) of `seed` and `counts` for each entry, shape (n,).
 
-    The finaliser of SplitMix64 over seed and counts in turn: the same numbers wherever and whenever they are computed,
-    but as good as independent of each other. With it, an algorithm that draws stays a pure function of columns.
+    Applies the finaliser of SplitMix64 to the seed and each count in turn. The hashes are the same in every process
+    and pass for independent uniforms, so an algorithm that draws stays a pure function of columns.
     Source: Steele et al. 2014, *Fast splittable pseudorandom number generators*, OOPSLA.
+
+    Args:
+        seed: Any integer.
+        counts: Integers ≥ 0, shape (n,) or (1,).
     """
     xp = counts[0].__array_namespace__()
     state = xp.asarray(seed % 2**64, dtype=xp.uint64)
     for integers in counts:
-        # From here on in place: the array is this function's own.
+        # The xor makes a new array, which may be changed in place.
         state = state ^ xp.astype(integers, xp.uint64)
         state += xp.asarray(0x9E3779B97F4A7C15, dtype=xp.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -70,8 +82,11 @@ def pseudo_uniform(seed: int, *counts: Array) -> Array:
 
 
 def redrawn_uniform(seed: int, columns: Columns) -> Array:
-    """A number in (0, 1) for each task, shape (capacity,), drawn anew with the hand-outs of the pool; inactive too."""
-    moments = columns["last_scheduled"]
-    xp = moments.__array_namespace__()
-    moment = xp.max(xp.where(columns["is_active"], moments, 0), keepdims=True)
-    return pseudo_uniform(seed, moment, columns["task_id"])
+    """Returns a uniform in (0, 1) for each task, active or not, shape (capacity,).
+
+    Hashes of the seed, the task id and the number of hand-outs so far: they change as the pool hands out tasks.
+    """
+    last_scheduled = columns["last_scheduled"]
+    xp = last_scheduled.__array_namespace__()
+    num_scheduled = xp.max(xp.where(columns["is_active"], last_scheduled, 0), keepdims=True)
+    return pseudo_uniform(seed, num_scheduled, columns["task_id"])

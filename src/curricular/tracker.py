@@ -1,4 +1,4 @@
-"""`TaskTracker`: the table functions bound to a backend. It checks what comes in, and knows no algorithm."""
+"""`TaskTracker`: checks hand-outs and results, logs them, and flushes them into the rows. Knows no algorithm."""
 
 import sys
 from operator import index
@@ -17,13 +17,17 @@ from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REG
 def create_task_tracker(
     config: CurriculumConfig, num_axes: int = 0, *, identity: str = "", backend: Backend | None = None
 ) -> "TaskTracker":
-    """A tracker over `backend`, or over the one that `config` asks for.
+    """Returns a tracker over `backend`, or over a backend that it creates as `config` says.
 
-    `num_axes` is that of the task generator, and `identity` a string that its processes have in common: joining a
-    session with another config or identity is refused.
+    Args:
+        config: Settings of the pool.
+        num_axes: Number of axes of the task generator.
+        identity: A string that identifies the generator; a process with another one cannot join the session.
+        backend: A custom backend; None: create one.
 
-    Raises `ValueError` if the backend's capacity is not `config.num_active_tasks` or its rows have another number of
-    axes, `SessionError` if the session cannot be created or joined.
+    Raises:
+        ValueError: If the backend's capacity is not `config.num_active_tasks`, or its rows have another number of axes.
+        SessionError: If the session cannot be created or joined.
     """
     if backend is None:
         backend = _create_backend(config, num_axes, identity)
@@ -51,7 +55,7 @@ def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> B
 
 
 def estimator(config: CurriculumConfig) -> Estimator:
-    """How `config` says that averages are kept."""
+    """Returns the settings of the averages, as `config` gives them."""
     low, high = config.score_range
     baseline = config.random_baseline
     return Estimator(
@@ -65,22 +69,30 @@ def estimator(config: CurriculumConfig) -> Estimator:
 
 
 class TaskTracker:
-    """Logs what was handed out, told and cancelled for every task in a pool, after checking it.
+    """Checks and logs hand-outs, results and cancellations of the tasks in a pool.
 
-    Calls that log something return whether the log is due to be flushed; a full log is flushed by the next call.
+    Calls that log events return whether the log is due to be flushed. If the log is full, the call flushes it first.
+
+    Args:
+        backend: Where the rows and the log are.
+        config: Gives the score range, the settings of the averages, and whether results need regrets.
     """
 
     def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
         self.backend = backend
+        """Where the rows and the log are."""
         self.capacity: int = backend.capacity
+        """Number of rows."""
         self.estimator: Estimator = estimator(config)
+        """Settings of the averages."""
         self.score_range: tuple[float, float] = config.score_range
+        """Lowest and highest score that can be told."""
         self._low, self._high = config.score_range
         self._slack = ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
 
     def schedule(self, task_id: int) -> bool:
-        """Logs that `task_id`, drawn from the backend, was handed out."""
+        """Logs a hand-out of `task_id`, which was drawn from the backend."""
         try:
             return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
         except LogFullError:
@@ -88,14 +100,20 @@ class TaskTracker:
             return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
 
     def schedule_batch(self, task_ids: NDArray[np.int64]) -> bool:
-        """Logs that `task_ids`, drawn from the backend, shape (n,), were handed out."""
+        """Logs a hand-out of each of `task_ids`, shape (n,), which were drawn from the backend."""
         return self._extend(task_ids, SCHEDULED)
 
     def record(self, task_id: int, score: float) -> bool:
-        """Logs one result. `task_id` must have been issued, `score` must lie in the score range.
+        """Logs one result. If it raises, it has logged nothing.
+
+        Args:
+            task_id: An id that was issued.
+            score: A score in the score range.
 
         Raises:
-            TypeError, ValueError, KeyError: If not. Then nothing is logged.
+            TypeError: If `task_id` is not an integer, or `score` is not a number.
+            ValueError: If `score` is outside the score range, or the algorithm needs a regret.
+            KeyError: If `task_id` was never issued.
         """
         if type(task_id) is not int:
             task_id = _as_id(task_id)
@@ -116,16 +134,21 @@ class TaskTracker:
     def record_batch(
         self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None
     ) -> tuple[int, bool]:
-        """Logs n results, all or none, and returns n and whether the log is due to be flushed.
+        """Logs n results, all or none.
 
         Args:
             task_ids: Ids that were issued, shape (n,).
-            scores: Scores in the score range, shape (n,); or groups of G exchangeable ones, shape (n, G), in which NaN
-                marks a rollout that failed.
+            scores: Scores in the score range, shape (n,); or groups of G exchangeable scores, shape (n, G), in which
+                NaN marks a failed rollout.
             regrets: Finite regrets, shape (n,).
 
+        Returns:
+            n, and whether the log is due to be flushed.
+
         Raises:
-            TypeError, ValueError, KeyError: If one of them is wrong. Then nothing is logged.
+            TypeError: If ids are not integers, or scores or regrets are not numbers.
+            ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
+            KeyError: If an id was never issued.
         """
         ids = self._checked_ids(task_ids)
         given = _as_array("scores", scores)
@@ -147,13 +170,13 @@ class TaskTracker:
         if not np.isfinite(extra).all():
             at = int(np.argmin(np.isfinite(extra)))
             raise ValueError(
-                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; find out where "
+                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; check whether "
                 f"the trainer diverged"
             )
         return extra
 
     def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
-        """Takes groups of scores, shape (n, G), into the rows at once, with all that is logged."""
+        """Records groups of scores, shape (n, G), in the rows, after the events logged before."""
         groups = group_events(ids, scores, regrets, self.estimator)
         self._rounded_batch(scores[~np.isnan(scores.astype(np.float64))])
 
@@ -168,16 +191,28 @@ class TaskTracker:
         return False
 
     def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
-        """Logs that no result will come for n hand-outs, shape (n,); returns n and whether the log is due."""
+        """Logs the cancellation of n hand-outs, all or none.
+
+        Args:
+            task_ids: Ids that were issued, shape (n,).
+
+        Returns:
+            n, and whether the log is due to be flushed.
+
+        Raises:
+            TypeError: If ids are not integers.
+            ValueError: If `task_ids` has another shape.
+            KeyError: If an id was never issued.
+        """
         ids = self._checked_ids(task_ids)
         return len(ids), self._extend(ids, CANCELLED)
 
     def flush(self) -> None:
-        """Takes all logged events, of all processes, into the rows."""
+        """Records all logged events, of all processes, in the rows."""
         self.backend.apply(self._flush)
 
     def snapshot(self) -> Table:
-        """Returns a consistent copy of the table, with everything told so far."""
+        """Flushes, and returns a consistent copy of the table."""
         self.flush()
         return self.backend.snapshot()
 
@@ -186,7 +221,7 @@ class TaskTracker:
             transaction.commit(record(transaction.table, transaction.events, self.estimator), flushes=True)
 
     def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
-        """Logs events, all or none: those that do not fit go into the rows at once, with all that is logged."""
+        """Logs events, all or none; if they do not fit, records them in the rows, with the events logged before."""
         events = np.empty(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
         try:
@@ -215,13 +250,13 @@ class TaskTracker:
         return ids
 
     def _rounded(self, score: float) -> float:
-        """Returns the nearest score of the range to one that rounding has put just beyond an end."""
+        """Returns `score`, moved to the end of the range if rounding put it just outside."""
         if not self._low - self._slack <= score <= self._high + self._slack:
             self._refuse_score(score)
         return min(max(score, self._low), self._high)
 
     def _rounded_batch(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns `scores`, as `_rounded` does each."""
+        """Returns `scores`, shape (n,), each as `_rounded` does."""
         if not ((scores >= self._low) & (scores <= self._high)).all():
             outside = ~((scores >= self._low - self._slack) & (scores <= self._high + self._slack))
             if outside.any():
@@ -239,22 +274,23 @@ class TaskTracker:
 def group_events(
     ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
 ) -> NDArray[np.void]:
-    """Returns the events of n groups of scores, dtype `GROUP_EVENT`: a group without a score is a cancellation.
+    """Returns the events of n groups of scores, dtype `GROUP_EVENT`, shape (n,). A group of NaN is a cancellation.
 
     Args:
-        ids: Shape (n,).
-        scores: Shape (n, G), NaN where there is none.
-        regrets: Shape (n,), one for each group.
-        estimator: Says how scores are scaled, and which are successes.
+        ids: Task id of each group, shape (n,).
+        scores: Scores of each group, NaN where a rollout failed, shape (n, G).
+        regrets: Regret of each group, shape (n,); None: there are none.
+        estimator: Gives the scale of the scores and the threshold of success.
 
     Raises:
-        TypeError, ValueError: If the scores are no numbers, or a group is empty.
+        TypeError: If the scores are not numbers.
+        ValueError: If G is 0.
     """
     if scores.dtype.kind not in "iufb":
         raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
     if not scores.shape[1]:
         raise ValueError(
-            f"scores: expected at least one score per group, got shape {scores.shape}; pass what came back"
+            f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
         )
     values = scores.astype(np.float64)
     is_there = ~np.isnan(values)
@@ -275,30 +311,30 @@ def group_events(
 
 
 def _refuse_id(task_id: int) -> NoReturn:
-    raise KeyError(f"task_id: expected an id that was issued, got {task_id}; tell the task_id of the task asked for")
+    raise KeyError(f"task_id: expected an id that was issued, got {task_id}; pass the task_id of the task asked for")
 
 
 def _refuse_no_regret() -> NoReturn:
     raise ValueError(
-        "regrets: expected one per result, since tasks are chosen by regret, got a result without; call tell(task_ids, "
-        "scores, regrets=...), see curricular.regrets, or choose by another algorithm"
+        "regrets: expected one per result, since the algorithm chooses by regret, got none; call tell(task_ids, "
+        "scores, regrets=...) with regrets as in curricular.regrets, or use another algorithm"
     )
 
 
 def _as_id(task_id: int) -> int:
     if isinstance(task_id, bool | np.bool_):
-        raise TypeError(f"task_id: expected an integer, got {task_id!r}; tell the task_id of the task asked for")
+        raise TypeError(f"task_id: expected an integer, got {task_id!r}; pass the task_id of the task asked for")
     try:
         return index(task_id)
     except TypeError as error:
         raise TypeError(
-            f"task_id: expected an integer, got {task_id!r}; tell the task_id of the task asked for"
+            f"task_id: expected an integer, got {task_id!r}; pass the task_id of the task asked for"
         ) from error
 
 
 def _as_score(score: float) -> float:
     if isinstance(score, str | bytes):
-        raise TypeError(f"score: expected one number, got {score!r}; convert it")
+        raise TypeError(f"score: expected one number, got {score!r}; convert it to float")
     try:
         return float(score)
     except (TypeError, ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Ways of choosing tasks, one file each: settings, functions, and what new tasks it proposes.
+"""The algorithms, one file each: its config, its functions and, where it has one, its proposer of new tasks.
 
-`registry` lists those in the box; the configs that it lists are what `curricular` exports.
+`registry` lists the built-in algorithms; `curricular` exports their configs.
 """

@@ -1,7 +1,7 @@
-"""ACCEL: prioritised level replay whose new levels are, for a part, small changes of levels already met.
+"""ACCEL: prioritised level replay that makes most of its new levels by small changes of earlier ones.
 
 Source: Parker-Holder et al. 2022, *Evolving curricula with regret-based environment design*, arXiv 2203.01302; written
-from the paper. What is drawn and what goes is as in prioritised level replay; new levels come from `MutationProposer`.
+from the paper. Draws and evictions are those of prioritised level replay; `MutationProposer` makes the new levels.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,39 +19,46 @@ from ..task import Params
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 from .proposals import NewTasks, part_fresh
 
-NUM_TRIED = 64
-"""Fresh tasks on which a generator has to show that its `mutate` changes anything."""
-
 
 class AccelConfig(PrioritizedLevelReplayConfig):
-    """Settings of ACCEL. The generator has to be endless and has to have a `mutate`."""
+    """Settings of ACCEL. The generator must be endless and have a method `mutate`."""
 
     algorithm: Literal["accel"] = "accel"  # type: ignore[assignment]  # the tag that tells the two apart in files
+    """Tag of the algorithm in files."""
     mutation_share: float = Field(default=0.8, ge=0, le=1)
-    """Share of the new levels that are changes of levels met before; the rest is as the generator gives them."""
+    """Share of the new levels that are changes of earlier levels; the rest is as the generator samples it."""
     num_contenders: int = Field(default=1, ge=1)
-    """Levels drawn by replay for each change, of which the one of the highest success rate is changed. The paper
-    changes easy levels of low regret, which is to say more than 1."""
+    """Number of levels drawn by replay for each new level; the one with the highest success rate is changed. The paper
+    changes easy levels with low regret, which corresponds to more than 1."""
     num_edits: int = Field(default=1, ge=1)
-    """Steps from a level to the one made of it: calls of the generator's `mutate`."""
+    """Number of calls of the generator's `mutate` from a level to its variant. More calls make larger changes."""
     min_presentations_for_eviction: int = Field(default=10, ge=1)
-    """Completions that a level needs before it may go."""
+    """Number of completions that a level needs before it can be evicted."""
     eviction_rate: float = Field(default=0.1, ge=0, le=1)
-    """Levels replaced per result, at the most."""
+    """Maximum number of levels replaced per result or cancellation."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
         return {"accel": partial(cls, regret="max_monte_carlo"), "accel-told": cls}
 
 
-class MutationProposer:
-    """Of the new tasks, `mutation_share` are changes of tasks that have a regret; they keep the seeds of their parents.
+NUM_TRIED = 64
+"""Number of fresh tasks on which `by_mutation` tries the generator's `mutate`."""
 
-    Parents are drawn as tasks are for replay; of every `num_contenders`, the one of the highest success rate is taken.
-    Where nothing has a regret yet, or a task cannot be changed, a fresh one comes in its place.
+
+class MutationProposer:
+    """Proposes variants of tasks that have a regret, with the seeds of their parents, and a share of fresh tasks.
+
+    Parents are drawn as tasks are for replay; of every `num_contenders`, the one with the highest success rate is
+    changed. If no task has a regret yet, or a parent cannot be changed, a fresh task is proposed instead.
+
+    Args:
+        config: Gives the shares and numbers, and the probabilities of replay.
+        generator: Its `mutate` changes the parents.
     """
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def __init__(self, config: AccelConfig, generator: MutableTaskGenerator[Any]) -> None:
         self._config = config
@@ -59,22 +66,22 @@ class MutationProposer:
         self._generator = generator
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
-        _, places = part_fresh(candidates, n, 1.0 - self._config.mutation_share, rng)
-        if not (len(places) and np.any(self._algorithm.is_seen(columns))):
+        _, indices = part_fresh(candidates, n, 1.0 - self._config.mutation_share, rng)
+        if not (len(indices) and np.any(self._algorithm.is_seen(columns))):
             return candidates
-        parents = self._parents(columns, len(places), rng)
+        parents = self._parents(columns, len(indices), rng)
         seeds, originals = columns["seed"][parents], columns["params"][parents]
         edited = originals
         for _ in range(self._config.num_edits):
             edited = _mutated(self._generator, seeds, edited, rng)
         is_new = (edited != originals).any(axis=1)
         proposed = NewTasks(candidates.seeds.copy(), candidates.params.copy())
-        proposed.seeds[places[is_new]] = seeds[is_new]
-        proposed.params[places[is_new]] = edited[is_new]
+        proposed.seeds[indices[is_new]] = seeds[is_new]
+        proposed.params[indices[is_new]] = edited[is_new]
         return proposed
 
     def _parents(self, columns: Columns, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """The slots of the tasks to change, shape (n,)."""
+        """Returns the slots of `n` tasks to change, shape (n,)."""
         algorithm = self._algorithm
         replayed = np.asarray(algorithm.probabilities(columns, algorithm.priorities(columns))) * algorithm.is_seen(
             columns
@@ -85,9 +92,11 @@ class MutationProposer:
 
 
 def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationProposer:
-    """What `config` calls for.
+    """Returns the proposer of `config`, after checking that `generator` can mutate tasks.
 
-    Raises `ValueError` if `generator` is finite, or if its `mutate` changes nothing, `TypeError` if it has none.
+    Raises:
+        ValueError: If `generator` is finite, or if its `mutate` changes no task.
+        TypeError: If `generator` has no `mutate`.
     """
     kind = type(generator).__name__
     if generator.num_tasks is not None:
@@ -114,9 +123,10 @@ def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationP
 def _mutated(
     generator: MutableTaskGenerator[Any], seeds: NDArray[np.int64], params: Params, rng: np.random.Generator
 ) -> Params:
+    """Returns the params that the generator's `mutate` makes of `params`, after checking them."""
     mutated: Params = np.asarray(generator.mutate(seeds, params.copy(), rng), np.float64)
     if mutated.shape != params.shape or not np.isfinite(mutated).all():
-        found = f"shape {mutated.shape}" if mutated.shape != params.shape else "some that are not"
+        found = f"shape {mutated.shape}" if mutated.shape != params.shape else "some that are not finite"
         raise ValueError(
             f"generator.mutate: expected finite params of shape {params.shape}, got {found}; return one row per seed"
         )

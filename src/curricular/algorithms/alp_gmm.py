@@ -1,8 +1,8 @@
-"""ALP-GMM: the pool is a history of what was played, and a stock of what is to come.
+"""ALP-GMM: make new tasks where absolute learning progress is high in a continuous space of tasks.
 
 Source: Portelas et al. 2019, *Teacher algorithms for curriculum learning of deep RL in continuously parameterized
-environments*, arXiv 1910.07224. Where new tasks lie, which is what it is about, is decided by
-`ProgressMixtureProposer`.
+environments*, arXiv 1910.07224. The pool holds a history of played tasks and a stock of tasks to come;
+`ProgressMixtureProposer` decides where new tasks lie.
 """
 
 from typing import Any, Literal
@@ -20,50 +20,45 @@ from .mixtures import fit_best
 from .proposals import NewTasks, part_fresh
 from .protocol import Algorithm
 
-NUM_COMPONENTS = range(2, 11)
-"""Sizes of a mixture, of which the AIC chooses."""
-
-NUM_SAMPLES = 250
-"""Tasks, the newest of those played, that a mixture is fitted to."""
-
-ROUNDING = 1e-9
-"""Progress up to here is what rounding leaves of equal scores."""
-
 Floats = NDArray[np.float64]
+"""A float array; docstrings give its shape."""
 
 
 class AlpGmmConfig(CurriculumConfig):
-    """Settings of ALP-GMM. The generator has to be endless and has to have an axis that is a `Span`."""
+    """Settings of ALP-GMM. The generator must be endless and have an axis that is a `Span`."""
 
     algorithm: Literal["alp_gmm"] = "alp_gmm"
+    """Tag of the algorithm in files."""
     num_active_tasks: int = Field(default=512, ge=1)
-    """Tasks in the pool, played ones and ones to come."""
+    """Number of tasks in the pool, in history and stock together."""
     history_share: float = Field(default=0.5, gt=0, lt=1)
-    """Share of the pool that is kept for tasks that were played, the newest ones; the rest is stock."""
+    """Share of the pool for the history, the tasks played most recently; the rest is the stock of tasks to come."""
     num_neighbours: int = Field(default=10, ge=5)
-    """Progress at a place is what its so many newer neighbours score, against as many older ones."""
+    """k: of the 2k played tasks nearest to a task, the k newer are compared with the k older. A larger k reduces noise,
+    and blurs progress over a larger region."""
     rand_task_rate: float = Field(default=0.2, ge=0, le=1)
-    """Share of the new tasks that is as the generator gives them."""
+    """Share of the new tasks that are as the generator samples them."""
     min_presentations_for_eviction: int = Field(default=1, ge=1)
-    """Completions from which on a task counts as played."""
+    """Number of completions from which a task counts as played."""
     eviction_rate: float = Field(default=1.0, ge=0, le=1)
-    """Tasks replaced per result, at the most."""
+    """Maximum number of tasks replaced per result or cancellation."""
 
 
 class AlpGmmAlgorithm(Algorithm):
-    """p = uniform over the tasks not yet played, or over all if there are none left. What goes was played long ago."""
+    """Draws uniformly from the stock, or from all tasks if the stock is empty. Evicts the tasks played longest ago."""
 
     def __init__(self, config: AlpGmmConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def is_played(self, columns: Columns) -> Array:
-        """Which active tasks are history, bool, shape (capacity,)."""
+        """Returns which active tasks are history, bool, shape (capacity,)."""
         return columns["is_active"] & (columns["num_completions"] >= self.config.min_presentations_for_eviction)
 
     def priorities(self, columns: Columns) -> Array:
-        moments = columns["last_scheduled"]
-        xp = moments.__array_namespace__()
-        return xp.astype(moments, xp.float64)
+        last_scheduled = columns["last_scheduled"]
+        xp = last_scheduled.__array_namespace__()
+        return xp.astype(last_scheduled, xp.float64)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active, played = columns["is_active"], self.is_played(columns)
@@ -72,25 +67,41 @@ class AlpGmmAlgorithm(Algorithm):
         return uniform(stock | (active & ~xp.any(stock)))
 
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        played, scores = self.is_played(columns), priorities
-        xp = scores.__array_namespace__()
-        size = scores.shape[0]
-        # One place at the least is for what is to come.
+        played = self.is_played(columns)
+        xp = priorities.__array_namespace__()
+        size = priorities.shape[0]
+        # At least one slot is for the stock.
         num_kept = min(size - 1, max(1, round(self.config.history_share * size)))
-        newest = xp.sort(xp.where(played, scores, -1.0))
-        return played & (scores < newest[size - num_kept]) if num_kept else played
+        newest = xp.sort(xp.where(played, priorities, -1.0))
+        return played & (priorities < newest[size - num_kept]) if num_kept else played
+
+
+NUM_COMPONENTS = range(2, 11)
+"""Numbers of components of a mixture, from which the Akaike information criterion chooses."""
+
+NUM_SAMPLES = 250
+"""Number of tasks to which a mixture is fitted: those played most recently."""
+
+ROUNDING = 1e-9
+"""Upper limit of the progress that rounding errors leave of equal scores."""
 
 
 class ProgressMixtureProposer:
-    """New tasks lie around the components of a mixture, drawn in proportion to their mean absolute learning progress.
+    """Proposes tasks from a mixture of Gaussians, by the mean absolute learning progress of each component.
 
-    A share `rand_task_rate` is fresh, and all are until enough tasks were played, or if there is no progress anywhere.
-    The mixture is over the axes that are spans; on the others, values are fresh.
+    A share `rand_task_rate` is fresh. All tasks are fresh until enough tasks were played, or if there is no progress.
+    The mixture covers the axes that are spans; values on other axes are fresh.
 
-    Raises `ValueError` if the generator is finite, has no such axis, or has one that applies to some of its tasks only.
+    Args:
+        config: Settings of ALP-GMM.
+        generator: Its axes span the space of tasks.
+
+    Raises:
+        ValueError: If the generator is finite, has no axis that is a `Span`, or has one that only some tasks have.
     """
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def __init__(self, config: AlpGmmConfig, generator: TaskGenerator[Any]) -> None:
         self._config = config
@@ -102,15 +113,15 @@ class ProgressMixtureProposer:
         if found:
             raise ValueError(
                 f"generator: expected an endless one with a Span that applies to all of its tasks for "
-                f"{type(config).__name__}, got a {type(generator).__name__} {found}; give bucketed a Span, and have a "
-                f"curriculum for each generator in place of a merged one"
+                f"{type(config).__name__}, got a {type(generator).__name__} {found}; give bucketed a Span, and use one "
+                f"curriculum per generator instead of a merged generator"
             )
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
-        _, places = part_fresh(candidates, n, self._config.rand_task_rate, rng)
+        _, indices = part_fresh(candidates, n, self._config.rand_task_rate, rng)
         slots = np.flatnonzero(self._algorithm.is_played(columns))
         slots = slots[np.argsort(self._algorithm.priorities(columns)[slots], kind="stable")]
-        if not len(places) or len(slots) < 4 * self._config.num_neighbours:
+        if not len(indices) or len(slots) < 4 * self._config.num_neighbours:
             return candidates
         values = columns["params"][slots]
         scaled = [(values[:, column] - span.low) / (span.high - span.low) for column, span in self._spans.items()]
@@ -120,24 +131,25 @@ class ProgressMixtureProposer:
             return candidates
         mixture = fit_best(np.column_stack([points[-len(progress) :], progress]), NUM_COMPONENTS, rng)
         weights = mixture.means[:, -1].clip(0.0)
-        drawn = mixture.sample(rng.choice(len(weights), size=len(places), p=weights / weights.sum()), rng)
+        drawn = mixture.sample(rng.choice(len(weights), size=len(indices), p=weights / weights.sum()), rng)
         params = candidates.params.copy()
-        for place, (column, span) in enumerate(self._spans.items()):
-            params[places, column] = onto(span, span.low + (span.high - span.low) * drawn[:, place])
+        for dimension, (column, span) in enumerate(self._spans.items()):
+            params[indices, column] = onto(span, span.low + (span.high - span.low) * drawn[:, dimension])
         return NewTasks(candidates.seeds, params)
 
 
 def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbours: int) -> Floats:
-    """Absolute learning progress at the `num_newest` last of m points, fewer if there are fewer; oldest first.
+    """Returns the absolute learning progress at the newest points, oldest first, shape (min(m, num_newest),).
 
-    Of the nearest 2k of all points, k is `num_neighbours`, the newer half has a mean score and the older half another.
-    Progress is their distance less its standard error, from the scatter within the halves, and 0 at the least.
+    The 2k nearest points, k = `num_neighbours`, have a mean score in their newer half and another in their older half.
+    Progress is the difference of these means less its standard error, and at least 0. The error follows from the
+    scatter within the halves.
 
     Args:
-        points: shape (m, d), oldest first, m ≥ 2k.
-        scores: shape (m,).
-        num_newest: 1 or more.
-        num_neighbours: 2 or more.
+        points: All points, oldest first, shape (m, d), m ≥ 2k.
+        scores: Score at each point, shape (m,).
+        num_newest: Number of points to evaluate, at least 1.
+        num_neighbours: k, at least 2.
     """
     offsets = points[-num_newest:, None] - points[None]
     nearest = np.argpartition((offsets * offsets).sum(axis=2), 2 * num_neighbours - 1, axis=1)
@@ -149,7 +161,7 @@ def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbou
 
 
 def _what_is_missing(generator: TaskGenerator[Any], spans: list[int]) -> str:
-    """What keeps a generator with these span columns from being used; empty if nothing does."""
+    """Returns why a generator with these columns of spans cannot be used; empty if it can."""
     if generator.num_tasks is not None:
         return f"of {generator.num_tasks} tasks"
     if not spans:

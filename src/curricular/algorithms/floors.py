@@ -1,4 +1,4 @@
-"""The reserved shares of draws that choices by a score keep: uniform, and by staleness."""
+"""The reserved shares of the draws: a uniform one, and one by staleness."""
 
 from typing import Self
 
@@ -10,25 +10,31 @@ from ..probabilities import blend, staleness, uniform
 
 
 class FlooredConfig(CurriculumConfig):
-    """Settings of the reserved shares. A task that is never drawn makes no progress that anybody could see."""
+    """Settings of the reserved shares of the draws, which keep the estimates of every task up to date."""
 
     rand_task_rate: float = Field(default=0.1, ge=0, le=1)
-    """Share of the draws that is uniform: finds the never solved, notices the forgotten."""
+    """Share of uniform draws. A larger share sees sooner that a task becomes solvable or is forgotten."""
     stale_task_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the draws in proportion to the hand-outs since a task's last one."""
+    """Share of the draws in proportion to the hand-outs of the pool since a task's last one."""
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
         if self.rand_task_rate + self.stale_task_share > 1:
             raise ValueError(
                 f"stale_task_share: expected at most 1 - rand_task_rate = {1 - self.rand_task_rate}, got "
-                f"{self.stale_task_share}; shares of the draws must not sum to more than 1"
+                f"{self.stale_task_share}; lower one of the two shares"
             )
         return self
 
 
 def with_floors(chosen: Array, columns: Columns, config: FlooredConfig) -> Array:
-    """(1 − ε − ρ) · chosen + ε · uniform + ρ · staleness, shape (n,), sum 1."""
+    """Returns (1 − ε − ρ) · chosen + ε · uniform + ρ · staleness, shape (capacity,), sum 1.
+
+    Args:
+        chosen: Probabilities, shape (capacity,).
+        columns: Columns of the pool.
+        config: Gives ε, its `rand_task_rate`, and ρ, its `stale_task_share`.
+    """
     active = columns["is_active"]
     parts = [(1.0 - config.rand_task_rate - config.stale_task_share, chosen), (config.rand_task_rate, uniform(active))]
     if config.stale_task_share:

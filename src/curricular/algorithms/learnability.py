@@ -1,7 +1,7 @@
 """Learnability: draw the tasks that succeed about half of the time.
 
 Source: Rutherford et al. 2024, *No regrets: investigating and improving regret approximations for curriculum
-discovery*, arXiv 2408.15099; here from the results of training, without rollouts of its own.
+discovery*, arXiv 2408.15099; computed here from the results of training, without extra rollouts.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,21 +20,25 @@ class LearnabilityConfig(FlooredConfig):
     """Settings of learnability."""
 
     algorithm: Literal["learnability"] = "learnability"
+    """Tag of the algorithm in files."""
     prior: float = Field(default=0.1, gt=0)
-    """Successes, and failures, that a new task is credited with. More draws new tasks more often."""
+    """Number of successes, and of failures, in the belief about a new task. Larger values draw new tasks more often."""
     power: float = Field(default=1.0, gt=0)
-    """Exponent of the score: above 1 follows the best tasks more closely."""
+    """Exponent of the priority. Values above 1 favour the best tasks more."""
     top_share: float | None = Field(default=None, gt=0, le=1)
-    """If given, the best so many of the pool's tasks are drawn equally often, whatever the power."""
+    """If set, draw uniformly from this top fraction of the pool; `power` is ignored."""
 
     @classmethod
     def sfl(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
-        """Sampling for learnability: half of the draws among the best fifth, half from the pool at large.
+        """Returns the preset "sampling for learnability": half of the draws from the top fifth, half from all tasks.
 
-        Every field can be overridden.
+        Args:
+            num_active_tasks: Number of tasks in the pool.
+            overrides: Values of any other fields.
 
-        >>> LearnabilityConfig.sfl(top_share=0.1).rand_task_rate
-        0.5
+        Examples:
+            >>> LearnabilityConfig.sfl(top_share=0.1).rand_task_rate
+            0.5
         """
         preset = {"top_share": 0.2, "rand_task_rate": 0.5}
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
@@ -45,10 +49,14 @@ class LearnabilityConfig(FlooredConfig):
 
 
 class LearnabilityAlgorithm(Algorithm):
-    """p ∝ E[p(1−p)]^power under a Beta belief that forgets, or the top by it; beside the reserved shares."""
+    """Draws by E[p(1−p)]^power under a forgetting Beta belief about the success rate p, and by the reserved shares.
+
+    With `top_share`, draws uniformly from the top tasks by E[p(1−p)] instead.
+    """
 
     def __init__(self, config: LearnabilityConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return learnability(*beta_posterior(columns, self.config, self.config.prior))

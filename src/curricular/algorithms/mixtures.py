@@ -1,7 +1,7 @@
 """Mixtures of Gaussians, fitted by expectation-maximisation. Pure.
 
-Source: Dempster, Laird and Rubin 1977; the number of components by Akaike 1974. In NumPy, because a new task is made
-while the session is locked: a fit has to be quick, the same in every process, and safe in one that was forked.
+Source: Dempster, Laird and Rubin 1977; number of components: Akaike 1974. Written in NumPy, because new tasks are made
+while the session is locked: a fit must be quick, the same in every process, and safe in a forked one.
 """
 
 from typing import NamedTuple
@@ -10,29 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-REGULARISATION = 1e-5
-"""Added to each variance of points that are scaled to about 1: a component of equal points is a small ball."""
-
-MAX_STEPS = 50
-"""Steps of expectation and maximisation, at the most."""
-
-TOLERANCE = 1e-3
-"""A step that gains less in mean log-likelihood is the last one."""
+"""A float array; docstrings give its shape."""
 
 
 class Mixture(NamedTuple):
-    """k Gaussians in d dimensions."""
+    """A mixture of k Gaussians in d dimensions."""
 
     weights: Floats
-    """Shape (k,), sum 1."""
+    """Weight of each component, shape (k,), sum 1."""
     means: Floats
-    """Shape (k, d)."""
+    """Mean of each component, shape (k, d)."""
     roots: Floats
     """Cholesky factors L of the covariances L Lᵀ, shape (k, d, d)."""
 
     def log_densities(self, points: Floats) -> Floats:
-        """The logarithm of weight times density of each component at each of n points, shape (k, n)."""
+        """Returns the logarithm of weight times density of each component at each point, shape (k, n).
+
+        Args:
+            points: Shape (n, d).
+        """
         inverse = np.linalg.inv(self.roots)
         scaled = (points[None] - self.means[:, None]) @ inverse.transpose(0, 2, 1)
         heights = np.log(self.weights) + np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1)
@@ -41,22 +37,37 @@ class Mixture(NamedTuple):
         return result
 
     def sample(self, components: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-        """A point of each of `components`, shape (n,); shape (n, d)."""
+        """Draws a point from each of `components`, shape (n,); returns shape (n, d)."""
         noise = rng.standard_normal((len(components), self.means.shape[1], 1))
         result: Floats = self.means[components] + (self.roots[components] @ noise)[:, :, 0]
         return result
 
     @property
     def num_parameters(self) -> int:
-        """Free numbers of means, covariances and weights."""
+        """Number of free parameters of means, covariances and weights."""
         k, d = len(self.means), len(self.means[0])
         return k * (d + d * (d + 1) // 2) + k - 1
 
 
-def fit(points: Floats, num_components: int, rng: np.random.Generator) -> tuple[Mixture, float]:
-    """A mixture for `points`, shape (n, d), n ≥ `num_components`, and its log-likelihood.
+REGULARISATION = 1e-5
+"""Variance added to each dimension of points scaled to about 1, so that a component of equal points is a small ball."""
 
-    Begins with the points nearest to each of the centres that k-means++ draws (Arthur and Vassilvitskii 2007).
+MAX_STEPS = 50
+"""Maximum number of steps of expectation and maximisation."""
+
+TOLERANCE = 1e-3
+"""Gain in mean log-likelihood below which a fit stops."""
+
+
+def fit(points: Floats, num_components: int, rng: np.random.Generator) -> tuple[Mixture, float]:
+    """Fits a mixture to `points` and returns it with its log-likelihood.
+
+    The first components are the points nearest to each centre that k-means++ draws (Arthur and Vassilvitskii 2007).
+
+    Args:
+        points: Shape (n, d), n ≥ `num_components`.
+        num_components: Number of components.
+        rng: Draws the centres.
     """
     centres = _distant_points(points, num_components, rng)
     nearest = _square_distances(points, centres).argmin(axis=1)
@@ -75,13 +86,19 @@ def fit(points: Floats, num_components: int, rng: np.random.Generator) -> tuple[
 
 
 def fit_best(points: Floats, numbers: range, rng: np.random.Generator) -> Mixture:
-    """The mixture for `points`, shape (n, d), of as many components out of `numbers` as make its AIC lowest."""
+    """Fits mixtures to `points` and returns the one with the lowest Akaike information criterion.
+
+    Args:
+        points: Shape (n, d).
+        numbers: Numbers of components to try, as far as there are as many points.
+        rng: Draws the first components.
+    """
     fits = [fit(points, number, rng) for number in numbers if number <= len(points)]
     return min(fits, key=lambda found: 2.0 * found[0].num_parameters - 2.0 * found[1])[0]
 
 
 def _maximise(points: Floats, shares: Floats) -> Mixture:
-    """The mixture of highest likelihood if each component owns `shares`, shape (k, n), of the points."""
+    """Returns the mixture of highest likelihood if the components own `shares` of the points, shape (k, n)."""
     sizes = shares.sum(axis=1) + 1e-12
     means = shares @ points / sizes[:, None]
     offsets = points[None] - means[:, None]
@@ -91,7 +108,7 @@ def _maximise(points: Floats, shares: Floats) -> Mixture:
 
 
 def _distant_points(points: Floats, n: int, rng: np.random.Generator) -> Floats:
-    """`n` of the points, each drawn in proportion to its square distance from the nearest one drawn before."""
+    """Draws `n` points, each in proportion to its squared distance from the nearest point drawn before."""
     centres = points[rng.integers(len(points), size=1)]
     nearest = _square_distances(points, centres)[:, 0]
     for _ in range(n - 1):
@@ -103,7 +120,7 @@ def _distant_points(points: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 
 def _square_distances(points: Floats, centres: Floats) -> Floats:
-    """Shape (n, k)."""
+    """Returns the squared distance of each of n points from each of k centres, shape (n, k)."""
     offsets = points[:, None] - centres[None]
     result: Floats = (offsets * offsets).sum(axis=2)
     return result

@@ -1,4 +1,4 @@
-"""Modifiers multiply the probabilities of any algorithm: prerequisites, interest, cost, quotas, a function of yours."""
+"""Modifiers of the probabilities of any algorithm: interest, cost, quotas, prerequisites, or a custom function."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,24 @@ from ..priorities import position
 from .protocol import Algorithm
 
 Modifier = Callable[[Array, Columns], Array]
-"""(probabilities, columns) -> weights ≥ 0, shape (capacity,) each; what inactive rows hold makes no difference."""
+"""A function (probabilities, columns) -> weights ≥ 0, shape (capacity,) each; values of inactive rows are ignored."""
 
 
 class ModifiedAlgorithm(Algorithm):
-    """`algorithm` with its probabilities passed through `modifiers`, in turn, and normalised at the end.
+    """Passes the probabilities of an algorithm through modifiers, in turn, and normalises the result.
 
-    Where nothing is left, the probabilities are those of `algorithm`. Priorities and evictions are those of `algorithm` in any case.
+    If all weights become 0, the probabilities stay as they were. Priorities and evictions are those of the algorithm.
+
+    Args:
+        algorithm: The algorithm to modify.
+        modifiers: Applied in this order.
     """
 
     def __init__(self, algorithm: Algorithm, *modifiers: Modifier) -> None:
         self.algorithm = algorithm
+        """The algorithm that is modified."""
         self.modifiers = modifiers
+        """Modifiers, in the order in which they apply."""
 
     @property
     def follows_handouts(self) -> bool:  # type: ignore[override]
@@ -50,14 +56,19 @@ class ModifiedAlgorithm(Algorithm):
 
 @dataclass(frozen=True)
 class Interest:
-    """Weights for the tasks of a finite generator in turn, or for the choices along `axis`; 1 for a task beyond them.
+    """Multiplies the probability of each task by a weight, for example by how interesting a language model finds it.
 
     Weights of 0 and 1 are a mask. Source: Zhang et al. 2023 (OMNI), arXiv 2306.01711, where a language model gives the
-    mask and learning progress the rest.
+    mask, and learning progress the probabilities.
+
+    Raises:
+        ValueError: If there is no weight, or a weight is negative or not finite.
     """
 
     weights: Sequence[float]
+    """Weights ≥ 0 of the tasks of a finite generator by seed, or of the choices on `axis`; 1 for other tasks."""
     axis: int | None = None
+    """Index of the axis of the generator whose choices have the weights; None: tasks have weights."""
 
     def __post_init__(self) -> None:
         _check("weights", self.weights, is_valid=min(self.weights, default=-1.0) >= 0, expected="at least one, all ≥ 0")
@@ -68,13 +79,18 @@ class Interest:
 
 @dataclass(frozen=True)
 class Cost:
-    """Divides by what an episode costs, in steps say: progress per step, in place of progress per episode.
+    """Divides the probability of each task by the cost of an episode, for example in steps.
 
-    One cost for each task of a finite generator in turn, or for each choice along `axis`; 1 for a task beyond them.
+    An algorithm that draws by progress per episode then draws by progress per step.
+
+    Raises:
+        ValueError: If there is no cost, or a cost is not positive or not finite.
     """
 
     costs: Sequence[float]
+    """Costs > 0 of the tasks of a finite generator by seed, or of the choices on `axis`; 1 for other tasks."""
     axis: int | None = None
+    """Index of the axis of the generator whose choices have the costs; None: tasks have costs."""
 
     def __post_init__(self) -> None:
         _check("costs", self.costs, is_valid=min(self.costs, default=0.0) > 0, expected="at least one, all above 0")
@@ -85,14 +101,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class Quotas:
-    """Gives each group of tasks its share of the draws; within a group the proportions stay.
+    """Gives each group of tasks a fixed share of the draws, and keeps the proportions within a group.
 
-    Groups are the choices along `axis`, or without it the tasks of a finite generator; the shares sum to 1. A group
-    beyond them gets none; the share of one that has nothing to draw goes to the others. Of several modifiers, the last.
+    The share of a group without tasks to draw goes to the other groups. Apply quotas after all other modifiers, which
+    would change the shares.
+
+    Raises:
+        ValueError: If a share is negative or not finite, or the shares do not sum to 1.
     """
 
     shares: Sequence[float]
+    """Shares ≥ 0, sum 1, of the tasks of a finite generator by seed, or of the choices on `axis`; 0 for other tasks."""
     axis: int | None = None
+    """Index of the axis of the generator whose choices are the groups; None: each task is a group."""
 
     def __post_init__(self) -> None:
         is_valid = min(self.shares, default=-1.0) >= 0 and abs(sum(self.shares) - 1.0) < 1e-9
@@ -110,37 +131,46 @@ class Quotas:
 
 
 class Prerequisites:
-    """Leaves out tasks of a finite generator until those that they need are mastered.
+    """Excludes tasks of a finite generator until the tasks that they need are mastered.
 
-    `needs` maps the number of a task to the numbers of those that it needs. Mastered is a task with `min_completions`
-    and a success rate of at least `success`; so what is forgotten closes again what needs it. The pool has to hold all
-    tasks of the generator: one that is not there is not mastered.
+    A task is mastered while it has `min_completions` completions and a success rate of at least `success`; if it is
+    forgotten, the tasks that need it are excluded again. A task outside the pool is not mastered, so the pool should
+    hold all tasks of the generator.
 
-    Raises `ValueError` if a number is negative, or if tasks need each other in a circle.
+    Args:
+        needs: Seed of a task -> seeds of the tasks that it needs.
+        success: Lowest success rate of a mastered task, in [0, 1].
+        min_completions: Smallest number of completions of a mastered task.
 
-    >>> Prerequisites({1: [0], 0: [1]})
-    Traceback (most recent call last):
-        ...
-    ValueError: needs: expected no task to need itself, got the circle 0 -> 1 -> 0; drop one of its links
+    Raises:
+        ValueError: If a seed is negative, or if tasks need each other in a circle.
+
+    Examples:
+        >>> Prerequisites({1: [0], 0: [1]})
+        Traceback (most recent call last):
+            ...
+        ValueError: needs: expected no task to need itself, got the circle 0 -> 1 -> 0; drop one of its links
     """
 
     def __init__(self, needs: Mapping[int, Sequence[int]], *, success: float = 0.8, min_completions: int = 10) -> None:
-        numbers = sorted({number for task, needed in needs.items() for number in (task, *needed)})
-        if numbers and numbers[0] < 0:
-            raise ValueError(f"needs: expected numbers of tasks, from 0, got {numbers[0]}; use 0 for the first task")
+        seeds = sorted({seed for task, needed in needs.items() for seed in (task, *needed)})
+        if seeds and seeds[0] < 0:
+            raise ValueError(f"needs: expected seeds of tasks, from 0, got {seeds[0]}; use 0 for the first task")
         try:
             TopologicalSorter(needs).prepare()
         except CycleError as error:
-            circle = error.args[1][:0:-1]  # each before what it needs
+            circle = error.args[1][:0:-1]  # each task before the one it needs
             start = circle.index(min(circle))
             shown = " -> ".join(map(str, (*circle[start:], *circle[: start + 1])))
             raise ValueError(
                 f"needs: expected no task to need itself, got the circle {shown}; drop one of its links"
             ) from error
         self.success = success
+        """Lowest success rate of a mastered task."""
         self.min_completions = min_completions
-        # Row i are the tasks that task i needs, filled up with the number after the last, which is always mastered.
-        self._num_tasks = numbers[-1] + 1 if numbers else 0
+        """Smallest number of completions of a mastered task."""
+        # Row i holds the seeds that task i needs, padded with the seed after the last one, which counts as mastered.
+        self._num_tasks = seeds[-1] + 1 if seeds else 0
         width = max(map(len, needs.values()), default=0)
         self._needs = np.full((self._num_tasks + 1, max(1, width)), self._num_tasks)
         for task, needed in needs.items():
@@ -149,18 +179,19 @@ class Prerequisites:
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         xp = probabilities.__array_namespace__()
         is_mastered = (columns["num_completions"] >= self.min_completions) & (columns["success_ema"] >= self.success)
-        # Numbers of the mastered tasks, in order, so that each number can be looked up; others count as beyond.
-        beyond = self._num_tasks
-        numbers = xp.where(columns["is_active"], xp.clip(columns["seed"], 0, beyond), beyond)
-        mastered = xp.sort(xp.where(is_mastered, numbers, beyond))
-        wanted = xp.arange(beyond + 1, dtype=xp.int64)
-        spots = xp.clip(xp.searchsorted(mastered, wanted), 0, mastered.shape[0] - 1)
-        is_met = (xp.take(mastered, spots) == wanted) | (wanted == beyond)
+        # Sorted seeds of the mastered tasks, in which each seed can be searched; all others count as the padding.
+        padding = self._num_tasks
+        seeds = xp.where(columns["is_active"], xp.clip(columns["seed"], 0, padding), padding)
+        mastered = xp.sort(xp.where(is_mastered, seeds, padding))
+        wanted = xp.arange(padding + 1, dtype=xp.int64)
+        indices = xp.clip(xp.searchsorted(mastered, wanted), 0, mastered.shape[0] - 1)
+        is_met = (xp.take(mastered, indices) == wanted) | (wanted == padding)
         needs = xp.asarray(self._needs)
         is_open = xp.all(xp.reshape(xp.take(is_met, xp.reshape(needs, (-1,))), needs.shape), axis=1)
-        return xp.where(xp.take(is_open, numbers), probabilities, 0.0)
+        return xp.where(xp.take(is_open, seeds), probabilities, 0.0)
 
 
 def _check(name: str, values: Sequence[float], *, is_valid: bool, expected: str) -> None:
+    """Raises `ValueError` unless the argument `name` is valid and all its values are finite."""
     if not (is_valid and np.isfinite(values).all()):
-        raise ValueError(f"{name}: expected {expected}, got {list(values)}; mend them")
+        raise ValueError(f"{name}: expected {expected}, got {list(values)}; correct them")

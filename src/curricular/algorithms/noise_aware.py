@@ -1,7 +1,8 @@
-"""Noise-aware learning progress: draw the tasks that change by more than noise explains, each at its own time scale.
+"""Noise-aware learning progress: draw the tasks whose success rate changes by more than noise explains.
 
-Source: ours. The time scale is chosen by the intersection of confidence intervals: Goldenshluger and Nemirovski 1997,
-*On spatially adaptive estimation of nonparametric regression*, Mathematical Methods of Statistics 6(2).
+Source: ours. Each task has a time scale of its own, fitted by the intersection of confidence intervals: Goldenshluger
+and Nemirovski 1997, *On spatially adaptive estimation of nonparametric regression*, Mathematical Methods of Statistics
+6(2).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,46 +25,46 @@ from .protocol import Algorithm
 from .sharing import expected_priorities, own_weight, share_evidence
 from .slopes import chance_of_change, pair_weights, progress_slope
 
-DOUBT = 10
-"""The share of uniform draws is that of noise in the choice to this power: near 0 unless nearly all is noise."""
-
-MAX_EVEN = 1.0 - 2.0**-20
-"""Largest share of uniform draws that doubt leads to: below 1, so that priorities keep an order for eviction."""
-
 
 class NoiseAwareConfig(FlooredConfig):
     """Settings of noise-aware learning progress. Start from `recommended()`: there is no time scale to set."""
 
     algorithm: Literal["noise_aware"] = "noise_aware"
+    """Tag of the algorithm in files."""
     ema_timescale: float = Field(default=0.2, ge=1e-3, le=0.9)
-    """Rate of the fastest of the averages to choose from: about 1 / rate results are remembered."""
+    """Rate of the fastest average, per completion of a task: the shortest time scale is about 1 / rate results."""
     slow_timescale_factor: float = Field(default=1 / 256, ge=1e-3, le=0.9)
-    """Rate of the slowest = this times `ema_timescale`."""
+    """Rate of the slowest average, as a multiple of `ema_timescale`. Smaller values allow longer time scales."""
     theta: float = Field(default=0.1, gt=0, le=0.5)
-    """θ of the reweighting R: below 0.5 it stretches small success rates; 0.5 is none."""
+    """θ of the reweighting R. Small values stretch small success rates; at 0.5, R is the identity."""
     interval_width: float = Field(default=1.5, ge=0)
-    """Standard errors to either side of a slope that its interval covers. Wider ones choose longer time scales."""
+    """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""
     unsolved_weight: float = Field(default=0.02, ge=0, le=1)
-    """What a task is credited with while its slope is not known well is multiplied by this as long as it was never
-    solved: such tasks are left to the reserved shares, nearly."""
+    """Factor on the credit of a task that was never solved, for the uncertainty of its slope. Small values leave such
+    tasks to the reserved shares."""
     sharing: float = Field(default=50.0, ge=0)
-    """Completions at which a task's own results weigh as much as those of all tasks that share its values on the axes
-    of the generator; 0: its own only."""
+    """Number of completions at which a task's own results weigh as much as those of the tasks with the same values on
+    the generator's axes; 0: only its own results count."""
     proposal_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the new tasks that is chosen by the progress of the tasks in the pool that share their values on the
-    axes; the rest is as the generator gives them."""
+    """Share of the new tasks that are chosen by the progress of tasks in the pool with the same values on the axes; the
+    rest are as the generator samples them."""
     rand_task_rate: float = Field(default=0.05, ge=0, le=1)
-    """Share of the draws that is uniform."""
+    """Share of uniform draws."""
     stale_task_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of the draws in proportion to the hand-outs since a task's last one: finds the never solved, notices the
-    forgotten."""
+    """Share of the draws in proportion to the hand-outs of the pool since a task's last one. A larger share sees sooner
+    that a task becomes solvable or is forgotten."""
 
     @classmethod
     def recommended(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
-        """What to begin with, whatever the problem. Every field can be overridden.
+        """Returns the recommended settings for any problem.
 
-        >>> NoiseAwareConfig.recommended(num_active_tasks=64).stale_task_share
-        0.1
+        Args:
+            num_active_tasks: Number of tasks in the pool.
+            overrides: Values of any other fields.
+
+        Examples:
+            >>> NoiseAwareConfig.recommended(num_active_tasks=64).stale_task_share
+            0.1
         """
         return cls(**{"num_active_tasks": num_active_tasks, **overrides})
 
@@ -72,14 +73,22 @@ class NoiseAwareConfig(FlooredConfig):
         return {"noise-aware": cls.recommended, "noise-aware-unpooled": partial(cls.recommended, sharing=0.0)}
 
 
-class NoiseAwareAlgorithm(Algorithm):
-    """p ∝ chance that a task changes · max(|slope|, credit · min(error, typical slope)), beside the reserved shares.
+DOUBT = 10
+"""Exponent that turns the share of noise into a share of uniform draws, which is near 0 unless almost all is noise."""
 
-    As far as what would be drawn is likely to be noise, draws are uniform.
+MAX_EVEN = 1.0 - 2.0**-20
+"""Upper limit of that share of uniform draws. It is below 1, so that priorities still order the tasks for eviction."""
+
+
+class NoiseAwareAlgorithm(Algorithm):
+    """Draws by p ∝ P(task changes) · max(|slope|, credit · min(error, typical slope)), and by the reserved shares.
+
+    The more likely the draws would follow noise, the more of them are uniform.
     """
 
     def __init__(self, config: NoiseAwareConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
         self._weights = pair_weights(config.rates)
 
     def priorities(self, columns: Columns) -> Array:
@@ -87,7 +96,7 @@ class NoiseAwareAlgorithm(Algorithm):
         active = columns["is_active"]
         chosen = proportional(self._shared(columns, own.priority), active)
         xp = chosen.__array_namespace__()
-        # Of tasks never solved nothing is known: whether they are noise says nothing about the others.
+        # The slopes of tasks that were never solved are unknown, so they say nothing about the noise of the others.
         solved = chosen * own.solved
         total = xp.sum(solved)
         doubt = 1.0 - own.chance
@@ -97,7 +106,12 @@ class NoiseAwareAlgorithm(Algorithm):
         return mix(chosen, uniform(active), xp.clip(noise_share**DOUBT, None, MAX_EVEN))
 
     def expected_priorities(self, columns: Columns, params: Array) -> Array:
-        """What the pool says of new tasks with `params`, (m, num_axes), at least one axis; ≥ 0, 1 is the mean; (m,)."""
+        """Returns the priorities ≥ 0 that the pool predicts for new tasks, shape (m,), in units of the pool's mean.
+
+        Args:
+            columns: Columns of the pool, which has at least one axis.
+            params: Params of the new tasks, shape (m, num_axes).
+        """
         return expected_priorities(self._own_priorities, columns, self.config.rates, params)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
@@ -115,7 +129,7 @@ class NoiseAwareAlgorithm(Algorithm):
         return self._judge(columns).priority
 
     def _judge(self, columns: Columns) -> "Judgement":
-        """What is to be thought of each task, or of each group of tasks, by itself."""
+        """Returns the judgement on each task, or on each group of tasks, from its own results."""
         config = self.config
         slope = progress_slope(columns, self._weights, config.interval_width, config.theta)
         xp = slope.value.__array_namespace__()
@@ -130,23 +144,26 @@ class NoiseAwareAlgorithm(Algorithm):
 
 
 class Judgement(NamedTuple):
-    """What noise-aware learning progress thinks of each task, shape (n,) each."""
+    """Judgement of noise-aware learning progress on each task, shape (n,) each."""
 
     priority: Array
-    """At least 0."""
+    """Priority, at least 0."""
     chance: Array
-    """That the task changes, in (0, 1)."""
+    """Probability that the task changes, in (0, 1)."""
     solved: Array
     """1 for an active task that was ever solved, else 0."""
 
 
 class ProgressProposer:
-    """Of the new tasks, `share` is chosen among `num_candidates` for each place, in proportion to what is expected.
+    """Proposes fresh tasks, and a share drawn among the candidates in proportion to their expected priorities.
 
-    `expected_priorities` says it: (columns of the pool, params of the candidates) -> scores ≥ 0, shape (m,).
+    Args:
+        expected_priorities: (columns of the pool, params of m candidates) -> priorities ≥ 0, shape (m,).
+        share: Expected share of the tasks that are chosen, in [0, 1].
     """
 
     num_candidates = 8
+    """Number of candidates per proposed task."""
 
     def __init__(self, expected_priorities: Callable[[Columns, Params], Array], share: float) -> None:
         self._expected_priorities = expected_priorities
@@ -154,22 +171,27 @@ class ProgressProposer:
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         fresh, others = part_fresh(candidates, n, 1.0 - self._share, rng)
-        scores = np.asarray(self._expected_priorities(columns, candidates.params[others]), np.float64)
-        chosen = others[draw_distinct(scores, n - len(fresh), rng)]
+        priorities = np.asarray(self._expected_priorities(columns, candidates.params[others]), np.float64)
+        chosen = others[draw_distinct(priorities, n - len(fresh), rng)]
         return candidates.take(np.concatenate([fresh, chosen]))
 
 
 def by_progress(config: NoiseAwareConfig, generator: TaskGenerator[Any]) -> Proposer:
-    """What `config` calls for: without axes, there is nothing to go by."""
+    """Returns the proposer of `config`; a generator without axes gets `FreshProposer`."""
     if config.proposal_share == 0.0 or not generator.axes:
         return FreshProposer()
     return ProgressProposer(NoiseAwareAlgorithm(config).expected_priorities, config.proposal_share)
 
 
 def draw_distinct(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`n` distinct indices drawn in proportion to `weights` ≥ 0, shape (m,), m ≥ n; those of weight 0 only at last.
+    """Draws `n` distinct indices in proportion to `weights`, shape (n,); those of weight 0 come last.
 
-    Source: Efraimidis and Spirakis 2006, with Gumbel noise on the logarithms.
+    Adds Gumbel noise to the logarithms of the weights. Source: Efraimidis and Spirakis 2006.
+
+    Args:
+        weights: At least 0, shape (m,), m ≥ n.
+        n: Number of indices.
+        rng: Source of randomness.
     """
     is_open = weights > 0.0
     keys = np.where(is_open, np.log(np.where(is_open, weights, 1.0)), -np.inf) + rng.gumbel(size=len(weights))

@@ -1,4 +1,4 @@
-"""Prioritised level replay: draw again the levels on which there was most to regret, in the order of their rank.
+"""Prioritised level replay: replay the levels with the highest regret, by rank.
 
 Source: Jiang et al. 2021, *Prioritized level replay*, arXiv 2010.03934, and *Replay-guided adversarial environment
 design*, arXiv 2110.02439 (the robust variant); written from the formulas.
@@ -20,15 +20,16 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     """Settings of prioritised level replay."""
 
     algorithm: Literal["prioritized_level_replay"] = "prioritized_level_replay"
+    """Tag of the algorithm in files."""
     regret: Literal["told", "positive_value_loss", "max_monte_carlo"] = "told"
-    """What a level is ranked by: the last regret told, for which see `curricular.regrets`, or what a perfect critic
-    would make of the success rate p: p(1−p), or 1−p if it was ever solved."""
+    """Regret that ranks a level: the last one told, as from `curricular.regrets`; or that of a perfect critic at a
+    success rate p: p(1−p) for the value loss, and for Monte Carlo 1−p if the level was ever solved, else 0."""
     temperature: float = Field(default=1.0, gt=0)
-    """β of (1 / rank)^{1/β}: lower draws the first ranks more often."""
+    """β of (1 / rank)^{1/β}. Lower values draw the first ranks more often."""
     stale_task_share: float = Field(default=0.1, ge=0, le=1)
-    """ρ, the share of the replayed levels that is drawn in proportion to the hand-outs since a level's last one."""
+    """ρ, the share of replay in proportion to the hand-outs of the pool since a level's last one."""
     replay_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the draws that replays levels, at the least; the rest is of levels that have no regret yet."""
+    """Smallest share of the draws that replays levels; the rest goes to levels without a regret."""
 
     @property
     def needs_regrets(self) -> bool:
@@ -41,15 +42,19 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
 
 
 class PrioritizedLevelReplayAlgorithm(Algorithm):
-    """p = (1−d) · new + d · ((1−ρ) · rank + ρ · staleness), where no new level is likelier than by uniform choice."""
+    """Draws by p = (1−d) · new + d · ((1−ρ) · rank + ρ · staleness), d = the share of replay.
+
+    No new level is drawn more often than by uniform choice.
+    """
 
     def __init__(self, config: PrioritizedLevelReplayConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def is_seen(self, columns: Columns) -> Array:
-        """Which active levels have a regret, bool, shape (capacity,).
+        """Returns which active levels have a regret, bool, shape (capacity,).
 
-        Robust replay trains on episodes of these only, and plays the others just to rank them.
+        Robust replay trains only on episodes of these levels, and plays the others to rank them.
         """
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
         return columns["is_active"] & (counts > 0)
@@ -67,7 +72,7 @@ class PrioritizedLevelReplayAlgorithm(Algorithm):
         config, active, seen = self.config, columns["is_active"], self.is_seen(columns)
         xp = active.__array_namespace__()
         num_active, num_seen = count(active), count(seen)
-        # With nothing to replay all are new, and the other part, of share 0, may be over anything.
+        # With no level to replay, all levels are new, and the other part has share 0 over any levels.
         replayed = seen | (num_seen == 0.0)
         replay = blend(
             [

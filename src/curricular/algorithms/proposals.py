@@ -1,4 +1,4 @@
-"""What a way of choosing new tasks has to be able to do, and the simplest one."""
+"""The interface of a proposer of new tasks, and the simplest proposer."""
 
 from typing import NamedTuple, Protocol
 
@@ -10,47 +10,48 @@ from ..task import Params
 
 
 class NewTasks(NamedTuple):
-    """Tasks that are not in the pool yet: a seed and a row of params each."""
+    """m tasks that are not in the pool yet."""
 
     seeds: NDArray[np.int64]
-    """Shape (m,)."""
+    """Seed of each task, shape (m,)."""
     params: Params
-    """Shape (m, num_axes)."""
+    """Params of each task, shape (m, num_axes)."""
 
     def take(self, indices: NDArray[np.int64]) -> "NewTasks":
-        """A copy of those at `indices`, shape (k,)."""
+        """Returns a copy of the tasks at `indices`, shape (k,)."""
         return NewTasks(self.seeds[indices], self.params[indices])
 
 
 class Proposer(Protocol):
-    """A way of choosing which new tasks enter the pool: a pure function of its arguments, which it never writes into.
+    """Chooses the new tasks that enter the pool, as a pure function of its arguments, which it never writes into.
 
-    It keeps no memory of earlier calls. So what enters is a function of the seed and the table, whichever process of a
-    session is at it, and also after a crash or a load.
+    A proposer keeps no state between calls. So the new tasks are a function of the seed and the table, in whichever
+    process of a session, and also after a crash or a load.
     """
 
     @property
     def num_candidates(self) -> int:
-        """How many fresh tasks it wants to choose from for each one that it proposes, at least 1."""
+        """Number of candidates per proposed task, at least 1."""
         ...
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
-        """The `n` tasks to admit: some of the candidates, or, from an endless generator, others made of them.
+        """Returns the `n` tasks to admit: candidates or, with an endless generator, also variants of other tasks.
 
         Args:
-            columns: of the pool as it is, before anything is replaced; perhaps nothing is active yet.
-            candidates: `num_candidates` times `n` tasks fresh from the generator. A finite generator may have fewer
-                left that are not in the pool, but at least `n`; of it, only candidates may be proposed, each once.
-            n: 1 or more.
-            rng: the only source of chance.
+            columns: Columns of the pool before the eviction; perhaps no task is active yet.
+            candidates: `num_candidates` times `n` fresh tasks of the generator. A finite generator may have fewer tasks
+                outside the pool, but at least `n`; then only candidates may be proposed, each at most once.
+            n: Number of tasks to propose, at least 1.
+            rng: The only source of randomness.
         """
         ...
 
 
 class FreshProposer:
-    """Takes what the generator gives. What a curriculum does without a proposer; the template for one's own."""
+    """Proposes the candidates as the generator samples them: the default, and the template for a custom proposer."""
 
     num_candidates = 1
+    """Number of candidates per proposed task."""
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         return candidates
@@ -59,9 +60,18 @@ class FreshProposer:
 def part_fresh(
     candidates: NewTasks, n: int, share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The indices of the candidates to take as they are, about `share` of `n`, and of the others, to choose from.
+    """Splits the candidates at random into fresh tasks to admit as they are, and the rest to choose from.
 
-    How many is drawn, so that the share also holds where one task is proposed at a time.
+    The number of fresh tasks is drawn, so that the share also holds where each call proposes one task.
+
+    Args:
+        candidates: At least `n` tasks.
+        n: Number of tasks to propose.
+        share: Expected share of the fresh tasks among the `n`, in [0, 1].
+        rng: Source of randomness.
+
+    Returns:
+        Indices of the fresh tasks, shape (k,), k ≤ n, and of the rest.
     """
     order = rng.permutation(len(candidates.seeds))
     num_fresh = int(rng.binomial(n, share))

@@ -1,4 +1,4 @@
-"""What a way of choosing tasks has to be able to do."""
+"""The interface of an algorithm."""
 
 from abc import ABC, abstractmethod
 
@@ -8,34 +8,44 @@ from ..priorities import evictable
 
 
 class Algorithm(ABC):
-    """A way of choosing tasks: two pure functions of columns, which never write into their arguments."""
+    """Chooses tasks by two pure functions of columns, which never write into their arguments."""
 
     follows_handouts: bool = False
-    """Whether probabilities move with hand-outs alone, as a schedule's do: then hand-outs, too, make a refresh due."""
+    """Whether hand-outs alone change the probabilities, as in a schedule. If so, hand-outs count towards a refresh."""
 
     chooses_labels: bool = False
-    """Whether it chooses among labels, and alike among the tasks of one: then the labels set the pace of refreshes."""
+    """Whether the algorithm chooses a label, then any of its tasks. If so, the refresh interval follows the number of
+    labels, as far as refreshes stay cheap."""
 
     @abstractmethod
     def priorities(self, columns: Columns) -> Array:
-        """Returns how much there is to learn on each task, shape (capacity,).
+        """Returns the priority of each task, shape (capacity,): how much there is to learn on it.
 
-        Higher is more. Finite for active tasks; anything where a row is inactive.
+        Args:
+            columns: Columns of the pool.
+
+        Returns:
+            Finite for active tasks; any value where a row is inactive.
         """
 
     @abstractmethod
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
-        """Returns the probability of each task to be drawn next, shape (capacity,), 0 where inactive, sum 1.
+        """Returns the probability of each task at the next draw, shape (capacity,), 0 where inactive, sum 1.
 
         Args:
             columns: The columns that `priorities` was called with.
-            priorities: What `priorities` returned for them, shape (capacity,).
+            priorities: The result of `priorities` for these columns, shape (capacity,).
         """
 
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        """Returns which tasks may be replaced by new ones, bool, shape (capacity,). The lowest priorities go first.
+        """Returns which tasks may be evicted, bool, shape (capacity,). Those of lowest priority are evicted first.
 
-        Unless overridden: tasks with `config.min_presentations_for_eviction` completions in the lowest
-        `config.eviction_threshold_percentile` of priorities.
+        The default is every task with at least `config.min_presentations_for_eviction` completions whose priority is
+        in the lowest share `config.eviction_threshold_percentile`.
+
+        Args:
+            columns: The columns that `priorities` was called with.
+            priorities: The result of `priorities` for these columns, shape (capacity,).
+            config: Settings of the curriculum.
         """
         return evictable(priorities, columns, config)

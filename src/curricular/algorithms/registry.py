@@ -1,4 +1,4 @@
-"""The algorithms in the box, one line each, from which factories, suites, bench and docs derive."""
+"""The built-in algorithms, one line each. Factories, test suites, bench and docs derive from this list."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
@@ -48,14 +48,14 @@ __all__ = [
 
 
 class Entry(NamedTuple):
-    """One algorithm in the box."""
+    """One built-in algorithm."""
 
     config: type[CurriculumConfig]
-    """Its settings; the default of their field `algorithm` is its tag in files."""
+    """Class of the config. The default of its field `algorithm` is the tag of the algorithm in files."""
     algorithm: Callable[[Any], Algorithm]
-    """Makes it from its settings."""
+    """Factory of the algorithm: config -> algorithm."""
     proposer: Callable[[Any, TaskGenerator[Any]], Proposer] | None = None
-    """Makes what chooses its new tasks, from its settings and the generator. None: whatever the generator samples."""
+    """Factory of the proposer: (config, generator) -> proposer; None: new tasks are as the generator samples them."""
 
 
 REGISTRY: tuple[Entry, ...] = (
@@ -74,13 +74,13 @@ REGISTRY: tuple[Entry, ...] = (
     Entry(UniformConfig, UniformAlgorithm),
     Entry(WeightedConfig, WeightedAlgorithm),
 )
-"""By name of the config."""
+"""The built-in algorithms, sorted by the name of the config."""
 
 
 def variants() -> dict[str, Callable[..., CurriculumConfig]]:
-    """Returns name -> factory of a config, for all algorithms in the box: what command lines, bench and suites know.
+    """Returns the presets of all built-in algorithms, as name -> factory of a config.
 
-    A factory takes the fields of the config as keywords.
+    A factory takes the fields of the config as keywords. Command lines, bench and test suites use these names.
 
     Examples:
         >>> variants()["stable"](num_active_tasks=4).ema_timescale
@@ -90,32 +90,33 @@ def variants() -> dict[str, Callable[..., CurriculumConfig]]:
 
 
 def entry_of(config: CurriculumConfig) -> Entry | None:
-    """Returns the entry of the config's class, or of the nearest of its base classes; None if there is none."""
+    """Returns the entry of the config's class or nearest base class, or None if no algorithm has such a config."""
     by_config = {entry.config: entry for entry in REGISTRY}
     return next((by_config[cls] for cls in type(config).__mro__ if cls in by_config), None)
 
 
 def create_algorithm(config: CurriculumConfig) -> Algorithm:
-    """Returns the algorithm that `config`, or the nearest of its base classes, is the configuration of.
+    """Returns the built-in algorithm of `config`, by its class or nearest base class.
 
     Raises:
-        TypeError: If `config` belongs to no algorithm in the box.
+        TypeError: If `config` belongs to no built-in algorithm.
     """
     entry = entry_of(config)
     if entry is None:
         names = ", ".join(entry.config.__name__ for entry in REGISTRY)
         raise TypeError(
-            f"config: expected the config of an algorithm in the box ({names}), got {type(config).__name__}; use one "
-            f"of them, or pass Curriculum(config, algorithm=...)"
+            f"config: expected the config of a built-in algorithm ({names}), got {type(config).__name__}; use one of "
+            f"them, or pass Curriculum(config, algorithm=...)"
         )
     return entry.algorithm(config)
 
 
 def create_proposer(config: CurriculumConfig, generator: TaskGenerator[Any]) -> Proposer:
-    """Returns what chooses the new tasks for `config`: for most algorithms, whatever the generator samples.
+    """Returns the proposer of new tasks for `config`; for most algorithms, it takes what the generator samples.
 
     Raises:
-        TypeError, ValueError: If the generator lacks what the proposer needs.
+        TypeError: If the generator lacks a method that the proposer needs.
+        ValueError: If the generator's tasks do not suit the proposer.
     """
     entry = entry_of(config)
     if entry is None or entry.proposer is None:
@@ -123,8 +124,8 @@ def create_proposer(config: CurriculumConfig, generator: TaskGenerator[Any]) -> 
     return entry.proposer(config, generator)
 
 
-class _OneOfTheBox:
-    """Lets pydantic tell the configs of the registry apart by their field `algorithm`."""
+class _BuiltInConfig:
+    """Makes pydantic choose the class of a config by the field `algorithm`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         union: Any = REGISTRY[0].config
@@ -133,15 +134,18 @@ class _OneOfTheBox:
         return handler.generate_schema(Annotated[union, Field(discriminator="algorithm")])
 
 
-AnyCurriculumConfig = Annotated[CurriculumConfig, _OneOfTheBox()]
-"""The config of any algorithm in the box, as a field of a pydantic model; files name it in `algorithm`."""
+AnyCurriculumConfig = Annotated[CurriculumConfig, _BuiltInConfig()]
+"""Type of a field of a pydantic model that holds the config of any built-in algorithm; files name it in `algorithm`."""
 
 
 def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
-    """Returns the config that `data` describes: the fields of a config in the box, with its tag as ``"algorithm"``.
+    """Returns the config that `data` describes.
+
+    Args:
+        data: Fields of the config of a built-in algorithm, with the tag of the algorithm as ``"algorithm"``.
 
     Raises:
-        ValueError: For an unknown algorithm, an unknown field or a wrong value.
+        ValidationError: If the algorithm or a field is unknown, or a value is wrong.
     """
     adapter: TypeAdapter[CurriculumConfig] = TypeAdapter(AnyCurriculumConfig)
     return adapter.validate_python(dict(data))

@@ -1,4 +1,4 @@
-"""How fast each task's success changes, over a time scale that its own results call for, and whether it changes at all.
+"""Slopes: how fast the success of each task changes, at a time scale fitted to the task, and whether it changes at all.
 
 Source: ours. The time scale is chosen by the intersection of confidence intervals: Goldenshluger and Nemirovski 1997,
 *On spatially adaptive estimation of nonparametric regression*, Mathematical Methods of Statistics 6(2).
@@ -16,79 +16,86 @@ from ..config import MAX_BASELINE
 from ..priorities import normalise
 from ..table import EMAS
 
-MAX_COUNT = 32_768
-"""Completions beyond which a task counts as one that has so many: its averages hardly age any more."""
+
+class Slope(NamedTuple):
+    """Estimate of dR(p)/dn, the slope of each task's reweighted success per completion, shape (n,) each."""
+
+    value: Array
+    """The slope."""
+    error: Array
+    """Standard error of the slope; a large number for a task with fewer than two completions."""
+    windows: Array
+    """1 + k for a task that has seen k windows as long as the one over which its slope was found."""
 
 
 SPREAD = 2.0
-"""Width of the distribution of slopes of tasks that change, in typical slopes."""
+"""Width of the distribution of the slopes of changing tasks, in typical slopes."""
 
 
 MAX_LEVERAGE = 8.0
-"""The same in standard errors, at the most: beyond, a surprising slope would count as standing still."""
+"""Upper limit of that width in standard errors; without it, a clear but atypical slope would count as no change."""
 
 
 CLEAR = 2.5
-"""Errors of a slope from which on the fit begins by taking it for change."""
+"""Number of standard errors from which the first round of the fit counts a slope as change."""
 
 
 FIT_SIZE = 4096
-"""Tasks, evenly over the slots, to which that is fitted, or up to twice as many."""
+"""Smallest size of the subsample of a large pool to which the model is fitted; it has at most twice as many tasks."""
 
 
 NUM_FITS = 4
-"""Rounds of the fit of how many tasks change, and how much."""
-
-
-class Slope(NamedTuple):
-    """What is known about dR(p)/dn of each task, shape (n,) each."""
-
-    value: Array
-    error: Array
-    """Its standard error; a large number below two completions."""
-    windows: Array
-    """1 + k: the task has seen k windows as long as the one in which this slope was found."""
+"""Number of rounds in the fit of the share of changing tasks and their typical slope."""
 
 
 def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
-    """The chance of each task to be changing, shape (n,), and the typical slope of those that are.
+    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
 
-    Two kinds of task are thought of: those that stand still, and those that change by slopes of a normal distribution,
-    `SPREAD` times the typical one wide. What share of the pool changes, and how much is typical, is fitted to the
-    tasks `known` (1, the others 0, shape (n,)), each as far as its error is small enough to tell: empirical Bayes, as
-    in Efron 2008, *Microarrays, empirical Bayes and the two-groups model*, Statistical Science 23(1). A slope that was
-    found in one of k + 1 windows is that many times less likely to mean something.
+    The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
+    distribution of width `SPREAD` times the typical slope. The share of changing tasks and the typical slope are fitted
+    to the known tasks, each as far as its error is small enough to tell. A slope found in one of k + 1 windows is k + 1
+    times less likely to be a change. Source of the empirical Bayes model: Efron 2008, *Microarrays, empirical Bayes and
+    the two-groups model*, Statistical Science 23(1).
+
+    Args:
+        slope: Estimates of the slopes.
+        known: 1 for the tasks to fit to, 0 for the others, shape (n,).
     """
     precision = 1.0 / (slope.error * slope.error)
     evidence = Evidence(slope.value * slope.value * precision, precision, slope.windows)
-    # Of a large pool, a part says nearly as well how much of it changes.
+    # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[0] // FIT_SIZE)
     typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
     return evidence.chance(typical, share), typical
 
 
 class Evidence(NamedTuple):
-    """What speaks for change, shape (n,) each."""
+    """Evidence for a change of each task, shape (n,) each."""
 
     t_squares: Array
-    """The slope over its error, squared."""
+    """(slope / error)²."""
     precision: Array
     """1 / error²."""
     windows: Array
     """1 + k, as in `Slope`."""
 
     def chance(self, typical: Array, share: Array) -> Array:
-        """That a task changes, shape (n,), if a `share` of all tasks does, by `typical` slopes."""
+        """Returns the probability that each task changes, shape (n,).
+
+        Args:
+            typical: Typical slope of changing tasks, shape ().
+            share: Share of changing tasks in the pool, in (0, 1), shape ().
+        """
         xp = self.precision.__array_namespace__()
         leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
         wider = 1.0 + leverage
-        # The odds that the task stands still: of two normal densities, times the windows, times the pool's odds.
+        # The ratio of two normal densities; with the windows and the pool's odds, the odds that the task stands still.
         odds = xp.exp(xp.clip(self.t_squares * (leverage / wider) * -0.5, -60.0, None)) * xp.sqrt(wider)
         return 1.0 / (1.0 + odds * self.windows * ((1.0 - share) / share))
 
 
 def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
-    """The typical slope of the `known` tasks that change, and the share of them, shape () each."""
+    """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape () each."""
     xp = known.__array_namespace__()
     precision = evidence.precision
     squares = evidence.t_squares / precision
@@ -97,7 +104,7 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
     def typical_of(weights: Array) -> Array:
         total = xp.sum(weights)
         fitted = xp.sqrt(xp.vecdot(weights, squares) / xp.where(total > 0.0, total, 1.0))
-        # Where nothing stands out, what is known best is the measure.
+        # If no slope stands out, the smallest error stands in for the typical slope.
         return xp.where(total > 1e-6, fitted, least_error)
 
     above = known * xp.astype(evidence.t_squares > 1.0, xp.float64)
@@ -114,25 +121,29 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
 
 
 class PairWeights(NamedTuple):
-    """Of two neighbouring averages, by the number of completions from 0 to `MAX_COUNT` at the most, shape (counts,)."""
+    """Constants of two neighbouring averages, by number of completions from 0 up to at most `MAX_COUNT`."""
 
     per_lag: NDArray[np.float64]
-    """1 / how much older the results in the slower one are in the mean."""
+    """1 / difference of the mean ages of the results in the two averages, shape (counts,)."""
     error: NDArray[np.float64]
-    """√Σ(w_fast − w_slow)², times `per_lag`."""
+    """√Σ(w_fast − w_slow)², times `per_lag`, shape (counts,)."""
     trust: NDArray[np.float64]
-    """k / (k + 1), k the effective number of results in the slower one: 1 / Σ w_slow²."""
+    """k / (k + 1) for k = 1 / Σ w_slow², the effective number of results in the slower average, shape (counts,)."""
     rate: float
-    """Of the slower one."""
+    """Rate of the slower average."""
+
+
+MAX_COUNT = 32_768
+"""Number of completions at which tables of weights end: the ages of averages hardly change beyond it."""
 
 
 _UNKNOWN = 1e12
-"""Error of a slope about which nothing is known."""
+"""Error of the slope of a task with fewer than two completions."""
 
 
 def pair_weights(rates: tuple[float, ...]) -> list[PairWeights]:
-    """The weights of each pair of neighbouring debiased averages at falling `rates`."""
-    size = min(MAX_COUNT, math.ceil(14.0 / rates[-1]))  # by then the slowest has forgotten all but a millionth
+    """Returns the constants of each pair of neighbouring debiased averages at falling `rates`."""
+    size = min(MAX_COUNT, math.ceil(14.0 / rates[-1]))  # then the slowest average forgot all but a millionth
     counts = np.maximum(np.arange(size + 1.0), 2.0)
     pairs = []
     for a, b in pairwise(rates):
@@ -147,16 +158,22 @@ def pair_weights(rates: tuple[float, ...]) -> list[PairWeights]:
 
 
 def progress_slope(columns: Columns, weights: list[PairWeights], interval_width: float, theta: float) -> Slope:
-    """The slope of each task's reweighted success per completion, over a time scale that its own results call for.
+    """Returns the slope of each task's reweighted success per completion, at a time scale fitted to the task.
 
-    Neighbouring averages, of rates a > b, differ by d. For a task that does not change, d has mean 0 and variance
-    σ² Σ(w_a − w_b)², which follows from the number of completions; for one that changes evenly, d is the slope times
-    the difference of the averages' ages. So every pair gives a slope and its standard error: the shorter the time, the
-    noisier. Going from short to long, the intervals of ± `interval_width` errors are intersected; the last pair before
-    the intersection is empty is the longest time over which the slope was one and the same.
+    Let d be the difference of neighbouring averages, of rates a > b. For a task that does not change, d has mean 0 and
+    variance σ² Σ(w_a − w_b)², which follows from the number of completions. For a task that changes evenly, d is the
+    slope times the difference of the averages' ages. So every pair gives a slope and its standard error, which is
+    larger for shorter times. From short to long times, the intervals of ± `interval_width` errors are intersected. The
+    last pair before the intersection is empty covers the longest time over which the slope is constant.
 
-    σ² is p(1−p), p shrunk to ½ by one pseudo-count, times how much of that the scores have: all of it if they are 0
-    and 1, less if they are graded.
+    σ² is p(1−p), with p shrunk to ½ by one pseudo-count, times the share of this variance that the scores have: 1 for
+    scores of 0 and 1, less for graded ones.
+
+    Args:
+        columns: Columns of the pool.
+        weights: Result of `pair_weights` for the rates of the averages in the rows.
+        interval_width: Standard errors to either side of a slope. Larger values choose longer times.
+        theta: θ of the reweighting R, in (0, 0.5].
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
@@ -168,7 +185,7 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
 
     last = weights[0].per_lag.shape[0] - 1
     at = xp.clip(completions, 0, last)
-    # A product with 0 or 1 is several times cheaper than a choice.
+    # A product with 0 or 1 is several times as fast as a choice.
     is_open = xp.astype(completions >= 2, xp.float64)
     value, error, p, rate = 0.0, _UNKNOWN * (1.0 - is_open), mean, 0.0
     low, high, rate_before = -_UNKNOWN, _UNKNOWN, 0.0

@@ -1,4 +1,4 @@
-"""Target schedule: draw around a target that moves along an axis as training goes on."""
+"""Target schedule: draw tasks around a target that moves along an axis during training."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,16 +18,18 @@ class TargetScheduleConfig(FlooredConfig):
     """Settings of a target schedule."""
 
     algorithm: Literal["target_schedule"] = "target_schedule"
+    """Tag of the algorithm in files."""
     axis: int | None = Field(default=None, ge=0)
-    """Which of the generator's axes the target moves along; None: the numbers of a finite generator's tasks."""
+    """Index of the axis of the generator along which the target moves; None: it moves along the seeds of a finite
+    generator's tasks."""
     start: float = 0.0
-    """Where the target is at first."""
+    """First position of the target, in units of the axis."""
     stop: float
-    """Where it is in the end."""
+    """Last position of the target, in units of the axis."""
     num_tasks: int = Field(ge=1)
-    """Hand-outs that it takes from `start` to `stop`."""
+    """Number of hand-outs that the target takes from `start` to `stop`."""
     width: float = Field(default=1.0, gt=0)
-    """Standard deviation of the Gaussian around the target."""
+    """Standard deviation of the Gaussian around the target, in units of the axis. Larger values draw more widely."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
@@ -35,20 +37,21 @@ class TargetScheduleConfig(FlooredConfig):
 
 
 class TargetScheduleAlgorithm(Algorithm):
-    """p ∝ exp(−½ ((place − target) / width)²), the target going evenly from start to stop. Never evicts."""
+    """Draws by p ∝ exp(−½ ((position − target) / width)²); the target moves evenly from start to stop. Never evicts."""
 
     follows_handouts = True
 
     def __init__(self, config: TargetScheduleConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
-        """The logarithm of a task's weight: minus half its squared distance to the target, in widths."""
-        config, places = self.config, position(columns, self.config.axis)
-        xp = places.__array_namespace__()
-        moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0))
-        progress = xp.clip(xp.astype(moment, xp.float64) / config.num_tasks, None, 1.0)
-        distance = (places - (config.start + (config.stop - config.start) * progress)) / config.width
+        """Returns the logarithm of each task's weight, −½ ((position − target) / width)², shape (capacity,)."""
+        config, positions = self.config, position(columns, self.config.axis)
+        xp = positions.__array_namespace__()
+        num_scheduled = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0))
+        progress = xp.clip(xp.astype(num_scheduled, xp.float64) / config.num_tasks, None, 1.0)
+        distance = (positions - (config.start + (config.stop - config.start) * progress)) / config.width
         return -0.5 * distance * distance
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:

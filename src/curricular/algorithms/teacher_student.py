@@ -1,7 +1,7 @@
 """Teacher-student curriculum learning: draw the tasks whose score changes most from one episode to the next.
 
 Source: Matiisen et al. 2017, *Teacher-student curriculum learning*, arXiv 1707.00183: the online, window and sampling
-algorithms. The naive one trains on one task for K steps at a time, which a pool that many draw from cannot.
+algorithms. The naive algorithm is missing: it trains on one task for K steps, which a shared pool cannot do.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +22,18 @@ class TeacherStudentConfig(FlooredConfig):
     """Settings of teacher-student curriculum learning. Its rate η is `ema_timescale`, its ε `rand_task_rate`."""
 
     algorithm: Literal["teacher_student"] = "teacher_student"
+    """Tag of the algorithm in files."""
     estimate: Literal["online", "window", "sampling"] = "online"
-    """What Q is: the moving average of the changes of a task's score, the slope of the regression line through the last
-    scores, or one of the last changes, drawn anew at each refresh."""
+    """Estimate Q of the change of a task's score: the moving average of its changes; the slope of the regression line
+    through its last scores; or one of its last changes, drawn at each refresh."""
     num_recent: int = Field(default=10, ge=2, le=11)
-    """K: how many scores the window has; of how many changes one is drawn."""
+    """K, the number of scores in the window, or of changes from which one is drawn."""
     ema_timescale: float = Field(default=0.1, ge=1e-6, lt=1)
-    """Rate of the average of the score's change, and of the fast average."""
+    """Rate of the moving average of changes, and of the fast average, per completion of a task."""
     policy: Literal["greedy", "boltzmann"] = "boltzmann"
-    """How tasks follow from |Q|: the highest one, or softmax(|Q| / temperature)."""
+    """Policy over |Q|: draw the task with the highest |Q|, or draw by softmax(|Q| / temperature)."""
     temperature: float = Field(default=0.02, ge=1e-6)
-    """Of the Boltzmann policy, in units of the score scaled to [0, 1]."""
+    """Temperature of the Boltzmann policy, in units of the score scaled to [0, 1]. Lower values are greedier."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
@@ -47,14 +48,15 @@ class TeacherStudentConfig(FlooredConfig):
 
 
 class TeacherStudentAlgorithm(Algorithm):
-    """The softmax, or the maximum, of |Q|, Q an estimate of how fast a task's score changes.
+    """Draws by the softmax or the maximum of |Q|, where Q estimates how fast a task's score changes.
 
-    The draws of the sampling estimate are hashes of seed, task and the hand-outs so far: new ones at each refresh, and
-    a pure function.
+    The random choices of the sampling estimate are hashes of the seed, the task id and the hand-outs so far. So they
+    differ from refresh to refresh, and the algorithm stays a pure function.
     """
 
     def __init__(self, config: TeacherStudentConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         config, completions = self.config, columns["num_completions"]

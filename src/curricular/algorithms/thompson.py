@@ -1,4 +1,4 @@
-"""Thompson sampling of the success rate: draw the tasks that, by a guess within what is known, succeed half the time.
+"""Thompson sampling of the success rate: draw the tasks whose sampled success rate is nearest to a target.
 
 Source: Qu et al. 2025, *Can prompt difficulty be online predicted for accelerating RL finetuning of reasoning models?*
 (MoPPS), arXiv 2507.04632.
@@ -20,22 +20,25 @@ class ThompsonConfig(FlooredConfig):
     """Settings of Thompson sampling."""
 
     algorithm: Literal["thompson"] = "thompson"
+    """Tag of the algorithm in files."""
     target: float = Field(default=0.5, ge=0, le=1)
-    """The success rate to be near."""
+    """Target success rate."""
     prior: float = Field(default=1.0, ge=1)
-    """Successes, and failures, that a new task is credited with."""
+    """Number of successes, and of failures, in the belief about a new task. Larger values let it vary less."""
     chosen_share: float = Field(default=0.1, gt=0, le=1)
-    """The nearest so many of the pool's tasks are drawn, equally often."""
+    """Fraction of the pool to draw from, uniformly: the tasks whose sampled success rate is nearest to the target."""
 
 
 class ThompsonAlgorithm(Algorithm):
-    """The top share of the tasks by −|p̃ − target|, p̃ one draw from a Beta belief that forgets.
+    """Draws from the top share of the tasks by −|p̃ − target|, where p̃ is a sample of a forgetting Beta belief.
 
-    The draws are hashes of seed, task and the hand-outs so far: new ones at each refresh, and a pure function.
+    The samples are hashes of the seed, the task id and the hand-outs so far. So they differ from refresh to refresh,
+    and the algorithm stays a pure function.
     """
 
     def __init__(self, config: ThompsonConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         xp = columns["task_id"].__array_namespace__()

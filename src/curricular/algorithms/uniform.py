@@ -1,4 +1,4 @@
-"""Uniform choice: every active task is equally likely. The first baseline, and the template for an algorithm."""
+"""Uniform choice: draw every active task equally often. The first baseline, and the template for an algorithm."""
 
 from typing import Literal
 
@@ -9,16 +9,18 @@ from .protocol import Algorithm
 
 
 class UniformConfig(CurriculumConfig):
-    """Settings of uniform choice: none of its own."""
+    """Settings of uniform choice, which adds none of its own."""
 
     algorithm: Literal["uniform"] = "uniform"
+    """Tag of the algorithm in files."""
 
 
 class UniformAlgorithm(Algorithm):
-    """Domain randomisation: p = 1 / number of active tasks. Never evicts."""
+    """Draws by p = 1 / number of active tasks, which is domain randomisation. Never evicts."""
 
     def __init__(self, config: UniformConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return uniform(columns["is_active"])

@@ -1,4 +1,4 @@
-"""Weighted choice: as often as you say."""
+"""Weighted choice: draw tasks in proportion to weights that the user gives."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,10 +17,11 @@ class WeightedConfig(CurriculumConfig):
     """Settings of weighted choice."""
 
     algorithm: Literal["weighted"] = "weighted"
+    """Tag of the algorithm in files."""
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
-    """Of the tasks of a finite generator in turn, or of the choices along `axis`; a task beyond them has weight 0."""
+    """Weights of the tasks of a finite generator by seed, or of the choices on `axis`; other tasks have weight 0."""
     axis: int | None = Field(default=None, ge=0)
-    """Which of the generator's axes the weights are for; None: for each task by itself."""
+    """Index of the axis of the generator whose choices have the weights; None: tasks have weights."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
@@ -28,10 +29,11 @@ class WeightedConfig(CurriculumConfig):
 
 
 class WeightedAlgorithm(Algorithm):
-    """p ∝ weight; uniform if no active task has one. Never evicts."""
+    """Draws by p ∝ weight; uniformly if every active task has weight 0. Never evicts."""
 
     def __init__(self, config: WeightedConfig) -> None:
         self.config = config
+        """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
         return look_up(self.config.weights, position(columns, self.config.axis), 0.0)

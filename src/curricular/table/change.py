@@ -1,4 +1,4 @@
-"""Changes to a table other than results: admit, refresh, resize, restore. Nothing here writes into an argument."""
+"""Changes to a table other than events: admit, choose, resize, restore. No function writes into an argument."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,20 @@ from ..task import Params
 from .schema import MAX_LABEL_BYTES, MAX_LABELS, Estimator, Patch, Table
 
 ROUNDS_PER_POOL = 64
-"""Evictions come in rounds; so many replace as many tasks as the pool has."""
+"""Tasks are evicted in rounds of `capacity / ROUNDS_PER_POOL`."""
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
-    """The index of each name, shape (len(names),), and the names that are new, in the order of their indices."""
+    """Returns the label index of each name and the new names, by index.
+
+    Args:
+        labels: Statistics of the labels, shape (MAX_LABELS,), dtype `LABEL`.
+        num_labels: Label indices in use.
+        names: Names to look up, n of them.
+
+    Returns:
+        Indices, shape (n,), 0 for a name that is too long or finds no free index; and the new names.
+    """
     known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
     new: list[bytes] = []
     indices = np.empty(len(names), np.int64)
@@ -34,9 +43,18 @@ def admit(
     creation_time: float,
     estimator: Estimator,
 ) -> Patch:
-    """New tasks in `slots`, in place of those that are there. Seeds (k,), params (k, num_axes), one label name each.
+    """Returns the patch that puts new tasks into `slots` and evicts the tasks in them.
 
-    The first task of slot s gets id s, a successor the id of its predecessor plus the capacity.
+    The first task of slot s has id s. A successor has the id of its predecessor plus the capacity.
+
+    Args:
+        table: The pool.
+        slots: Distinct slots, shape (k,).
+        seeds: Seeds of the new tasks, shape (k,).
+        params: Params of the new tasks, shape (k, num_axes).
+        names: Label of each new task, k of them.
+        creation_time: Seconds since the epoch.
+        estimator: Settings of the averages.
     """
     old = table.rows.take(slots)
     was_active = old["is_active"]
@@ -67,9 +85,9 @@ def admit(
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
-    """How many tasks may be evicted at this refresh: `rate` per ended hand-out since the last one, in rounds.
+    """Returns how many tasks may be evicted now: `rate` per ended hand-out since the last refresh, in whole rounds.
 
-    Finding the lowest scores means sorting them all, so a large pool evicts many tasks at a time and seldom.
+    Finding the lowest priorities takes a sort of all of them, so a large pool evicts seldom and many tasks at a time.
     """
     size = max(1, len(table.rows) // ROUNDS_PER_POOL)
     counters = table.counters
@@ -77,14 +95,20 @@ def num_evictions_due(table: Table, rate: float) -> int:
     return size * rounds
 
 
-def lowest(scores: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
-    """The slots of the `n` lowest masked scores, lowest first, equal ones by slot; fewer if there are fewer."""
+def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
+    """Returns the slots of the `n` lowest masked priorities, lowest first; all masked slots if they are fewer.
+
+    Args:
+        priorities: Shape (capacity,); of equal priorities, that of the lower slot comes first.
+        mask: Slots to consider, bool, shape (capacity,).
+        n: Number of slots.
+    """
     candidates = np.flatnonzero(mask)
-    return candidates[np.argsort(scores[candidates], kind="stable")[:n]]
+    return candidates[np.argsort(priorities[candidates], kind="stable")[:n]]
 
 
 def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
-    """Returns the patch that puts `cumulated`, shape (capacity,), into use as the distribution."""
+    """Returns the patch that puts a distribution into use, given as its running sum `cumulated`, shape (capacity,)."""
     labels = table.labels.copy()
     labels["chance"] = np.bincount(table.rows["label_index"], np.diff(cumulated, prepend=0.0), MAX_LABELS)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
@@ -99,16 +123,21 @@ def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
 
 
 def issue_stream(table: Table) -> Patch:
-    """One more stream of random numbers given out: number `table.counters.num_streams`."""
+    """Returns the patch that issues one more stream of random numbers: number `table.counters.num_streams`."""
     counters = table.counters._replace(num_streams=table.counters.num_streams + 1)
     return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters)
 
 
 def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
-    """The tasks in `slots` of `saved`, at most `capacity` of them, as the first ones of a table of `capacity` rows.
+    """Returns a table of `capacity` rows: first the tasks in `slots` of `saved`, then inactive rows.
 
-    The other rows are inactive. All tasks get ids above any that `saved` has issued, since a slot follows from an id;
-    what was handed out is counted as cancelled, and a result that comes back all the same as stale.
+    Since a slot follows from an id, all tasks get ids above any that `saved` has issued. Pending hand-outs are counted
+    as cancelled, and a result that is told for one later as stale.
+
+    Args:
+        saved: The pool to take the tasks from.
+        slots: Distinct slots of `saved`, shape (k,), k ≤ `capacity`.
+        capacity: Number of rows of the new table.
     """
     generation = int(saved.rows["task_id"].max()) // capacity + 1
     kept = saved.rows.take(slots)
@@ -127,9 +156,13 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
 
 
 def restore(saved: Table, table: Table, *, keeps_ids: bool) -> Patch:
-    """The whole of `saved` in place of `table`, with a new epoch so that every process draws again.
+    """Returns the patch that replaces `table` with `saved`, in a new epoch, so that every process draws again.
 
-    Unless `keeps_ids`, tasks get ids above all that `table` has issued, so that results still out come back as stale.
+    Args:
+        saved: The pool to restore.
+        table: The pool to replace, of the same capacity.
+        keeps_ids: Whether tasks keep their ids. If not, they get ids above all that `table` has issued, so that results
+            of earlier hand-outs count as stale.
     """
     old, new = table.counters, saved.counters
     counters = new._replace(

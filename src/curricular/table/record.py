@@ -1,4 +1,4 @@
-"""Events -> rows: what was handed out, told and cancelled. Nothing here writes into an argument."""
+"""Events -> rows: records hand-outs, results and cancellations. No public function writes into an argument."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,22 @@ from .schema import (
 )
 
 NUM_RECENT = 4 * len(RECENT_SCORES)
-"""Number of last scores that a row keeps."""
+"""Number of last scores in a row."""
 
 _WORD_BITS = 64
 
 
 _BITS_BELOW = np.array([[2 * _WORD_BITS], [_WORD_BITS], [0]])
-"""Bits of the last scores that are in the words after each of `RECENT_SCORES`."""
+"""Number of bits in the words after each of `RECENT_SCORES`, shape (3, 1)."""
 
 
 def _balance(
     pending: NDArray[np.int64], steps: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], int]:
-    """Pending hand-outs after `steps` (+1 handed out, −1 come back) per group, and how many came back unasked.
+    """Returns the pending hand-outs of each group after `steps`, shape (groups,), and the number of unsolicited ends.
 
-    The count never goes below 0: a result beyond the hand-outs is unsolicited. A walk reflected at 0, in closed form.
+    A hand-out is a step of +1, its end −1. The count never falls below 0: an end without a hand-out is unsolicited.
+    The closed form of a walk that is reflected at 0.
     """
     sums = steps.cumsum()
     ends = starts + _sizes(starts, len(steps)) - 1
@@ -54,13 +55,21 @@ def _average(
     starts: NDArray[np.int64],
     sizes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
-    """Debiased averages from `old` (a, groups) and `values` (a, n); shape (a, groups).
+    """Returns the debiased averages of each group after `values`, shape (a, groups).
 
-    The first averages are at `rates` (b,), those beyond at the last of them.
-    Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
-    average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
-    group that come after each value. A value that stands for `sizes` (n,) equal ones, of which the last is counted
-    from, weighs (1 − (1−α)^size) / α times as much; None: each stands for itself.
+    Equal to one step per value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
+    average times W_n is a plain decaying sum, which adds up in closed form.
+
+    Args:
+        old: Averages before, shape (a, groups).
+        values: New values by group, oldest first, shape (a, n).
+        rates: Rates α of the first averages, shape (b,); the other averages have the last of these rates.
+        num_old: Values of each group so far, shape (groups,).
+        num_new: New values of each group, shape (groups,).
+        num_after: New values of the same group after each value, shape (n,).
+        starts: Index of each group's first new value, shape (groups,).
+        sizes: Number of equal values that each value stands for, shape (n,); None: 1. Such a value weighs
+            (1 − (1−α)^size) / α times as much, and `num_after` counts from its last one.
     """
     at = np.minimum(np.arange(len(values)), len(rates) - 1)
     keep = 1.0 - rates[:, None]
@@ -79,10 +88,10 @@ def _push_recent(
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> NDArray[np.uint64]:
-    """The last scores of each group, `words` (3, groups) of them, after `scores` (n,); shape (3, groups).
+    """Returns the last scores of each group after new `scores`, shape (n,), as words of shape (3, groups).
 
-    A number of 192 bits in three words, shifted by 16 bits for each new score. NumPy shifts to 0 by more bits than a
-    word has, and so by a negative number of them, which is a huge one here.
+    The words before, shape (3, groups), are a number of 192 bits that each new score shifts by 16 bits. NumPy shifts a
+    word to 0 by more bits than it has; so it does by a negative number, which is a huge one as an unsigned integer.
     """
     fields = np.rint(scores * RECENT_SCORE_ONE).astype(np.uint64)
     shifts = (num_after * RECENT_SCORE_BITS - _BITS_BELOW).view(np.uint64)
@@ -95,7 +104,7 @@ def _push_recent(
 
 
 def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each run of equal `keys` begins, shape (runs,); keys are not empty."""
+    """Returns the index of the first entry of each run of equal `keys`, shape (runs,); `keys` is not empty."""
     is_first = np.empty(len(keys), np.bool_)
     is_first[0] = True
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
@@ -103,7 +112,7 @@ def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """The length of each run."""
+    """Returns the length of each run, shape (runs,), in an array of `length` entries."""
     sizes = np.empty(len(starts), np.int64)
     np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
     sizes[-1] = length - starts[-1]
@@ -111,10 +120,15 @@ def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 
 
 def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
-    """All `events` (dtype `EVENT`, at least one), in order, applied to the rows that they name.
+    """Returns the patch that records `events` in the rows of their tasks.
 
-    An event whose id is older than the row's is of an evicted task: settled there, credited to nobody. Several results
-    for one task equal the same results one by one, to rounding.
+    An event of an evicted task is balanced against the orphans of its slot, and credited to no task. Averages do not
+    depend on how results are batched, except for rounding.
+
+    Args:
+        table: The pool.
+        events: At least one event, oldest first, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
+        estimator: Settings of the averages.
     """
     capacity = len(table.rows)
     slots = events["task_id"] % capacity
@@ -129,7 +143,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     is_current = ids == rows["task_id"].take(group)
     is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
 
-    # Who is still out. Hand-outs of evicted tasks are settled in the slot's orphans.
+    # Pending hand-outs. Those of evicted tasks are balanced among the slot's orphans.
     steps = np.where(is_scheduled, 1, -1)
     rows["num_pending"], num_unsolicited = _balance(rows["num_pending"], steps * is_current, starts)
     if not is_current.all():
@@ -144,7 +158,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     if is_cancelled.any():
         failed = is_cancelled & is_current
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
-        # Those after the last score count on; an earlier count ends with a score.
+        # Only cancellations after the last score count; a score resets the count.
         last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
         failed &= np.arange(len(events)) > last_told.take(group)
         before = np.where(last_told < 0, rows["num_failures"], 0)
@@ -187,9 +201,13 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 def _record_scores(
     rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
 ) -> NDArray[np.float64]:
-    """Takes results into `rows`, a private copy of `record`; `group`, ascending, says which row each event is of.
+    """Records results in `rows`, in place, and returns their scores, scaled to [0, 1], shape (n,).
 
-    Returns their scores, scaled to [0, 1].
+    Args:
+        rows: A private copy that `record` made.
+        group: Index of the row of each result, ascending, shape (n,).
+        events: Results, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
+        estimator: Settings of the averages.
     """
     starts = _starts(group)
     changed, num_events = group.take(starts), _sizes(starts, len(group))
@@ -219,7 +237,7 @@ def _record_scores(
         starts,
         sizes,
     )
-    for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding leads a little beyond
+    for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding may lead slightly outside
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
@@ -231,7 +249,7 @@ def _record_scores(
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
     if sizes is None:
         pushed = _push_recent(recent, scores, num_new, num_after, starts)
-    else:  # the mean of each group, as often as it has scores, up to as many as a row keeps
+    else:  # repeat the mean of each group once per score, as far as a row keeps them
         times = sizes.clip(max=NUM_RECENT)
         ends = np.cumsum(times)
         later = ends.repeat(times) - np.arange(ends[-1]) - 1

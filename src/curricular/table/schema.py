@@ -1,4 +1,4 @@
-"""What a table is made of: events, labels, counters, rows, distribution; and a patch to it. NumPy only."""
+"""The parts of a table (counters, rows, labels, distribution), its events, and patches to it. NumPy only."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,30 +11,131 @@ from ..arrays import Columns
 from ..config import ROUNDING
 from ..rows import PatchedRows, Rows, TaskState
 
+
+class Counters(NamedTuple):
+    """All-time counts over the pool.
+
+    At any moment, num_scheduled + num_unsolicited = num_completed + num_cancelled + num_stale + num_pending.
+    """
+
+    num_created: int = 0
+    """Tasks that entered the pool."""
+    num_evicted: int = 0
+    """Tasks that left the pool."""
+    num_scheduled: int = 0
+    """Hand-outs."""
+    num_completed: int = 0
+    """Results told and credited to a task in the pool."""
+    num_cancelled: int = 0
+    """Hand-outs that were cancelled."""
+    num_stale: int = 0
+    """Results told for evicted tasks, and credited to no task."""
+    num_unsolicited: int = 0
+    """Results and cancellations without a hand-out, for example those of an evaluation."""
+    num_pending: int = 0
+    """Hand-outs that are not told or cancelled yet."""
+    num_labels: int = 1
+    """Label indices in use, that of "other" included."""
+    num_refreshed_endings: int = 0
+    """Value of `num_endings` when the distribution in use was computed."""
+    num_refreshed_scheduled: int = 0
+    """Value of `num_scheduled` when the distribution in use was computed."""
+    num_refreshes: int = 0
+    """Distributions computed."""
+    num_restores: int = 0
+    """States loaded into the table."""
+    num_streams: int = 0
+    """Streams of random numbers issued to processes."""
+    epoch: int = 0
+    """Number of changes of the distribution in use, by refreshes and restores."""
+
+    @property
+    def num_results(self) -> int:
+        """Results told, for active and for evicted tasks."""
+        return self.num_completed + self.num_stale
+
+    @property
+    def num_endings(self) -> int:
+        """Results told and hand-outs cancelled."""
+        return self.num_completed + self.num_stale + self.num_cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One pool as a value. Functions of a table never write into it; they return a `Patch`."""
+
+    rows: Rows
+    """One row per slot, capacity of them."""
+    labels: NDArray[np.void]
+    """Statistics of the labels, shape (MAX_LABELS,), dtype `LABEL`."""
+    counters: Counters
+    """All-time counts."""
+    cumulated: NDArray[np.float64]
+    """Running sum of the distribution in use, shape (capacity,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A change to a table: new values of some rows, of labels and counters, and perhaps of the distribution."""
+
+    slots: NDArray[np.int64]
+    """Distinct slots of the rows that change, shape (k,)."""
+    rows: Rows
+    """New rows for these slots, k of them."""
+    labels: NDArray[np.void]
+    """New statistics of the labels, shape (MAX_LABELS,), dtype `LABEL`."""
+    counters: Counters
+    """New counts."""
+    cumulated: NDArray[np.float64] | None = None
+    """Running sum of the new distribution, shape (capacity,); None: the distribution does not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Settings of the averages in a row."""
+
+    rates: tuple[float, ...]
+    """Falling rates of the averages in `EMAS`, per completion."""
+    score_low: float
+    """Lowest score, in the user's units."""
+    score_scale: float
+    """Highest minus lowest score, in the user's units."""
+    success_threshold: float
+    """Lowest score that counts as a success, in the user's units."""
+    random_baseline: float
+    """Random baseline of a new task, scaled to [0, 1]; it stays if `num_baseline_samples` is 0."""
+    num_baseline_samples: int
+    """Number of first scores of a task whose mean is its baseline; 0: the baseline is fixed."""
+
+
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
-"""Kinds of event: handed out, nothing will come back, a score came back, a score and a regret came back."""
+"""Kinds of event: a task was handed out; a hand-out was cancelled; a score was told; a score and a regret were told."""
 
 
 EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret", "f8")])
-"""One entry of an event log. `score` is in the user's units."""
+"""Dtype of an entry of the event log; `score` is in the user's units."""
 
 
 GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
-"""One result of several scores that are exchangeable, such as the rollouts of one prompt: `score` is their mean, in the
-user's units, `size` their number, `square` the mean of their squares, scaled to [0, 1], and `success` the share of
-successes. An event of another kind has a `size` of 1."""
+"""Dtype of an event that may stand for a group of exchangeable scores, such as the rollouts of one prompt: `score` is
+their mean, in the user's units, `size` their number, `square` the mean square of the scores scaled to [0, 1], and
+`success` the share of successes. An event that is no result has a `size` of 1."""
+
+
+EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
+"""Names of the fields of a row that average the score, by falling rate."""
 
 
 MAX_LABELS = 64
-"""Labels that get statistics of their own; all further ones share index 0, "other"."""
-
-
-MAX_REGRET = 1e290
-"""Regrets beyond it count as so much in sums, which stay finite."""
+"""Number of label indices: 0 is "other", and the first 63 labels have statistics of their own."""
 
 
 MAX_LABEL_BYTES = 96
-"""A label longer than this in UTF-8 counts as "other"."""
+"""Length limit of a label, in bytes of UTF-8; a longer one counts as "other"."""
+
+
+MAX_REGRET = 1e290
+"""Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
 
 
 LABEL = np.dtype(
@@ -49,98 +150,17 @@ LABEL = np.dtype(
         ("recent_regret", "f8"),
     ]
 )
-"""One label: all-time counts; its share in the distribution in use; and, since that came into use, the results of its
-tasks, the sum of their scores, scaled to [0, 1], and the sum of the regrets that came with them."""
+"""Dtype of the statistics of one label. `num_scheduled`, `num_completed` and `num_evicted` are all-time counts;
+`chance` is the probability of the label in the distribution in use. Since that distribution came into use, `num_recent`
+counts the results of the label's tasks, `recent_score` sums their scores, scaled to [0, 1], and `recent_regret` sums
+the regrets told with them."""
 
 
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
 
 
-EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
-"""Averages of the score in a row, by falling rate."""
-
-
-class Counters(NamedTuple):
-    """All-time counts over the pool. scheduled + unsolicited = told + cancelled + stale + pending, at any moment."""
-
-    num_created: int = 0
-    num_evicted: int = 0
-    num_scheduled: int = 0
-    num_completed: int = 0
-    num_cancelled: int = 0
-    num_stale: int = 0
-    """Results for tasks that had been evicted: counted, credited to nobody."""
-    num_unsolicited: int = 0
-    """Results and cancellations beyond the hand-outs, an evaluation say."""
-    num_pending: int = 0
-    num_labels: int = 1
-    num_refreshed_endings: int = 0
-    """Hand-outs that had ended (told, stale or cancelled) when the distribution in use was computed."""
-    num_refreshed_scheduled: int = 0
-    """Hand-outs when the distribution in use was computed."""
-    num_refreshes: int = 0
-    num_restores: int = 0
-    num_streams: int = 0
-    """Streams of random numbers issued to processes."""
-    epoch: int = 0
-    """Goes up by one with each new distribution."""
-
-    @property
-    def num_results(self) -> int:
-        """Results that came back, for active and for evicted tasks."""
-        return self.num_completed + self.num_stale
-
-    @property
-    def num_endings(self) -> int:
-        """Results and cancellations that came back."""
-        return self.num_completed + self.num_stale + self.num_cancelled
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The arrays of one pool: read-only to the functions here."""
-
-    rows: Rows
-    """One a slot."""
-    labels: NDArray[np.void]
-    """Shape (MAX_LABELS,), dtype `LABEL`."""
-    counters: Counters
-    cumulated: NDArray[np.float64]
-    """The distribution in use, as a running sum, shape (capacity,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A change to the table, as new images: of some rows, the labels, the counters, and perhaps the distribution."""
-
-    slots: NDArray[np.int64]
-    """Distinct slots, shape (k,)."""
-    rows: Rows
-    """Their new rows."""
-    labels: NDArray[np.void]
-    counters: Counters
-    cumulated: NDArray[np.float64] | None = None
-    """The distribution to use from now on, shape (capacity,); None: as before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimator:
-    """How the averages in a row are kept."""
-
-    rates: tuple[float, ...]
-    """Of the averages in `EMAS`."""
-    score_low: float
-    score_scale: float
-    """High end minus low end of the score range."""
-    success_threshold: float
-    random_baseline: float
-    """Where a task's baseline starts; fixed if `num_baseline_samples` is 0."""
-    num_baseline_samples: int
-    """Completions whose mean is the baseline."""
-
-
 def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
-    """Returns `events`, dtype `EVENT`, shape (n,), as groups of one score each."""
+    """Returns `events`, dtype `EVENT`, as groups of one score each, dtype `GROUP_EVENT`, shape (n,)."""
     groups = np.empty(len(events), GROUP_EVENT)
     for name in EVENT.names or ():
         groups[name] = events[name]
@@ -151,19 +171,19 @@ def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void
 
 
 def empty_table(capacity: int, num_axes: int) -> Table:
-    """A table of `capacity` inactive rows, with the label "other"."""
+    """Returns a table of `capacity` inactive rows, with the label "other"."""
     labels = np.zeros(MAX_LABELS, LABEL)
     labels["name"][0] = b"other"
     return Table(Rows.zeros(capacity, num_axes), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
 
 
 def copy_table(table: Table) -> Table:
-    """A copy that shares nothing with `table`."""
+    """Returns a deep copy of `table`."""
     return Table(Rows(table.rows.words.copy()), table.labels.copy(), table.counters, table.cumulated.copy())
 
 
 class TableColumns(Mapping[str, NDArray[Any]]):
-    """The columns of a table by name, read when they are asked for and kept; none can be written into."""
+    """Read-only columns of a table by name; each is read at its first use and cached."""
 
     __slots__ = ("_columns", "_table")
 
@@ -189,22 +209,22 @@ class TableColumns(Mapping[str, NDArray[Any]]):
 
 
 def columns_of(table: Table) -> Columns:
-    """Returns the columns that an algorithm sees: views into `table` where nothing has to be converted, read-only."""
+    """Returns the columns that an algorithm sees, read-only; views into `table` where they need no conversion."""
     return TableColumns(table)
 
 
 class Draft:
-    """Changes to a table that are not committed yet, as one table and one patch."""
+    """Collects changes to a table into one patch, before they are committed."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        """The table with the changes so far."""
+        """Table with the changes so far."""
         self.patch: Patch | None = None
-        """The changes so far, against the table at the beginning; None: there are none."""
+        """All changes so far as one patch to the original table; None: no change yet."""
         self._base = table
 
     def add(self, patch: Patch) -> None:
-        """Makes one more change, a patch to `table`."""
+        """Adds a change: `patch` applies to `self.table`, with the changes so far."""
         rows = self.table.rows
         self.patch = patch if self.patch is None else _joined(self.patch, patch, len(rows))
         if len(patch.slots):
@@ -214,7 +234,7 @@ class Draft:
 
 
 def _joined(first: Patch, second: Patch, capacity: int) -> Patch:
-    """The patch that does what `first` and then `second` do."""
+    """Returns the patch that does what `first` and then `second` do."""
     cumulated = first.cumulated if second.cumulated is None else second.cumulated
     if not len(second.slots):
         return Patch(first.slots, first.rows, second.labels, second.counters, cumulated)
