@@ -13,8 +13,10 @@ SAMPLE_SIZE = 2048
 
 
 Columns = Mapping[str, Array]
-"""Field of `TaskState` -> array of shape (capacity,); params (capacity, num_axes).
+"""Field of `TaskState` -> array of shape (capacity,); params (capacity, num_params).
 
+``"axes"`` -> shape (capacity, k), whole numbers: which axis of its own member the last k params of a task stand for;
+0: none. Tasks with equal numbers have the same axis there. Without merged sets, k is 0 and a column is an axis.
 And of each label, at its `label_index`: ``"label_"`` and a field of `table.LABEL` -> array of shape (MAX_LABELS,).
 """
 

@@ -24,10 +24,11 @@ from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .handouts import Draws, TaskCache
 from .metrics import summary
 from .mutex import is_inside
+from .params import Layout
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table, columns_of, resize, restore
-from .task import ConfigT, Task
+from .task import ConfigT, Task, num_params
 from .tracker import TaskTracker, create_task_tracker
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Curriculum(Generic[ConfigT]):
                 f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
             )
         self.tracker: TaskTracker = create_task_tracker(
-            config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
+            config, num_params(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
@@ -309,7 +310,8 @@ class Curriculum(Generic[ConfigT]):
         saved = unpack_state(state, self.config, self.generator).table
         capacity = self._backend.capacity
         active = np.flatnonzero(saved.rows["is_active"])
-        priorities = np.asarray(self.algorithm.priorities(columns_of(saved)), np.float64)[active]
+        columns = columns_of(saved, Layout(self.generator.axes))
+        priorities = np.asarray(self.algorithm.priorities(columns), np.float64)[active]
         kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
         _log.warning(
             "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",

@@ -138,14 +138,15 @@ def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Arra
 def place(columns: Columns, axis: int | None) -> Array:
     """Where each task stands on axis number `axis` of its generator, or, for None, its number (`seed`); floats, (n,).
 
-    A choice stands at its index. The tasks of a finite generator are numbered from 0.
+    A choice stands at its index. The tasks of a finite generator are numbered from 0. Of a merged set, `axis` is the
+    number of the column in the params: 0 says which member a task is of, the others are axes of that member.
 
-    Raises `ValueError` if the generator has no such axis.
+    Raises `ValueError` if there is no such column.
     """
     if axis is not None and axis >= columns["params"].shape[1]:
         raise ValueError(
-            f"axis: expected the number, from 0, of one of the generator's {columns['params'].shape[1]} axes, got "
-            f"{axis}; use one of them, or None to go by the number of the task"
+            f"axis: expected the number, from 0, of one of the generator's {columns['params'].shape[1]} axes (of a "
+            f"merged set: columns of params), got {axis}; use one of them, or None to go by the number of the task"
         )
     xp = columns["seed"].__array_namespace__()
     return xp.astype(columns["seed"], xp.float64) if axis is None else columns["params"][:, axis]

@@ -11,7 +11,7 @@ from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
 from .probabilities import cumulative
-from .table import Counters, Draft, Estimator, Table, choose, columns_of, lowest, num_evictions_due, record
+from .table import Counters, Draft, Estimator, Table, choose, lowest, num_evictions_due, record
 
 MIN_INTERVAL = 32
 """Smallest number of endings after which a worker of a session looks again whether a refresh is due."""
@@ -150,7 +150,7 @@ class Refresher:
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
-        columns = columns_of(table)
+        columns = self._admission.columns(table)
         probabilities = self.algorithm.probabilities(columns, self.algorithm.priorities(columns))
         return checked_distribution(probabilities, columns["is_active"], type(self.algorithm).__name__)
 
@@ -216,7 +216,7 @@ class Refresher:
         limit = self._admission.limit(len(table.rows))
         num_due = num_due if limit is None else min(num_due, limit)
         if num_due > 0:
-            columns = columns_of(table)
+            columns = self._admission.columns(table)
             priorities = self.algorithm.priorities(columns)
             slots = lowest(priorities, self.algorithm.evictable(columns, priorities, self._config), num_due)
             if len(slots):

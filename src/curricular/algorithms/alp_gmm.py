@@ -15,7 +15,7 @@ from ..arrays import Array, Columns
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, onto
 from ..probabilities import uniform
-from ..task import Span
+from ..task import Span, all_axes
 from .mixtures import fit_best
 from .proposals import NewTasks, part_fresh
 from .protocol import Algorithm
@@ -95,10 +95,13 @@ class ProgressMixtureProposer:
     def __init__(self, config: AlpGmmConfig, generator: TaskGenerator[Any]) -> None:
         self._config = config
         self._algorithm = AlpGmmAlgorithm(config)
-        self._spans: dict[int, Span] = {
-            column: axis.values for column, axis in enumerate(generator.axes) if isinstance(axis.values, Span)
-        }
-        found = _what_is_missing(generator, list(self._spans))
+        self._spans: dict[int, Span] = {}
+        column = 0
+        for axis in generator.axes:
+            if isinstance(axis.values, Span):
+                self._spans[column] = axis.values
+            column += axis.num_columns
+        found = _what_is_missing(generator, has_span=bool(self._spans))
         if found:
             raise ValueError(
                 f"generator: expected an endless one with a Span that applies to all of its tasks for "
@@ -148,11 +151,12 @@ def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbou
     return np.where(progress > ROUNDING, progress, 0.0)
 
 
-def _what_is_missing(generator: TaskGenerator[Any], spans: list[int]) -> str:
-    """What keeps a generator with these span columns from being used; empty if nothing does."""
+def _what_is_missing(generator: TaskGenerator[Any], *, has_span: bool) -> str:
+    """What keeps a generator from being used, which has a `Span` that applies to all tasks or not; empty: nothing."""
     if generator.num_tasks is not None:
         return f"of {generator.num_tasks} tasks"
-    if not spans:
-        return "without a Span among its axes"
-    partial = [generator.axes[column].name for column in spans if generator.axes[column].where]
-    return f"in which {', '.join(partial)} applies to some tasks only" if partial else ""
+    in_branches = (inner for axis in generator.axes for branch in axis.branches for inner in all_axes(branch))
+    partial = [axis.name for axis in in_branches if isinstance(axis.values, Span)]
+    if partial:
+        return f"in which {', '.join(partial)} applies to some tasks only"
+    return "" if has_span else "without a Span among its axes"

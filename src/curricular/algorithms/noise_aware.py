@@ -15,6 +15,7 @@ from pydantic import Field
 from ..arrays import Array, Columns
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
+from ..params import Layout
 from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..task import Params
@@ -96,9 +97,15 @@ class NoiseAwareAlgorithm(Algorithm):
         noise_share = 1.0 - xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
         return mix(chosen, uniform(active), xp.clip(noise_share**DOUBT, None, MAX_EVEN))
 
-    def expected_priorities(self, columns: Columns, params: Array) -> Array:
-        """What the pool says of new tasks with `params`, (m, num_axes), at least one axis; ≥ 0, 1 is the mean; (m,)."""
-        return expected_priorities(self._own_priorities, columns, self.config.rates, params)
+    def expected_priorities(self, columns: Columns, params: Array, axes: Array) -> Array:
+        """What the pool says of new tasks, at least one axis; ≥ 0, 1 is the mean; shape (m,).
+
+        Args:
+            columns: Of the pool.
+            params: Of the new tasks, shape (m, num_params).
+            axes: Of the new tasks, as in ``columns["axes"]``, shape (m, k).
+        """
+        return expected_priorities(self._own_priorities, columns, self.config.rates, params, axes)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(priorities, columns, self.config)
@@ -143,18 +150,25 @@ class Judgement(NamedTuple):
 class ProgressProposer:
     """Of the new tasks, `share` is chosen among `num_candidates` for each place, in proportion to what is expected.
 
-    `expected_priorities` says it: (columns of the pool, params of the candidates) -> scores ≥ 0, shape (m,).
+    Args:
+        expected_priorities: Says it: (columns of the pool, params, axes of the candidates) -> scores ≥ 0, shape (m,).
+        share: From 0 to 1.
+        layout: Of the generator's params.
     """
 
     num_candidates = 8
 
-    def __init__(self, expected_priorities: Callable[[Columns, Params], Array], share: float) -> None:
+    def __init__(
+        self, expected_priorities: Callable[[Columns, Params, Array], Array], share: float, layout: Layout
+    ) -> None:
         self._expected_priorities = expected_priorities
         self._share = share
+        self._layout = layout
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         fresh, others = part_fresh(candidates, n, 1.0 - self._share, rng)
-        scores = np.asarray(self._expected_priorities(columns, candidates.params[others]), np.float64)
+        params = candidates.params[others]
+        scores = np.asarray(self._expected_priorities(columns, params, self._layout.axes_of(params)), np.float64)
         chosen = others[draw_distinct(scores, n - len(fresh), rng)]
         return candidates.take(np.concatenate([fresh, chosen]))
 
@@ -163,7 +177,8 @@ def by_progress(config: NoiseAwareConfig, generator: TaskGenerator[Any]) -> Prop
     """What `config` calls for: without axes, there is nothing to go by."""
     if config.proposal_share == 0.0 or not generator.axes:
         return FreshProposer()
-    return ProgressProposer(NoiseAwareAlgorithm(config).expected_priorities, config.proposal_share)
+    expected = NoiseAwareAlgorithm(config).expected_priorities
+    return ProgressProposer(expected, config.proposal_share, Layout(generator.axes))
 
 
 def draw_distinct(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:

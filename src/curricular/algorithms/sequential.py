@@ -16,8 +16,8 @@ class SequentialConfig(CurriculumConfig):
 
     algorithm: Literal["sequential"] = "sequential"
     axis: int | None = Field(default=None, ge=0)
-    """Which of the generator's axes the stages run along, from the lowest value up; None: each task of a finite
-    generator is a stage."""
+    """Which of the generator's axes (of a merged set, which column of params) the stages run along, from the lowest
+    value up; None: each task of a finite generator is a stage."""
     success: float = Field(default=0.9, ge=0, le=1)
     """Success rate from which on a task is done, after `min_completions`."""
     min_completions: int = Field(default=20, ge=1)

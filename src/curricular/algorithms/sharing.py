@@ -25,6 +25,9 @@ def share_evidence(
     pairs of axes; with n completions of its own, that counts half / (n + half), its own score the rest. Partial
     pooling, by evidence.
 
+    In a merged set, axes are taken one by one. Those that all tasks have, the choice of the member among them, make
+    groups of all tasks; a member's own axes make groups of its tasks only, which are compared with each other.
+
     Args:
         own: shape (n,).
         score: columns of groups -> their scores ≥ 0; reads averages, completions, baseline and activity.
@@ -36,8 +39,9 @@ def share_evidence(
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
     grid = _grid(columns)
-    groups = grid.groups(columns["params"], 1 if len(grid.low) <= 2 else 2)
-    common = _product(active, _factors(groups, score, columns, rates, grid.num_groups), groups)
+    num_together = 2 if len(grid.common) > 2 and not grid.own else 1
+    groups = grid.groups(columns["params"], columns["axes"], num_together)
+    common = _product(active, _factors(groups, score, columns, rates), groups)
     trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
 
@@ -50,45 +54,110 @@ def own_weight(num_completions: Array, half: float) -> Array:
 
 
 def expected_priorities(
-    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array
+    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, axes: Array
 ) -> Array:
-    """What tasks with `params`, shape (m, num_axes), that nobody has played yet are expected to score, shape (m,).
+    """What tasks that nobody has played yet are expected to score, shape (m,).
 
     The product of the scores of the groups that they would belong to, as in `share_evidence`, but one for each axis:
     few tasks of the pool share two values with a new one. 1 is as the mean of the pool, also where nothing is known.
+
+    Args:
+        score: As for `share_evidence`, like the next two.
+        columns: See there.
+        rates: See there.
+        params: Of the new tasks, shape (m, num_params).
+        axes: Which axes the last of their params stand for, shape (m, k), as in ``columns["axes"]``.
     """
     grid = _grid(columns)
-    factors = _factors(grid.groups(columns["params"], 1), score, columns, rates, grid.num_groups)
+    factors = _factors(grid.groups(columns["params"], columns["axes"], 1), score, columns, rates)
     xp = params.__array_namespace__()
-    return _product(xp.ones(params.shape[0]), factors, grid.groups(params, 1))
+    return _product(xp.ones(params.shape[0]), factors, grid.groups(params, axes, 1))
+
+
+class _Groups(NamedTuple):
+    """Tasks parted into groups, in one way or in several that know nothing of each other."""
+
+    index: Array
+    """The group of each task in each way, shape (ways, n); the number of groups for a task in none."""
+    first: Array
+    """The first of those groups that a group is compared with, shape (num_groups,)."""
+    end: Array
+    """The one after the last of them, shape (num_groups,)."""
+
+
+class _CommonAxis(NamedTuple):
+    """A column that stands for the same axis in all tasks: the range of values that occur in the pool."""
+
+    low: Array
+    high: Array
+
+
+class _OwnAxes(NamedTuple):
+    """The other columns: what occurs in the pool on the axes of single members, by axis and then by value."""
+
+    axes: Array
+    """Shape (m,), 0 for what a task leaves over."""
+    values: Array
+    """Shape (m,)."""
+
+    def groups(self, values: Array, axes: Array) -> _Groups:
+        """The groups of tasks with `values` on `axes`, shape (k, n) each: as many bins an axis as it has tasks."""
+        xp = values.__array_namespace__()
+        num_groups = self.axes.shape[0]
+        first = xp.searchsorted(self.axes, axes, side="left")
+        end = xp.searchsorted(self.axes, axes, side="right")
+        low = xp.take(self.values, xp.clip(first, None, num_groups - 1))
+        high = xp.take(self.values, xp.clip(end - 1, 0, None))
+        index = first + _bins(values, low, high, end - first)
+        return _Groups(
+            xp.where((axes > 0) & (first < end), index, num_groups),
+            xp.searchsorted(self.axes, self.axes, side="left"),
+            xp.searchsorted(self.axes, self.axes, side="right"),
+        )
 
 
 class _Grid(NamedTuple):
     """How tasks are parted into groups: bins along each axis, over the values that occur in the pool."""
 
-    low: list[Array]
-    high: list[Array]
+    common: list[_CommonAxis]
+    own: list[_OwnAxes]
+    """One, or none without merged sets."""
     num_groups: int
+    """On common axes."""
 
-    def groups(self, params: Array, num_together: int) -> list[Array]:
-        """For each axis, or for each pair of axes, the group of each of the tasks, shape (n,)."""
-        num_axes = len(self.low)
+    def groups(self, params: Array, axes: Array, num_together: int) -> list[_Groups]:
+        """The groups for each axis, or for each pair of axes that all tasks have, of tasks with `params` on `axes`."""
+        xp = params.__array_namespace__()
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
-        bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
-        if num_together == 1:
-            return bins
-        return [first * per_axis + second for first, second in combinations(bins, 2)]
+        bins = [_bins(params[:, i], axis.low, axis.high, per_axis) for i, axis in enumerate(self.common)]
+        if num_together == 2:
+            bins = [first * per_axis + second for first, second in combinations(bins, 2)]
+        first = xp.zeros(self.num_groups, dtype=xp.int64)
+        common = [_Groups(xp.reshape(index, (1, -1)), first, first + self.num_groups) for index in bins]
+        return common + [own.groups(_beside(params, len(self.common)), axes.T) for own in self.own]
+
+
+def _beside(params: Array, num_common: int) -> Array:
+    """The params on axes of single members, shape (k, n)."""
+    return params[:, num_common:].T
 
 
 def _grid(columns: Columns) -> _Grid:
-    params = columns["params"]
+    params, axes = columns["params"], columns["axes"]
     xp = params.__array_namespace__()
-    axes = [params[:, axis] for axis in range(params.shape[1])]
-    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
+    num_common = params.shape[1] - axes.shape[1]
+    common = [_CommonAxis(xp.min(params[:, i]), xp.max(params[:, i])) for i in range(num_common)]
+    own = []
+    if axes.shape[1]:
+        values, numbers = xp.reshape(_beside(params, num_common), (-1,)), xp.reshape(axes.T, (-1,))
+        by_value = xp.argsort(values)
+        order = xp.take(by_value, stable_order(xp.take(numbers, by_value)))
+        own = [_OwnAxes(xp.take(numbers, order), xp.take(values, order))]
+    return _Grid(common, own, min(MAX_GROUPS, params.shape[0]))
 
 
-def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
-    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape (n,); the outer ones are open.
+def _bins(values: Array, low: Array, high: Array, num_bins: Array | int) -> Array:
+    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape of `values`; the outer ones are open.
 
     Choices of fewer values have a bin each.
     """
@@ -98,37 +167,45 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
 
 
 def _factors(
-    groups: list[Array],
-    score: Callable[[Columns], Array],
-    columns: Columns,
-    rates: tuple[float, ...],
-    num_groups: int,
+    groups: list[_Groups], score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...]
 ) -> list[Array]:
-    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,) each."""
+    """The score of each group over the mean of those it is compared with, shrunk to 1 where it has few results.
+
+    Shape (num_groups + 1,) each; the last is 1, for the tasks in no group.
+    """
     xp = columns["num_completions"].__array_namespace__()
     last = columns["last_scheduled"]
     newest_first = stable_order(xp.max(last) - last)
     averages = _decaying_sums(columns, rates)
     factors = []
-    for group in groups:
-        order = xp.take(newest_first, stable_order(xp.take(group, newest_first)))
-        members, sizes = _group_columns(columns, averages, group, order, num_groups)
+    for index, first, end in groups:
+        by_age = xp.reshape(xp.take(index, newest_first, axis=1), (-1,))
+        order = stable_order(by_age)
+        tasks = xp.take(xp.tile(newest_first, (index.shape[0],)), order)
+        members, sizes = _group_columns(columns, averages, tasks, xp.take(by_age, order), first.shape[0])
         scores = score(members)
-        total = xp.sum(sizes)
-        mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
-        is_flat = mean <= 0.0
+
+        def sums(values: Array, first: Array = first, end: Array = end) -> Array:
+            running = xp.cumulative_sum(values, include_initial=True)
+            return xp.take(running, end) - xp.take(running, first)
+
+        total, weighted = sums(sizes), scores * sizes
+        mean = sums(weighted) / xp.where(total > 0.0, total, 1.0)
+        # Rounding of the running sum is no score.
+        is_flat = (mean <= 0.0) | (sums(xp.astype(weighted > 0.0, xp.int64)) == 0)
         relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
         evidence = xp.astype(members["num_completions"], xp.float64)
-        factors.append(1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF))
+        factor = 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
+        factors.append(xp.concat([factor, xp.ones(1)]))
     return factors
 
 
-def _product(start: Array, factors: list[Array], groups: list[Array]) -> Array:
+def _product(start: Array, factors: list[Array], groups: list[_Groups]) -> Array:
     """`start` times the factors of the groups that each task is in, shape (n,)."""
     xp = start.__array_namespace__()
     result = start
-    for factor, group in zip(factors, groups, strict=True):
-        result = result * xp.take(factor, group)
+    for factor, (index, _, _) in zip(factors, groups, strict=True):
+        result = result * xp.prod(xp.reshape(xp.take(factor, xp.reshape(index, (-1,))), index.shape), axis=0)
     return result
 
 
@@ -162,16 +239,15 @@ def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sums]:
 
 
 def _group_columns(
-    columns: Columns, averages: list[_Sums], group: Array, order: Array, num_groups: int
+    columns: Columns, averages: list[_Sums], tasks: Array, sorted_group: Array, num_groups: int
 ) -> tuple[Columns, Array]:
     """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
 
-    `order` sorts tasks by group, and by their last hand-out, newest first. The average at rate α of a task with n
-    results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
-    came in a row.
+    `tasks` are sorted by their group, those in none last, and by their last hand-out, newest first; `sorted_group` is
+    the group of each. The average at rate α of a task with n results, before m newer ones of its group, has weight
+    (1−α)^m (1 − (1−α)^n) in the group's: exact if its results came in a row.
     """
-    xp = group.__array_namespace__()
-    sorted_group = xp.take(group, order)
+    xp = tasks.__array_namespace__()
     ends = xp.searchsorted(sorted_group, xp.arange(num_groups), side="right")
     starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
 
@@ -179,12 +255,12 @@ def _group_columns(
         running = xp.cumulative_sum(values, include_initial=True)
         return xp.take(running, ends) - xp.take(running, starts)
 
-    active = xp.astype(xp.take(columns["is_active"], order), xp.int64)
-    counts = active * xp.take(columns["num_completions"], order)
+    active = xp.astype(xp.take(columns["is_active"], tasks), xp.int64)
+    counts = active * xp.take(columns["num_completions"], tasks)
     before = xp.cumulative_sum(counts) - counts
-    newer = before - xp.take(before, xp.take(starts, sorted_group))
+    newer = before - xp.take(before, xp.take(starts, xp.clip(sorted_group, None, num_groups - 1)))
     total = sums(counts)
-    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], order)
+    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], tasks)
     result: dict[str, Array] = {
         "is_active": sums(active) > 0,
         "num_completions": total,
@@ -193,7 +269,7 @@ def _group_columns(
     is_empty = xp.astype(total <= 0, xp.float64)
     for keep, weight, values in averages:
         decay = powers(keep, newer)
-        whole = sums(decay * xp.take(weight, order)) + is_empty
+        whole = sums(decay * xp.take(weight, tasks)) + is_empty
         for name, value in values.items():
-            result[name] = xp.clip(sums(decay * xp.take(value, order)) / whole, 0.0, 1.0)
+            result[name] = xp.clip(sums(decay * xp.take(value, tasks)) / whole, 0.0, 1.0)
     return result, xp.astype(sums(active), xp.float64)

@@ -19,7 +19,8 @@ class TargetScheduleConfig(FlooredConfig):
 
     algorithm: Literal["target_schedule"] = "target_schedule"
     axis: int | None = Field(default=None, ge=0)
-    """Which of the generator's axes the target moves along; None: the numbers of a finite generator's tasks."""
+    """Which of the generator's axes (of a merged set, which column of params) the target moves along; None: the numbers
+    of a finite generator's tasks."""
     start: float = 0.0
     """Where the target is at first."""
     stop: float

@@ -20,7 +20,8 @@ class WeightedConfig(CurriculumConfig):
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Of the tasks of a finite generator in turn, or of the choices along `axis`; a task beyond them has weight 0."""
     axis: int | None = Field(default=None, ge=0)
-    """Which of the generator's axes the weights are for; None: for each task by itself."""
+    """Which of the generator's axes the weights are for (of a merged set, which column of params); None: for each task
+    by itself."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:

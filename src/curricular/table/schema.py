@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
+from ..params import FLAT, Layout
 from ..rows import PatchedRows, Rows, TaskState
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
@@ -149,16 +150,19 @@ def copy_table(table: Table) -> Table:
 class TableColumns(Mapping[str, NDArray[Any]]):
     """The columns of a table by name, read when they are asked for and kept; none can be written into."""
 
-    __slots__ = ("_columns", "_table")
+    __slots__ = ("_columns", "_layout", "_table")
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, layout: Layout) -> None:
         self._table = table
+        self._layout = layout
         self._columns: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
             if name in TaskState.model_fields:
                 column = self._table.rows[name]
+            elif name == "axes":
+                column = self._layout.axes_of(self._table.rows["params"])
             else:
                 column = self._table.labels[_LABEL_COLUMNS[name]]
             column.flags.writeable = False
@@ -166,15 +170,18 @@ class TableColumns(Mapping[str, NDArray[Any]]):
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*TaskState.model_fields, *_LABEL_COLUMNS))
+        return iter((*TaskState.model_fields, "axes", *_LABEL_COLUMNS))
 
     def __len__(self) -> int:
-        return len(TaskState.model_fields) + len(_LABEL_COLUMNS)
+        return len(TaskState.model_fields) + 1 + len(_LABEL_COLUMNS)
 
 
-def columns_of(table: Table) -> Columns:
-    """Returns the columns that an algorithm sees: views into `table` where nothing has to be converted, read-only."""
-    return TableColumns(table)
+def columns_of(table: Table, layout: Layout = FLAT) -> Columns:
+    """Returns the columns that an algorithm sees: views into `table` where nothing has to be converted, read-only.
+
+    `layout` is that of the params.
+    """
+    return TableColumns(table, layout)
 
 
 class Draft:

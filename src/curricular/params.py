@@ -1,0 +1,97 @@
+"""Which axis each column of a task's params stands for, for many tasks at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .task import Axis, Params, num_params
+
+
+class Layout:
+    """How the params of tasks with `axes` are read: column by column, as each choice leads to its branch.
+
+    The axes are numbered in all branches, from 1, in an order of no meaning; number 0 is a column that a task leaves
+    over. So two tasks have the same axis at a column if its number is the same.
+
+    Examples:
+        >>> size, lit = Axis("size", (5, 9, 15)), Axis("lit", (False, True))
+        >>> layout = Layout((lit, Axis("kind", ("maze", "hall"), branches=((size, lit), (size,)))))
+        >>> layout.num_params, layout.num_common
+        (4, 2)
+        >>> layout.axes_of(np.array([[1.0, 0.0, 2.0, 1.0], [1.0, 1.0, 2.0, 0.0]])).tolist()
+        [[3, 2], [1, 0]]
+    """
+
+    def __init__(self, axes: tuple[Axis, ...]) -> None:
+        self.num_params: int = num_params(axes)
+        branching = [column for column, axis in enumerate(axes) if axis.branches]
+        self.num_common: int = branching[0] + 1 if branching else self.num_params
+        """The first columns, up to the first axis with branches: each stands for one axis, whatever the task."""
+        self._axes: list[Axis | None] = []
+        self._exits: list[list[int]] = []
+        self._add(None, [0])
+        self._start = self._enter(axes, 0)
+        self._number_of = np.array([0 if axis is None else number for number, axis in enumerate(self._axes)])
+        bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
+        self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
+        self._next = np.concatenate([np.array(exits) for exits in self._exits])
+        sizes = np.array([len(exits) for exits in self._exits])
+        self._last_choice = sizes - 1
+        self._first_exit = sizes.cumsum() - sizes
+
+    def axes_of(self, params: Params) -> NDArray[np.int64]:
+        """The number of the axis at each column of `params` beyond the first `num_common`; shape (n, the rest).
+
+        Params, shape (n, num_params), are on their axes.
+        """
+        if self.num_common == self.num_params:
+            return np.empty((len(params), 0), np.int64)
+        return self._number_of.take(self._numbers(params)[:, self.num_common :])
+
+    def find_off(self, params: Params) -> tuple[str, float] | None:
+        """Where one of `params`, shape (n, num_params), finite, has to be, in words, and what it is; None: all are right.
+
+        They have to be on their axes, and 0 in the columns that a task leaves over.
+        """
+        numbers = self._numbers(params)
+        is_off = (params < self._low.take(numbers)) | (params > self._high.take(numbers))
+        is_off |= self._is_whole.take(numbers) & (params != params.round())
+        if not is_off.any():
+            return None
+        task, column = np.argwhere(is_off)[0]
+        axis = self._axes[numbers[task, column]]
+        wanted = "of 0 where a task has no axis" if axis is None else f"on the axis {axis.name!r}, {axis.range_text}"
+        return wanted, float(params[task, column])
+
+    def _numbers(self, params: Params) -> NDArray[np.int64]:
+        """The number of what stands at each column, shape (n, num_params): one for each column left over, too."""
+        numbers = np.empty((len(params), self.num_params), np.int64)
+        at = np.full(len(params), self._start)
+        for column in range(self.num_params):
+            numbers[:, column] = at
+            choices = params[:, column].clip(0, self._last_choice.take(at)).astype(np.int64)
+            at = self._next.take(self._first_exit.take(at) + choices)
+        return numbers
+
+    def _enter(self, axes: tuple[Axis, ...], after: int) -> int:
+        """The number at which `axes` begin, if `after` is what follows them."""
+        for axis in reversed(axes):
+            width = axis.num_columns - 1
+            exits = [self._enter(branch, self._skip(width - num_params(branch), after)) for branch in axis.branches]
+            after = self._add(axis, exits or [after])
+        return after
+
+    def _skip(self, num_columns: int, after: int) -> int:
+        """The number at which `num_columns` columns without an axis begin, if `after` is what follows them."""
+        for _ in range(num_columns):
+            after = self._add(None, [after])
+        return after
+
+    def _add(self, axis: Axis | None, exits: list[int]) -> int:
+        """The next number, for `axis`; it leads to `exits`: one for each choice if it has branches, else one."""
+        self._axes.append(axis)
+        self._exits.append(exits)
+        return len(self._axes) - 1
+
+
+FLAT = Layout(())
+"""The layout of any params whose columns each stand for one axis."""
