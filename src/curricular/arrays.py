@@ -15,8 +15,9 @@ SAMPLE_SIZE = 2048
 Columns = Mapping[str, Array]
 """Field of `TaskState` -> array of shape (capacity,); params (capacity, num_params).
 
-``"axes"`` -> shape (capacity, k), whole numbers: which axis of its own member the last k params of a task stand for;
-0: none. Tasks with equal numbers have the same axis there. Without merged sets, k is 0 and a column is an axis.
+``"cells"`` -> shape (capacity, k), whole numbers: what the last k params of a task in a merged set stand for, axes of
+its own member: in the same cell if the same value on the same axis, in cell 0 if there is no axis. Else k is 0.
+``"cell_axes"`` -> shape (num_cells,), ascending: the axis that each cell is of.
 And of each label, at its `label_index`: ``"label_"`` and a field of `table.LABEL` -> array of shape (MAX_LABELS,).
 """
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator
+from .params import Layout
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
-from .task import ConfigT, Task, decode_params
+from .task import ConfigT, Task
 
 CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
@@ -29,12 +30,13 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         super().__init__()
         self._backend = backend
         self._generator = generator
+        self._layout = Layout(generator.axes)
         self._ids: deque[int] = deque()
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
         row = self._backend.read(np.array([task_id % self._backend.capacity]))
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = decode_params(self._generator.axes, params)
+        values = self._layout.decode(params)
         try:
             config = self._generator.build(seed, params)
         except Exception as error:  # a user's build may raise anything; it is named, chained and raised on

@@ -1,24 +1,30 @@
 """Which axis each column of a task's params stands for, for many tasks at once."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .task import Axis, Params, num_params
 
 
+SPAN_CELLS = 8
+"""Equal parts of an interval that count as one value each where values are compared."""
+
+MAX_CELLS = 64
+"""Values of an axis that are told apart at most; of more choices, neighbours count as one."""
+
+
 class Layout:
     """How the params of tasks with `axes` are read: column by column, as each choice leads to its branch.
-
-    The axes are numbered in all branches, from 1, in an order of no meaning; number 0 is a column that a task leaves
-    over. So two tasks have the same axis at a column if its number is the same.
 
     Examples:
         >>> size, lit = Axis("size", (5, 9, 15)), Axis("lit", (False, True))
         >>> layout = Layout((lit, Axis("kind", ("maze", "hall"), branches=((size, lit), (size,)))))
         >>> layout.num_params, layout.num_common
         (4, 2)
-        >>> layout.axes_of(np.array([[1.0, 0.0, 2.0, 1.0], [1.0, 1.0, 2.0, 0.0]])).tolist()
-        [[3, 2], [1, 0]]
+        >>> layout.cells(np.array([[1.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 2.0, 0.0]])).tolist()
+        [[5, 2], [3, 2], [8, 0]]
     """
 
     def __init__(self, axes: tuple[Axis, ...]) -> None:
@@ -26,26 +32,51 @@ class Layout:
         branching = [column for column, axis in enumerate(axes) if axis.branches]
         self.num_common: int = branching[0] + 1 if branching else self.num_params
         """The first columns, up to the first axis with branches: each stands for one axis, whatever the task."""
+        # Axes are numbered over all branches. A number without an axis is a column that a task leaves over.
         self._axes: list[Axis | None] = []
         self._exits: list[list[int]] = []
         self._add(None, [0])
         self._start = self._enter(axes, 0)
-        self._number_of = np.array([0 if axis is None else number for number, axis in enumerate(self._axes)])
-        bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
-        self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
         self._next = np.concatenate([np.array(exits) for exits in self._exits])
         sizes = np.array([len(exits) for exits in self._exits])
         self._last_choice = sizes - 1
         self._first_exit = sizes.cumsum() - sizes
+        bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
+        self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
+        num_values = np.where(self._is_whole, np.minimum(self._high - self._low + 1, MAX_CELLS), SPAN_CELLS)
+        self._last_cell = num_values.astype(np.int64) - 1
+        self._per_unit = num_values / (self._high - self._low + self._is_whole)
+        is_axis = np.array([axis is not None for axis in self._axes])
+        num_cells = np.where(is_axis, self._last_cell + 1, 0)
+        self._first_cell = np.where(is_axis, num_cells.cumsum() - num_cells + 1, 0)
+        self.cell_axes: NDArray[np.int64] = np.arange(len(is_axis)).repeat(num_cells)
+        """For each cell the number of its axis, ascending, shape (num_cells,); cell 0 is a column left over."""
+        self.cell_axes = np.concatenate([np.zeros(1, np.int64), self.cell_axes])
 
-    def axes_of(self, params: Params) -> NDArray[np.int64]:
-        """The number of the axis at each column of `params` beyond the first `num_common`; shape (n, the rest).
+    def decode(self, params: Params) -> dict[str, Any]:
+        """Axis name -> value for the axes that a task with `params`, shape (num_params,), has."""
+        values, number = {}, self._start
+        for param in params.tolist():
+            axis, exits = self._axes[number], self._exits[number]
+            if axis is not None:
+                values[axis.name] = axis.decode(param)
+            number = exits[int(param) if len(exits) > 1 else 0]
+        return values
 
-        Params, shape (n, num_params), are on their axes.
+    def cells(self, params: Params) -> NDArray[np.int64]:
+        """The cell of each of `params` beyond the first `num_common` columns; shape (n, the rest).
+
+        Tasks are in the same cell if they have the same axis there and the same value on it. Of a `Span`, the values of
+        each of `SPAN_CELLS` equal parts count as the same.
+
+        Args:
+            params: Shape (n, num_params), on their axes.
         """
         if self.num_common == self.num_params:
             return np.empty((len(params), 0), np.int64)
-        return self._number_of.take(self._numbers(params)[:, self.num_common :])
+        numbers, values = self._numbers(params)[:, self.num_common :], params[:, self.num_common :]
+        within = ((values - self._low.take(numbers)) * self._per_unit.take(numbers)).astype(np.int64)
+        return self._first_cell.take(numbers) + np.minimum(within, self._last_cell.take(numbers))
 
     def find_off(self, params: Params) -> tuple[str, float] | None:
         """Where one of `params`, shape (n, num_params), finite, has to be, in words, and what it is; None: all are right.

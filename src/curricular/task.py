@@ -131,19 +131,3 @@ def all_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
         yield axis
         for branch in axis.branches:
             yield from all_axes(branch)
-
-
-def decode_params(axes: tuple[Axis, ...], params: Params) -> dict[str, Any]:
-    """Axis name -> value for the axes that a task with `params`, shape (num_params(axes),), has."""
-    return dict(_values(axes, params.tolist(), 0))
-
-
-def _values(axes: tuple[Axis, ...], params: list[float], column: int) -> Iterator[tuple[str, Any]]:
-    """Name and value of each axis; the first stands at `column`."""
-    for axis in axes:
-        yield axis.name, axis.decode(params[column])
-        if axis.branches:
-            yield from _values(axis.branches[int(params[column])], params, column + 1)
-            column += axis.num_columns
-        else:
-            column += 1

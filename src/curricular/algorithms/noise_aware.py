@@ -97,15 +97,15 @@ class NoiseAwareAlgorithm(Algorithm):
         noise_share = 1.0 - xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
         return mix(chosen, uniform(active), xp.clip(noise_share**DOUBT, None, MAX_EVEN))
 
-    def expected_priorities(self, columns: Columns, params: Array, axes: Array) -> Array:
+    def expected_priorities(self, columns: Columns, params: Array, cells: Array) -> Array:
         """What the pool says of new tasks, at least one axis; ≥ 0, 1 is the mean; shape (m,).
 
         Args:
             columns: Of the pool.
             params: Of the new tasks, shape (m, num_params).
-            axes: Of the new tasks, as in ``columns["axes"]``, shape (m, k).
+            cells: Of the new tasks, as in ``columns["cells"]``, shape (m, k).
         """
-        return expected_priorities(self._own_priorities, columns, self.config.rates, params, axes)
+        return expected_priorities(self._own_priorities, columns, self.config.rates, params, cells)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(priorities, columns, self.config)
@@ -151,7 +151,7 @@ class ProgressProposer:
     """Of the new tasks, `share` is chosen among `num_candidates` for each place, in proportion to what is expected.
 
     Args:
-        expected_priorities: Says it: (columns of the pool, params, axes of the candidates) -> scores ≥ 0, shape (m,).
+        expected_priorities: Says it: (columns of the pool, params, cells of the candidates) -> scores ≥ 0, shape (m,).
         share: From 0 to 1.
         layout: Of the generator's params.
     """
@@ -168,7 +168,7 @@ class ProgressProposer:
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         fresh, others = part_fresh(candidates, n, 1.0 - self._share, rng)
         params = candidates.params[others]
-        scores = np.asarray(self._expected_priorities(columns, params, self._layout.axes_of(params)), np.float64)
+        scores = np.asarray(self._expected_priorities(columns, params, self._layout.cells(params)), np.float64)
         chosen = others[draw_distinct(scores, n - len(fresh), rng)]
         return candidates.take(np.concatenate([fresh, chosen]))
 

@@ -26,7 +26,8 @@ def share_evidence(
     pooling, by evidence.
 
     In a merged set, axes are taken one by one. Those that all tasks have, the choice of the member among them, make
-    groups of all tasks; a member's own axes make groups of its tasks only, which are compared with each other.
+    groups of all tasks. Those of a member make groups of its own tasks, relative to their mean; there, what a task has
+    told itself is no evidence, since it would count on each axis again.
 
     Args:
         own: shape (n,).
@@ -38,10 +39,14 @@ def share_evidence(
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    grid = _grid(columns)
-    num_together = 2 if len(grid.common) > 2 and not grid.own else 1
-    groups = grid.groups(columns["params"], columns["axes"], num_together)
-    common = _product(active, _factors(groups, score, columns, rates), groups)
+    grid, history = _grid(columns), _history(columns, rates)
+    cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
+    groups = grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1)
+    common = active
+    for group in groups:
+        common = common * xp.take(_factors(group, grid.num_groups, score, history), group)
+    if is_merged:
+        common = common * _member_factors(cells, completions, score, history)
     trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
 
@@ -54,7 +59,7 @@ def own_weight(num_completions: Array, half: float) -> Array:
 
 
 def expected_priorities(
-    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, axes: Array
+    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, cells: Array
 ) -> Array:
     """What tasks that nobody has played yet are expected to score, shape (m,).
 
@@ -66,98 +71,44 @@ def expected_priorities(
         columns: See there.
         rates: See there.
         params: Of the new tasks, shape (m, num_params).
-        axes: Which axes the last of their params stand for, shape (m, k), as in ``columns["axes"]``.
+        cells: Of the new tasks, as in ``columns["cells"]``, shape (m, k).
     """
-    grid = _grid(columns)
-    factors = _factors(grid.groups(columns["params"], columns["axes"], 1), score, columns, rates)
     xp = params.__array_namespace__()
-    return _product(xp.ones(params.shape[0]), factors, grid.groups(params, axes, 1))
-
-
-class _Groups(NamedTuple):
-    """Tasks parted into groups, in one way or in several that know nothing of each other."""
-
-    index: Array
-    """The group of each task in each way, shape (ways, n); the number of groups for a task in none."""
-    first: Array
-    """The first of those groups that a group is compared with, shape (num_groups,)."""
-    end: Array
-    """The one after the last of them, shape (num_groups,)."""
-
-
-class _CommonAxis(NamedTuple):
-    """A column that stands for the same axis in all tasks: the range of values that occur in the pool."""
-
-    low: Array
-    high: Array
-
-
-class _OwnAxes(NamedTuple):
-    """The other columns: what occurs in the pool on the axes of single members, by axis and then by value."""
-
-    axes: Array
-    """Shape (m,), 0 for what a task leaves over."""
-    values: Array
-    """Shape (m,)."""
-
-    def groups(self, values: Array, axes: Array) -> _Groups:
-        """The groups of tasks with `values` on `axes`, shape (k, n) each: as many bins an axis as it has tasks."""
-        xp = values.__array_namespace__()
-        num_groups = self.axes.shape[0]
-        first = xp.searchsorted(self.axes, axes, side="left")
-        end = xp.searchsorted(self.axes, axes, side="right")
-        low = xp.take(self.values, xp.clip(first, None, num_groups - 1))
-        high = xp.take(self.values, xp.clip(end - 1, 0, None))
-        index = first + _bins(values, low, high, end - first)
-        return _Groups(
-            xp.where((axes > 0) & (first < end), index, num_groups),
-            xp.searchsorted(self.axes, self.axes, side="left"),
-            xp.searchsorted(self.axes, self.axes, side="right"),
-        )
+    grid, history = _grid(columns), _history(columns, rates)
+    result = xp.ones(params.shape[0])
+    for group, new in zip(grid.groups(columns["params"], 1), grid.groups(params, 1), strict=True):
+        result = result * xp.take(_factors(group, grid.num_groups, score, history), new)
+    if cells.shape[1]:
+        result = result * _member_factors(cells, xp.zeros(params.shape[0]), score, history)
+    return result
 
 
 class _Grid(NamedTuple):
-    """How tasks are parted into groups: bins along each axis, over the values that occur in the pool."""
+    """How tasks are parted into groups: bins along each axis that all have, over the values that occur in the pool."""
 
-    common: list[_CommonAxis]
-    own: list[_OwnAxes]
-    """One, or none without merged sets."""
+    low: list[Array]
+    high: list[Array]
     num_groups: int
-    """On common axes."""
 
-    def groups(self, params: Array, axes: Array, num_together: int) -> list[_Groups]:
-        """The groups for each axis, or for each pair of axes that all tasks have, of tasks with `params` on `axes`."""
-        xp = params.__array_namespace__()
+    def groups(self, params: Array, num_together: int) -> list[Array]:
+        """For each axis, or for each pair of axes, the group of each of the tasks, shape (n,)."""
+        num_axes = len(self.low)
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
-        bins = [_bins(params[:, i], axis.low, axis.high, per_axis) for i, axis in enumerate(self.common)]
-        if num_together == 2:
-            bins = [first * per_axis + second for first, second in combinations(bins, 2)]
-        first = xp.zeros(self.num_groups, dtype=xp.int64)
-        common = [_Groups(xp.reshape(index, (1, -1)), first, first + self.num_groups) for index in bins]
-        return common + [own.groups(_beside(params, len(self.common)), axes.T) for own in self.own]
-
-
-def _beside(params: Array, num_common: int) -> Array:
-    """The params on axes of single members, shape (k, n)."""
-    return params[:, num_common:].T
+        bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
+        if num_together == 1:
+            return bins
+        return [first * per_axis + second for first, second in combinations(bins, 2)]
 
 
 def _grid(columns: Columns) -> _Grid:
-    params, axes = columns["params"], columns["axes"]
+    params = columns["params"]
     xp = params.__array_namespace__()
-    num_common = params.shape[1] - axes.shape[1]
-    common = [_CommonAxis(xp.min(params[:, i]), xp.max(params[:, i])) for i in range(num_common)]
-    own = []
-    if axes.shape[1]:
-        values, numbers = xp.reshape(_beside(params, num_common), (-1,)), xp.reshape(axes.T, (-1,))
-        by_value = xp.argsort(values)
-        order = xp.take(by_value, stable_order(xp.take(numbers, by_value)))
-        own = [_OwnAxes(xp.take(numbers, order), xp.take(values, order))]
-    return _Grid(common, own, min(MAX_GROUPS, params.shape[0]))
+    axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
+    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
 
 
-def _bins(values: Array, low: Array, high: Array, num_bins: Array | int) -> Array:
-    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape of `values`; the outer ones are open.
+def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
+    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape (n,); the outer ones are open.
 
     Choices of fewer values have a bin each.
     """
@@ -166,47 +117,47 @@ def _bins(values: Array, low: Array, high: Array, num_bins: Array | int) -> Arra
     return xp.astype(place, xp.int64)
 
 
-def _factors(
-    groups: list[_Groups], score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...]
-) -> list[Array]:
-    """The score of each group over the mean of those it is compared with, shrunk to 1 where it has few results.
+def _factors(group: Array, num_groups: int, score: Callable[[Columns], Array], history: "_History") -> Array:
+    """The score of each group, `group` (n,), over the mean, shrunk to 1 where it has few results; shape (num_groups,)."""
+    members, sizes = _group_columns(history, group[None, :], num_groups)
+    xp = group.__array_namespace__()
+    scores, total = score(members), xp.sum(sizes)
+    mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
+    return _shrunk(scores, mean, members["num_completions"])
 
-    Shape (num_groups + 1,) each; the last is 1, for the tasks in no group.
+
+def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array], history: "_History") -> Array:
+    """The product over the axes of its own member of what `_factors` says, for tasks in `cells` (n, k); shape (n,).
+
+    Relative to the mean of the tasks that have the axis. A task's `own` completions, shape (n,), are no evidence.
     """
-    xp = columns["num_completions"].__array_namespace__()
-    last = columns["last_scheduled"]
-    newest_first = stable_order(xp.max(last) - last)
-    averages = _decaying_sums(columns, rates)
-    factors = []
-    for index, first, end in groups:
-        by_age = xp.reshape(xp.take(index, newest_first, axis=1), (-1,))
-        order = stable_order(by_age)
-        tasks = xp.take(xp.tile(newest_first, (index.shape[0],)), order)
-        members, sizes = _group_columns(columns, averages, tasks, xp.take(by_age, order), first.shape[0])
-        scores = score(members)
+    xp = cells.__array_namespace__()
+    cell_axes = history.columns["cell_axes"]
+    members, sizes = _group_columns(history, history.columns["cells"].T, cell_axes.shape[0])
+    scores = score(members)
+    first, end = (xp.searchsorted(cell_axes, cell_axes, side=side) for side in ("left", "right"))
 
-        def sums(values: Array, first: Array = first, end: Array = end) -> Array:
-            running = xp.cumulative_sum(values, include_initial=True)
-            return xp.take(running, end) - xp.take(running, first)
+    def sums(values: Array) -> Array:
+        running = xp.cumulative_sum(values, include_initial=True)
+        return xp.take(running, end) - xp.take(running, first)
 
-        total, weighted = sums(sizes), scores * sizes
-        mean = sums(weighted) / xp.where(total > 0.0, total, 1.0)
-        # Rounding of the running sum is no score.
-        is_flat = (mean <= 0.0) | (sums(xp.astype(weighted > 0.0, xp.int64)) == 0)
-        relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
-        evidence = xp.astype(members["num_completions"], xp.float64)
-        factor = 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
-        factors.append(xp.concat([factor, xp.ones(1)]))
-    return factors
+    total, weighted = sums(sizes), scores * sizes
+    # What rounding leaves in a running sum is no score.
+    is_scored = xp.astype(sums(xp.astype(weighted > 0.0, xp.int64)) > 0, xp.float64)
+    mean = sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_scored
+    index = xp.reshape(cells.T, (-1,))
+    evidence = xp.reshape(xp.take(members["num_completions"], index), cells.T.shape) - own
+    shrunk = _shrunk(*(xp.reshape(xp.take(column, index), cells.T.shape) for column in (scores, mean)), evidence)
+    return xp.prod(shrunk, axis=0)
 
 
-def _product(start: Array, factors: list[Array], groups: list[_Groups]) -> Array:
-    """`start` times the factors of the groups that each task is in, shape (n,)."""
-    xp = start.__array_namespace__()
-    result = start
-    for factor, (index, _, _) in zip(factors, groups, strict=True):
-        result = result * xp.prod(xp.reshape(xp.take(factor, xp.reshape(index, (-1,))), index.shape), axis=0)
-    return result
+def _shrunk(scores: Array, mean: Array, num_completions: Array) -> Array:
+    """`scores` over their `mean`, nearer to 1 the fewer results are behind them; 1 if the mean is 0."""
+    xp = scores.__array_namespace__()
+    is_flat = mean <= 0.0
+    relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
+    evidence = xp.astype(num_completions, xp.float64)
+    return 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
 
 
 def _relative(scores: Array, active: Array) -> Array:
@@ -227,27 +178,39 @@ class _Sums(NamedTuple):
     """Name of an average -> it times its weight."""
 
 
-def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sums]:
-    completions = columns["num_completions"]
+class _History(NamedTuple):
+    """What the tasks of the pool were told."""
+
+    columns: Columns
+    newest_first: Array
+    """The tasks by their last hand-out, shape (n,)."""
+    averages: list[_Sums]
+
+
+def _history(columns: Columns, rates: tuple[float, ...]) -> _History:
+    completions, last = columns["num_completions"], columns["last_scheduled"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    result = []
+    averages = []
     for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
         weight = active * (1.0 - powers(1.0 - rate, completions))
-        result.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
-    return result
+        averages.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
+    return _History(columns, stable_order(xp.max(last) - last), averages)
 
 
-def _group_columns(
-    columns: Columns, averages: list[_Sums], tasks: Array, sorted_group: Array, num_groups: int
-) -> tuple[Columns, Array]:
+def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[Columns, Array]:
     """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
 
-    `tasks` are sorted by their group, those in none last, and by their last hand-out, newest first; `sorted_group` is
-    the group of each. The average at rate α of a task with n results, before m newer ones of its group, has weight
-    (1−α)^m (1 − (1−α)^n) in the group's: exact if its results came in a row.
+    Each row of `groups`, shape (k, n), says for each task the group that it is in. The average at rate α of a task with
+    n results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
+    came in a row.
     """
-    xp = tasks.__array_namespace__()
+    columns, newest_first, averages = history
+    xp = groups.__array_namespace__()
+    by_age = xp.reshape(xp.take(groups, newest_first, axis=1), (-1,))
+    order = stable_order(by_age)
+    sorted_group = xp.take(by_age, order)
+    tasks = xp.take(xp.tile(newest_first, (groups.shape[0],)), order)
     ends = xp.searchsorted(sorted_group, xp.arange(num_groups), side="right")
     starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
 
@@ -258,7 +221,7 @@ def _group_columns(
     active = xp.astype(xp.take(columns["is_active"], tasks), xp.int64)
     counts = active * xp.take(columns["num_completions"], tasks)
     before = xp.cumulative_sum(counts) - counts
-    newer = before - xp.take(before, xp.take(starts, xp.clip(sorted_group, None, num_groups - 1)))
+    newer = before - xp.take(before, xp.take(starts, sorted_group))
     total = sums(counts)
     baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], tasks)
     result: dict[str, Array] = {

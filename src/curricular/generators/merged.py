@@ -1,6 +1,5 @@
 """`TaskGeneratorSet`: the tasks of several generators, merged."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
 from typing import ClassVar, Literal, Self
@@ -110,10 +109,9 @@ class TaskGeneratorSet(BaseModel):
         return choice, self.children[choice], self._child_seeds(seed, choice)
 
 
-def _by_choice(choices: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _by_choice(choices: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
     """Each choice that occurs, the lowest first, and the indices of the tasks with it."""
     order = choices.argsort(kind="stable")
     ordered = choices[order]
-    for choice in np.unique(choices).tolist():
-        first, end = ordered.searchsorted([choice, choice + 1])
-        yield choice, order[first:end]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))  # of no tasks, one empty part

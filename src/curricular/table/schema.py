@@ -50,6 +50,9 @@ tasks, the sum of their scores, scaled to [0, 1], and the sum of the regrets tha
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
 
 
+_CELL_COLUMNS = ("cells", "cell_axes")
+
+
 EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 """Averages of the score in a row, by falling rate."""
 
@@ -161,8 +164,10 @@ class TableColumns(Mapping[str, NDArray[Any]]):
         if name not in self._columns:
             if name in TaskState.model_fields:
                 column = self._table.rows[name]
-            elif name == "axes":
-                column = self._layout.axes_of(self._table.rows["params"])
+            elif name == "cells":
+                column = self._layout.cells(self._table.rows["params"])
+            elif name == "cell_axes":
+                column = self._layout.cell_axes.view()
             else:
                 column = self._table.labels[_LABEL_COLUMNS[name]]
             column.flags.writeable = False
@@ -170,10 +175,10 @@ class TableColumns(Mapping[str, NDArray[Any]]):
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*TaskState.model_fields, "axes", *_LABEL_COLUMNS))
+        return iter((*TaskState.model_fields, *_CELL_COLUMNS, *_LABEL_COLUMNS))
 
     def __len__(self) -> int:
-        return len(TaskState.model_fields) + 1 + len(_LABEL_COLUMNS)
+        return len(TaskState.model_fields) + len(_CELL_COLUMNS) + len(_LABEL_COLUMNS)
 
 
 def columns_of(table: Table, layout: Layout = FLAT) -> Columns:

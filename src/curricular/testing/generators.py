@@ -18,11 +18,12 @@ from ..generators import (
     load_task_generator,
     single_task,
 )
+from ..params import Layout
 from ..table import (
     MAX_LABEL_BYTES,
     MAX_LABELS,
 )
-from ..task import Axis, Span, all_axes, decode_params, num_params
+from ..task import Axis, Span, num_params
 from .play import play, quick
 
 
@@ -56,22 +57,24 @@ class GeneratorSuite:
 
     def assert_on_the_axes(self, generator: TaskGenerator[Any], tasks: list[NDArray[np.float64]]) -> None:
         """Each of `tasks`, shape (num_params,), has values that its axes have, and 0 in columns without an axis."""
-        names = {axis.name for axis in all_axes(generator.axes)}
+        layout = Layout(generator.axes)
         for params in tasks:
-            assert not self._after(generator.axes, params.tolist())
-            assert set(decode_params(generator.axes, params)) <= names
+            values: dict[str, Any] = {}
+            assert not self._after(generator.axes, params.tolist(), values)
+            assert layout.decode(params) == values
 
-    def _after(self, axes: tuple[Axis, ...], params: list[float]) -> list[float]:
-        """What of `params` is left after `axes`, whose values come first."""
+    def _after(self, axes: tuple[Axis, ...], params: list[float], values: dict[str, Any]) -> list[float]:
+        """What of `params` is left after `axes`, whose values come first and are put into `values`."""
         for axis in axes:
             param, params = params[0], params[1:]
             if isinstance(axis.values, Span):
                 assert axis.values.low <= param <= axis.values.high
             else:
                 assert param in range(len(axis.values))
+            values[axis.name] = axis.decode(param)
             if axis.branches:
                 own, params = params[: axis.num_columns - 1], params[axis.num_columns - 1 :]
-                assert not any(self._after(axis.branches[int(param)], own))
+                assert not any(self._after(axis.branches[int(param)], own, values))
         return params
 
     def test_params_lie_on_the_axes(self) -> None:
