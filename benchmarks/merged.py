@@ -20,6 +20,8 @@ from curricular import Curriculum, LearningProgressConfig, NoiseAwareConfig, Spa
 
 NUM_MISSIONS = 150
 NUM_BUCKETS = 11
+WARM_UP = 20_000
+"""Results before anything is measured: from then on, refreshes come at their final rate."""
 TARGETS = {"µs a pair": 15.0, "ms per stats()": 10.0}
 CONFIGS = {"learning progress": LearningProgressConfig.default, "recommended": NoiseAwareConfig.recommended}
 
@@ -55,7 +57,7 @@ def measure(make: Callable[[], Curriculum[dict[str, object]]], num_pairs: int, r
     made: list[Curriculum[dict[str, object]]] = []
     creation = [cpu_us(lambda: made.append(make())) / 1_000 for _ in range(min(3, repeats))]
     curriculum = made[-1]
-    play(curriculum, rng.random(2 * num_pairs).tolist())
+    play(curriculum, rng.random(WARM_UP).tolist())
     pairs, stats = [], []
     for _ in range(repeats):
         scores = rng.random(num_pairs).tolist()

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from .task import Axis, Params, num_params
 
-
 SPAN_CELLS = 8
 """Equal parts of an interval that count as one value each where values are compared."""
 
@@ -38,20 +37,19 @@ class Layout:
         self._add(None, [0])
         self._start = self._enter(axes, 0)
         self._next = np.concatenate([np.array(exits) for exits in self._exits])
-        sizes = np.array([len(exits) for exits in self._exits])
-        self._last_choice = sizes - 1
-        self._first_exit = sizes.cumsum() - sizes
+        num_exits = np.array([len(exits) for exits in self._exits])
+        self._last_exit, self._first_exit = num_exits - 1, num_exits.cumsum() - num_exits
+
         bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
         self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
-        num_values = np.where(self._is_whole, np.minimum(self._high - self._low + 1, MAX_CELLS), SPAN_CELLS)
-        self._last_cell = num_values.astype(np.int64) - 1
-        self._per_unit = num_values / (self._high - self._low + self._is_whole)
-        is_axis = np.array([axis is not None for axis in self._axes])
-        num_cells = np.where(is_axis, self._last_cell + 1, 0)
-        self._first_cell = np.where(is_axis, num_cells.cumsum() - num_cells + 1, 0)
-        self.cell_axes: NDArray[np.int64] = np.arange(len(is_axis)).repeat(num_cells)
+        width = self._high - self._low + self._is_whole
+        num_cells = np.where(self._is_whole, np.minimum(width, MAX_CELLS), SPAN_CELLS).astype(np.int64)
+        self._per_unit, self._last_cell = num_cells / width, num_cells - 1
+        num_cells[[axis is None for axis in self._axes]] = 0
+        num_cells[0] = 1  # for all columns left over
+        self._first_cell = np.where(num_cells > 0, num_cells.cumsum() - num_cells, 0)
+        self.cell_axes: NDArray[np.int64] = np.arange(len(num_cells)).repeat(num_cells)
         """For each cell the number of its axis, ascending, shape (num_cells,); cell 0 is a column left over."""
-        self.cell_axes = np.concatenate([np.zeros(1, np.int64), self.cell_axes])
 
     def decode(self, params: Params) -> dict[str, Any]:
         """Axis name -> value for the axes that a task with `params`, shape (num_params,), has."""
@@ -70,18 +68,19 @@ class Layout:
         each of `SPAN_CELLS` equal parts count as the same.
 
         Args:
-            params: Shape (n, num_params), on their axes.
+            params: Shape (n, num_params), on their axes; others get some cell.
         """
         if self.num_common == self.num_params:
             return np.empty((len(params), 0), np.int64)
         numbers, values = self._numbers(params)[:, self.num_common :], params[:, self.num_common :]
-        within = ((values - self._low.take(numbers)) * self._per_unit.take(numbers)).astype(np.int64)
-        return self._first_cell.take(numbers) + np.minimum(within, self._last_cell.take(numbers))
+        within = (values - self._low.take(numbers)) * self._per_unit.take(numbers)
+        cells: NDArray[np.int64] = within.clip(0, self._last_cell.take(numbers)).astype(np.int64)
+        return cells + self._first_cell.take(numbers)
 
     def find_off(self, params: Params) -> tuple[str, float] | None:
-        """Where one of `params`, shape (n, num_params), finite, has to be, in words, and what it is; None: all are right.
+        """Where one of `params`, shape (n, num_params), has to be, in words, and what it is; None: all are right.
 
-        They have to be on their axes, and 0 in the columns that a task leaves over.
+        They are finite, and have to be on their axes, and 0 in the columns that a task leaves over.
         """
         numbers = self._numbers(params)
         is_off = (params < self._low.take(numbers)) | (params > self._high.take(numbers))
@@ -99,7 +98,7 @@ class Layout:
         at = np.full(len(params), self._start)
         for column in range(self.num_params):
             numbers[:, column] = at
-            choices = params[:, column].clip(0, self._last_choice.take(at)).astype(np.int64)
+            choices = params[:, column].clip(0, self._last_exit.take(at)).astype(np.int64)
             at = self._next.take(self._first_exit.take(at) + choices)
         return numbers
 

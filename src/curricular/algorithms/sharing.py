@@ -41,12 +41,11 @@ def share_evidence(
     active = xp.astype(columns["is_active"], xp.float64)
     grid, history = _grid(columns), _history(columns, rates)
     cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
-    groups = grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1)
     common = active
-    for group in groups:
+    for group in grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1):
         common = common * xp.take(_factors(group, grid.num_groups, score, history), group)
     if is_merged:
-        common = common * _member_factors(cells, completions, score, history)
+        common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), score, history)
     trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
 
@@ -118,12 +117,15 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
 
 
 def _factors(group: Array, num_groups: int, score: Callable[[Columns], Array], history: "_History") -> Array:
-    """The score of each group, `group` (n,), over the mean, shrunk to 1 where it has few results; shape (num_groups,)."""
+    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,).
+
+    `group`, shape (n,), is that of each task of the pool.
+    """
     members, sizes = _group_columns(history, group[None, :], num_groups)
     xp = group.__array_namespace__()
     scores, total = score(members), xp.sum(sizes)
     mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
-    return _shrunk(scores, mean, members["num_completions"])
+    return _shrunk(scores, mean, xp.astype(members["num_completions"], xp.float64))
 
 
 def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array], history: "_History") -> Array:
@@ -135,6 +137,15 @@ def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array],
     cell_axes = history.columns["cell_axes"]
     members, sizes = _group_columns(history, history.columns["cells"].T, cell_axes.shape[0])
     scores = score(members)
+    of_cells = scores, _axis_means(scores, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
+    shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
+    here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
+    return xp.prod(_shrunk(here, mean, evidence - own), axis=0)
+
+
+def _axis_means(scores: Array, sizes: Array, cell_axes: Array) -> Array:
+    """For each cell the mean score of the tasks that have its axis, shape (num_cells,) as all arguments."""
+    xp = scores.__array_namespace__()
     first, end = (xp.searchsorted(cell_axes, cell_axes, side=side) for side in ("left", "right"))
 
     def sums(values: Array) -> Array:
@@ -142,21 +153,16 @@ def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array],
         return xp.take(running, end) - xp.take(running, first)
 
     total, weighted = sums(sizes), scores * sizes
-    # What rounding leaves in a running sum is no score.
+    # What rounding leaves of zeros in a running sum is no score.
     is_scored = xp.astype(sums(xp.astype(weighted > 0.0, xp.int64)) > 0, xp.float64)
-    mean = sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_scored
-    index = xp.reshape(cells.T, (-1,))
-    evidence = xp.reshape(xp.take(members["num_completions"], index), cells.T.shape) - own
-    shrunk = _shrunk(*(xp.reshape(xp.take(column, index), cells.T.shape) for column in (scores, mean)), evidence)
-    return xp.prod(shrunk, axis=0)
+    return sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_scored
 
 
-def _shrunk(scores: Array, mean: Array, num_completions: Array) -> Array:
-    """`scores` over their `mean`, nearer to 1 the fewer results are behind them; 1 if the mean is 0."""
+def _shrunk(scores: Array, mean: Array, evidence: Array) -> Array:
+    """`scores` over their `mean`, nearer to 1 the fewer results the `evidence` has; 1 if the mean is 0."""
     xp = scores.__array_namespace__()
     is_flat = mean <= 0.0
     relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
-    evidence = xp.astype(num_completions, xp.float64)
     return 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
 
 
