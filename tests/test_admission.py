@@ -10,6 +10,7 @@ from curricular import (
     Curriculum,
     Exp3SConfig,
     NoiseAwareConfig,
+    RefreshError,
     Span,
     TaskGeneratorSet,
     UniformConfig,
@@ -35,7 +36,7 @@ class Letters:
     def mutate(self, seeds, params, rng):
         return params + self.step
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return ""
 
     def build(self, seed, params):
@@ -55,7 +56,7 @@ def test_params_off_their_axis_are_refused_and_nothing_enters(step):
             curriculum.tell([task.task_id for task in tasks], [0.5] * 32, regrets=[0.1] * 32)
 
     expected = r"proposer\.propose: expected params on the axis 'letter', the number of one of 3"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(RefreshError, match=expected):
         play()
     assert {state.params[0] for state in curriculum.task_states()} <= {0.0, 1.0, 2.0}
     curriculum.ask(32)
@@ -73,7 +74,7 @@ def test_an_axis_knows_its_params(axis, inside, outside):
     layout = Layout((axis,))
     assert layout.find_off(np.array(inside)[:, None]) is None
     for param in outside:
-        assert layout.find_off(np.array([[param]])) == (f"on the axis 'a', {axis.range_text}", param)
+        assert layout.find_off(np.array([[param]])) == (f"on the axis 'a', {axis.range_text}", param, 0)
 
 
 def test_a_param_in_a_column_that_a_member_leaves_over_is_refused():

@@ -88,7 +88,7 @@ def test_axes_and_params_reach_the_curriculum():
     tasks = PoolTasks(pool)
     assert [axis.name for axis in tasks.axes] == ["axis 0", "axis 1", "axis 2"]
     assert (tasks.sample(np.array([7, 3]), np.random.default_rng(0)) == pool.params[[7, 3]]).all()
-    assert tasks.label(7, pool.params[7]) == str(int(pool.params[7, 0]))
+    assert tasks.label_of(7, pool.params[7]) == str(int(pool.params[7, 0]))
 
 
 def test_the_bench_is_the_same_in_any_number_of_processes(figures, tmp_path):

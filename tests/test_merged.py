@@ -35,7 +35,7 @@ class Branching:
         slip = rng.integers(1, 6, size=len(seeds))
         return np.column_stack([robot, reach * (robot == 0), grip * (robot == 0), lit, ground, slip * (ground == 1)])
 
-    def label(self, seed, params):
+    def label_of(self, seed, params):
         return "dog" if params[0] else "arm"
 
     def build(self, seed, params):
@@ -157,7 +157,7 @@ def test_a_member_gets_its_own_columns_and_no_more():
             assert params.shape == (1,)
             return params.tolist()
 
-        def label(self, seed, params):
+        def label_of(self, seed, params):
             return str(params.shape)
 
         def mutate(self, seeds, params, rng):
@@ -170,7 +170,7 @@ def test_a_member_gets_its_own_columns_and_no_more():
     of_strict = params[:, 1] == 0
     assert of_strict.any()
     assert generator.build(0, params[of_strict][0]) == params[of_strict][0, 2:3].tolist()
-    assert generator.label(0, params[of_strict][0]) == "(1,)"
+    assert generator.label_of(0, params[of_strict][0]) == "(1,)"
     mutated = generator.mutate(np.arange(50), params, np.random.default_rng(1))
     assert (mutated[of_strict, 2] == 1 - params[of_strict, 2]).all()
     assert (mutated[of_strict, 3] == 0).all()

@@ -41,19 +41,19 @@ def test_an_empty_table_has_statistics():
 
 
 @pytest.mark.parametrize("num_tasks", [1, 2, 50])
-@pytest.mark.parametrize("num_told", [0, 1, 500])
-def test_statistics_are_finite_floats_on_any_pool(num_tasks, num_told):
+@pytest.mark.parametrize("num_completed", [0, 1, 500])
+def test_statistics_are_finite_floats_on_any_pool(num_tasks, num_completed):
     config = LearningProgressConfig.fast_learning(
         num_active_tasks=num_tasks, score_range=(-2.0, 6.0), min_presentations_for_eviction=5, eviction_rate=1.0
     )
     curriculum = Curriculum(config)
-    for i in range(num_told):
+    for i in range(num_completed):
         curriculum.update_task_performance(curriculum.get_task().task_id, i % 9 - 2)
     stats = curriculum.stats()
     assert all(type(value) is float and math.isfinite(value) for value in stats.values())
-    assert ("score/mean" in stats) == (num_told > 0)
-    assert stats["num_completed"] + stats["num_stale"] == num_told
-    if num_told:
+    assert ("score/mean" in stats) == (num_completed > 0)
+    assert stats["num_completed"] + stats["num_stale"] == num_completed
+    if num_completed:
         assert -2 <= stats["score/p10"] <= stats["score/p50"] <= stats["score/p90"] <= 6
 
 

@@ -79,12 +79,13 @@ def test_params_off_an_axis_of_a_branch_are_found():
         (0, 5, 2.5, "on the axis 'ice size', from 1 to 3"),
         (0, 7, 9.5, "on the axis 'speed', from 0.0 to 9.0"),
         (1, 7, -0.1, "on the axis 'speed'"),
+        (1, 7, np.inf, "on the axis 'speed'"),
     ):
         bad = good.copy()
         bad[row, column] = value
-        found, seen = layout.find_off(bad)
+        found, seen, task = layout.find_off(bad)
         assert found.startswith(wanted)
-        assert seen == value
+        assert (seen, task) == (value, row)
 
 
 def test_a_cell_is_a_value_or_a_part_of_a_span():

@@ -28,7 +28,7 @@ from curricular.table import (
 )
 from curricular.tracker import estimator
 
-from .reference import Model
+from .reference import Model, Row
 
 ESTIMATORS = [
     estimator(config)
@@ -101,9 +101,9 @@ def test_batches_equal_the_model_one_event_at_a_time(estimator, capacity, steps)
         commit(backend, batch, estimator)
     model.check(backend.snapshot().rows, backend.snapshot().counters, approx)
     assert (
-        backend.snapshot().labels["num_completions"].sum()
+        backend.snapshot().labels["num_completed"].sum()
         == backend.snapshot().labels["num_recent"].sum()
-        == model.num_told
+        == model.num_completed
     )
     assert backend.snapshot().labels["num_evicted"].sum() == model.num_evicted
 
@@ -151,7 +151,7 @@ def test_a_result_of_an_evicted_task_is_never_credited():
     assert before.num_orphans == 1
     assert after == before.model_copy(update={"num_orphans": 0})
     assert backend.snapshot().counters.num_stale == 1
-    assert backend.snapshot().counters.num_told == 0
+    assert backend.snapshot().counters.num_completed == 0
 
 
 def test_nothing_is_written_into_an_argument():
@@ -221,11 +221,11 @@ class TestTurnover:
         table, due, rng = empty_table(capacity, 0), 0, np.random.default_rng(0)
         size = max(1, capacity // ROUNDS_PER_POOL)
         for _ in range(500):
-            counters = table.counters._replace(num_told=table.counters.num_told + int(rng.integers(300)))
+            counters = table.counters._replace(num_completed=table.counters.num_completed + int(rng.integers(300)))
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
             due += num_evictions_due(table, rate)
-            assert rate * counters.num_told - size <= due <= rate * counters.num_told
-            counters = counters._replace(num_refreshed_results=counters.num_results)
+            assert rate * counters.num_completed - size <= due <= rate * counters.num_completed
+            counters = counters._replace(num_refreshed_endings=counters.num_endings)
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
 
     def test_lowest_are_the_lowest_masked_in_order(self):
@@ -262,3 +262,9 @@ class TestRows:
         rows["fast_ema"] = 0.1
         assert rows.state(0).seed == 2**63 - 1
         assert rows.state(0).fast_ema == 0.1
+
+
+def test_the_model_knows_every_field_of_a_row():
+    """Those that results change; the others are what a task is made of, and `admit` sets them."""
+    made_of = {"creation_time", "is_active", "success_threshold", "seed", "label_index", "params"}
+    assert set(Row.__dataclass_fields__) == TaskState.model_fields.keys() - made_of

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
+from .config import CurriculumConfig
 from .generators import TaskGenerator
 from .params import Layout
 from .streams import permuted, stream_key
@@ -21,11 +22,19 @@ _GENERATION, _ORDER = 1, 2
 class Admission(Generic[ConfigT]):
     """Makes new tasks for a table, those that `proposer` chooses: a function of the seed and the table alone."""
 
-    def __init__(self, generator: TaskGenerator[ConfigT], proposer: Proposer, seed: int, estimator: Estimator) -> None:
+    def __init__(
+        self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
+    ) -> None:
+        num_tasks = generator.num_tasks
+        if num_tasks is not None and config.num_active_tasks > num_tasks:
+            raise ValueError(
+                f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
+                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
+            )
         self._generator = generator
         self._layout = Layout(generator.axes)
         self._proposer = proposer
-        self._seed = seed
+        self._seed = config.seed
         self._estimator = estimator
 
     def limit(self, capacity: int) -> int | None:
@@ -47,7 +56,7 @@ class Admission(Generic[ConfigT]):
         seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
-        names = [self._generator.label(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         return admit(table, slots, seeds, params, names, time.time(), self._estimator)
 
     def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
@@ -70,8 +79,8 @@ class Admission(Generic[ConfigT]):
             raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
         off = self._layout.find_off(params)
         if off is not None:
-            wanted, found = off
-            raise ValueError(f"{source}: expected params {wanted}, got {found}; keep them there")
+            wanted, param, _ = off
+            raise ValueError(f"{source}: expected params {wanted}, got {param}; keep them there")
 
     def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
         if seeds.shape != (n,) or seeds.dtype.kind != "i":

@@ -28,11 +28,11 @@ def count(mask: Array) -> Array:
     return xp.asarray(xp.count_nonzero(mask), dtype=xp.float64)
 
 
-def at_place(values: Array, place: Array) -> Array:
+def order_statistic(values: Array, place: Array) -> Array:
     """The value at `place`, from 0, of `values` in order, the lowest first; shape () as `place`, a whole number.
 
     >>> import numpy as np
-    >>> at_place(np.array([3.0, 1.0, 2.0, 3.0]), np.array(1)).tolist()
+    >>> order_statistic(np.array([3.0, 1.0, 2.0, 3.0]), np.array(1)).tolist()
     2.0
     """
     xp = values.__array_namespace__()
@@ -72,7 +72,7 @@ def lowest_share(scores: Array, mask: Array, share: float) -> Array:
     xp = scores.__array_namespace__()
     num_lowest = xp.floor(share * count(mask))
     place = xp.astype(xp.clip(num_lowest, 1.0, None), xp.int64) - 1
-    return mask & (num_lowest > 0) & (scores <= at_place(xp.where(mask, scores, xp.inf), place))
+    return mask & (num_lowest > 0) & (scores <= order_statistic(xp.where(mask, scores, xp.inf), place))
 
 
 def look_up(values: Sequence[float], places: Array, beyond: float) -> Array:

@@ -1,31 +1,51 @@
 """Checkpoints: the state of a curriculum in one file, written whole or not at all, read without unpickling anything.
 
 A checkpoint is a zip archive of arrays in NumPy's own format (`numpy.load` opens it) and one of JSON text. Rows are
-stored by field name, so that a version with further fields reads the files of this one.
+stored by field name, so that a version with further fields reads the files of this one. A state and a file pass the
+same checks: whatever is wrong with either is one error that names the field, and nothing has changed.
 """
 
 import glob
 import json
 import os
 import secrets
+import stat
 import time
-import zipfile
-import zlib
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .archive import READ_ERRORS, ArrayArchive
 from .config import CurriculumConfig
-from .generators import TaskGenerator, fingerprint
+from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .params import Layout
 from .rows import VERSION, Rows, TaskState
-from .table import LABEL, MAX_LABELS, Counters, Table, copy_table
+from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_table
+from .task import all_axes
 
 DRAFT_AGE = 3600.0
 """Seconds after which a draft is of a save that was killed."""
 
+MAX_PLAIN = 2**24
+"""Bytes of JSON that a checkpoint may hold beside its arrays."""
+
+MAX_TRAITS = 100
+"""Axes of a generator that a state describes."""
+
 _KIND = "curricular checkpoint"
+
+_ARRAYS = {
+    "labels": LABEL,
+    "cumulated": np.dtype(np.float64),
+    **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
+}
+"""The arrays of a checkpoint, beside the JSON text."""
+
+_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "stream", "num_draws"}
+_STATE_KEYS = _PLAIN_KEYS | {"rows", "labels", "cumulated"}
 
 
 class CheckpointError(ValueError):
@@ -73,45 +93,63 @@ def _sweep_drafts(target: Path) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The state in the checkpoint at `path`, for `Curriculum.load_state_dict`; all of it read and checked.
+    """Returns the state in the checkpoint at `path`, for `Curriculum.load_state_dict`; all of it read and checked.
 
-    Raises `FileNotFoundError` if there is none, `CheckpointError` if it is damaged, foreign or of a later version.
+    Names and sizes are checked before content is read, so that a file cannot ask for more memory than a checkpoint of
+    its size.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        OSError: If the file may not be read.
+        CheckpointError: If it is damaged, foreign or of a later version.
     """
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OverflowError,
-        NotImplementedError,
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise _refused(path, f"something that cannot be read ({type(error).__name__})") from error
+    target = Path(path)
+    if not stat.S_ISREG(target.stat().st_mode):
+        raise _refused(path, "something that is no regular file")
+    with target.open("rb") as file:
+        try:
+            return _read(path, ArrayArchive(file))
+        except CheckpointError:
+            raise
+        except TableError as error:
+            raise _refused(path, f"a state with {error.found} where {error.expected} belongs") from error
+        except READ_ERRORS as error:
+            raise _refused(path, f"something that cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]:
+    header = _read_header(archive)
     if header.get("kind") != _KIND or header.get("version") != VERSION:
-        raise _refused(path, f"{header.get('kind')!r} of version {header.get('version')!r}")
-    capacity = len(arrays["cumulated"]) if "cumulated" in arrays else 0
-    shapes = {
-        "labels": (MAX_LABELS,),
-        "cumulated": (capacity,),
-        **{f"rows/{name}": (capacity,) for name in TaskState.model_fields if name != "params"},
-        "rows/params": (capacity, header["num_axes"]),
-    }
+        raise _refused(path, f"{header.get('kind')!r:.100} of version {header.get('version')!r:.100}")
+    odd = archive.names ^ {"header", *_ARRAYS}
+    if odd:
+        raise _refused(path, f"an array {min(odd)!r:.100} too {'many' if min(odd) in archive.names else 'few'}")
+    plain, num_axes = header.get("state"), header.get("num_axes")
+    if not isinstance(plain, dict) or plain.keys() != _PLAIN_KEYS or type(num_axes) is not int or num_axes < 0:
+        raise _refused(path, "state or num_axes with other content")
+    (capacity, *_) = archive.shape("cumulated", _ARRAYS["cumulated"]) or (0,)
+    shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {"labels": (MAX_LABELS,), "rows/params": (capacity, num_axes)}
     for name, shape in shapes.items():
-        if name not in arrays or arrays[name].shape != shape:
-            got = arrays[name].shape if name in arrays else "nothing"
-            raise _refused(path, f"an array {name} of shape {got} where {shape} belongs")
-    if arrays["labels"].dtype != LABEL or set(header["state"]["counters"]) != set(Counters._fields):
-        raise _refused(path, "labels or counters with other fields")
-    rows = Rows.zeros(capacity, header["num_axes"])
+        found = archive.shape(name, _ARRAYS[name])
+        if found != shape:
+            raise _refused(path, f"an array {name} of shape {found} where {shape} belongs")
+    rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
-        rows[name] = arrays[f"rows/{name}"]
-    return {**header["state"], "rows": rows.words, "labels": arrays["labels"], "cumulated": arrays["cumulated"]}
+        rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
+    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in ("labels", "cumulated")}
+    state = {**plain, "rows": rows.words, **arrays}
+    _saved(state)
+    return state
+
+
+def _read_header(archive: ArrayArchive) -> dict[str, Any]:
+    (length,) = archive.shape("header", np.uint8)
+    if length > MAX_PLAIN:
+        raise ValueError(f"header of {length} bytes")
+    header = json.loads(archive.read("header", np.uint8).tobytes())
+    if not isinstance(header, dict):
+        raise TypeError(f"header that is a {type(header).__name__}")
+    return header
 
 
 def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
@@ -119,9 +157,6 @@ def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
         f"path: expected a curricular checkpoint of version {VERSION} at {os.fspath(path)!r}, got {found}; "
         f"use an intact file, or the version of curricular that wrote it"
     )
-
-
-_STATE_KEYS = {"version", "generator", "config", "rows", "labels", "counters", "cumulated", "stream", "num_draws"}
 
 
 class SavedState(NamedTuple):
@@ -139,6 +174,7 @@ def pack_state(
     return {
         "version": VERSION,
         "generator": fingerprint(generator),
+        "traits": _traits(generator),
         "config": config.model_dump(mode="json"),
         "rows": table.rows.words,
         "labels": table.labels,
@@ -155,25 +191,103 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     Raises:
         ValueError: If it is no state, is damaged, or does not fit `config` and `generator`.
     """
-    missing = _STATE_KEYS - state.keys()
+    is_mapping = isinstance(state, Mapping)
+    missing = _STATE_KEYS - state.keys() if is_mapping else _STATE_KEYS
     if missing:
-        raise ValueError(
-            f"state: expected what state_dict returned, got a mapping without {', '.join(sorted(missing))}; "
-            f"load the whole of it"
-        )
+        found = f"a mapping without {', '.join(sorted(missing))}" if is_mapping else f"{state!r:.100}"
+        raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole of it")
+    _check_origin(state, config)
+    _check_generator(state, generator)
+    saved = _saved(state)
+    _check_tasks(saved.table.rows, generator)
+    return saved
+
+
+def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
+    """Checks that `state` was saved by this version, with this range of scores."""
     low, high = config.score_range
     expected = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "generator": (fingerprint(generator), state["generator"], "pass the one that it was saved with as generator"),
-        "score_range": (
-            [low, high],
-            list(state["config"]["score_range"]),
-            "use the score_range that it was saved with",
-        ),
+        "score_range": ([low, high], _score_range(state["config"]), "use the score_range that it was saved with"),
     }
     for name, (here, there, remedy) in expected.items():
-        if here != there:
-            raise ValueError(f"state: expected {name} {here!r}, got {there!r}; {remedy}")
-    counters = Counters(**state["counters"])
-    table = copy_table(Table(Rows(state["rows"]), state["labels"], counters, state["cumulated"]))
-    return SavedState(table, state["stream"], state["num_draws"])
+        if type(there) is not type(here) or here != there:
+            raise ValueError(f"state: expected {name} {here!r}, got {there!r:.200}; {remedy}")
+
+
+def _traits(generator: TaskGenerator[Any]) -> list[str]:
+    """What tells a generator from others, one text each: for the error when another one is given."""
+    num_tasks = "any number of" if generator.num_tasks is None else generator.num_tasks
+    axes = list(all_axes(generator.axes))
+    texts = [f"axis {axis.name!r}, {axis.range_text}" for axis in axes[:MAX_TRAITS]]
+    return [type(generator).__name__, f"{num_tasks} tasks", f"{len(axes)} axes", *texts]
+
+
+def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) -> None:
+    """Checks that `state` was saved with `generator`; the error says how the two differ, if traits show it."""
+    here, there = fingerprint(generator), state["generator"]
+    if type(there) is str and here == there:
+        return
+    theirs = [str(trait) for trait in state["traits"]] if isinstance(state["traits"], list) else []
+    differing = [pair for pair in zip(_traits(generator), theirs, strict=False) if pair[0] != pair[1]]
+    expected, got = differing[0] if differing else (repr(here), repr(there))
+    missing = "no generator was given: " if isinstance(generator, SeedGenerator) else ""
+    raise ValueError(
+        f"state: expected generator {expected}, got {got:.200}; {missing}pass the one that it was saved with as "
+        f"generator"
+    )
+
+
+def _saved(state: Mapping[str, Any]) -> SavedState:
+    """Returns what `state`, which has all keys, holds, as copies.
+
+    Raises:
+        TableError: If it holds what no curriculum can have saved.
+    """
+    _score_range(state["config"])
+    counters = _counters(state["counters"])
+    # Copied first, so that nobody can change what was checked; a subclass of an array becomes an array.
+    rows, labels, cumulated = (
+        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name]
+        for name in ("rows", "labels", "cumulated")
+    )
+    table = Table(Rows(rows), labels, counters, cumulated)
+    check_table(table)
+    if not table.rows["is_active"].any():
+        raise TableError("rows['is_active'] for at least one task", "none")
+    return SavedState(table, _whole("stream", state["stream"]), _whole("num_draws", state["num_draws"]))
+
+
+def _score_range(config: Any) -> list[float]:
+    """Returns the range of scores in a saved config."""
+    found = config.get("score_range") if isinstance(config, Mapping) else None
+    if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(end) in {int, float} for end in found):
+        raise TableError("config as a mapping with a score_range of two numbers", f"{config!r:.200}")
+    return list(found)
+
+
+def _counters(values: Any) -> Counters:
+    if not isinstance(values, Mapping) or set(values) != set(Counters._fields):
+        raise TableError(f"counters as a mapping of {', '.join(Counters._fields)}", f"{values!r:.200}")
+    return Counters(**{name: _whole(f"counters[{name!r}]", value) for name, value in values.items()})
+
+
+def _whole(name: str, value: Any) -> int:
+    """Returns `value` as a count."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < MAX_COUNT:
+        raise TableError(f"{name} as a whole number from 0 to 2**62", f"{value!r:.100}")
+    return index(value)
+
+
+def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
+    """Checks that all tasks are ones of `generator`: what it builds from them was built before."""
+    layout, num_tasks = Layout(generator.axes), generator.num_tasks
+    if rows.num_axes != layout.num_params:
+        raise TableError(f"rows with the generator's {layout.num_params} params", f"{rows.num_axes} params")
+    tasks = rows.take(np.flatnonzero(rows["is_active"]))
+    if num_tasks is not None and tasks["seed"].max() >= num_tasks:
+        raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(tasks["seed"].max()))
+    off = layout.find_off(tasks["params"])
+    if off is not None:
+        wanted, param, task = off
+        raise TableError(f"rows['params'] {wanted},", f"{param} for task {tasks['task_id'][task]}")

@@ -48,7 +48,7 @@ def label_summary(table: Table) -> list[tuple[str, int, int, int]]:
             label_name(table.labels, index),
             int(counts[index]),
             int(label["num_scheduled"]),
-            int(label["num_completions"]),
+            int(label["num_completed"]),
         )
         for index, label in enumerate(table.labels[:num_labels])
         if counts[index] or label["num_scheduled"]
@@ -82,7 +82,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "num_created": float(counters.num_created),
         "num_evicted": float(counters.num_evicted),
         "num_scheduled": float(counters.num_scheduled),
-        "num_completed": float(counters.num_told),
+        "num_completed": float(counters.num_completed),
         "num_cancelled": float(counters.num_cancelled),
         "num_stale": float(counters.num_stale),
         "num_unsolicited": float(counters.num_unsolicited),
@@ -97,7 +97,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     }
     per_task = {
         "scheduled": rows["num_scheduled"].astype(np.float64),
-        "completions": completions.astype(np.float64),
+        "completed": completions.astype(np.float64),
         "learning_progress": progress,
         "probability": chances,
     }
@@ -119,7 +119,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     is_used = (counts > 0) | (labels["num_scheduled"] > 0)
     per_label = {
         "scheduled": labels["num_scheduled"].astype(np.float64),
-        "completions": labels["num_completions"].astype(np.float64),
+        "completed": labels["num_completed"].astype(np.float64),
         "learning_progress": sums["learning_progress"],
         "probability": sums["probability"],
     }
@@ -132,7 +132,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         prefix = f"label/{name}"
         stats[f"{prefix}/num_tasks"] = float(counts[index])
         stats[f"{prefix}/num_scheduled"] = float(labels["num_scheduled"][index])
-        stats[f"{prefix}/num_completed"] = float(labels["num_completions"][index])
+        stats[f"{prefix}/num_completed"] = float(labels["num_completed"][index])
         stats[f"{prefix}/num_evicted"] = float(labels["num_evicted"][index])
         stats[f"{prefix}/probability"] = float(sums["probability"][index])
         if counts_seen[index]:

@@ -77,20 +77,20 @@ class Layout:
         cells: NDArray[np.int64] = within.clip(0, self._last_cell.take(numbers)).astype(np.int64)
         return cells + self._first_cell.take(numbers)
 
-    def find_off(self, params: Params) -> tuple[str, float] | None:
-        """Where one of `params`, shape (n, num_params), has to be, in words, and what it is; None: all are right.
+    def find_off(self, params: Params) -> tuple[str, float, int] | None:
+        """Where one of `params`, shape (n, num_params), has to be, in words, what it is, and of which of the n tasks.
 
-        They are finite, and have to be on their axes, and 0 in the columns that a task leaves over.
+        None if all are on their axes, and 0 in the columns that a task leaves over.
         """
-        numbers = self._numbers(params)
-        is_off = (params < self._low.take(numbers)) | (params > self._high.take(numbers))
+        numbers = self._numbers(np.nan_to_num(params))
+        is_off = ~((params >= self._low.take(numbers)) & (params <= self._high.take(numbers)))
         is_off |= self._is_whole.take(numbers) & (params != params.round())
         if not is_off.any():
             return None
-        task, column = np.argwhere(is_off)[0]
+        task, column = np.argwhere(is_off)[0].tolist()
         axis = self._axes[numbers[task, column]]
         wanted = "of 0 where a task has no axis" if axis is None else f"on the axis {axis.name!r}, {axis.range_text}"
-        return wanted, float(params[task, column])
+        return wanted, float(params[task, column]), task
 
     def _numbers(self, params: Params) -> NDArray[np.int64]:
         """The number of what stands at each column, shape (n, num_params): one for each column left over, too."""

@@ -129,13 +129,18 @@ def _recent_field(words: Array, place: Array) -> Array:
     return field
 
 
+def unplayable(columns: Columns, config: CurriculumConfig) -> Array:
+    """Which active tasks were cancelled `config.max_failures` times in a row or more; bool, shape (n,)."""
+    return columns["is_active"] & (columns["num_failures"] >= config.max_failures)
+
+
 def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Array:
     """Which tasks may go: completed often enough, and within the lowest share of `scores`. Bool, shape (n,)."""
     is_low = lowest_share(scores, columns["is_active"], config.eviction_threshold_percentile)
     return is_low & (columns["num_completions"] >= config.min_presentations_for_eviction)
 
 
-def place(columns: Columns, axis: int | None) -> Array:
+def position(columns: Columns, axis: int | None) -> Array:
     """Where each task stands on axis number `axis` of its generator, or, for None, its number (`seed`); floats, (n,).
 
     A choice stands at its index. The tasks of a finite generator are numbered from 0. Of a merged set, `axis` is the

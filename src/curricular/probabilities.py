@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, at_place, count
+from .arrays import Array, count, order_statistic
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -96,7 +96,7 @@ def rank(scores: Array, mask: Array, temperature: float) -> Array:
     total = sums[-1] + _power_sum(num_exact, xp.clip(num_active, num_exact, None), -1.0 / temperature)
 
     # The best, in the order of the array: those above the lowest of them, and as often that one as there is room.
-    lowest = at_place(active, xp.asarray(size - num_exact))
+    lowest = order_statistic(active, xp.asarray(size - num_exact))
     is_above = active > lowest
     places = xp.cumulative_sum(xp.astype(is_above, xp.int64))
     found = xp.searchsorted(places, xp.arange(1, num_exact + 1, dtype=xp.int64))
@@ -135,7 +135,7 @@ def top_k(scores: Array, mask: Array, k: int) -> Array:
     size = scores.shape[0]
     active = xp.where(mask, scores, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and nobody is at it.
-    threshold = xp.max(active) if k == 1 else at_place(active, xp.asarray(max(0, size - k)))
+    threshold = xp.max(active) if k == 1 else order_statistic(active, xp.asarray(max(0, size - k)))
     is_above, is_at = active > threshold, mask & (active == threshold)
     num_above, num_at = count(is_above), count(is_at)
     num_shared = xp.minimum(k - num_above, num_at)
@@ -162,6 +162,22 @@ def uniform(mask: Array) -> Array:
     """The same probability for every active entry, shape (n,), sum 1."""
     xp = mask.__array_namespace__()
     return xp.astype(mask, xp.float64) * (1.0 / count(mask))
+
+
+def capped(probabilities: Array, mask: Array, is_capped: Array) -> Array:
+    """`probabilities`, of those in `is_capped` at most the uniform share; what is cut off goes to the others; (n,).
+
+    In proportion to their own, or evenly if these are all 0. Where every active entry is capped, nothing changes.
+
+    >>> import numpy as np
+    >>> capped(np.array([0.7, 0.2, 0.1, 0.0]), np.full(4, True), np.array([True, False, False, False])).tolist()
+    [0.25, 0.5, 0.25, 0.0]
+    """
+    xp = probabilities.__array_namespace__()
+    is_free = mask & ~is_capped
+    limited = xp.where(is_capped, xp.minimum(probabilities, 1.0 / count(mask)), 0.0)
+    others = proportional(xp.where(is_free, probabilities, 0.0), is_free | ~xp.any(is_free))
+    return xp.where(xp.any(is_free), limited + (1.0 - xp.sum(limited)) * others, probabilities)
 
 
 def mix(probabilities: Array, floor: Array, share: float) -> Array:

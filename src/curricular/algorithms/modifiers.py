@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array, Columns, look_up
 from ..config import CurriculumConfig
-from ..priorities import place
+from ..priorities import position
 from .protocol import Algorithm
 
 Modifier = Callable[[Array, Columns], Array]
@@ -28,6 +28,10 @@ class ModifiedAlgorithm(Algorithm):
     @property
     def follows_handouts(self) -> bool:  # type: ignore[override]
         return self.algorithm.follows_handouts
+
+    @property
+    def chooses_labels(self) -> bool:  # type: ignore[override]
+        return self.algorithm.chooses_labels
 
     def priorities(self, columns: Columns) -> Array:
         return self.algorithm.priorities(columns)
@@ -59,7 +63,7 @@ class Interest:
         _check("weights", self.weights, is_valid=min(self.weights, default=-1.0) >= 0, expected="at least one, all ≥ 0")
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
-        return probabilities * look_up(self.weights, place(columns, self.axis), 1.0)
+        return probabilities * look_up(self.weights, position(columns, self.axis), 1.0)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Cost:
         _check("costs", self.costs, is_valid=min(self.costs, default=0.0) > 0, expected="at least one, all above 0")
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
-        return probabilities / look_up(self.costs, place(columns, self.axis), 1.0)
+        return probabilities / look_up(self.costs, position(columns, self.axis), 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Quotas:
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         xp = probabilities.__array_namespace__()
-        groups = place(columns, self.axis)
+        groups = position(columns, self.axis)
         weights = xp.zeros_like(probabilities)
         for group, share in enumerate(self.shares):
             members = xp.where(groups == group, probabilities, 0.0)

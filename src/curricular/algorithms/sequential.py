@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..arrays import Array, Columns
 from ..config import CurriculumConfig
-from ..priorities import place
+from ..priorities import position, unplayable
 from ..probabilities import mix, proportional
 from .protocol import Algorithm
 
@@ -41,17 +41,18 @@ class SequentialAlgorithm(Algorithm):
         """Which tasks fulfil the stop condition, bool, shape (capacity,)."""
         config, completions = self.config, columns["num_completions"]
         is_done = (completions >= config.min_completions) & (columns["success_ema"] >= config.success)
+        is_done = is_done | unplayable(columns, config)
         return is_done if config.max_completions is None else is_done | (completions >= config.max_completions)
 
     def priorities(self, columns: Columns) -> Array:
-        places = place(columns, self.config.axis)
+        places = position(columns, self.config.axis)
         xp = places.__array_namespace__()
         return xp.astype(places == self._stage(columns), xp.float64)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active = columns["is_active"]
         xp = active.__array_namespace__()
-        is_so_far = xp.astype(place(columns, self.config.axis) <= self._stage(columns), xp.float64)
+        is_so_far = xp.astype(position(columns, self.config.axis) <= self._stage(columns), xp.float64)
         # When all is done no task is in the stage, so that the first part is uniform.
         return mix(proportional(priorities, active), proportional(is_so_far, active), self.config.rehearsal_share)
 
@@ -60,6 +61,6 @@ class SequentialAlgorithm(Algorithm):
 
     def _stage(self, columns: Columns) -> Array:
         """Where the first stage that is not over stands; infinite, which no task is at, if all are."""
-        places = place(columns, self.config.axis)
+        places = position(columns, self.config.axis)
         xp = places.__array_namespace__()
         return xp.min(xp.where(columns["is_active"] & ~self.is_done(columns), places, xp.inf))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..arrays import Array, Columns
 from ..config import CurriculumConfig
-from ..priorities import place
+from ..priorities import position
 from ..probabilities import softmax
 from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
@@ -45,7 +45,7 @@ class TargetScheduleAlgorithm(Algorithm):
 
     def priorities(self, columns: Columns) -> Array:
         """The logarithm of a task's weight: minus half its squared distance to the target, in widths."""
-        config, places = self.config, place(columns, self.config.axis)
+        config, places = self.config, position(columns, self.config.axis)
         xp = places.__array_namespace__()
         moment = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0))
         progress = xp.clip(xp.astype(moment, xp.float64) / config.num_tasks, None, 1.0)

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat
 
 from ..arrays import Array, Columns, look_up
 from ..config import CurriculumConfig
-from ..priorities import place
+from ..priorities import position
 from ..probabilities import proportional
 from .protocol import Algorithm
 
@@ -35,7 +35,7 @@ class WeightedAlgorithm(Algorithm):
         self.config = config
 
     def priorities(self, columns: Columns) -> Array:
-        return look_up(self.config.weights, place(columns, self.config.axis), 0.0)
+        return look_up(self.config.weights, position(columns, self.config.axis), 0.0)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return proportional(priorities, columns["is_active"])

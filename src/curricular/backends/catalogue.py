@@ -93,7 +93,7 @@ def _info(file: SessionFile) -> SessionInfo:
         name=file.path.name,
         num_tasks=file.spec.capacity,
         num_workers=sum(file.is_alive(slot) for slot in claimed),
-        num_completed=Counters(*view["counters"].tolist()).num_told,
+        num_completed=Counters(*view["counters"].tolist()).num_completed,
         size=512 * file.path.stat().st_blocks,
         age=max(0.0, time.time() - created) if created else 0.0,
     )

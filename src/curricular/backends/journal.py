@@ -1,26 +1,44 @@
 """The table inside a session file, and how a change of it is committed: through a redo journal.
 
 A change is written to the journal; one word commits it; then the new images are put into place. A process that ends
-before the commit has changed nothing; after it, the next process with the lock finishes. docs/sessions.md has the rules.
+before the commit has changed nothing; after it, the next process with the lock finishes. What is in the file may have
+been damaged by something else: it is checked before it is used. docs/sessions.md has the rules.
 """
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import Rows
-from ..table import EVENT, SCHEDULED, Counters, Patch, Table, empty_table
+from ..table import (
+    EVENT,
+    SCHEDULED,
+    Counters,
+    Patch,
+    Table,
+    TableError,
+    check_counters,
+    check_distribution,
+    check_events,
+    check_labels,
+    check_rows,
+    empty_table,
+)
 from . import session
-from .layout import COMMITTED, CREATED, HAS_TAILS, HEAD, NUM_ROWS, SessionError
+from .layout import COMMITTED, CREATED, HAS_TAILS, HEAD, NUM_ROWS, PID, SessionError
 from .protocol import LOG_SIZE
 from .session import SessionFile
 
 _CREATED = Counters._fields.index("num_created")
+_STREAMS = Counters._fields.index("num_streams")
+_MAX_PID = 2**31
 
 
 class CorruptTableError(SessionError):
-    """The table does not match its check words: something other than curricular wrote into the session file."""
+    """The session file holds what curricular did not write: something else did."""
 
 
 def row_checks(rows: Rows) -> NDArray[np.int64]:
@@ -46,13 +64,13 @@ class SessionTable:
         self._reserved_rows = 0
 
     def begin(self) -> None:
-        """Gives a new file the parts of an empty table that are not zero."""
-        if not self.labels["name"][0]:
+        """Gives a new file, which no worker has joined yet, the parts of an empty table that are not zero."""
+        if not self.control[CREATED] and not self.counts[_STREAMS]:
             empty = empty_table(len(self.checks), 0)
             self.distributions[:] = empty.cumulated
             self.counters[:] = empty.counters
-            self.control[CREATED] = int(time.time())
             self.labels[:] = empty.labels
+            self.control[CREATED] = int(time.time())
 
     @property
     def table(self) -> Table:
@@ -62,12 +80,55 @@ class SessionTable:
         rows = self.rows if counters.num_created else Rows.zeros(len(self.checks), self.rows.num_axes)
         return Table(rows, self.labels, counters, self.distributions[counters.epoch % 2])
 
+    # Checks, for the process that has the lock: what is in the file may be damaged
+
+    def _passes(self, check: Callable[..., None], *parts: Any) -> None:
+        """Runs a check of the table on `parts`; what it finds is a `CorruptTableError`."""
+        try:
+            check(*parts)
+        except TableError as error:
+            raise self.corrupt(error.found, error.expected) from error
+
+    def check_counters(self) -> None:
+        """Checks the counters."""
+        self._passes(check_counters, Counters(*self.counters.tolist()))
+
+    def check_labels(self) -> None:
+        """Checks the labels; the counters are right."""
+        self._passes(check_labels, self.labels, Counters(*self.counters.tolist()))
+
+    def check_distribution(self) -> None:
+        """Checks the distribution in use."""
+        self._passes(check_distribution, self.table.cumulated)
+
+    def check(self) -> None:
+        """Checks all that a worker that joins relies on."""
+        pids = self.workers[:, PID]
+        if pids.min() < 0 or pids.max() >= _MAX_PID:
+            raise self.corrupt(f"workers with pids from {pids.min()} to {pids.max()}")
+        self.log_sizes()
+        self.check_counters()
+        self.check_labels()
+        self.check_distribution()
+        if self.counts[_CREATED]:
+            self.intact(self.rows, self.checks)
+            self._passes(check_rows, self.rows, self.table.counters)
+
+    def log_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns how many events each log holds, and the heads of the logs.
+
+        Raises:
+            CorruptTableError: If a log cannot hold so many.
+        """
+        heads, tails = self.workers[:, HEAD].copy(), self.tails
+        sizes = heads - tails
+        if sizes.min() < 0 or sizes.max() > LOG_SIZE or heads.min() < 0 or tails.min() < 0:
+            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events, from number {tails.min()} on")
+        return sizes, heads
+
     def events(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """Returns the events of all logs that are not flushed, and the heads up to which that is."""
-        heads = self.workers[:, HEAD].copy()
-        sizes = heads - self.tails
-        if sizes.min() < 0 or sizes.max() > LOG_SIZE:
-            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events")
+        sizes, heads = self.log_sizes()
         parts = [np.empty(0, EVENT)]
         for slot in np.flatnonzero(sizes).tolist():
             positions = np.arange(self.tails[slot], heads[slot]) % LOG_SIZE
@@ -75,6 +136,9 @@ class SessionTable:
         events = np.concatenate(parts)
         if len(parts) > 2:  # a result may have come through another worker than its hand-out
             events = events.take((events["kind"] != SCHEDULED).argsort(kind="stable"))
+        if len(events):
+            self.check_labels()
+            self._passes(check_events, events, self.table.rows)
         return events, heads
 
     def intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
@@ -89,11 +153,11 @@ class SessionTable:
             raise self.corrupt(f"{len(wrong)} rows that do not match their checks, the first of task {task_id}")
         return rows
 
-    def corrupt(self, found: str) -> CorruptTableError:
-        """Returns the error that says what was `found`."""
+    def corrupt(self, found: str, expected: str = "a table as curricular left it") -> CorruptTableError:
+        """Returns the error that says what was `found`, where what was `expected`."""
         return CorruptTableError(
-            f"session {self.file.path.name!r}: expected a table as curricular left it, got {found}; something else "
-            f"wrote into the file: load the last checkpoint into a new session"
+            f"session {self.file.path.name!r}: expected {expected}, got {found}; something else wrote into the file: "
+            f"load the last checkpoint into a new session"
         )
 
     def commit(self, patch: Patch, tails: NDArray[np.int64] | None) -> None:
@@ -129,16 +193,37 @@ class SessionTable:
     def recover(self) -> None:
         """Finishes what a process that was killed, or interrupted, had committed."""
         if self.control[COMMITTED]:
+            self._check_journal()
             self._install()
+
+    def _check_journal(self) -> None:
+        """Checks that the journal holds a change."""
+        journal, num_rows = self._journal, int(self._journal["head"][NUM_ROWS])
+        words = [int(self.control[COMMITTED]), num_rows, int(journal["head"][HAS_TAILS])]
+        if words[0] != 1 or not 0 <= num_rows <= len(self.checks) or words[2] not in {0, 1}:
+            raise self.corrupt(f"a journal with the words {words}")
+        slots = np.sort(journal["slots"][:num_rows])
+        if num_rows and (slots[0] < 0 or slots[-1] >= len(self.checks) or (slots[1:] == slots[:-1]).any()):
+            raise self.corrupt(f"a journal of slots from {slots[0]} to {slots[-1]}, or one of them twice")
+        if (row_checks(self._journal_rows(num_rows)) != journal["checks"][:num_rows]).any():
+            raise self.corrupt("a journal of rows that do not match their checks")
+        sizes = self.workers[:, HEAD] - journal["tails"]
+        if journal["head"][HAS_TAILS] and (sizes.min() < 0 or sizes.max() > LOG_SIZE or journal["tails"].min() < 0):
+            raise self.corrupt(f"a journal that leaves logs of {sizes.min()} to {sizes.max()} events")
+        counters = Counters(*journal["counters"].tolist())
+        self._passes(check_counters, counters)
+        self._passes(check_labels, journal["labels"], counters)
+
+    def _journal_rows(self, num_rows: int) -> Rows:
+        num_words = len(self.rows.words)
+        return Rows(self._journal["words"][: num_rows * num_words].reshape(num_words, num_rows))
 
     def _install(self) -> None:
         """Puts the journal's images into place; the same, however often it is done."""
-        journal = self._journal
-        num_rows, num_words = int(journal["head"][NUM_ROWS]), len(self.rows.words)
+        journal, num_rows = self._journal, int(self._journal["head"][NUM_ROWS])
         if num_rows:
             slots = journal["slots"][:num_rows]
-            words = journal["words"][: num_rows * num_words].reshape(num_words, num_rows)
-            self.rows.put(slots, Rows(words))
+            self.rows.put(slots, self._journal_rows(num_rows))
             session.fault("rows installed")
             self.checks[slots] = journal["checks"][:num_rows]
         self.labels[:] = journal["labels"]

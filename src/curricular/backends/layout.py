@@ -4,6 +4,7 @@ docs/sessions.md describes the protocol; this module only says where things are.
 """
 
 import json
+import math
 import mmap
 import sys
 from dataclasses import dataclass
@@ -89,6 +90,11 @@ class Spec:
                 f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
+        if spec.capacity < 1 or spec.num_axes < 0:
+            raise SessionMismatchError(
+                f"session file {path}: expected a capacity from 1 and num_axes from 0, got {spec.capacity} and "
+                f"{spec.num_axes}; it is damaged: {remedy}"
+            )
         for name, value in spec._content().items():
             if content.get(name) != value:
                 raise SessionMismatchError(
@@ -138,7 +144,7 @@ class Layout:
         self._add("journal_words", (num_words * capacity,), np.int64)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
         self.sections[name] = (self.size, shape, dtype)
         self.size += -(-num_bytes // _PAGE) * _PAGE
 

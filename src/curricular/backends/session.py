@@ -21,15 +21,21 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-from ..mutex import is_inside
-from .layout import HEADER_SIZE, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
-from .protocol import ReentrantCallError, ResultT
+from ..mutex import ReentrantCallError, is_inside
+from .layout import HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for the lock before giving up on whoever holds it."""
 
 _TABLE_BYTE = 0
 """The byte whose lock is the right to change the table; bytes 1 … MAX_WORKERS are the workers' proofs of life."""
+
+_DRAFT, _PRIVATE = ".draft-", ".private-"
+"""How the names of drafts and of private sessions begin."""
+
+_BEGINNING = MAGIC + b"{"
+"""How the content of every session file begins; that of a text about curricula does not."""
 
 
 class LockTimeoutError(SessionError, TimeoutError):
@@ -86,6 +92,8 @@ class SessionFile:
         self.path = path
         self.fd = fd
         self.spec = spec
+        self.inode = _inode(os.fstat(fd))
+        """Which file it is, under whatever names."""
         self.layout: Layout = Layout(spec.capacity, spec.num_axes)
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
@@ -220,7 +228,10 @@ class SessionFile:
 
 
 _files: dict[Path, SessionFile] = {}
-"""The session files that this process has open."""
+"""The session files that this process has open, by the name under which they are found."""
+
+_inodes: dict[tuple[int, int], SessionFile] = {}
+"""All session files that this process has open, also those that have lost their name."""
 
 _files_lock = threading.RLock()
 
@@ -250,7 +261,7 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
     with _files_lock:
         sweep()
         for _ in range(1000):
-            path = directory / (name or f".private-{os.getpid()}-{secrets.token_hex(4)}")
+            path = directory / (name or f"{_PRIVATE}{os.getpid()}-{secrets.token_hex(4)}")
             try:
                 file = join_session(path)
             except FileNotFoundError:
@@ -277,6 +288,12 @@ def join_session(path: Path) -> SessionFile:
         if known is not None and is_in_place(known):
             known.num_users += 1
             return known
+        other = _held(path)
+        if other is not None:
+            raise SessionError(
+                f"session file {path}: expected a session of its own, got a hard link to session "
+                f"{other.path.name!r}, which this process holds; remove the link, or use the name of the session"
+            )
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -287,13 +304,33 @@ def join_session(path: Path) -> SessionFile:
                 f"session_id"
             ) from error
         try:
-            spec = _checked(path, fd)
-            file = SessionFile(path, fd, spec)
+            file = SessionFile(path, fd, _checked(path, fd))
+        except OSError as error:
+            os.close(fd)
+            raise SessionError(
+                f"session file {path}: expected room for it in memory, got {error.strerror}; remove it or use another "
+                f"session_id"
+            ) from error
         except BaseException:
             os.close(fd)
             raise
-        _files[path] = file
+        _files[path] = _inodes[file.inode] = file
         return file
+
+
+def _inode(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _held(path: Path) -> SessionFile | None:
+    """Returns what this process has open of the file at `path`, which may have other names: hard links.
+
+    Opening it a second time, and closing that, would cost this process its locks.
+    """
+    try:
+        return _inodes.get(_inode(path.lstat()))
+    except OSError:
+        return None
 
 
 def _checked(path: Path, fd: int) -> Spec:
@@ -316,7 +353,7 @@ def _checked(path: Path, fd: int) -> Spec:
 def _create(path: Path, spec: Spec) -> SessionFile:
     """A new session file, whole before it gets its name; `FileExistsError` if the name is taken by then."""
     header = spec.header()
-    draft = path.with_name(f".draft-{os.getpid()}-{secrets.token_hex(4)}")
+    draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -344,7 +381,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
             f"session file {path}: expected to be able to create it, got {error.strerror}; make {path.parent} "
             f"writable and large enough, or set use_shared_memory=False"
         ) from error
-    _files[path] = file
+    _files[path] = _inodes[file.inode] = file
     return file
 
 
@@ -355,12 +392,13 @@ def release_session(file: SessionFile) -> None:
         if not file.num_users:
             if _files.get(file.path) is file:
                 del _files[file.path]
+            del _inodes[file.inode]
             file.close()
 
 
 def remove_private(file: SessionFile) -> None:
     """Removes a private session that nobody else holds, just before its last user releases it."""
-    if file.path.name.startswith(".private-"):
+    if file.path.name.startswith(_PRIVATE):
         with _files_lock:
             if file.num_users == 1 and _try_lock(file.fd, _TABLE_BYTE, 1 + MAX_WORKERS):
                 file.path.unlink(missing_ok=True)
@@ -369,10 +407,9 @@ def remove_private(file: SessionFile) -> None:
 def is_in_place(file: SessionFile) -> bool:
     """Whether the file is still at its path: a session that was swept while it was being joined is not."""
     try:
-        found = os.lstat(file.path)
+        return _inode(os.lstat(file.path)) == file.inode
     except FileNotFoundError:
         return False
-    return found.st_ino == os.fstat(file.fd).st_ino
 
 
 def fault(point: str) -> None:
@@ -380,30 +417,44 @@ def fault(point: str) -> None:
 
 
 def sweep() -> list[str]:
-    """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too."""
+    """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too.
+
+    What is not curricular's in the directory is left alone.
+    """
     with _files_lock:
-        paths = [path for path in sorted(session_directory().iterdir()) if path not in _files]
-        return [path.name for path in paths if remove_file(path, force=False)]
+        paths = sorted(session_directory().iterdir())
+        return [path.name for path in paths if _is_ours(path) and remove_file(path, force=False)]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that this process has not open is a session file, or a draft of one."""
+    try:
+        if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False  # gone, or not to be read: none of our business
 
 
 def remove_file(path: Path, *, force: bool) -> bool:
     """Removes a session file; False if a living process holds it and not `force`, or if it is not there any more."""
     with _files_lock:
-        if path in _files:  # opening it a second time would cost this process its locks
+        if _held(path) is not None:
             if force:
                 path.unlink(missing_ok=True)
             return force
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False  # gone, or not a file of this user's: none of our business
-    try:
-        if not force and not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS):
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False  # gone, or not a file of this user's: none of our business
+        try:
+            if not force and not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS):
+                return False
+            if _inode(os.fstat(fd)) == _inode(os.lstat(path)):
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:
             return False
-        if os.fstat(fd).st_ino == os.lstat(path).st_ino:
-            path.unlink(missing_ok=True)
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(fd)
-    return True
+        finally:
+            os.close(fd)
+        return True

@@ -103,6 +103,7 @@ class SharedMemoryBackend:
             return False
         self._shared.recover()
         self._shared.begin()
+        self._shared.check()
         claimed = np.flatnonzero(self._workers[:, PID]).tolist()
         num_alive = sum(file.is_alive(slot) for slot in claimed)
         slot = next((slot for slot in range(MAX_WORKERS) if file.claim_life(slot)), -1)
@@ -215,6 +216,8 @@ class SharedMemoryBackend:
         self._ensure_worker()
         self._full_at = int(self._tails[self._slot]) + LOG_SIZE
         num_free: int = self._full_at - self._own[HEAD]
+        if not 0 <= num_free <= LOG_SIZE:
+            raise self._shared.corrupt(f"a log of {LOG_SIZE - num_free} events")
         return num_free
 
     def glance(self) -> tuple[Counters, int]:
@@ -262,6 +265,7 @@ class SharedMemoryBackend:
 
     def _run(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
         self._shared.recover()
+        self._shared.check_counters()
         transaction = SessionTransaction(self._shared)
         try:
             return fn(transaction)
@@ -274,6 +278,8 @@ class SharedMemoryBackend:
         def copy(transaction: Transaction) -> Table:
             table = copy_table(transaction.table)
             self._shared.intact(table.rows, self._checks)
+            self._shared.check_labels()
+            self._shared.check_distribution()
             return table
 
         return self.apply(copy)
@@ -327,7 +333,7 @@ def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], s
 
     def leave() -> bool:
         workers[slot, PID] = 0
-        control[NUM_WORKERS] -= 1
+        control[NUM_WORKERS] = max(0, min(control[NUM_WORKERS], MAX_WORKERS) - 1)  # whatever the file says
         session.fault("leaving")
         file.release_life(slot)
         return True

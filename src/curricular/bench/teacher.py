@@ -22,7 +22,7 @@ class PoolTasks:
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         return self._params[seeds]
 
-    def label(self, seed: int, params: Params) -> str:
+    def label_of(self, seed: int, params: Params) -> str:
         return f"{params[0]:.0f}" if self.axes else ""
 
     def build(self, seed: int, params: Params) -> int:

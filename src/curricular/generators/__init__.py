@@ -32,7 +32,7 @@ __all__ = [
 
 def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
     """A generator of the one task `config`."""
-    return SingleTaskGenerator(config=config, name=label)
+    return SingleTaskGenerator(config=config, label=label)
 
 
 def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
@@ -50,7 +50,7 @@ def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str 
     for path, bucket in values.items():
         if bucket == ():
             raise ValueError(f"buckets[{path!r}]: expected a Span or at least one value, got none; add one or drop it")
-    return BucketedTaskGenerator(child=child, buckets=values, name=label)
+    return BucketedTaskGenerator(child=child, buckets=values, label=label)
 
 
 def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:

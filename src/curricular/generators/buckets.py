@@ -35,7 +35,7 @@ class BucketedTaskGenerator(BaseModel):
     child: AnyGenerator
     buckets: Annotated[dict[str, Bucket], Field(min_length=1), AfterValidator(_sorted)]
     """Dotted path into the child's configuration -> the values that it may take, or a `Span`; kept by path."""
-    name: str | None = None
+    label: str | None = None
     """The label of all its tasks; None: the child's label, then ``path=value`` of each bucket of values."""
 
     def model_post_init(self, context: Any, /) -> None:
@@ -122,11 +122,11 @@ class BucketedTaskGenerator(BaseModel):
             mutated[chosen, num_own:] = child.mutate(seeds[chosen], params[chosen, num_own:], rng)
         return mutated
 
-    def label(self, seed: int, params: Params) -> str:
-        if self.name is not None:
-            return self.name
+    def label_of(self, seed: int, params: Params) -> str:
+        if self.label is not None:
+            return self.label
         num_own = len(self.own_axes)
-        parts = [self.child.label(local_seeds(seed, self.child), params[num_own:])]
+        parts = [self.child.label_of(local_seeds(seed, self.child), params[num_own:])]
         own = zip(self._value_labels, params[:num_own].tolist(), strict=True)
         parts += [labels[int(param)] for labels, param in own if labels]
         return ",".join(part for part in parts if part)

@@ -90,9 +90,9 @@ class TaskGeneratorSet(BaseModel):
                 mutated[chosen, columns] = child.mutate(seeds[chosen], params[chosen, columns], rng)
         return mutated
 
-    def label(self, seed: int, params: Params) -> str:
+    def label_of(self, seed: int, params: Params) -> str:
         choice, child, child_seed = self._member(seed, params)
-        return child.label(child_seed, params[self._columns[choice]]) or f"generator={choice}"
+        return child.label_of(child_seed, params[self._columns[choice]]) or f"generator={choice}"
 
     def build(self, seed: int, params: Params) -> AnyConfig:
         choice, child, child_seed = self._member(seed, params)

@@ -28,7 +28,7 @@ class TaskGenerator(Protocol[ConfigT_co]):
         """Params of new tasks, shape (len(seeds), num_params): from `rng`; if `num_tasks` is finite, from the seeds."""
         ...
 
-    def label(self, seed: int, params: Params) -> str:
+    def label_of(self, seed: int, params: Params) -> str:
         """The group of a task in the statistics. Called for every task, so cheap; few distinct values."""
         ...
 
@@ -58,7 +58,7 @@ class SeedGenerator:
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         return np.empty((len(seeds), 0))
 
-    def label(self, seed: int, params: Params) -> str:
+    def label_of(self, seed: int, params: Params) -> str:
         return ""
 
     def build(self, seed: int, params: Params) -> int:

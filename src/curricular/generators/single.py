@@ -18,7 +18,7 @@ class SingleTaskGenerator(BaseModel):
     kind: Literal["single"] = "single"
     config: AnyConfig
     """What the environment is built or reset from: a pydantic model, a dataclass, a dict or any other value."""
-    name: str = ""
+    label: str = ""
     """The label of the task."""
 
     @property
@@ -32,8 +32,8 @@ class SingleTaskGenerator(BaseModel):
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         return np.empty((len(seeds), 0))
 
-    def label(self, seed: int, params: Params) -> str:
-        return self.name
+    def label_of(self, seed: int, params: Params) -> str:
+        return self.label
 
     def build(self, seed: int, params: Params) -> AnyConfig:
         return self.config

@@ -9,10 +9,19 @@ from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
 from .change import resize as resize
 from .change import restore as restore
+from .check import MAX_COUNT as MAX_COUNT
+from .check import TableError as TableError
+from .check import check_counters as check_counters
+from .check import check_distribution as check_distribution
+from .check import check_events as check_events
+from .check import check_labels as check_labels
+from .check import check_rows as check_rows
+from .check import check_table as check_table
 from .record import record as record
 from .schema import CANCELLED as CANCELLED
 from .schema import EMAS as EMAS
 from .schema import EVENT as EVENT
+from .schema import GROUP_EVENT as GROUP_EVENT
 from .schema import LABEL as LABEL
 from .schema import MAX_LABEL_BYTES as MAX_LABEL_BYTES
 from .schema import MAX_LABELS as MAX_LABELS
@@ -25,6 +34,7 @@ from .schema import Draft as Draft
 from .schema import Estimator as Estimator
 from .schema import Patch as Patch
 from .schema import Table as Table
+from .schema import as_groups as as_groups
 from .schema import columns_of as columns_of
 from .schema import copy_table as copy_table
 from .schema import empty_table as empty_table

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ..backends.local import LocalMemoryBackend
-from ..backends.protocol import LOG_SIZE, Backend, LogFullError, ReentrantCallError, Transaction
+from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
+from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..table import EVENT, SCHEDULED, TOLD, Patch, admit, choose, record
 from ..tracker import estimator
@@ -85,7 +86,7 @@ class BackendSuite:
             _admit(backend, [3], [9])
             events = backend.apply(lambda transaction: transaction.events.copy())
             assert events.tolist() == [(1, SCHEDULED, 0.0, 0.0), (1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)]
-            assert backend.snapshot().counters.num_told == 0
+            assert backend.snapshot().counters.num_completed == 0
 
             def flush(transaction: Transaction) -> None:
                 transaction.commit(record(transaction.table, transaction.events, _ESTIMATOR), flushes=True)
@@ -93,7 +94,7 @@ class BackendSuite:
 
             backend.apply(flush)
             assert backend.num_free == LOG_SIZE
-            assert backend.snapshot().counters.num_told == 2
+            assert backend.snapshot().counters.num_completed == 2
             assert backend.read(np.array([1, 2]))["slow_ema"].tolist() == pytest.approx([0.5, 0.25])
 
     def test_a_full_log_says_so(self) -> None:

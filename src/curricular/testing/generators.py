@@ -95,7 +95,7 @@ class GeneratorSuite:
         assert generator.mutate(seeds[:0], params[:0], np.random.default_rng(2)).shape == params[:0].shape
         for seed, row in zip(seeds.tolist(), mutated, strict=True):
             assert self.is_same(generator.build(seed, row), again.build(seed, row))
-            assert generator.label(seed, row) == again.label(seed, row)
+            assert generator.label_of(seed, row) == again.label_of(seed, row)
 
     def test_sampling_is_a_function_of_seeds_and_stream(self) -> None:
         generator = self.make_generator()
@@ -121,7 +121,7 @@ class GeneratorSuite:
 
     def test_labels_are_few_and_short(self) -> None:
         generator = self.make_generator()
-        labels = {generator.label(seed, params) for seed, params in self.sample(generator)}
+        labels = {generator.label_of(seed, params) for seed, params in self.sample(generator)}
         assert all(len(label.encode()) <= MAX_LABEL_BYTES for label in labels)
         assert len(labels) < MAX_LABELS
 
@@ -136,7 +136,7 @@ class GeneratorSuite:
         assert fingerprint(again) == fingerprint(generator)
         for seed, params in self.sample(generator):
             assert self.is_same(again.build(seed, params), generator.build(seed, params))
-            assert again.label(seed, params) == generator.label(seed, params)
+            assert again.label_of(seed, params) == generator.label_of(seed, params)
 
     def test_a_curriculum_runs_with_it(self) -> None:
         generator = self.make_generator()

@@ -1,0 +1,114 @@
+"""Reads zip archives of NumPy arrays from files that nobody vouches for: nothing is read before its size is known.
+
+`numpy.load` reads the same files, but takes any name, size and dtype that a file declares.
+"""
+
+import ast
+import math
+import os
+import struct
+import zipfile
+import zlib
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike, NDArray
+
+MAX_HEADER = 4_096
+"""Bytes of the text that describes an array; that of a table's labels has 250."""
+
+MAX_DEFLATION = 1_032
+"""Most bytes that deflate, the compression of zip files, can make of one."""
+
+_MAGIC = npy.magic(1, 0)
+_LENGTH = struct.Struct("<H")
+_ENCRYPTED = 1
+
+READ_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What `ArrayArchive` may raise on a file that is damaged or foreign: what the libraries below it raise."""
+
+
+class ArrayArchive:
+    """The arrays in an open zip file, by the names that `numpy.savez` was given.
+
+    Args:
+        file: A file that can be sought in.
+
+    Raises:
+        READ_ERRORS: If the file is no zip archive, or declares more than it can hold. Every method, too.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._zip = zipfile.ZipFile(file)
+        self._entries = {entry.filename.removesuffix(".npy"): entry for entry in self._zip.infolist()}
+        if len(self._entries) < len(self._zip.infolist()):
+            raise ValueError("a name that stands twice")
+        size = file.seek(0, os.SEEK_END)
+        if sum(entry.compress_size for entry in self._entries.values()) > size:
+            raise ValueError(f"more content than the {size} bytes of the file")
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the arrays."""
+        return set(self._entries)
+
+    def shape(self, name: str, dtype: DTypeLike) -> tuple[int, ...]:
+        """Returns the shape of array `name`. Reads only what describes it."""
+        return self._head(name, np.dtype(dtype))[0]
+
+    def read(self, name: str, dtype: DTypeLike) -> NDArray[Any]:
+        """Returns array `name`, read-only; its checksum is checked."""
+        shape, order, start = self._head(name, np.dtype(dtype))
+        entry = self._entries[name]
+        with self._zip.open(entry) as stream:
+            content = stream.read(entry.file_size)
+        if len(content) != entry.file_size:
+            raise EOFError(f"{name} of {len(content)} bytes in place of {entry.file_size}")
+        return np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)
+
+    def _head(self, name: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"], int]:
+        """Returns shape, order of memory and offset of the content of array `name`, after comparing all sizes."""
+        entry = self._entries[name]
+        if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} or entry.flag_bits & _ENCRYPTED:
+            raise ValueError(f"{name} compressed or encrypted in another way")
+        if entry.file_size > MAX_DEFLATION * (entry.compress_size + 1):
+            raise ValueError(f"{name} of {entry.file_size} bytes, which {entry.compress_size} cannot hold")
+        with self._zip.open(entry) as stream:
+            magic = stream.read(len(_MAGIC))
+            (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+            if magic != _MAGIC or length > MAX_HEADER:
+                raise ValueError(f"{name} in another format")
+            text = stream.read(length).decode("ascii")
+        shape, order = _described(name, text, dtype)
+        start = len(_MAGIC) + _LENGTH.size + length
+        num_bytes = dtype.itemsize * math.prod(shape)
+        if entry.file_size != start + num_bytes:
+            raise ValueError(f"{name} of {entry.file_size} bytes where {start + num_bytes} belong")
+        return shape, order, start
+
+
+def _described(name: str, text: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"]]:
+    """Returns the shape and the order of memory of the array that the `text` before its content describes."""
+    head = ast.literal_eval(text)
+    if not isinstance(head, dict) or head.keys() != {"descr", "fortran_order", "shape"}:
+        raise ValueError(f"{name} described in another way")
+    if head["descr"] != npy.dtype_to_descr(dtype):
+        raise ValueError(f"{name} of dtype {head['descr']!s:.100} where {dtype!s:.100} belongs")
+    shape = head["shape"]
+    if type(shape) is not tuple or not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"{name} of shape {shape!r:.100}")
+    return shape, "F" if head["fortran_order"] else "C"

@@ -1,0 +1,292 @@
+"""The door into the table: whether arrays are a table that curricular can have made. Nothing is written, all is linear.
+
+What comes from a state, a checkpoint or a session file passes here. Each check knows one part; `check_table` has all.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..rows import NUM_WORDS, Rows, TaskState
+from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
+
+MAX_COUNT = 2**62
+"""Ids and counts stay below it, so that no sum of two of them overflows."""
+
+_TOLERANCE = 1e-9
+"""What rounding may add to a mean or a sum of shares."""
+
+_AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
+"""Fields within [0, 1] once a task has a result."""
+
+_FINITE = ("creation_time", "success_threshold")
+
+_LIMITS = {
+    "num_scheduled": "num_scheduled",
+    "num_cancelled": "num_cancelled",
+    "num_failures": "num_cancelled",
+    "num_pending": "num_pending",
+    "num_orphans": "num_pending",
+    "last_scheduled": "num_scheduled",
+    "num_regrets": "num_completed",
+}
+"""Field of a row -> the counter of the pool that it cannot exceed."""
+
+_TOTALS = {
+    "num_evicted": "num_created",
+    "num_refreshed_endings": "num_endings",
+    "num_refreshed_scheduled": "num_scheduled",
+}
+"""Counter -> the total that it cannot exceed."""
+
+_IS_ACTIVE = list(TaskState.model_fields).index("is_active")
+
+
+class TableError(ValueError):
+    """A state, or a part of a table, that curricular cannot have made.
+
+    Args:
+        expected: What should be there; names the field.
+        found: What is there.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected, found)
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"state: expected {self.expected}, got {self.found}; load an intact state"
+
+
+def check_table(table: Table) -> None:
+    """Checks a whole table, of which nothing is known yet, not even that it holds arrays.
+
+    Raises:
+        TableError: Names the field that is wrong, and the first task or label with it.
+    """
+    check_array("rows", table.rows.words, np.int64, (None, None))
+    num_words, capacity = table.rows.words.shape
+    if num_words < NUM_WORDS or not capacity:
+        raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
+    check_array("labels", table.labels, LABEL, (MAX_LABELS,))
+    check_array("cumulated", table.cumulated, np.float64, (capacity,))
+    check_counters(table.counters)
+    check_labels(table.labels, table.counters)
+    check_distribution(table.cumulated)
+    check_rows(table.rows, table.counters)
+    check_draws(table)
+
+
+def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
+    """Checks that `array` is one, and its dtype and shape; None stands for any length."""
+    wanted = np.dtype(dtype)
+    if not isinstance(array, np.ndarray):
+        raise TableError(f"{name} as an array", f"a {type(array).__name__}")
+    if array.dtype != wanted:
+        raise TableError(
+            f"{name} of dtype {wanted if wanted.names is None else 'LABEL'}", f"dtype {array.dtype!s:.100}"
+        )
+    fits = len(array.shape) == len(shape) and all(
+        there is None or here == there for here, there in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        text = ", ".join("any" if length is None else str(length) for length in shape)
+        raise TableError(f"{name} of shape ({text})", f"shape {array.shape}")
+
+
+def check_counters(counters: Counters) -> None:
+    """Checks that the counters are counts, and that they add up."""
+    for name, value in zip(Counters._fields, counters, strict=True):
+        if type(value) is not int or not 0 <= value < MAX_COUNT:
+            raise TableError(f"counters[{name!r}] as a whole number from 0 to 2**62", f"{value!r:.100}")
+    if not 1 <= counters.num_labels <= MAX_LABELS:
+        raise TableError(f"counters['num_labels'] from 1 to {MAX_LABELS}", str(counters.num_labels))
+    for name, total in _TOTALS.items():
+        value, limit = getattr(counters, name), getattr(counters, total)
+        if value > limit:
+            raise TableError(f"counters[{name!r}] of at most {total} = {limit}", str(value))
+    out = counters.num_scheduled + counters.num_unsolicited
+    back = counters.num_endings + counters.num_pending
+    if out != back:
+        raise TableError(
+            "counters in which num_scheduled + num_unsolicited = num_completed + num_cancelled + num_stale + num_pending",
+            f"{out} and {back}",
+        )
+
+
+def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
+    """Checks names and counts of the labels against the counters, which are right."""
+    num_labels = counters.num_labels
+    if labels[num_labels:].view(np.int64).any():
+        raise TableError(f"labels from {num_labels} on to be empty, as counters['num_labels'] says", "one that is not")
+    used = labels[:num_labels]
+    names = used["name"].tolist()
+    _check_names(names)
+    totals = {
+        "num_scheduled": counters.num_scheduled,
+        "num_completed": counters.num_completed,
+        "num_evicted": counters.num_evicted,
+        "num_recent": counters.num_endings - counters.num_refreshed_endings,
+    }
+    for name, total in totals.items():
+        counts = used[name].tolist()
+        _check_entries(name, counts, 0, total)
+        if sum(counts) > total or (name == "num_completed" and sum(counts) != total):
+            raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(sum(counts)))
+    _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
+    limit = MAX_REGRET * max(1, totals["num_recent"])
+    _check_entries("recent_regret", used["recent_regret"].tolist(), -limit, limit)
+    for label, (score, count) in enumerate(
+        zip(used["recent_score"].tolist(), used["num_recent"].tolist(), strict=True)
+    ):
+        if not 0.0 <= score <= count * (1 + _TOLERANCE):
+            raise TableError(f"labels['recent_score'] from 0 to num_recent = {count}", f"{score} for label {label}")
+
+
+def _check_entries(name: str, values: list[float], low: float, high: float) -> None:
+    """Checks one value for each label; in Python, since labels are few."""
+    for label, value in enumerate(values):
+        if not low <= value <= high:
+            raise TableError(f"labels[{name!r}] within [{low}, {high}]", f"{value} for label {label}")
+
+
+def _check_names(names: list[bytes]) -> None:
+    if names[0] != b"other":
+        raise TableError("labels['name'] to begin with b'other'", repr(names[0]))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TableError("labels['name'] to hold each name once", f"{twice!r} twice")
+    for name in names:
+        try:
+            name.decode()
+        except UnicodeDecodeError as error:
+            raise TableError("labels['name'] in UTF-8", repr(name)) from error
+
+
+def check_distribution(cumulated: NDArray[np.float64]) -> None:
+    """Checks that `cumulated`, shape (capacity,), is the running sum of probabilities."""
+    if cumulated[-1] != 1.0:
+        raise TableError("cumulated to end with 1", repr(float(cumulated[-1])))
+    # A comparison with NaN is false, so that one is found here, too.
+    rises = cumulated[1:] >= cumulated[:-1]
+    if not (cumulated[0] >= 0.0 and rises.all()):
+        first = 0 if not cumulated[0] >= 0.0 else int(rises.argmin()) + 1
+        raise TableError("cumulated to rise from 0 to 1", f"{cumulated[first]} at {first}")
+
+
+def check_draws(table: Table) -> None:
+    """Checks that only tasks are drawn: no probability is where no task is, if there is any."""
+    is_active = table.rows["is_active"]
+    if is_active.any():
+        drawn = np.diff(table.cumulated, prepend=0.0) > 0.0
+        (empty,) = np.nonzero(drawn & ~is_active)
+        if len(empty):
+            raise TableError("cumulated without a probability where is_active is false", f"one at {empty[0]}")
+
+
+def check_rows(rows: Rows, counters: Counters) -> None:
+    """Checks every field of every row, and what they add up to, against the counters, which are right."""
+    _check_activity(rows, counters)
+    for name, total in _LIMITS.items():
+        _check_column(rows, name, 0, getattr(counters, total))
+    _check_column(rows, "num_completions", 0, MAX_COUNT)  # a result may be a group of any number of scores
+    _check_column(rows, "seed", 0, np.iinfo(np.int64).max)
+    _check_column(rows, "label_index", 0, counters.num_labels - 1)
+    _check_column(rows, "random_baseline", 0.0, 1 + _TOLERANCE)
+    _check_column(rows, "last_regret", -MAX_REGRET, MAX_REGRET)
+    for name in _FINITE:
+        _check_finite(f"rows[{name!r}]", rows[name], "task", rows["task_id"])
+    for name in _AVERAGES:
+        _check_average(rows, name)
+    _check_finite("rows['params']", rows.words[NUM_WORDS:].view(np.float64), "task", rows["task_id"])
+    _check_account(rows, counters)
+
+
+def _check_activity(rows: Rows, counters: Counters) -> None:
+    """Checks which slots hold tasks, and that the tasks have ids of their slots."""
+    words, ids, slots = rows.words[_IS_ACTIVE], rows["task_id"], np.arange(len(rows))
+    _check_range("rows['is_active'] as 0 or 1,", words, 0, 1, "task", ids)
+    _check_range("rows['task_id']", ids, 0, MAX_COUNT, "slot", slots)
+    wrong = (ids % len(rows) != slots) & ((ids != 0) | (words != 0))
+    if wrong.any():
+        slot = int(wrong.argmax())
+        raise TableError(f"rows['task_id'] of slot {slot} to leave {slot} when divided by {len(rows)}", str(ids[slot]))
+    num_active = int(words.sum())
+    if num_active != counters.num_created - counters.num_evicted:
+        raise TableError(
+            f"rows['is_active'] for num_created - num_evicted = {counters.num_created - counters.num_evicted} tasks",
+            str(num_active),
+        )
+
+
+def _check_account(rows: Rows, counters: Counters) -> None:
+    """Checks sums over the rows, of which each entry is right. As floats first: those cannot overflow."""
+    sums: dict[str, int] = {}
+    for name in ("num_pending", "num_orphans", "num_scheduled", "num_completions", "num_cancelled"):
+        column = rows[name]
+        if column.sum(dtype=np.float64) > MAX_COUNT:
+            raise TableError(f"rows[{name!r}] with a sum below 2**62", f"{column.sum(dtype=np.float64):.3g}")
+        sums[name] = int(column.sum())
+    pending = sums["num_pending"] + sums["num_orphans"]
+    if pending != counters.num_pending:
+        raise TableError(
+            f"rows['num_pending'] and rows['num_orphans'] that add up to counters['num_pending'] = "
+            f"{counters.num_pending}",
+            str(pending),
+        )
+    for name, total in _LIMITS.items():
+        limit = getattr(counters, total)
+        if name in sums and sums[name] > limit:
+            raise TableError(f"rows[{name!r}] that add up to at most counters[{total!r}] = {limit}", str(sums[name]))
+
+
+def _check_average(rows: Rows, name: str) -> None:
+    """Checks a column of averages: within [0, 1] where there is a result, finite anyway."""
+    values = rows[name]
+    if not (values.min() >= 0.0 and values.max() <= 1.0):
+        _check_finite(f"rows[{name!r}]", values, "task", rows["task_id"])
+        seen = rows["num_completions"] > 0
+        _check_range(f"rows[{name!r}]", np.where(seen, values, 0.0), 0.0, 1.0, "task", rows["task_id"])
+
+
+def _check_column(rows: Rows, name: str, low: float, high: float) -> None:
+    _check_range(f"rows[{name!r}]", rows[name], low, high, "task", rows["task_id"])
+
+
+def _check_range(
+    name: str, values: NDArray[Any], low: float, high: float, of: str, keys: NDArray[np.int64] | None = None
+) -> None:
+    """Checks that `values`, shape (n,), are within [low, high]; `keys` say which `of` each one is."""
+    if not (values.min() >= low and values.max() <= high):
+        first = int((~((values >= low) & (values <= high))).argmax())
+        key = first if keys is None else keys[first]
+        bound = f"within [{low}, {high}]" if np.isfinite(high) else f"from {low}"
+        raise TableError(f"{name} {bound}", f"{values[first]} for {of} {key}")
+
+
+def _check_finite(name: str, values: NDArray[np.float64], of: str, keys: NDArray[np.int64] | None = None) -> None:
+    """Checks that `values`, shape (..., n), are finite."""
+    if not np.isfinite(values).all():
+        first = int((~np.isfinite(values)).reshape(-1, values.shape[-1]).any(axis=0).argmax())
+        key = first if keys is None else keys[first]
+        bad = values[..., first][~np.isfinite(values[..., first])]
+        raise TableError(f"finite {name}", f"{np.ravel(bad)[0]} for {of} {key}")
+
+
+def check_events(events: NDArray[np.void], rows: Rows) -> None:
+    """Checks `events`, dtype `EVENT`: their kinds, that their ids were issued, and that their numbers are finite."""
+    # In few steps, as this is done whenever results are taken into a shared table: columns of contiguous words.
+    columns = np.ascontiguousarray(events.view(np.int64).reshape(-1, EVENT.itemsize // 8).T)
+    ids, kinds, numbers = columns[0], columns[1], columns[2:].view(np.float64)
+    newest = rows["task_id"].take(ids % len(rows))
+    is_wrong = ids.view(np.uint64) > newest.view(np.uint64)  # a negative id is a huge one
+    if is_wrong.any():
+        first = int(is_wrong.argmax())
+        raise TableError(f"events['task_id'] from 0 to {newest[first]}, the newest in its slot", str(ids[first]))
+    if (kinds & ~TOLD_WITH_REGRET).any():  # the four kinds are the numbers of two bits
+        _check_range("events['kind']", kinds, SCHEDULED, TOLD_WITH_REGRET, "event")
+    if not np.isfinite(numbers).all():
+        for name, values in zip(("score", "regret"), numbers, strict=True):
+            _check_finite(f"events[{name!r}]", values, "event")
