@@ -12,11 +12,14 @@ from curricular import (
     NoiseAwareConfig,
     RefreshError,
     Span,
+    TaskGeneratorSet,
+    UniformConfig,
     bucketed,
     merge,
     single_task,
 )
 from curricular.algorithms.alp_gmm import local_progress
+from curricular.params import Layout
 from curricular.table import columns_of, empty_table
 
 
@@ -68,8 +71,20 @@ def test_params_off_their_axis_are_refused_and_nothing_enters(step):
     ],
 )
 def test_an_axis_knows_its_params(axis, inside, outside):
-    assert axis.contains(np.array(inside)).all()
-    assert not axis.contains(np.array(outside)).any()
+    layout = Layout((axis,))
+    assert layout.find_off(np.array(inside)[:, None]) is None
+    for param in outside:
+        assert layout.find_off(np.array([[param]])) == (f"on the axis 'a', {axis.range_text}", param, 0)
+
+
+def test_a_param_in_a_column_that_a_member_leaves_over_is_refused():
+    class Leaky(TaskGeneratorSet):
+        def sample(self, seeds, rng):
+            return np.tile([1.0, 0.5], (len(seeds), 1))
+
+    generator = Leaky(children=(bucketed({"a": 0.0}, {"a": Span(0.0, 1.0)}), single_task("x")))
+    with pytest.raises(ValueError, match=r"generator.sample: expected params of 0 where a task has no axis, got 0\.5"):
+        Curriculum(UniformConfig(num_active_tasks=4, use_shared_memory=False), generator)
 
 
 def test_columns_cannot_be_written_into():

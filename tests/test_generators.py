@@ -27,7 +27,7 @@ from curricular import (
     single_task,
 )
 from curricular.generators import SeedGenerator, fingerprint
-from curricular.task import decode_params
+from curricular.params import Layout
 from curricular.testing import GeneratorSuite
 
 from .helpers import python
@@ -259,7 +259,7 @@ class TestMutation:
         assert (mutated[:, 0] == params[:, 0]).all()
         assert (mutated[~of_span] == params[~of_span]).all()
         assert (mutated[of_span] != params[of_span]).any(axis=1).mean() > 0.9
-        assert decode_params(generator.axes, mutated[of_span][0]).keys() == {"generator", "b"}
+        assert Layout(generator.axes).decode(mutated[of_span][0]).keys() == {"generator", "b"}
 
     def test_one_of_ones_own_is_known_by_its_method(self):
         assert isinstance(GENERATORS["span"], MutableTaskGenerator)

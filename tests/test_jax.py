@@ -14,7 +14,7 @@ import pytest
 
 from curricular import CurriculumConfig
 
-from . import test_algorithms, test_modifiers, test_transforms
+from . import test_algorithms, test_modifiers, test_sharing, test_transforms
 from .reference import distribution, evictable
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -30,6 +30,7 @@ def suites():
     for name, modifiers in test_modifiers.MODIFIERS.items():
         made[f"modified, {name}"] = test_modifiers.TestModified()
         made[f"modified, {name}"].modifiers = modifiers
+    made["recommended, merged set"] = test_sharing.TestMerged()
     return made
 
 

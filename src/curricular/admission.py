@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms.proposals import NewTasks, Proposer
+from .arrays import Columns
 from .config import CurriculumConfig
 from .generators import TaskGenerator
+from .params import Layout
 from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit, columns_of
 from .task import ConfigT, Params
@@ -37,6 +39,7 @@ class Admission(Generic[ConfigT]):
                 f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
             )
         self._generator = generator
+        self._layout = Layout(generator.axes)
         self._proposer = proposer
         self._seed = config.seed
         self._estimator = estimator
@@ -44,6 +47,10 @@ class Admission(Generic[ConfigT]):
     def limit(self, capacity: int) -> int | None:
         """Returns how many tasks a pool of `capacity` can replace at once without duplicates; None: any number."""
         return None if self._generator.num_tasks is None else self._generator.num_tasks - capacity
+
+    def columns(self, table: Table) -> Columns:
+        """What algorithm and proposer see of a table of the generator's tasks."""
+        return columns_of(table, self._layout)
 
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """Returns the patch that puts new tasks into the distinct `slots`, shape (k,), and evicts the tasks in them.
@@ -54,7 +61,7 @@ class Admission(Generic[ConfigT]):
         """
         rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
         candidates = self._candidates(table, len(slots) * self._proposer.num_candidates, rng)
-        seeds, params = self._proposer.propose(columns_of(table), candidates, len(slots), rng)
+        seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
         names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
@@ -69,7 +76,7 @@ class Admission(Generic[ConfigT]):
         return NewTasks(seeds, params)
 
     def _check_params(self, source: str, params: Params, n: int) -> None:
-        shape = (n, len(self._generator.axes))
+        shape = (n, self._layout.num_params)
         if params.shape != shape:
             raise ValueError(
                 f"{source}: expected params of shape {shape}, one column per axis, got {params.shape}; "
@@ -78,13 +85,10 @@ class Admission(Generic[ConfigT]):
         if not np.isfinite(params).all():
             bad = params[~np.isfinite(params)][0]
             raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
-        for axis, values in zip(self._generator.axes, params.T, strict=True):
-            is_off = ~axis.contains(values) & ((values != 0.0) | (not axis.where))
-            if is_off.any():
-                raise ValueError(
-                    f"{source}: expected params on the axis {axis.name!r}, {axis.range_text}, got {values[is_off][0]}; "
-                    f"keep them there"
-                )
+        off = self._layout.find_off(params)
+        if off is not None:
+            wanted, param, _ = off
+            raise ValueError(f"{source}: expected params {wanted}, got {param}; keep them there")
 
     def _check_seeds(self, seeds: NDArray[np.int64], offered: NDArray[np.int64], n: int) -> None:
         if seeds.shape != (n,) or seeds.dtype.kind != "i":

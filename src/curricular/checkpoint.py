@@ -21,8 +21,10 @@ import numpy as np
 from .archive import READ_ERRORS, ArrayArchive
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_table
+from .task import all_axes
 
 DRAFT_AGE = 3600.0
 """Seconds after which a draft is of a save that was killed."""
@@ -216,8 +218,9 @@ def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
 def _traits(generator: TaskGenerator[Any]) -> list[str]:
     """What tells a generator from others, one text each: for the error when another one is given."""
     num_tasks = "any number of" if generator.num_tasks is None else generator.num_tasks
-    axes = [f"axis {axis.name!r}, {axis.range_text}" for axis in generator.axes[:MAX_TRAITS]]
-    return [type(generator).__name__, f"{num_tasks} tasks", f"{len(generator.axes)} axes", *axes]
+    axes = list(all_axes(generator.axes))
+    texts = [f"axis {axis.name!r}, {axis.range_text}" for axis in axes[:MAX_TRAITS]]
+    return [type(generator).__name__, f"{num_tasks} tasks", f"{len(axes)} axes", *texts]
 
 
 def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) -> None:
@@ -278,16 +281,13 @@ def _whole(name: str, value: Any) -> int:
 
 def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
     """Checks that all tasks are ones of `generator`: what it builds from them was built before."""
-    axes, num_tasks = generator.axes, generator.num_tasks
-    if rows.num_axes != len(axes):
-        raise TableError(f"rows with the generator's {len(axes)} params", f"{rows.num_axes} params")
+    layout, num_tasks = Layout(generator.axes), generator.num_tasks
+    if rows.num_axes != layout.num_params:
+        raise TableError(f"rows with the generator's {layout.num_params} params", f"{rows.num_axes} params")
     tasks = rows.take(np.flatnonzero(rows["is_active"]))
     if num_tasks is not None and tasks["seed"].max() >= num_tasks:
         raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(tasks["seed"].max()))
-    for axis, values in zip(axes, tasks["params"].T, strict=True):
-        is_off = ~axis.contains(values) & ((values != 0.0) | (not axis.where))
-        if is_off.any():
-            raise TableError(
-                f"rows['params'] on the axis {axis.name!r}, {axis.range_text},",
-                f"{values[is_off][0]} for task {tasks['task_id'][is_off][0]}",
-            )
+    off = layout.find_off(tasks["params"])
+    if off is not None:
+        wanted, param, task = off
+        raise TableError(f"rows['params'] {wanted},", f"{param} for task {tasks['task_id'][task]}")

@@ -22,7 +22,7 @@ from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table
-from .task import ConfigT, Task
+from .task import ConfigT, Task, num_params
 from .tracker import TaskTracker, create_task_tracker
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Curriculum(Generic[ConfigT]):
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
-            config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
+            config, num_params(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from .backends.protocol import Backend
 from .generators import TaskGenerator
 from .mutex import ReentrantCallError
+from .params import Layout
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
-from .task import ConfigT, Task, decode_params
+from .task import ConfigT, Task
 from .tracker import TaskTracker
 
 _log = logging.getLogger(__name__)
@@ -50,12 +51,13 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         super().__init__()
         self._backend = backend
         self._generator = generator
+        self._layout = Layout(generator.axes)
         self._ids: deque[int] = deque()
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
         row = self._backend.read(np.array([task_id % self._backend.capacity]))
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = decode_params(self._generator.axes, params)
+        values = self._layout.decode(params)
         try:
             config = self._generator.build(seed, params)
         except ReentrantCallError:

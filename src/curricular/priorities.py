@@ -189,15 +189,16 @@ def position(columns: Columns, axis: int | None) -> Array:
 
     Args:
         columns: Columns of the pool.
-        axis: Index of the axis; None: position = `seed`, which counts the tasks of a finite generator from 0.
+        axis: Index of the axis; in a merged set, of the column of params: 0 is the member, the others are axes of the
+            member. None: position = `seed`, which counts the tasks of a finite generator from 0.
 
     Raises:
         ValueError: If the generator has no such axis.
     """
     if axis is not None and axis >= columns["params"].shape[1]:
         raise ValueError(
-            f"axis: expected the index, from 0, of one of the generator's {columns['params'].shape[1]} axes, got "
-            f"{axis}; use one of them, or None to order the tasks by their seeds"
+            f"axis: expected the index, from 0, of one of the generator's {columns['params'].shape[1]} axes (of a "
+            f"merged set: columns of params), got {axis}; use one of them, or None to order the tasks by their seeds"
         )
     xp = columns["seed"].__array_namespace__()
     return xp.astype(columns["seed"], xp.float64) if axis is None else columns["params"][:, axis]

@@ -18,7 +18,6 @@ from .table import (
     Estimator,
     Table,
     choose,
-    columns_of,
     lowest,
     num_evictions_due,
     record,
@@ -179,7 +178,7 @@ class Refresher:
         """Puts the tasks of `saved` with the highest priorities into the place of the table, or all and new ones."""
         capacity = self._backend.capacity
         (active,) = np.nonzero(saved.rows["is_active"])
-        priorities = np.asarray(self.algorithm.priorities(columns_of(saved)), np.float64)[active]
+        priorities = np.asarray(self.algorithm.priorities(self._admission.columns(saved)), np.float64)[active]
         kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
         _log.warning(
             "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
@@ -204,7 +203,7 @@ class Refresher:
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
-        columns = columns_of(table)
+        columns = self._admission.columns(table)
         probabilities = self.algorithm.probabilities(columns, self.algorithm.priorities(columns))
         active, failing = columns["is_active"], unplayable(columns, self._config)
         checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
@@ -272,7 +271,7 @@ class Refresher:
         limit = self._admission.limit(len(table.rows))
         num_due = num_due if limit is None else min(num_due, limit)
         if num_due > 0:
-            columns = columns_of(table)
+            columns = self._admission.columns(table)
             priorities, failing = self.algorithm.priorities(columns), unplayable(columns, self._config)
             may_go = self.algorithm.evictable(columns, priorities, self._config) | failing
             slots = lowest(np.where(failing, -np.inf, priorities), may_go, num_due)

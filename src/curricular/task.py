@@ -1,6 +1,6 @@
 """What a user sees of a task: the hand-out (`Task`), and the axes that its params run along."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,7 @@ ConfigT = TypeVar("ConfigT")
 
 
 Params = NDArray[np.float64]
-"""Axis values of tasks, shape (n, num_axes) or (num_axes,); a choice is stored as its index."""
+"""Axis values of tasks, shape (n, num_params) or (num_params,); a choice is stored as its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +68,43 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One dimension along which a generator's tasks differ: one column of its params."""
+    """One dimension along which a generator's tasks differ: a column of their params, and those of its branches.
+
+    Examples:
+        >>> maze, arena = Axis("size", Span(5, 15)), Axis("rivals", (1, 2, 4))
+        >>> num_params((Axis("kind", ("maze", "arena", "hall"), branches=((maze,), (arena,), ())),))
+        2
+    """
 
     name: str
     values: tuple[Any, ...] | Span
     """The choices, or the interval."""
-    where: tuple[tuple[int, int], ...] = ()
-    """The (column, choice) pairs that must all hold for the axis to apply: an axis of one member of a merged set."""
+    branches: tuple[tuple["Axis", ...], ...] = ()
+    """For each choice, the axes of the tasks with this choice alone, as a member of a merged set has its own; () for
+    none at all. The branches share the columns after the axis's own, so a row is as wide as the widest branch needs;
+    what a narrower one leaves over is 0."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.values, Span) and not len(self.values):
+        num_choices = 0 if isinstance(self.values, Span) else len(self.values)
+        if not isinstance(self.values, Span) and not num_choices:
             raise ValueError(f"Axis {self.name!r}: expected a Span or at least one choice, got none; add one")
+        if self.branches and len(self.branches) != num_choices:
+            raise ValueError(
+                f"Axis {self.name!r}: expected one branch for each of its {num_choices} choices, got "
+                f"{len(self.branches)}; give () to a choice without axes of its own"
+            )
 
-    def contains(self, params: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of `params`, as stored in rows, stand for a value of the axis; bool, shape of `params`."""
+    @property
+    def num_columns(self) -> int:
+        """Columns of params that the axis takes, with those of its branches."""
+        return 1 + max(map(num_params, self.branches), default=0)
+
+    @property
+    def bounds(self) -> tuple[float, float, bool]:
+        """The lowest and the highest param, and whether params are whole numbers."""
         if isinstance(self.values, Span):
-            low, high, is_whole = self.values.low, self.values.high, self.values.is_integer
-        else:
-            low, high, is_whole = 0, len(self.values) - 1, True
-        is_inside: NDArray[np.bool_] = (params >= low) & (params <= high)
-        return is_inside & (params == params.round()) if is_whole else is_inside
+            return self.values.low, self.values.high, self.values.is_integer
+        return 0, len(self.values) - 1, True
 
     @property
     def range_text(self) -> str:
@@ -102,15 +119,15 @@ class Axis:
             return int(param) if self.values.is_integer else param
         return self.values[int(param)]
 
-    def moved(self, columns: int, *where: tuple[int, int]) -> "Axis":
-        """This axis after `columns` further ones are put before it, applying only `where`."""
-        return Axis(self.name, self.values, (*where, *((column + columns, choice) for column, choice in self.where)))
+
+def num_params(axes: tuple[Axis, ...]) -> int:
+    """How many columns the params of tasks with `axes` have."""
+    return sum(axis.num_columns for axis in axes)
 
 
-def decode_params(axes: tuple[Axis, ...], params: Params) -> dict[str, Any]:
-    """Axis name -> value for the axes that apply to a task with `params`, shape (len(axes),)."""
-    return {
-        axis.name: axis.decode(param)
-        for axis, param in zip(axes, params.tolist(), strict=True)
-        if all(params[column] == choice for column, choice in axis.where)
-    }
+def all_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
+    """`axes`, each before those of its branches."""
+    for axis in axes:
+        yield axis
+        for branch in axis.branches:
+            yield from all_axes(branch)

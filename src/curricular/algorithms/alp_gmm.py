@@ -15,7 +15,7 @@ from ..arrays import Array, Columns
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, onto
 from ..probabilities import uniform
-from ..task import Span
+from ..task import Span, all_axes
 from .mixtures import fit_best
 from .proposals import NewTasks, part_fresh
 from .protocol import Algorithm
@@ -106,10 +106,13 @@ class ProgressMixtureProposer:
     def __init__(self, config: AlpGmmConfig, generator: TaskGenerator[Any]) -> None:
         self._config = config
         self._algorithm = AlpGmmAlgorithm(config)
-        self._spans: dict[int, Span] = {
-            column: axis.values for column, axis in enumerate(generator.axes) if isinstance(axis.values, Span)
-        }
-        found = _what_is_missing(generator, list(self._spans))
+        self._spans: dict[int, Span] = {}
+        column = 0
+        for axis in generator.axes:
+            if isinstance(axis.values, Span):
+                self._spans[column] = axis.values
+            column += axis.num_columns
+        found = _what_is_missing(generator, has_span=bool(self._spans))
         if found:
             raise ValueError(
                 f"generator: expected an endless one with a Span that applies to all of its tasks for "
@@ -160,11 +163,12 @@ def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbou
     return np.where(progress > ROUNDING, progress, 0.0)
 
 
-def _what_is_missing(generator: TaskGenerator[Any], spans: list[int]) -> str:
-    """Returns why a generator with these columns of spans cannot be used; empty if it can."""
+def _what_is_missing(generator: TaskGenerator[Any], *, has_span: bool) -> str:
+    """Returns why a generator, with or without a `Span` that applies to all tasks, cannot be used; empty if it can."""
     if generator.num_tasks is not None:
         return f"of {generator.num_tasks} tasks"
-    if not spans:
-        return "without a Span among its axes"
-    partial = [generator.axes[column].name for column in spans if generator.axes[column].where]
-    return f"in which {', '.join(partial)} applies to some tasks only" if partial else ""
+    in_branches = (inner for axis in generator.axes for branch in axis.branches for inner in all_axes(branch))
+    partial = [axis.name for axis in in_branches if isinstance(axis.values, Span)]
+    if partial:
+        return f"in which {', '.join(partial)} applies to some tasks only"
+    return "" if has_span else "without a Span among its axes"

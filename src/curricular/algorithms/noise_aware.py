@@ -16,6 +16,7 @@ from pydantic import Field
 from ..arrays import Array, Columns
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
+from ..params import Layout
 from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..task import Params
@@ -105,14 +106,15 @@ class NoiseAwareAlgorithm(Algorithm):
         noise_share = 1.0 - xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
         return mix(chosen, uniform(active), xp.clip(noise_share**DOUBT, None, MAX_EVEN))
 
-    def expected_priorities(self, columns: Columns, params: Array) -> Array:
+    def expected_priorities(self, columns: Columns, params: Array, cells: Array) -> Array:
         """Returns the priorities ≥ 0 that the pool predicts for new tasks, shape (m,), in units of the pool's mean.
 
         Args:
             columns: Columns of the pool, which has at least one axis.
-            params: Params of the new tasks, shape (m, num_axes).
+            params: Params of the new tasks, shape (m, num_params).
+            cells: Cells of the new tasks, as in ``columns["cells"]``, shape (m, k).
         """
-        return expected_priorities(self._own_priorities, columns, self.config.rates, params)
+        return expected_priorities(self._own_priorities, columns, self.config.rates, params, cells)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(priorities, columns, self.config)
@@ -158,20 +160,25 @@ class ProgressProposer:
     """Proposes fresh tasks, and a share drawn among the candidates in proportion to their expected priorities.
 
     Args:
-        expected_priorities: (columns of the pool, params of m candidates) -> priorities ≥ 0, shape (m,).
+        expected_priorities: (columns of the pool, params and cells of m candidates) -> priorities ≥ 0, shape (m,).
         share: Expected share of the tasks that are chosen, in [0, 1].
+        layout: Layout of the generator's params.
     """
 
     num_candidates = 8
     """Number of candidates per proposed task."""
 
-    def __init__(self, expected_priorities: Callable[[Columns, Params], Array], share: float) -> None:
+    def __init__(
+        self, expected_priorities: Callable[[Columns, Params, Array], Array], share: float, layout: Layout
+    ) -> None:
         self._expected_priorities = expected_priorities
         self._share = share
+        self._layout = layout
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         fresh, others = part_fresh(candidates, n, 1.0 - self._share, rng)
-        priorities = np.asarray(self._expected_priorities(columns, candidates.params[others]), np.float64)
+        params = candidates.params[others]
+        priorities = np.asarray(self._expected_priorities(columns, params, self._layout.cells(params)), np.float64)
         chosen = others[draw_distinct(priorities, n - len(fresh), rng)]
         return candidates.take(np.concatenate([fresh, chosen]))
 
@@ -180,7 +187,8 @@ def by_progress(config: NoiseAwareConfig, generator: TaskGenerator[Any]) -> Prop
     """Returns the proposer of `config`; a generator without axes gets `FreshProposer`."""
     if config.proposal_share == 0.0 or not generator.axes:
         return FreshProposer()
-    return ProgressProposer(NoiseAwareAlgorithm(config).expected_priorities, config.proposal_share)
+    expected = NoiseAwareAlgorithm(config).expected_priorities
+    return ProgressProposer(expected, config.proposal_share, Layout(generator.axes))
 
 
 def draw_distinct(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:

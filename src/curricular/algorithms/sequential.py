@@ -17,8 +17,8 @@ class SequentialConfig(CurriculumConfig):
     algorithm: Literal["sequential"] = "sequential"
     """Tag of the algorithm in files."""
     axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator whose values are the stages, in ascending order; None: each task of a finite
-    generator is a stage."""
+    """Index of the axis of the generator (in a merged set, of the column of params) whose values are the stages, in
+    ascending order; None: each task of a finite generator is a stage."""
     success: float = Field(default=0.9, ge=0, le=1)
     """Lowest success rate at which a task is done, after `min_completions`."""
     min_completions: int = Field(default=20, ge=1)

@@ -25,6 +25,10 @@ def share_evidence(
     pairs of axes; with n completions of its own, that counts half / (n + half), its own score the rest. Partial
     pooling, by evidence.
 
+    In a merged set, axes are taken one by one. Those that all tasks have, the choice of the member among them, make
+    groups of all tasks. Those of a member make groups of its own tasks, relative to their mean; there, what a task has
+    told itself is no evidence, since it would count on each axis again.
+
     Args:
         own: shape (n,).
         score: columns of groups -> their scores ≥ 0; reads averages, completions, baseline and activity.
@@ -35,9 +39,13 @@ def share_evidence(
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    grid = _grid(columns)
-    groups = grid.groups(columns["params"], 1 if len(grid.low) <= 2 else 2)
-    common = _product(active, _factors(groups, score, columns, rates, grid.num_groups), groups)
+    grid, history = _grid(columns), _history(columns, rates)
+    cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
+    common = active
+    for group in grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1):
+        common = common * xp.take(_factors(group, grid.num_groups, score, history), group)
+    if is_merged:
+        common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), score, history)
     trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
 
@@ -50,21 +58,32 @@ def own_weight(num_completions: Array, half: float) -> Array:
 
 
 def expected_priorities(
-    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array
+    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, cells: Array
 ) -> Array:
-    """What tasks with `params`, shape (m, num_axes), that nobody has played yet are expected to score, shape (m,).
+    """What tasks that nobody has played yet are expected to score, shape (m,).
 
     The product of the scores of the groups that they would belong to, as in `share_evidence`, but one for each axis:
     few tasks of the pool share two values with a new one. 1 is as the mean of the pool, also where nothing is known.
+
+    Args:
+        score: As for `share_evidence`, like the next two.
+        columns: See there.
+        rates: See there.
+        params: Of the new tasks, shape (m, num_params).
+        cells: Of the new tasks, as in ``columns["cells"]``, shape (m, k).
     """
-    grid = _grid(columns)
-    factors = _factors(grid.groups(columns["params"], 1), score, columns, rates, grid.num_groups)
     xp = params.__array_namespace__()
-    return _product(xp.ones(params.shape[0]), factors, grid.groups(params, 1))
+    grid, history = _grid(columns), _history(columns, rates)
+    result = xp.ones(params.shape[0])
+    for group, new in zip(grid.groups(columns["params"], 1), grid.groups(params, 1), strict=True):
+        result = result * xp.take(_factors(group, grid.num_groups, score, history), new)
+    if cells.shape[1]:
+        result = result * _member_factors(cells, xp.zeros(params.shape[0]), score, history)
+    return result
 
 
 class _Grid(NamedTuple):
-    """How tasks are parted into groups: bins along each axis, over the values that occur in the pool."""
+    """How tasks are parted into groups: bins along each axis that all have, over the values that occur in the pool."""
 
     low: list[Array]
     high: list[Array]
@@ -83,7 +102,7 @@ class _Grid(NamedTuple):
 def _grid(columns: Columns) -> _Grid:
     params = columns["params"]
     xp = params.__array_namespace__()
-    axes = [params[:, axis] for axis in range(params.shape[1])]
+    axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
     return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
 
 
@@ -97,39 +116,54 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     return xp.astype(place, xp.int64)
 
 
-def _factors(
-    groups: list[Array],
-    score: Callable[[Columns], Array],
-    columns: Columns,
-    rates: tuple[float, ...],
-    num_groups: int,
-) -> list[Array]:
-    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,) each."""
-    xp = columns["num_completions"].__array_namespace__()
-    last = columns["last_scheduled"]
-    newest_first = stable_order(xp.max(last) - last)
-    averages = _decaying_sums(columns, rates)
-    factors = []
-    for group in groups:
-        order = xp.take(newest_first, stable_order(xp.take(group, newest_first)))
-        members, sizes = _group_columns(columns, averages, group, order, num_groups)
-        scores = score(members)
-        total = xp.sum(sizes)
-        mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
-        is_flat = mean <= 0.0
-        relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
-        evidence = xp.astype(members["num_completions"], xp.float64)
-        factors.append(1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF))
-    return factors
+def _factors(group: Array, num_groups: int, score: Callable[[Columns], Array], history: "_History") -> Array:
+    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,).
+
+    `group`, shape (n,), is that of each task of the pool.
+    """
+    members, sizes = _group_columns(history, group[None, :], num_groups)
+    xp = group.__array_namespace__()
+    scores, total = score(members), xp.sum(sizes)
+    mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
+    return _shrunk(scores, mean, xp.astype(members["num_completions"], xp.float64))
 
 
-def _product(start: Array, factors: list[Array], groups: list[Array]) -> Array:
-    """`start` times the factors of the groups that each task is in, shape (n,)."""
-    xp = start.__array_namespace__()
-    result = start
-    for factor, group in zip(factors, groups, strict=True):
-        result = result * xp.take(factor, group)
-    return result
+def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array], history: "_History") -> Array:
+    """The product over the axes of its own member of what `_factors` says, for tasks in `cells` (n, k); shape (n,).
+
+    Relative to the mean of the tasks that have the axis. A task's `own` completions, shape (n,), are no evidence.
+    """
+    xp = cells.__array_namespace__()
+    cell_axes = history.columns["cell_axes"]
+    members, sizes = _group_columns(history, history.columns["cells"].T, cell_axes.shape[0])
+    scores = score(members)
+    of_cells = scores, _axis_means(scores, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
+    shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
+    here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
+    return xp.prod(_shrunk(here, mean, evidence - own), axis=0)
+
+
+def _axis_means(scores: Array, sizes: Array, cell_axes: Array) -> Array:
+    """For each cell the mean score of the tasks that have its axis, shape (num_cells,) as all arguments."""
+    xp = scores.__array_namespace__()
+    first, end = (xp.searchsorted(cell_axes, cell_axes, side=side) for side in ("left", "right"))
+
+    def sums(values: Array) -> Array:
+        running = xp.cumulative_sum(values, include_initial=True)
+        return xp.take(running, end) - xp.take(running, first)
+
+    total, weighted = sums(sizes), scores * sizes
+    # What rounding leaves of zeros in a running sum is no score.
+    is_scored = xp.astype(sums(xp.astype(weighted > 0.0, xp.int64)) > 0, xp.float64)
+    return sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_scored
+
+
+def _shrunk(scores: Array, mean: Array, evidence: Array) -> Array:
+    """`scores` over their `mean`, nearer to 1 the fewer results the `evidence` has; 1 if the mean is 0."""
+    xp = scores.__array_namespace__()
+    is_flat = mean <= 0.0
+    relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
+    return 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
 
 
 def _relative(scores: Array, active: Array) -> Array:
@@ -150,28 +184,39 @@ class _Sums(NamedTuple):
     """Name of an average -> it times its weight."""
 
 
-def _decaying_sums(columns: Columns, rates: tuple[float, ...]) -> list[_Sums]:
-    completions = columns["num_completions"]
+class _History(NamedTuple):
+    """What the tasks of the pool were told."""
+
+    columns: Columns
+    newest_first: Array
+    """The tasks by their last hand-out, shape (n,)."""
+    averages: list[_Sums]
+
+
+def _history(columns: Columns, rates: tuple[float, ...]) -> _History:
+    completions, last = columns["num_completions"], columns["last_scheduled"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    result = []
+    averages = []
     for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
         weight = active * (1.0 - powers(1.0 - rate, completions))
-        result.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
-    return result
+        averages.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
+    return _History(columns, stable_order(xp.max(last) - last), averages)
 
 
-def _group_columns(
-    columns: Columns, averages: list[_Sums], group: Array, order: Array, num_groups: int
-) -> tuple[Columns, Array]:
+def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[Columns, Array]:
     """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
 
-    `order` sorts tasks by group, and by their last hand-out, newest first. The average at rate α of a task with n
-    results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
+    Each row of `groups`, shape (k, n), says for each task the group that it is in. The average at rate α of a task with
+    n results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
     came in a row.
     """
-    xp = group.__array_namespace__()
-    sorted_group = xp.take(group, order)
+    columns, newest_first, averages = history
+    xp = groups.__array_namespace__()
+    by_age = xp.reshape(xp.take(groups, newest_first, axis=1), (-1,))
+    order = stable_order(by_age)
+    sorted_group = xp.take(by_age, order)
+    tasks = xp.take(xp.tile(newest_first, (groups.shape[0],)), order)
     ends = xp.searchsorted(sorted_group, xp.arange(num_groups), side="right")
     starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
 
@@ -179,12 +224,12 @@ def _group_columns(
         running = xp.cumulative_sum(values, include_initial=True)
         return xp.take(running, ends) - xp.take(running, starts)
 
-    active = xp.astype(xp.take(columns["is_active"], order), xp.int64)
-    counts = active * xp.take(columns["num_completions"], order)
+    active = xp.astype(xp.take(columns["is_active"], tasks), xp.int64)
+    counts = active * xp.take(columns["num_completions"], tasks)
     before = xp.cumulative_sum(counts) - counts
     newer = before - xp.take(before, xp.take(starts, sorted_group))
     total = sums(counts)
-    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], order)
+    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], tasks)
     result: dict[str, Array] = {
         "is_active": sums(active) > 0,
         "num_completions": total,
@@ -193,7 +238,7 @@ def _group_columns(
     is_empty = xp.astype(total <= 0, xp.float64)
     for keep, weight, values in averages:
         decay = powers(keep, newer)
-        whole = sums(decay * xp.take(weight, order)) + is_empty
+        whole = sums(decay * xp.take(weight, tasks)) + is_empty
         for name, value in values.items():
-            result[name] = xp.clip(sums(decay * xp.take(value, order)) / whole, 0.0, 1.0)
+            result[name] = xp.clip(sums(decay * xp.take(value, tasks)) / whole, 0.0, 1.0)
     return result, xp.astype(sums(active), xp.float64)

@@ -20,8 +20,8 @@ class TargetScheduleConfig(FlooredConfig):
     algorithm: Literal["target_schedule"] = "target_schedule"
     """Tag of the algorithm in files."""
     axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator along which the target moves; None: it moves along the seeds of a finite
-    generator's tasks."""
+    """Index of the axis of the generator (in a merged set, of the column of params) along which the target moves; None:
+    it moves along the seeds of a finite generator's tasks."""
     start: float = 0.0
     """First position of the target, in units of the axis."""
     stop: float

@@ -21,7 +21,8 @@ class WeightedConfig(CurriculumConfig):
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Weights of the tasks of a finite generator by seed, or of the choices on `axis`; other tasks have weight 0."""
     axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator whose choices have the weights; None: tasks have weights."""
+    """Index of the axis of the generator (in a merged set, of the column of params) whose choices have the weights;
+    None: tasks have weights."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ..task import Axis, Params, Span
+from ..task import Axis, Params, Span, num_params
 from .mutation import stepped
 from .paths import check_path, with_values
 from .protocol import MutableTaskGenerator, local_seeds
@@ -68,7 +68,11 @@ class BucketedTaskGenerator(BaseModel):
 
     @cached_property
     def _axes(self) -> tuple[Axis, ...]:
-        return (*self.own_axes, *(axis.moved(len(self.own_axes)) for axis in self.child.axes))
+        return (*self.own_axes, *self.child.axes)
+
+    @cached_property
+    def _num_params(self) -> int:
+        return num_params(self._axes)
 
     @cached_property
     def _value_labels(self) -> list[list[str]]:
@@ -90,7 +94,7 @@ class BucketedTaskGenerator(BaseModel):
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         num_own = len(self.own_axes)
-        params = np.empty((len(seeds), len(self.axes)))
+        params = np.empty((len(seeds), self._num_params))
         combinations = seeds // (self.child.num_tasks or 1)
         for column, bucket in enumerate(self.buckets.values()):
             if isinstance(bucket, Span):
@@ -109,7 +113,7 @@ class BucketedTaskGenerator(BaseModel):
         """
         mutated, num_own, child = params.copy(), len(self.own_axes), self.child
         is_deep = child.num_tasks is None and isinstance(child, MutableTaskGenerator)
-        columns = rng.integers(len(self.axes) if is_deep else num_own, size=len(seeds))
+        columns = rng.integers(self._num_params if is_deep else num_own, size=len(seeds))
         for column, axis in enumerate(self.own_axes):
             (chosen,) = np.nonzero(columns == column)
             mutated[chosen, column] = stepped(axis, params[chosen, column], rng)
@@ -122,16 +126,13 @@ class BucketedTaskGenerator(BaseModel):
         if self.label is not None:
             return self.label
         num_own = len(self.own_axes)
-        parts = [self.child.label_of(self._child_seed(seed), params[num_own:])]
+        parts = [self.child.label_of(local_seeds(seed, self.child), params[num_own:])]
         own = zip(self._value_labels, params[:num_own].tolist(), strict=True)
         parts += [labels[int(param)] for labels, param in own if labels]
         return ",".join(part for part in parts if part)
 
     def build(self, seed: int, params: Params) -> AnyConfig:
         num_own = len(self.own_axes)
-        base = self.child.build(self._child_seed(seed), params[num_own:])
+        base = self.child.build(local_seeds(seed, self.child), params[num_own:])
         values = zip(self.own_axes, params[:num_own].tolist(), strict=True)
         return with_values(base, {axis.name: axis.decode(param) for axis, param in values})
-
-    def _child_seed(self, seed: int) -> int:
-        return seed if self.child.num_tasks is None else seed % int(self.child.num_tasks)

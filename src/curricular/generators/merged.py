@@ -1,19 +1,20 @@
 """`TaskGeneratorSet`: the tasks of several generators, merged."""
 
 from functools import cached_property
+from itertools import accumulate
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
-from ..task import Axis, Params
-from .protocol import MutableTaskGenerator, local_seeds
+from ..task import Axis, Params, num_params
+from .protocol import MutableTaskGenerator, SeedsT, local_seeds
 from .serial import AnyConfig, AnyGenerator
 
 
 class TaskGeneratorSet(BaseModel):
-    """The tasks of all `children`.
+    """The tasks of all `children`. Their params are the number of the child and, beside it, the child's own.
 
     If every child is finite and no weights are given, so is the set, and each task is in the pool at most once. Else
     tasks are endless, each from a child drawn by weight.
@@ -45,11 +46,17 @@ class TaskGeneratorSet(BaseModel):
 
     @cached_property
     def _axes(self) -> tuple[Axis, ...]:
-        axes = [Axis("generator", tuple(range(len(self.children))))]
-        for choice, child in enumerate(self.children):
-            first = len(axes)
-            axes += [axis.moved(first, (0, choice)) for axis in child.axes]
-        return tuple(axes)
+        branches = tuple(child.axes for child in self.children)
+        return (Axis("generator", tuple(range(len(self.children))), branches),)
+
+    @cached_property
+    def _num_params(self) -> int:
+        return num_params(self._axes)
+
+    @cached_property
+    def _columns(self) -> list[slice]:
+        """The columns of each child's params: they begin at the same one, after that of the choice of the child."""
+        return [slice(1, 1 + num_params(child.axes)) for child in self.children]
 
     @cached_property
     def _num_tasks(self) -> int | None:
@@ -57,38 +64,29 @@ class TaskGeneratorSet(BaseModel):
         return None if self.weights is not None or None in counts else sum(counts)
 
     @cached_property
-    def _columns(self) -> list[slice]:
-        """The columns of each child's params."""
-        ends = 1 + np.cumsum([len(child.axes) for child in self.children])
-        return [slice(int(end) - len(child.axes), int(end)) for end, child in zip(ends, self.children, strict=True)]
-
-    @cached_property
-    def _first_seeds(self) -> NDArray[np.int64]:
+    def _first_seeds(self) -> list[int]:
         """In a finite set, the seed of each child's first task."""
-        counts = [child.num_tasks for child in self.children]
-        first: NDArray[np.int64] = np.cumsum([0, *counts[:-1]])
-        return first
+        return list(accumulate((int(child.num_tasks) for child in self.children[:-1]), initial=0))
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        params = np.zeros((len(seeds), len(self.axes)))
+        params = np.zeros((len(seeds), self._num_params))
         if self.num_tasks is not None:
             choices = np.searchsorted(self._first_seeds, seeds, side="right") - 1
         else:
             weights = np.ones(len(self.children)) if self.weights is None else np.asarray(self.weights)
             choices = rng.choice(len(self.children), size=len(seeds), p=weights / weights.sum())
         params[:, 0] = choices
-        for choice, (child, columns) in enumerate(zip(self.children, self._columns, strict=True)):
-            (chosen,) = np.nonzero(choices == choice)
-            if len(chosen):
-                params[chosen, columns] = child.sample(self._child_seeds(seeds[chosen], choice), rng)
+        for choice, chosen in _by_choice(choices):
+            child_seeds = self._child_seeds(seeds[chosen], choice)
+            params[chosen, self._columns[choice]] = self.children[choice].sample(child_seeds, rng)
         return params
 
     def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
         """`params` changed by the child that they are of; those of a finite child, or one that cannot mutate, stay."""
         mutated = params.copy()
-        for choice, (child, columns) in enumerate(zip(self.children, self._columns, strict=True)):
-            (chosen,) = np.nonzero(params[:, 0] == choice)
-            if len(chosen) and child.num_tasks is None and isinstance(child, MutableTaskGenerator):
+        for choice, chosen in _by_choice(params[:, 0].astype(np.int64)):
+            child, columns = self.children[choice], self._columns[choice]
+            if child.num_tasks is None and isinstance(child, MutableTaskGenerator):
                 mutated[chosen, columns] = child.mutate(seeds[chosen], params[chosen, columns], rng)
         return mutated
 
@@ -100,12 +98,20 @@ class TaskGeneratorSet(BaseModel):
         choice, child, child_seed = self._member(seed, params)
         return child.build(child_seed, params[self._columns[choice]])
 
-    def _child_seeds(self, seeds: NDArray[np.int64], choice: int) -> NDArray[np.int64]:
+    def _child_seeds(self, seeds: SeedsT, choice: int) -> SeedsT:
+        """The child's seeds of the set's `seeds`: one, or an array of them."""
         if self.num_tasks is not None:
-            first: int = self._first_seeds[choice]
-            return seeds - first
+            return seeds - self._first_seeds[choice]
         return local_seeds(seeds, self.children[choice])
 
     def _member(self, seed: int, params: Params) -> tuple[int, AnyGenerator, int]:
         choice = int(params[0])
-        return choice, self.children[choice], int(self._child_seeds(np.array([seed]), choice)[0])
+        return choice, self.children[choice], self._child_seeds(seed, choice)
+
+
+def _by_choice(choices: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Each choice that occurs, the lowest first, and the indices of the tasks with it."""
+    order = choices.argsort(kind="stable")
+    ordered = choices[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))  # of no tasks, one empty part

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..task import Axis, Params
 
 ConfigT_co = TypeVar("ConfigT_co", covariant=True)
+SeedsT = TypeVar("SeedsT", int, NDArray[np.int64])
 
 
 class TaskGenerator(Protocol[ConfigT_co]):
@@ -15,7 +16,7 @@ class TaskGenerator(Protocol[ConfigT_co]):
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What its tasks differ in; may be empty."""
+        """What its tasks differ in; may be empty. Each is a column of params, with `Axis.branches` more than one."""
         ...
 
     @property
@@ -24,7 +25,7 @@ class TaskGenerator(Protocol[ConfigT_co]):
         ...
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        """Params of new tasks, shape (len(seeds), len(axes)): from `rng`; if `num_tasks` is finite, from the seeds."""
+        """Params of new tasks, shape (len(seeds), num_params): from `rng`; if `num_tasks` is finite, from the seeds."""
         ...
 
     def label_of(self, seed: int, params: Params) -> str:
@@ -41,7 +42,7 @@ class MutableTaskGenerator(TaskGenerator[ConfigT_co], Protocol[ConfigT_co]):
     """An endless generator that can also change a task a little, for algorithms that edit levels."""
 
     def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
-        """New params, shape (n, len(axes)), a small step from `params`, for tasks that keep their `seeds`, shape (n,).
+        """New params, shape (n, num_params), a small step from `params`, for tasks that keep their `seeds`, shape (n,).
 
         A task that cannot be changed keeps its params. Arguments are never written into.
         """
@@ -64,6 +65,6 @@ class SeedGenerator:
         return seed
 
 
-def local_seeds(seeds: NDArray[np.int64], child: TaskGenerator[object]) -> NDArray[np.int64]:
-    """The seeds of `child` that belong to the seeds of its parent, same shape: below `num_tasks` if that is finite."""
+def local_seeds(seeds: SeedsT, child: TaskGenerator[object]) -> SeedsT:
+    """The seeds of `child` that belong to the seeds of its parent, one or many: below `num_tasks` if that is finite."""
     return seeds if child.num_tasks is None else seeds % child.num_tasks

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Columns
 from ..config import ROUNDING
+from ..params import FLAT, Layout
 from ..rows import PatchedRows, Rows, TaskState
 
 
@@ -159,6 +160,9 @@ the regrets told with them."""
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
 
 
+_CELL_COLUMNS = ("cells", "cell_axes")
+
+
 def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
     """Returns `events`, dtype `EVENT`, as groups of one score each, dtype `GROUP_EVENT`, shape (n,)."""
     groups = np.empty(len(events), GROUP_EVENT)
@@ -185,16 +189,21 @@ def copy_table(table: Table) -> Table:
 class TableColumns(Mapping[str, NDArray[Any]]):
     """Read-only columns of a table by name; each is read at its first use and cached."""
 
-    __slots__ = ("_columns", "_table")
+    __slots__ = ("_columns", "_layout", "_table")
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, layout: Layout) -> None:
         self._table = table
+        self._layout = layout
         self._columns: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
             if name in TaskState.model_fields:
                 column = self._table.rows[name]
+            elif name == "cells":
+                column = self._layout.cells(self._table.rows["params"])
+            elif name == "cell_axes":
+                column = self._layout.cell_axes.view()
             else:
                 column = self._table.labels[_LABEL_COLUMNS[name]]
             column.flags.writeable = False
@@ -202,15 +211,20 @@ class TableColumns(Mapping[str, NDArray[Any]]):
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*TaskState.model_fields, *_LABEL_COLUMNS))
+        return iter((*TaskState.model_fields, *_CELL_COLUMNS, *_LABEL_COLUMNS))
 
     def __len__(self) -> int:
-        return len(TaskState.model_fields) + len(_LABEL_COLUMNS)
+        return len(TaskState.model_fields) + len(_CELL_COLUMNS) + len(_LABEL_COLUMNS)
 
 
-def columns_of(table: Table) -> Columns:
-    """Returns the columns that an algorithm sees, read-only; views into `table` where they need no conversion."""
-    return TableColumns(table)
+def columns_of(table: Table, layout: Layout = FLAT) -> Columns:
+    """Returns the columns that an algorithm sees, read-only; views into `table` where they need no conversion.
+
+    Args:
+        table: The table.
+        layout: Layout of the generator's params.
+    """
+    return TableColumns(table, layout)
 
 
 class Draft:

@@ -18,11 +18,12 @@ from ..generators import (
     load_task_generator,
     single_task,
 )
+from ..params import Layout
 from ..table import (
     MAX_LABEL_BYTES,
     MAX_LABELS,
 )
-from ..task import Span, decode_params
+from ..task import Axis, Span, num_params
 from .play import play, quick
 
 
@@ -50,21 +51,31 @@ class GeneratorSuite:
         """Pairs of seed and params, read-only."""
         seeds = self.make_seeds(generator)
         params = np.asarray(generator.sample(seeds, np.random.default_rng(1)), np.float64)
-        assert params.shape == (len(seeds), len(generator.axes))
+        assert params.shape == (len(seeds), num_params(generator.axes))
         params.flags.writeable = False
         return list(zip(seeds.tolist(), params, strict=True))
 
     def assert_on_the_axes(self, generator: TaskGenerator[Any], tasks: list[NDArray[np.float64]]) -> None:
-        """Each of `tasks`, shape (num_axes,), has values that its axes have."""
+        """Each of `tasks`, shape (num_params,), has values that its axes have, and 0 in columns without an axis."""
+        layout = Layout(generator.axes)
         for params in tasks:
-            for axis, param in zip(generator.axes, params.tolist(), strict=True):
-                if not all(params[column] == choice for column, choice in axis.where):
-                    assert np.isfinite(param)
-                elif isinstance(axis.values, Span):
-                    assert axis.values.low <= param <= axis.values.high
-                else:
-                    assert param in range(len(axis.values))
-            assert set(decode_params(generator.axes, params)) <= {axis.name for axis in generator.axes}
+            values: dict[str, Any] = {}
+            assert not self._after(generator.axes, params.tolist(), values)
+            assert layout.decode(params) == values
+
+    def _after(self, axes: tuple[Axis, ...], params: list[float], values: dict[str, Any]) -> list[float]:
+        """What of `params` is left after `axes`, whose values come first and are put into `values`."""
+        for axis in axes:
+            param, params = params[0], params[1:]
+            if isinstance(axis.values, Span):
+                assert axis.values.low <= param <= axis.values.high
+            else:
+                assert param in range(len(axis.values))
+            values[axis.name] = axis.decode(param)
+            if axis.branches:
+                own, params = params[: axis.num_columns - 1], params[axis.num_columns - 1 :]
+                assert not any(self._after(axis.branches[int(param)], own, values))
+        return params
 
     def test_params_lie_on_the_axes(self) -> None:
         generator = self.make_generator()
@@ -81,7 +92,7 @@ class GeneratorSuite:
         self.assert_on_the_axes(generator, list(mutated))
         assert isinstance(again, MutableTaskGenerator)
         assert np.array_equal(again.mutate(seeds, params, np.random.default_rng(2)), mutated)
-        assert generator.mutate(seeds[:0], params[:0], np.random.default_rng(2)).shape == (0, len(generator.axes))
+        assert generator.mutate(seeds[:0], params[:0], np.random.default_rng(2)).shape == params[:0].shape
         for seed, row in zip(seeds.tolist(), mutated, strict=True):
             assert self.is_same(generator.build(seed, row), again.build(seed, row))
             assert generator.label_of(seed, row) == again.label_of(seed, row)
@@ -90,7 +101,8 @@ class GeneratorSuite:
         generator = self.make_generator()
         first, second = self.sample(generator), self.sample(self.make_generator())
         assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
-        assert generator.sample(np.empty(0, np.int64), np.random.default_rng(0)).shape == (0, len(generator.axes))
+        none = generator.sample(np.empty(0, np.int64), np.random.default_rng(0))
+        assert none.shape == (0, num_params(generator.axes))
         if generator.num_tasks is not None:
             seeds = self.make_seeds(generator)
             other = generator.sample(seeds[::-1], np.random.default_rng(2))[::-1]

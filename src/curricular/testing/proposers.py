@@ -13,11 +13,12 @@ from ..generators import (
     TaskGenerator,
     bucketed,
 )
+from ..params import Layout
 from ..table import (
     columns_of,
     empty_table,
 )
-from ..task import Span
+from ..task import Span, num_params
 from .generators import GeneratorSuite
 from .play import play, quick
 
@@ -48,7 +49,8 @@ class ProposerSuite:
         curriculum = Curriculum(quick(capacity, seed=seed, use_shared_memory=False), generator)
         if seed > 1:
             play(curriculum, 200 * seed)
-        return columns_of(curriculum.tracker.snapshot() if seed else empty_table(capacity, len(generator.axes)))
+        table = curriculum.tracker.snapshot() if seed else empty_table(capacity, num_params(generator.axes))
+        return columns_of(table, Layout(generator.axes))
 
     def make_candidates(self, columns: Columns, num_candidates: int, seed: int) -> NewTasks:
         """Fresh tasks, read-only; of a finite generator as many of those that are not in the pool as there are."""
@@ -78,7 +80,7 @@ class ProposerSuite:
             assert seeds.shape == (n,)
             assert seeds.dtype.kind == "i"
             assert (seeds >= 0).all()
-            assert params.shape == (n, len(generator.axes))
+            assert params.shape == (n, num_params(generator.axes))
             assert np.isfinite(params).all()
             GeneratorSuite().assert_on_the_axes(generator, list(params))
             if generator.num_tasks is not None:
