@@ -73,7 +73,7 @@ def test_tasks_drawn_before_and_after_are_those_of_the_stream():
 def test_several_different_ones_in_a_row_are_an_error_that_names_the_task(ask):
     curriculum = made(range(SIZE))
     with pytest.raises(
-        TaskBuildError, match=r"generator: expected build to return .* no task \d, for task \d"
+        TaskBuildError, match=r"generator\.build: expected a configuration, got .* no task \d, for task \d"
     ) as caught:
         ask(curriculum)
     assert 0 <= caught.value.task_id < SIZE
