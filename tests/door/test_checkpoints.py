@@ -22,9 +22,9 @@ from .levels import CAPACITY
 
 
 @pytest.fixture(scope="module")
-def saved(curriculum, place):
+def saved(curriculum, folder):
     """The bytes of an intact checkpoint."""
-    path = place / "saved.npz"
+    path = folder / "saved.npz"
     curriculum.save(path)
     return path.read_bytes()
 
@@ -155,7 +155,7 @@ FILES = {
     "all arrays declare a thousand million tasks": (of_many_tasks, "belong"),
     "all that is there is zeros of 30 MB": (with_parts(cumulated=npy(np.zeros(4_000_000))), "of shape"),
     "an array is of objects": (with_parts(rows__seed=npy(np.array([None] * 8))), "of dtype"),
-    "an array is of floats in place of integers": (with_parts(rows__seed=npy(np.zeros(8))), "of dtype"),
+    "an array is of floats instead of integers": (with_parts(rows__seed=npy(np.zeros(8))), "of dtype"),
     "an array is of 32 bits": (with_parts(rows__seed=npy(np.zeros(8, np.int32))), "of dtype"),
     "an array is of one task more": (with_parts(rows__seed=npy(np.zeros(9, np.int64))), "'?rows/seed'? of shape"),
     "an array has no axis": (with_parts(cumulated=npy(np.array(1.0))), "of shape"),
@@ -210,9 +210,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_refused_as_a_checkpoint_if(name, saved, place):
+def test_refused_as_a_checkpoint_if(name, saved, folder):
     mutate, match = FILES[name]
-    path = place / "bad.npz"
+    path = folder / "bad.npz"
     path.write_bytes(mutate(saved))
     tracemalloc.start()
     try:
@@ -223,9 +223,9 @@ def test_refused_as_a_checkpoint_if(name, saved, place):
         tracemalloc.stop()
 
 
-def test_any_byte_of_a_checkpoint_may_be_wrong(saved, place):
+def test_any_byte_of_a_checkpoint_may_be_wrong(saved, folder):
     """Either it is refused, or it was a byte of the archive's book-keeping and the state is intact."""
-    path = place / "bad.npz"
+    path = folder / "bad.npz"
     path.write_bytes(saved)
     expected = pickle.dumps(read_checkpoint(path))
     rng = np.random.default_rng(0)
@@ -248,8 +248,8 @@ def test_any_byte_of_a_checkpoint_may_be_wrong(saved, place):
     assert num_intact > 10
 
 
-def test_a_checkpoint_may_be_cut_anywhere(saved, place):
-    path = place / "bad.npz"
+def test_a_checkpoint_may_be_cut_anywhere(saved, folder):
+    path = folder / "bad.npz"
     for length in range(0, len(saved), 191):
         path.write_bytes(saved[:length])
         with pytest.raises(CheckpointError, match=r"bad\.npz"):
@@ -257,8 +257,8 @@ def test_a_checkpoint_may_be_cut_anywhere(saved, place):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_harmless_in_a_checkpoint_if_it_was_packed_again(method, saved, intact, place):
-    path = place / "state.npz"
+def test_harmless_in_a_checkpoint_if_it_was_packed_again(method, saved, intact, folder):
+    path = folder / "state.npz"
     for content in (zipped(members(saved), method), b"before it" + saved, saved + b""):
         path.write_bytes(content)
         state = read_checkpoint(path)

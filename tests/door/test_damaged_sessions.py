@@ -149,7 +149,7 @@ DAMAGES = {
     "a label's name is not UTF-8": (at_label("name", 2, b"\xff"), EVERYONE, r"labels\['name'\] in UTF-8"),
     "the first label has no name": (at_label("name", 0, b""), EVERYONE, r"labels\['name'\] to begin"),
     "the labels are zero": (at("labels", slice(None), np.zeros((), LABEL)), EVERYONE, r"labels\['name'\]"),
-    "a label's count is negative": (at_label("num_completions", 1, -1), EVERYONE, r"labels\['num_completions'\]"),
+    "a label's count is negative": (at_label("num_completed", 1, -1), EVERYONE, r"labels\['num_completed'\]"),
     "a label's scores are NaN": (at_label("recent_score", 1, NAN), EVERYONE, r"labels\['recent_score'\]"),
     "a label's regrets are infinite": (at_label("recent_regret", 1, INF), EVERYONE, r"labels\['recent_regret'\]"),
     "the distribution has NaN in it": (at_distribution(3, NAN), ("join", "look"), "cumulated to rise"),

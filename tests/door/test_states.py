@@ -125,7 +125,7 @@ def pending_overflow(state):
     state["counters"]["num_refreshed_scheduled"] = 0
     Rows(state["rows"])["num_completions"] = Rows(state["rows"])["num_cancelled"] = 0
     Rows(state["rows"])["num_regrets"] = 0
-    for name in ("num_completions", "num_recent", "recent_score", "recent_regret"):
+    for name in ("num_completed", "num_recent", "recent_score", "recent_regret"):
         state["labels"][name] = 0
 
 
@@ -192,7 +192,10 @@ VALUES = {
         for value in (-1, 2**70)
     },
     **{
-        f"counter {name} is {value!r}, which is no count": (counter(num_completed=value), r"counters\['num_completed'\]")
+        f"counter {name} is {value!r}, which is no count": (
+            counter(num_completed=value),
+            r"counters\['num_completed'\]",
+        )
         for value in (True, 1.0, "7", None, NAN, [1])
         for name in ("num_completed",)
     },
@@ -232,10 +235,10 @@ VALUES = {
     "a count stands where no label is": (label("num_evicted", 63, 1), "labels from 4 on to be empty"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
-        for name in ("num_scheduled", "num_completions", "num_evicted", "num_recent")
+        for name in ("num_scheduled", "num_completed", "num_evicted", "num_recent")
         for value in (-1, 10**9, LOWEST)
     },
-    "a label has a result too few": (label("num_completions", 1, lambda n: n - 1), r"labels\['num_completions'\] that"),
+    "a label has a result too few": (label("num_completed", 1, lambda n: n - 1), r"labels\['num_completed'\] that"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
         for name in ("chance", "recent_score", "recent_regret")
@@ -292,20 +295,20 @@ def refused_as_state(curriculum, state, match):
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_refused_as_a_state_and_as_a_checkpoint_if(name, curriculum, intact, place):
+def test_refused_as_a_state_and_as_a_checkpoint_if(name, curriculum, intact, folder):
     mutate, match = VALUES[name]
     state = copy.deepcopy(intact)
     mutate(state)
     refused_as_state(curriculum, state, match)
-    write_checkpoint(place / "bad.npz", state)
+    write_checkpoint(folder / "bad.npz", state)
     with pytest.raises(ValueError, match=match) as caught:
-        Curriculum.load(place / "bad.npz", Levels())
+        Curriculum.load(folder / "bad.npz", Levels())
     fits_no_generator = "generator" in match or "on the axis" in match
     assert isinstance(caught.value, CheckpointError) != fits_no_generator
 
 
 def of(name, change):
-    """A mutation that puts something else in the place of an array."""
+    """A mutation that puts something else instead of an array."""
 
     def mutate(state):
         state[name] = change(state[name])

@@ -127,14 +127,14 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
     _check_names(names)
     totals = {
         "num_scheduled": counters.num_scheduled,
-        "num_completions": counters.num_completed,
+        "num_completed": counters.num_completed,
         "num_evicted": counters.num_evicted,
         "num_recent": counters.num_results - counters.num_refreshed_results,
     }
     for name, total in totals.items():
         counts = used[name].tolist()
         _check_entries(name, counts, 0, total)
-        if sum(counts) > total or (name == "num_completions" and sum(counts) != total):
+        if sum(counts) > total or (name == "num_completed" and sum(counts) != total):
             raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(sum(counts)))
     _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
     limit = MAX_REGRET * max(1, totals["num_recent"])
