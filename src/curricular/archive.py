@@ -77,7 +77,7 @@ class ArrayArchive:
         with self._zip.open(entry) as stream:
             content = stream.read(entry.file_size)
         if len(content) != entry.file_size:
-            raise EOFError(f"{name} of {len(content)} bytes in place of {entry.file_size}")
+            raise EOFError(f"{name} of {len(content)} bytes instead of {entry.file_size}")
         return np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)
 
     def _head(self, name: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"], int]:

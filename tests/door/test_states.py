@@ -120,7 +120,7 @@ def pending_overflow(state):
     rows["num_orphans"][:4] = 2**62 - 1
     state["counters"]["num_pending"] = 2**62 - 1
     state["counters"]["num_scheduled"] = 2**62 - 1
-    for name in ("told", "cancelled", "stale", "unsolicited", "refreshed_results", "refreshed_endings"):
+    for name in ("completed", "cancelled", "stale", "unsolicited", "refreshed_results", "refreshed_endings"):
         state["counters"][f"num_{name}"] = 0
     state["counters"]["num_refreshed_scheduled"] = 0
     Rows(state["rows"])["num_completions"] = Rows(state["rows"])["num_cancelled"] = 0
