@@ -157,6 +157,8 @@ DAMAGES = {
     "the distribution ends with NaN": (at_distribution(7, NAN), ("join", "look"), "cumulated to end with 1"),
     "the distribution is zero": (at_distribution(slice(None), 0.0), ("join", "look"), "cumulated to end with 1"),
     "a row is another one": (at("rows", "seed", 3), ("join", "look"), "rows that do not match their checks"),
+    "a row's label is none": (at("rows", "label_index", 2**40), EVERYONE, "8 rows that do not match their checks"),
+    "a row's label is negative": (at("rows", "label_index", -(2**40)), EVERYONE, "rows that do not match their checks"),
     "a check is another one": (at("checks", 3, 12345), ("join", "look"), "1 rows that do not match their checks"),
     "a row and its check have a NaN": (at_row("slow_ema", NAN), ("join",), r"rows\['slow_ema'\]"),
     "a row and its check have another slot's id": (at_row("task_id", 4), ("join",), r"rows\['task_id'\] of slot 3"),
