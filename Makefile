@@ -9,17 +9,30 @@ ARGS ?=
 BIN := $(VENV)/bin
 # It looks for the environment on the PATH; with --verifytypes it ignores --pythonpath.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
-# The variable silences the theme's notice about a successor.
+# The variable silences the theme's notice about a successor. Not --quiet: with it, warnings do not count as strict.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Tests of one file stay together: they share what is slow to make.
+XDIST := --numprocesses logical --maxprocesses 8 --dist loadfile
+# Looked up when it is used, so that the environment is there.
+PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo $(XDIST))
 
 # A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 PEERS_READY := $(PEERS)/.installed
 
+# The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
+# scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
+CORE_PYTHONS := 3.11 3.12 3.13
+CORE_EXTRAS := cli,gymnasium,testing,yaml
+CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
+CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose) \
+	--deselect tests/test_cli.py::test_a_bad_option_is_one_line_and_exit_code_2
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
+.PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -28,17 +41,35 @@ demo: $(DEMO)  ## train an agent with and without a curriculum; options: make de
 	@$(BIN)/curricular demo $(ARGS)
 
 test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-check: $(DEV)  ## format, lint, types, layers, documentation
+test-lowest: .venv-lowest/.installed-lowest  ## the core's tests with the lowest versions that pyproject.toml allows
+	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/sessions/test_processes.py $(ARGS)
+
+test-pythons:  ## the core's tests on each supported Python that is here, but the one of make test
+	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for version in $(CORE_PYTHONS); do \
+		if test $$version = $$used; then continue; fi; \
+		python=$$(for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+			$$python -c '' 2>/dev/null && echo $$python && break; done || true); \
+		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi; \
+		$(MAKE) --no-print-directory .venv-$$version/.installed-core PYTHON=$$python; \
+		.venv-$$version/bin/python -m pytest $(CORE_TESTS) $(ARGS); \
+	done
+
+wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
+	@$(BIN)/python scripts/wheel.py
+
+check: $(DEV)  ## format, lint, spelling, types, layers, documentation
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(PYRIGHT)
 	$(PYRIGHT) --verifytypes curricular --ignoreexternal
 	$(PYRIGHT) --verifytypes metta.cogworks.curriculum --ignoreexternal
 	$(BIN)/lint-imports --no-logo
-	$(MKDOCS) --quiet
+	$(MKDOCS)
 
 format: $(DEV)  ## put the code into shape
 	$(BIN)/ruff check --fix-only
@@ -75,6 +106,8 @@ clean:  ## remove everything that is not committed and not yours
 	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Otherwise make would remove it: it made it only for another file's sake.
+.PRECIOUS: %/bin/python
 %/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or newer on the PATH; or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $* || { echo "error: $(PYTHON) has no working venv (on Debian: apt install python3-venv)" >&2; exit 1; }
@@ -90,6 +123,18 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core || echo "no PufferLib here: its tests are skipped"
 	@touch $(DEMO) $@
+
+%/.installed-core: pyproject.toml constraints.txt | %/bin/python
+	@echo "Setting up $* for the core's tests"
+	@$*/bin/python $(PIP_INSTALL) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
+	@touch $@
+
+%/.installed-lowest: pyproject.toml constraints.txt scripts/lowest.py | %/bin/python
+	@echo "Setting up $* for the core's tests with the lowest versions"
+	@$*/bin/python $(PIP_INSTALL) packaging
+	@$*/bin/python scripts/lowest.py >$*/lowest.txt
+	@$*/bin/python $(subst constraints.txt,$*/lowest.txt,$(PIP_INSTALL)) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
+	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
 	@echo "Setting up $(PEERS): once, some minutes"

@@ -1,11 +1,27 @@
 """Runs every Python block of the README and of the documentation; the blocks of one document share their names."""
 
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+from curricular.backends import session
+
 pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["*.md"]).pytest()
 
-# PufferLib has no wheel for some platforms and for Python 3.13: without it, its module has no doctests to collect.
-collect_ignore = [] if find_spec("pufferlib") else ["src/curricular/wrappers/puffer.py"]
+# PufferLib has no wheel for some platforms and for Python 3.13: without it, its modules have no doctests to collect.
+collect_ignore_glob = [] if find_spec("pufferlib") else ["src/curricular/wrappers/puffer*.py"]
+
+# The same examples in every run, however long a busy machine takes for them: no test fails by chance.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
+def pytest_configure(config):
+    """Gives this process sessions of its own: other runs of the tests may use the same names at the same time."""
+    directory = tempfile.TemporaryDirectory(prefix="curricular-tests-", dir=session.base_directory())
+    config.add_cleanup(directory.cleanup)
+    session.base_directory = lambda: Path(directory.name)

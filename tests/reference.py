@@ -8,6 +8,8 @@ import numpy as np
 from curricular.rows import RECENT_SCORES
 from curricular.table import CANCELLED, EMAS, SCHEDULED, TOLD_WITH_REGRET, Estimator
 
+from .helpers import balance
+
 
 def distribution(algorithm, columns):
     """What `algorithm` makes of `columns` in the end."""
@@ -28,6 +30,7 @@ class Row:
     num_completions: int = 0
     num_scheduled: int = 0
     num_cancelled: int = 0
+    num_failures: int = 0
     num_pending: int = 0
     num_orphans: int = 0
     last_scheduled: int = 0
@@ -50,7 +53,7 @@ class Row:
         m = (score - estimator.score_low) / estimator.score_scale
         if self.num_completions < estimator.num_baseline_samples:
             self.random_baseline += (m - self.random_baseline) / (self.num_completions + 1)
-        is_success = float(score >= estimator.success_threshold)
+        is_success = float(score >= estimator.success_threshold - 1e-6 * estimator.score_scale)
         slow = estimator.rates[-1]
         for name, value, rate in (
             *((name, m, rate) for name, rate in zip(EMAS, estimator.rates, strict=True)),
@@ -61,6 +64,7 @@ class Row:
             old = getattr(self, name)
             setattr(self, name, old + step * (value - old))
         self.num_completions += 1
+        self.num_failures = 0
         self.last_score = m
         words = (self.recent_scores_1, self.recent_scores_2, self.recent_scores_3)
         history = b"".join(word.to_bytes(8, signed=True) for word in words)[2:] + round(m * 65535).to_bytes(2)
@@ -109,6 +113,7 @@ class Model:
         if kind == CANCELLED:
             self.num_cancelled += 1
             row.num_cancelled += is_current
+            row.num_failures += is_current
         elif is_current:
             self.num_completed += 1
             row.learn(score, regret if kind == TOLD_WITH_REGRET else None, self.estimator)
@@ -134,8 +139,7 @@ class Model:
         for name in COUNTS:
             assert getattr(counters, name) == getattr(self, name), name
         assert counters.num_pending == self.num_pending
-        came = counters.num_completed + counters.num_cancelled + counters.num_stale + counters.num_pending
-        assert counters.num_scheduled + counters.num_unsolicited == came
+        assert balance(counters._asdict()) == 0
         for name in Row.__dataclass_fields__:
             expected = [getattr(row, name) for row in self.rows]
             assert rows[name].tolist() == (expected if name in RECENT_SCORES else approx(expected)), name

@@ -10,6 +10,7 @@ from curricular import (
     Curriculum,
     Exp3SConfig,
     NoiseAwareConfig,
+    RefreshError,
     Span,
     bucketed,
     merge,
@@ -52,7 +53,7 @@ def test_params_off_their_axis_are_refused_and_nothing_enters(step):
             curriculum.tell([task.task_id for task in tasks], [0.5] * 32, regrets=[0.1] * 32)
 
     expected = r"proposer\.propose: expected params on the axis 'letter', the number of one of 3"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(RefreshError, match=expected):
         play()
     assert {state.params[0] for state in curriculum.task_states()} <= {0.0, 1.0, 2.0}
     curriculum.ask(32)

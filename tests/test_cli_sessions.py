@@ -1,19 +1,21 @@
 """The commands that show and remove sessions, on real sessions."""
 
-import os
 import subprocess
 import sys
-import uuid
 
 import pytest
 from typer.testing import CliRunner
 
 from curricular import Curriculum, LearningProgressConfig
+from curricular.backends import session
 from curricular.cli import app
 
 HOLD = """
 import sys
+from pathlib import Path
 from curricular import Curriculum, LearningProgressConfig
+from curricular.backends import session
+session.base_directory = lambda: Path(sys.argv[2])
 curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=32, session_id=sys.argv[1]))
 for task in curriculum.ask(10):
     curriculum.update_task_performance(task.task_id, 1.0)
@@ -24,15 +26,17 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def name():
-    return f"cli-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+def name(monkeypatch, tmp_path):
+    """The name of the only session of this test."""
+    monkeypatch.setattr(session, "base_directory", lambda: tmp_path)
+    return "held"
 
 
 @pytest.fixture
 def holder(name):
     """Another process that holds the session `name`."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", HOLD, name], **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", HOLD, name, session.base_directory()], **pipes) as process:
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()

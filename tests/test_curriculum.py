@@ -1,5 +1,6 @@
 """Ask and tell: the law of the draws, the accounts, eviction, and going on from a saved state."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from curricular import (
     LearningProgressConfig,
     UniformConfig,
     bucketed,
+    handouts,
     merge,
     single_task,
 )
@@ -273,7 +275,6 @@ CONFIGS = {"learning progress": quick(24), "uniform": UniformConfig(num_active_t
 
 GO_ON = """
 import pickle, sys
-from curricular import Algorithm
 from curricular import Curriculum
 from tests.test_curriculum import CONFIGS, play
 name, path = sys.argv[1:]
@@ -347,7 +348,7 @@ class TestGoingOn:
         ("change", "message"),
         [
             ({"version": 99}, r"version 1, got 99; load it with"),
-            ({"generator": "0" * 16}, "generator '.*', got '0000000000000000'; pass the one"),
+            ({"generator": "0" * 16}, "generator '.*', got '0000000000000000'; no generator was given: pass the one"),
             ({"config": {"score_range": [0.0, 2.0]}}, r"score_range \[0.0, 1.0\], got \[0.0, 2.0\]"),
         ],
     )
@@ -494,3 +495,48 @@ class Accounts(RuleBasedStateMachine):
 
 TestAccounts = Accounts.TestCase
 TestAccounts.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_a_copy_within_the_process_is_refused_since_it_would_draw_the_same_tasks():
+    curriculum = Curriculum(CONFIGS["uniform"])
+    with pytest.raises(TypeError, match=r"curriculum: expected pickle or fork to copy it, got copy\.copy"):
+        copy.copy(curriculum)
+
+
+def test_its_repr_says_what_it_is():
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
+    assert repr(curriculum) == "Curriculum(LearningProgressConfig, SeedGenerator, num_active_tasks=4)"
+
+
+def test_a_closed_local_curriculum_cannot_be_used():
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
+    curriculum.close()
+    curriculum.close()
+    for use in (curriculum.get_task, curriculum.stats, curriculum.state_dict, lambda: curriculum.tell([0], [0.5])):
+        with pytest.raises(RuntimeError, match="after close"):
+            use()
+
+
+def test_a_cache_that_is_full_forgets_what_was_built_first(monkeypatch):
+    monkeypatch.setattr(handouts, "CACHE_SIZE", 8)
+    built = []
+
+    class Counting:
+        axes, num_tasks = (), None
+
+        def sample(self, seeds, rng):
+            return np.empty((len(seeds), 0))
+
+        def label_of(self, seed, params):
+            return ""
+
+        def build(self, seed, params):
+            built.append(seed)
+            return seed
+
+    config = LearningProgressConfig.default(num_active_tasks=64, use_shared_memory=False)
+    curriculum = Curriculum(config, Counting())
+    for task in curriculum.ask(2000):
+        assert task.config in built
+    assert len(curriculum._tasks) == len(curriculum._tasks._ids) == 8
+    assert len(built) > 64

@@ -1,13 +1,8 @@
-import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import deque
 from dataclasses import replace
 from io import StringIO
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -21,8 +16,8 @@ from curricular import Curriculum, UniformConfig
 from curricular.demo.figures import Figures, Point, Run
 from curricular.demo.ppo import ACTIONS, Agent, Lanes, Rollout, Settings, encode, evaluate, reset, train
 from curricular.demo.report import table, write_json, write_png
-from curricular.demo.run import ALGORITHMS, Job, RunError, demo, plan
-from curricular.demo.tasks import FAMILY, QUICK_FAMILY, EnvPool, Group, Level, generator, learnable
+from curricular.demo.state import SavedTraining
+from curricular.demo.tasks import FAMILY, QUICK_FAMILY, EnvPool, Group, generator, learnable
 from curricular.demo.views import LineView, LiveView, create_view, render
 
 TINY = Settings(
@@ -201,6 +196,24 @@ def test_training_goes_on_to_the_last_step_and_can_be_repeated():
     assert sum(points[-1].steps.values()) == 256
 
 
+def test_a_training_that_is_cut_off_goes_on_from_its_last_evaluation(tmp_path):
+    config = UniformConfig(num_active_tasks=len(QUICK_FAMILY), use_shared_memory=False)
+    settings = replace(TINY, num_steps=1280, num_evaluations=5)
+
+    def begin():
+        saved = SavedTraining(tmp_path, "cut off")
+        return train(saved.curriculum(config, QUICK_FAMILY), learnable(QUICK_FAMILY), 0, settings, saved)
+
+    before = list(islice(begin(), 5))
+    points = [*before[:4], *begin()]
+    assert [point.step for point in points] == [128 * number for number in range(1, 11)]
+    assert [point.evaluation is not None for point in points] == 5 * [False, True]
+    for first, second in pairwise(points):  # counts go on; none is lost or counted twice
+        assert sum(second.steps.values()) - sum(first.steps.values()) == 128
+        assert all(second.draws[level] >= count for level, count in first.draws.items())
+        assert second.cpu_seconds > first.cpu_seconds
+
+
 def test_an_agent_learns_to_cross_an_empty_room():
     levels = (replace(FAMILY[0], max_steps=20),)  # four times what it takes, which chance finds in one of six episodes
     settings = replace(TINY, num_steps=12_288, num_lanes=16, hidden=32, num_evaluations=2, final_episodes=50)
@@ -297,78 +310,3 @@ def test_the_view_suits_the_console():
     with create_view(Console(file=StringIO(), force_terminal=True), NOTHING_YET) as view:
         assert isinstance(view, LiveView)
         view.show(TWO_ARMS, 1, TWO_ARMS.runs[1].points[-1])
-
-
-# ── Run ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_plan_is_every_arm_with_every_seed():
-    jobs = plan(list(ALGORITHMS), 2, num_steps=5)
-    assert [(job.algorithm, job.seed) for job in jobs] == [
-        (algorithm, seed) for seed in (0, 1) for algorithm in ALGORITHMS
-    ]
-    assert all(job.levels == FAMILY and job.settings.num_steps == 5 for job in jobs)
-    assert plan(["uniform"], 1, is_quick=True)[0].levels == QUICK_FAMILY
-
-
-@pytest.mark.parametrize(
-    ("algorithms", "seeds", "steps", "message"),
-    [
-        (["uniform", "oracle"], 1, None, "algorithms: expected .*uniform.* got 'oracle'"),
-        (["uniform", "uniform"], 1, None, "algorithms: expected .*once"),
-        ([], 1, None, "algorithms: expected at least one"),
-        (["uniform"], 0, None, "seeds: expected 1 or more, got 0"),
-        (["uniform"], 1, 0, "steps: expected 1 or more, got 0"),
-    ],
-)
-def test_a_plan_refuses(algorithms, seeds, steps, message):
-    with pytest.raises(ValueError, match=message):
-        plan(algorithms, seeds, num_steps=steps)
-
-
-def test_a_demo_runs_all_arms_and_leaves_its_figures(tmp_path):
-    console = Console(file=StringIO(), width=80)
-    jobs = [Job(algorithm, 0, QUICK_FAMILY, TINY) for algorithm in ("uniform", "stable")]
-    result = demo(jobs, tmp_path / "new" / "folder", console)
-    assert [[point.step for point in run.points] for run in result.runs] == [[128, 256], [128, 256]]
-    text = (tmp_path / "new" / "folder" / "demo.json").read_text(encoding="utf-8")
-    assert Figures.model_validate_json(text) == result
-    assert result.status == "complete"
-    assert (tmp_path / "new" / "folder" / "demo.png").exists()
-    assert "stable, seed 0: 256 steps" in console.file.getvalue()
-
-
-def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd):
-    broken = (Level(FAMILY[0].kind, 2, 10, Group.EMPTY),)  # no room for a goal
-    with pytest.raises(RunError, match=r"uniform, seed 0: expected .* code 0, got 1"):
-        demo([Job("uniform", 0, broken, TINY)], tmp_path, Console(file=StringIO()))
-    assert "Traceback" in capfd.readouterr().err
-    assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["status"] == "failed"
-
-
-def test_an_interrupt_leaves_the_figures_so_far(tmp_path):
-    arguments = ["demo", "--quick", "--steps", "100000", "--algorithms", "stable", "--out", tmp_path]
-    # Whoever runs the tests in the background of a shell has them ignore the interrupt.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{heed}; from curricular.cli import main; main()", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "demo.json").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and children
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.splitlines() == [f"interrupted: the figures so far are in {tmp_path}"]
-    assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["status"] == "interrupted"
-    assert is_gone(process.pid)
-
-
-def is_gone(group):
-    """Whether no process of `group` is left; multiprocessing's own helper ends a moment after the others."""
-    for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from .helpers import TIMEOUT
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
-ARGUMENTS = {"crafting.py": ["--steps", "60000"], "minigrid_levels.py": ["--steps", "12000"]}
+ARGUMENTS = {"crafting.py": ["--steps", "20000"], "minigrid_levels.py": ["--steps", "4000"]}
 """What makes a run shorter than it is by default."""
 
 pytest.importorskip("gymnasium")
@@ -19,7 +21,7 @@ pytest.importorskip("gymnasium")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_runs_and_says_what_the_curriculum_did(name, tmp_path):
     command = [sys.executable, "-W", "error", EXAMPLES / name, *ARGUMENTS.get(name, [])]
-    out = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
+    out = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT, cwd=tmp_path)
     assert out.returncode == 0, out.stderr
     assert "episodes" in out.stdout
     assert out.stderr == ""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from .helpers import TIMEOUT
+
 ROOT = Path(__file__).parents[1]
 README = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 QUICK_START, *OTHERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -16,7 +18,7 @@ QUICK_START_HASH = "b33e7595d192f22372e620c1bd1de661823aeb3b3058c8891895654b7f07
 
 def run(code: str) -> None:
     """Runs `code` in a new interpreter, outside of the project, where nothing else has been imported."""
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60, cwd=ROOT.parent)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=TIMEOUT, cwd=ROOT.parent)
 
 
 def test_the_first_block_is_the_quick_start_of_the_reference_word_for_word():

@@ -60,3 +60,16 @@ def test_shapes_that_do_not_fit_are_refused():
         l1_value_loss(np.ones(3), np.zeros(4, bool))
     with pytest.raises(ValueError, match=r"best_returns: expected shape \(1,\), .* got \(2,\); take"):
         max_monte_carlo(np.ones(3), np.ones(2), [False, False, True])
+
+
+def test_a_nan_in_one_episode_says_nothing_about_another():
+    rng = np.random.default_rng(0)
+    advantages, dones = rng.normal(size=(20, 4)), rng.random((20, 4)) < 0.3
+    clean = l1_value_loss(advantages, dones)
+    for bad in (np.nan, np.inf, 1e17):
+        spoiled = advantages.copy()
+        spoiled[3, 1] = bad
+        found = l1_value_loss(spoiled, dones)
+        is_same = found == clean
+        assert (~is_same).sum() <= 1
+        assert is_same.sum() >= len(clean) - 1

@@ -28,7 +28,7 @@ from curricular.table import (
 )
 from curricular.tracker import estimator
 
-from .reference import Model
+from .reference import Model, Row
 
 ESTIMATORS = [
     estimator(config)
@@ -225,7 +225,7 @@ class TestTurnover:
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
             due += num_evictions_due(table, rate)
             assert rate * counters.num_completed - size <= due <= rate * counters.num_completed
-            counters = counters._replace(num_refreshed_results=counters.num_results)
+            counters = counters._replace(num_refreshed_endings=counters.num_endings)
             table = type(table)(table.rows, table.labels, counters, table.cumulated)
 
     def test_lowest_are_the_lowest_masked_in_order(self):
@@ -262,3 +262,9 @@ class TestRows:
         rows["fast_ema"] = 0.1
         assert rows.state(0).seed == 2**63 - 1
         assert rows.state(0).fast_ema == 0.1
+
+
+def test_the_model_knows_every_field_of_a_row():
+    """Those that results change; the others are what a task is made of, and `admit` sets them."""
+    made_of = {"creation_time", "is_active", "success_threshold", "seed", "label_index", "params"}
+    assert set(Row.__dataclass_fields__) == TaskState.model_fields.keys() - made_of

@@ -5,7 +5,16 @@ import decimal
 import numpy as np
 import pytest
 
-from curricular import Curriculum, LearningProgressConfig, LocalMemoryBackend, TaskTracker, create_task_tracker
+from curricular import (
+    Curriculum,
+    CurriculumConfig,
+    LearningProgressConfig,
+    LocalMemoryBackend,
+    TaskTracker,
+    UniformConfig,
+    create_task_tracker,
+)
+from curricular.algorithms.uniform import UniformAlgorithm
 from curricular.backends.protocol import LOG_SIZE
 
 NAN, INF = float("nan"), float("inf")
@@ -38,14 +47,14 @@ WRONG_SCORES = [
     (NAN, ValueError, "got nan"),
     (INF, ValueError, "got inf"),
     (-INF, ValueError, "got -inf"),
-    (3.0000001, ValueError, r"score_range \(-2.0, 3.0\), got 3.0000001; clip it or declare"),
+    (3.001, ValueError, r"score_range \(-2.0, 3.0\), got 3.001; clip it or declare"),
     (-2.5, ValueError, "got -2.5"),
     (np.float32(4), ValueError, "got 4.0"),
     ("0.5", TypeError, "expected one number|got dtype"),
     (b"1", TypeError, "expected one number|got dtype"),
     (None, TypeError, "expected one number|got dtype"),
     (1j, TypeError, "expected one number|got dtype"),
-    ([0.5], (TypeError, ValueError), r"expected one number|expected shape \(1,\)"),
+    ([[0.5]], (TypeError, ValueError), r"expected one number|expected shape \(1,\)"),
     ({}, TypeError, "expected one number|got dtype"),
     (10**400, (TypeError, ValueError), "expected one number|got dtype"),
 ]
@@ -108,7 +117,7 @@ class TestRefusals:
             ([0, 1], [0.5], r"scores: expected shape \(2,\) like task_ids, got \(1,\); pass one per task id"),
             ([0], [0.5, 0.5], r"scores: expected shape \(1,\)"),
             ([0], 0.5, r"scores: expected shape \(1,\) like task_ids, got \(\)"),
-            ([0], [[0.5]], r"scores: expected shape \(1,\) like task_ids, got \(1, 1\)"),
+            ([0], [[[0.5]]], r"scores: expected shape \(1,\) like task_ids, got \(1, 1, 1\)"),
             ([], [0.5], r"scores: expected shape \(0,\)"),
             (0, 0.5, r"task_ids: expected shape \(n,\), got \(\)"),
             ([[0, 1]], [[0.5, 0.5]], r"task_ids: expected shape \(n,\), got \(1, 2\)"),
@@ -193,3 +202,45 @@ class TestFactory:
     def test_a_backend_for_other_axes(self):
         with pytest.raises(ValueError, match=r"backend: expected rows with the generator's 2 axes, got 1; make it"):
             create_task_tracker(LearningProgressConfig.default(num_active_tasks=4), 2, backend=LocalMemoryBackend(4, 1))
+
+
+class TestRounding:
+    def test_of_scores_just_beyond_the_range_is_forgiven(self):
+        curriculum = Curriculum(
+            CurriculumConfig(num_active_tasks=2, score_range=(0.0, 0.1), use_shared_memory=False),
+            algorithm=UniformAlgorithm(UniformConfig()),
+        )
+        curriculum.tell([0], np.float32([0.1]))
+        curriculum.update_task_performance(1, np.float32(0.1))
+        curriculum.tell([0], [[np.float32(0.1), 0.0]])
+        states = curriculum.task_states()
+        assert [state.last_score for state in states] == [pytest.approx(0.5), 1.0]
+
+    def test_of_a_sum_of_rewards_is_forgiven(self):
+        curriculum = Curriculum(UniformConfig(num_active_tasks=1, use_shared_memory=False))
+        total = 0.0
+        for reward in [1 / 9] * 9:
+            total += reward
+        assert total > 1.0
+        curriculum.update_task_performance(0, total)
+        assert curriculum.task_states()[0].last_score == 1.0
+
+    def test_of_a_score_at_the_threshold_is_a_success(self):
+        config = UniformConfig(num_active_tasks=1, success_threshold=0.9, use_shared_memory=False)
+        for tell in (lambda it: it.tell([0], [np.float32(0.9)]), lambda it: it.tell([0], [[np.float32(0.9)]])):
+            curriculum = Curriculum(config)
+            tell(curriculum)
+            assert curriculum.task_states()[0].success_ema == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("score", [1.00001, -0.00001, np.nan, np.inf])
+    def test_of_more_than_rounding_is_not(self, score):
+        curriculum = Curriculum(UniformConfig(num_active_tasks=1, use_shared_memory=False))
+        for tell in (curriculum.update_task_performance, lambda i, s: curriculum.tell([i], [s])):
+            with pytest.raises(ValueError, match="score: expected a finite number in score_range"):
+                tell(0, score)
+
+
+def test_a_regret_that_is_no_number_names_its_place_and_task():
+    curriculum = Curriculum(UniformConfig(num_active_tasks=4, use_shared_memory=False))
+    with pytest.raises(ValueError, match="got nan at index 2, for task 3"):
+        curriculum.tell([0, 1, 3], [0.5] * 3, regrets=[0.0, 1.0, np.nan])

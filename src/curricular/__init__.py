@@ -10,7 +10,7 @@ from .backends.catalogue import SessionInfo, list_sessions, remove_session
 from .backends.journal import CorruptTableError
 from .backends.layout import SessionError, SessionMismatchError
 from .backends.local import LocalMemoryBackend
-from .backends.protocol import Backend, ReentrantCallError
+from .backends.protocol import Backend
 from .backends.session import LockTimeoutError
 from .backends.shared import SharedMemoryBackend
 from .checkpoint import CheckpointError
@@ -29,6 +29,7 @@ from .generators import (
     single_task,
 )
 from .handouts import TaskBuildError
+from .mutex import ReentrantCallError
 from .refresh import RefreshError
 from .rows import TaskState
 from .task import Axis, Span, Task

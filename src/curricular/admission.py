@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms.proposals import NewTasks, Proposer
+from .config import CurriculumConfig
 from .generators import TaskGenerator
 from .streams import permuted, stream_key
 from .table import Estimator, Patch, Table, admit, columns_of
@@ -19,10 +20,18 @@ _GENERATION, _ORDER = 1, 2
 class Admission(Generic[ConfigT]):
     """Makes new tasks for a table, those that `proposer` chooses: a function of the seed and the table alone."""
 
-    def __init__(self, generator: TaskGenerator[ConfigT], proposer: Proposer, seed: int, estimator: Estimator) -> None:
+    def __init__(
+        self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
+    ) -> None:
+        num_tasks = generator.num_tasks
+        if num_tasks is not None and config.num_active_tasks > num_tasks:
+            raise ValueError(
+                f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
+                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
+            )
         self._generator = generator
         self._proposer = proposer
-        self._seed = seed
+        self._seed = config.seed
         self._estimator = estimator
 
     def limit(self, capacity: int) -> int | None:

@@ -11,6 +11,10 @@ MAX_BASELINE = 0.75
 """A random baseline above this share of the score range is capped, so that normalising never divides by nearly 0."""
 
 
+ROUNDING = 1e-6
+"""Share of the score range by which a score may lie beyond it, or below the success threshold: rounding, forgiven."""
+
+
 class MeanOfFirst(BaseModel):
     """Random baseline = mean of a task's first `num_completions` scores."""
 
@@ -50,6 +54,10 @@ class CurriculumConfig(BaseModel):
     """Only tasks in this lowest share of scores may be evicted."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Tasks replaced per result, at the most. 0 keeps the first pool for ever."""
+
+    max_failures: int = Field(default=3, ge=1)
+    """Cancellations in a row, without a score in between, after which a task counts as one that cannot be played: it
+    is drawn at most as often as by uniform choice, and evicted first."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,13 +1,8 @@
 """`Curriculum`: ask for tasks, tell the scores. The one place where generator, algorithm, tracker and backend meet."""
 
-import contextlib
 import logging
 import os
-import sys
-import threading
-import weakref
 from collections.abc import Mapping
-from operator import index
 from typing import Any, Generic, Self, cast
 
 import numpy as np
@@ -17,16 +12,16 @@ from .admission import Admission
 from .algorithms.proposals import Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
-from .backends.protocol import Backend, ReentrantCallError, Transaction
+from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
-from .handouts import Draws, TaskCache
+from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import summary
-from .mutex import is_inside
+from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
-from .table import Table, columns_of, resize, restore
+from .table import Table
 from .task import ConfigT, Task
 from .tracker import TaskTracker, create_task_tracker
 
@@ -72,29 +67,18 @@ class Curriculum(Generic[ConfigT]):
         self.generator: TaskGenerator[ConfigT] = (
             cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
         )
-        if not isinstance(algorithm, Algorithm | None):
-            raise TypeError(
-                f"algorithm: expected an object of a subclass of curricular.Algorithm, got a "
-                f"{type(algorithm).__name__}; derive the class from it"
-            )
-        self.algorithm: Algorithm = create_algorithm(config) if algorithm is None else algorithm
+        algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
-        num_tasks = self.generator.num_tasks
-        if num_tasks is not None and config.num_active_tasks > num_tasks:
-            raise ValueError(
-                f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
-                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
-            )
         self.tracker: TaskTracker = create_task_tracker(
             config, len(self.generator.axes), identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
-        admission = Admission(self.generator, self.proposer, config.seed, self.tracker.estimator)
-        self._refresher = Refresher(self._backend, self.algorithm, admission, config, self.tracker.estimator)
+        admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)
+        self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._turn = threading.Lock()
-        _curricula.add(self)
+        self._detour = Detour(self._tasks, self._draws, self.tracker)
+        self._turns = Turns(Curriculum)
         self._refresher.fill()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,17 +101,29 @@ class Curriculum(Generic[ConfigT]):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @property
+    def algorithm(self) -> Algorithm:
+        """How tasks are chosen."""
+        return self._refresher.algorithm
+
     # Asking
 
     def get_task(self) -> Task[ConfigT]:
         """Returns the next task to train on; the same as ``ask(1)[0]``, and raises as it does."""
-        with self._free():
-            if self._refresher.error is not None:
-                self._refresher.check()
-            task = self._tasks[self._draws.peek()]
+        if self._turns.lock.locked():
+            self._turns.wait(self)
+        with self._turns.lock:
+            refresher, draws = self._refresher, self._draws
+            if refresher.error is not None:
+                refresher.check()
+            try:
+                task = self._tasks[draws.peek()]
+            except TaskBuildError:
+                task = self._detour.next()
             is_log_due = self.tracker.schedule(task.task_id)
-            self._draws.advance(1)
-            self._refresher.note_handouts(1, is_log_due)
+            draws.advance(1)
+            if is_log_due or refresher.follows_handouts:
+                refresher.count_handouts(1, is_log_due)
             return task
 
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
@@ -136,24 +132,22 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             TypeError: If `n` is no whole number.
             ValueError: If `n` is negative, or more than the pool's tasks with ``replace=False``.
-            TaskBuildError: If the generator cannot build a task.
+            TaskBuildError: If the generator cannot build several different tasks in a row. A single one is passed
+                over, and counts as cancelled.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        try:
-            n = index(n)
-        except TypeError as error:
-            raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
-        limit = "any number of" if replace else self._backend.capacity
-        if n < 0 or (not replace and n > self._backend.capacity):
-            raise ValueError(f"n: expected 0 to {limit} tasks, got {n}; ask for another number")
-        with self._free():
+        n = checked_number(n, None if replace else self._backend.capacity)
+        with self._turns.take(self):
             self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             tasks = self._tasks
-            asked = [tasks[task_id] for task_id in ids.tolist()]
+            try:
+                asked = [tasks[task_id] for task_id in ids.tolist()]
+            except TaskBuildError:
+                asked, num_draws = self._detour.take(n, replace=replace)
             is_log_due = self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
             self._draws.advance(num_draws)
-            self._refresher.note_handouts(n, is_log_due)
+            self._refresher.count_handouts(n, is_log_due)
             return asked
 
     # Telling
@@ -166,30 +160,37 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            scores: One score per id within `config.score_range`, shape (n,).
+            scores: One score per id within `config.score_range`, shape (n,); or a group of G exchangeable scores per
+                id, shape (n, G), in which NaN marks a rollout that failed. A group is one result, and its scores count
+                as G; a group of NaN alone is a cancellation.
             regrets: One finite regret per id, shape (n,), for algorithms that choose by regret.
 
         Raises:
             TypeError, ValueError: For a wrong dtype, length or value.
             KeyError: For an id that was never issued.
         """
-        with self._free():
+        with self._turns.take(self):
             num_results, is_log_due = self.tracker.record_batch(task_ids, scores, regrets)
-            self._refresher.note(num_results, is_log_due)
+            self._refresher.count(num_results, is_log_due)
 
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Reports one score; the same as ``tell([task_id], [score])``, and raises as it does."""
-        with self._free():
-            self._refresher.note(1, self.tracker.record(task_id, score))
+        if self._turns.lock.locked():
+            self._turns.wait(self)
+        with self._turns.lock:
+            is_log_due, refresher = self.tracker.record(task_id, score), self._refresher
+            refresher.missing = missing = refresher.missing - 1
+            if missing <= 0 or is_log_due:
+                refresher.advance(is_log_due=is_log_due)
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> None:
         """Reports that no score will come for these hand-outs, shape (n,): they are counted, not scored.
 
         `reason` goes to the log. Raises as `tell` does.
         """
-        with self._free():
+        with self._turns.take(self):
             num_cancelled, is_log_due = self.tracker.cancel(task_ids)
-            self._refresher.note(num_cancelled, is_log_due)
+            self._refresher.count(num_cancelled, is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
 
@@ -204,7 +205,12 @@ class Curriculum(Generic[ConfigT]):
         return self._refresher.probabilities(self._snapshot())
 
     def stats(self) -> dict[str, float]:
-        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out."""
+        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+        """
+        self._refresher.check()
         table = self._snapshot()
         return summary(table, self._refresher.probabilities(table), self.config.score_range)
 
@@ -219,7 +225,7 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        with self._free():
+        with self._turns.take(self):
             self.tracker.flush()
             self._refresher.check()
 
@@ -227,7 +233,7 @@ class Curriculum(Generic[ConfigT]):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all that is needed to resume from here: plain values and arrays, not shared with the curriculum."""
-        with self._free():
+        with self._turns.take(self):
             table = self.tracker.snapshot()
             return pack_state(table, self.config, self.generator, self._draws.stream, self._draws.position)
 
@@ -241,14 +247,10 @@ class Curriculum(Generic[ConfigT]):
             ValueError: For another version, generator, capacity or score range, or a state that is damaged. Then
                 nothing is changed.
         """
-        with self._free():
+        with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
-            if len(saved.table.rows) != self._backend.capacity:
-                raise ValueError(
-                    f"state: expected capacity {self._backend.capacity}, got {len(saved.table.rows)}; set "
-                    f"num_active_tasks to the saved number, or use Curriculum.load, which keeps the best tasks"
-                )
-            self._backend.apply(lambda transaction: self._restore(transaction, saved.table))
+            self._refresher.restore(saved.table)
+            self._tasks.clear()
             self._draws.seek(saved.stream, saved.num_draws)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -299,99 +301,22 @@ class Curriculum(Generic[ConfigT]):
             if len(state["cumulated"]) == config.num_active_tasks:
                 curriculum.load_state_dict(state)
             else:
-                curriculum._load_resized(state)
+                curriculum._refresher.restore_resized(unpack_state(state, config, curriculum.generator).table)
         except BaseException:
             curriculum.close()
             raise
         return curriculum
-
-    def _load_resized(self, state: Mapping[str, Any]) -> None:
-        saved = unpack_state(state, self.config, self.generator).table
-        capacity = self._backend.capacity
-        active = np.flatnonzero(saved.rows["is_active"])
-        priorities = np.asarray(self.algorithm.priorities(columns_of(saved)), np.float64)[active]
-        kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
-        _log.warning(
-            "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
-            capacity,
-            len(active),
-            len(kept),
-            "those with the highest priorities" if len(kept) < len(active) else "adding new ones",
-        )
-
-        def put(transaction: Transaction) -> None:
-            self._restore(transaction, resize(saved, kept, capacity))
-            self._refresher.put(transaction)  # also if nothing was added: the saved distribution has another length
-
-        self._backend.apply(put)
-
-    def _restore(self, transaction: Transaction, saved: Table) -> None:
-        self._refresher.flush_in(transaction)
-        now = transaction.table
-        keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
-        transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
-        self._tasks.clear()
-        self._refresher.look_again(transaction.table.counters)
 
     def close(self) -> None:
         """Leaves the session. The curriculum cannot be used any more; closing twice does no harm."""
         self._backend.close()
 
     def _snapshot(self) -> Table:
-        with self._free():
-            self._refresher.check()
+        with self._turns.take(self):
             return self.tracker.snapshot()
-
-    def _free(self) -> threading.Lock:
-        """Returns the lock of this object for a ``with`` statement, which no signal handler can come between."""
-        if self._turn.locked():
-            self._wait_for_turn()
-        return self._turn
-
-    def _wait_for_turn(self) -> None:
-        """Refuses a call from within another one of the same thread, which would wait for itself."""
-        if is_inside(_CALLS, self, thread=threading.get_ident(), skip=1):
-            raise ReentrantCallError(
-                "curriculum: expected one call at a time, got one in the middle of another, from a signal handler, a "
-                "generator, a proposer or an algorithm; in a handler set a flag or raise SystemExit, and save where the "
-                "training loop ends"
-            )
-        if not is_inside(_CALLS, self, skip=1):
-            with contextlib.suppress(RuntimeError):
-                self._turn.release()  # left taken by an exception between two lines
-
-
-_CALLS = tuple(
-    method.__code__
-    for method in (
-        Curriculum.get_task,
-        Curriculum.ask,
-        Curriculum.tell,
-        Curriculum.update_task_performance,
-        Curriculum.cancel,
-        Curriculum.flush,
-        Curriculum.state_dict,
-        Curriculum.load_state_dict,
-        Curriculum._snapshot,  # noqa: SLF001  of this very class
-    )
-)
-"""What takes turns."""
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
     """Returns what a pickled curriculum becomes: another worker of its session."""
     config, generator, algorithm, proposer, backend = parts
     return cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
-
-
-_curricula: weakref.WeakSet[Curriculum[Any]] = weakref.WeakSet()
-"""The curricula of this process, to be told of a fork."""
-
-
-def _after_fork() -> None:
-    for curriculum in list(_curricula):
-        curriculum._turn = threading.Lock()  # noqa: SLF001  a thread of the parent may have held it
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_after_fork)

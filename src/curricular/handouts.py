@@ -1,6 +1,8 @@
 """From a stream of random numbers to a built task: which tasks come next, and their configurations."""
 
+import logging
 from collections import deque
+from operator import index
 from typing import Generic
 
 import numpy as np
@@ -8,8 +10,15 @@ from numpy.typing import NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator
+from .mutex import ReentrantCallError
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .task import ConfigT, Task, decode_params
+from .tracker import TaskTracker
+
+_log = logging.getLogger(__name__)
+
+MAX_TRIES = 1000
+"""Draws of tasks that cannot be built, of whatever number of tasks, after which `TaskBuildError` is raised."""
 
 CACHE_SIZE = 100_000
 """Tasks whose configurations are kept built."""
@@ -17,6 +26,14 @@ CACHE_SIZE = 100_000
 
 class TaskBuildError(RuntimeError):
     """A generator's `build` raised. The cause is chained."""
+
+    def __init__(self, message: str, task_id: int) -> None:
+        super().__init__(message, task_id)
+        self.task_id = task_id
+        """The task that could not be built."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
@@ -37,10 +54,13 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         values = decode_params(self._generator.axes, params)
         try:
             config = self._generator.build(seed, params)
+        except ReentrantCallError:
+            raise
         except Exception as error:  # a user's build may raise anything; it is named, chained and raised on
             raise TaskBuildError(
                 f"generator: expected build to return a configuration, got {type(error).__name__}: {error}, for task "
-                f"{task_id} with seed {seed} and params {values}; mend the generator"
+                f"{task_id} with seed {seed} and params {values}; correct the generator",
+                task_id,
             ) from error
         if len(self._ids) >= CACHE_SIZE:
             self.pop(self._ids.popleft(), None)
@@ -162,3 +182,87 @@ class Draws:
             blocks.append(self._cached[1])
         uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         return uniforms[offset : offset + n]
+
+
+MAX_UNBUILDABLE = 5
+"""Different tasks in a row that cannot be built, after which `TaskBuildError` is raised."""
+
+
+class Detour(Generic[ConfigT]):
+    """Hands out other tasks instead of those that cannot be built, which end as cancelled."""
+
+    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker) -> None:
+        self._tasks = tasks
+        self._draws = draws
+        self._tracker = tracker
+        self._reported: set[int] = set()
+
+    def next(self) -> Task[ConfigT]:
+        """Returns the next task that can be built; the caller advances past it.
+
+        Raises:
+            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all, cannot be built.
+        """
+        failed: set[int] = set()
+        limit = min(MAX_UNBUILDABLE, self._tracker.capacity)
+        num_tries = 0
+        while True:
+            try:
+                return self._tasks[self._draws.peek()]
+            except TaskBuildError as error:
+                self._give_up(error)
+                self._draws.advance(1)
+                failed.add(error.task_id)
+                num_tries += 1
+                if len(failed) >= limit or num_tries >= MAX_TRIES:
+                    raise
+
+    def take(self, n: int, *, replace: bool) -> tuple[list[Task[ConfigT]], int]:
+        """Returns `n` tasks that can be built, and how many draws the caller has to advance past.
+
+        Raises:
+            TaskBuildError: As `next` does; without replacement, if too few tasks of the pool can be built.
+        """
+        if replace:
+            tasks = []
+            for _ in range(n):
+                tasks.append(self.next())
+                self._draws.advance(1)
+            return tasks, 0
+        failed: set[int] = set()
+        while True:
+            ids, num_draws = self._draws.look_distinct(n + len(failed))
+            try:
+                built = [self._tasks[task_id] for task_id in ids.tolist() if task_id not in failed]
+            except TaskBuildError as error:
+                self._give_up(error)
+                failed.add(error.task_id)
+                if n + len(failed) > self._tracker.capacity:
+                    raise
+            else:
+                return built[:n], num_draws
+
+    def _give_up(self, error: TaskBuildError) -> None:
+        """Ends the hand-out of a task that cannot be built."""
+        if error.task_id not in self._reported:
+            self._reported.add(error.task_id)
+            _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
+        self._tracker.schedule(error.task_id)
+        self._tracker.cancel([error.task_id])
+
+
+def checked_number(n: int, limit: int | None) -> int:
+    """Returns `n` as an int.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is negative, or above `limit`, if that is given.
+    """
+    try:
+        number = index(n)
+    except TypeError as error:
+        raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
+    if number < 0 or (limit is not None and number > limit):
+        shown = "any number of" if limit is None else limit
+        raise ValueError(f"n: expected 0 to {shown} tasks, got {number}; ask for another number")
+    return number

@@ -97,7 +97,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     }
     per_task = {
         "scheduled": rows["num_scheduled"].astype(np.float64),
-        "completions": completions.astype(np.float64),
+        "completed": completions.astype(np.float64),
         "learning_progress": progress,
         "probability": chances,
     }
@@ -119,7 +119,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     is_used = (counts > 0) | (labels["num_scheduled"] > 0)
     per_label = {
         "scheduled": labels["num_scheduled"].astype(np.float64),
-        "completions": labels["num_completed"].astype(np.float64),
+        "completed": labels["num_completed"].astype(np.float64),
         "learning_progress": sums["learning_progress"],
         "probability": sums["probability"],
     }

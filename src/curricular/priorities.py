@@ -129,6 +129,11 @@ def _recent_field(words: Array, place: Array) -> Array:
     return field
 
 
+def unplayable(columns: Columns, config: CurriculumConfig) -> Array:
+    """Which active tasks were cancelled `config.max_failures` times in a row or more; bool, shape (n,)."""
+    return columns["is_active"] & (columns["num_failures"] >= config.max_failures)
+
+
 def evictable(scores: Array, columns: Columns, config: CurriculumConfig) -> Array:
     """Which tasks may go: completed often enough, and within the lowest share of `scores`. Bool, shape (n,)."""
     is_low = lowest_share(scores, columns["is_active"], config.eviction_threshold_percentile)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, order_statistic, count
+from .arrays import Array, count, order_statistic
 
 NUM_RANKS = 1024
 """The best so many tasks are told apart by `rank`."""
@@ -162,6 +162,22 @@ def uniform(mask: Array) -> Array:
     """The same probability for every active entry, shape (n,), sum 1."""
     xp = mask.__array_namespace__()
     return xp.astype(mask, xp.float64) * (1.0 / count(mask))
+
+
+def capped(probabilities: Array, mask: Array, is_capped: Array) -> Array:
+    """`probabilities`, of those in `is_capped` at most the uniform share; what is cut off goes to the others; (n,).
+
+    In proportion to their own, or evenly if these are all 0. Where every active entry is capped, nothing changes.
+
+    >>> import numpy as np
+    >>> capped(np.array([0.7, 0.2, 0.1, 0.0]), np.full(4, True), np.array([True, False, False, False])).tolist()
+    [0.25, 0.5, 0.25, 0.0]
+    """
+    xp = probabilities.__array_namespace__()
+    is_free = mask & ~is_capped
+    limited = xp.where(is_capped, xp.minimum(probabilities, 1.0 / count(mask)), 0.0)
+    others = proportional(xp.where(is_free, probabilities, 0.0), is_free | ~xp.any(is_free))
+    return xp.where(xp.any(is_free), limited + (1.0 - xp.sum(limited)) * others, probabilities)
 
 
 def mix(probabilities: Array, floor: Array, share: float) -> Array:

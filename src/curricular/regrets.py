@@ -92,8 +92,11 @@ def _episode_means(steps: NDArray[np.float64], dones: ArrayLike) -> Regrets:
     # One environment after the other: the steps of an episode come to lie side by side.
     last = np.flatnonzero(ends.T)
     first = np.maximum(last // max(length, 1) * length, np.concatenate([[0], last + 1])[: len(last)])
-    sums = np.concatenate([[0.0], np.cumsum(steps.T)])
     means = np.zeros(ends.T.size)
-    means[last] = (sums[last + 1] - sums[first]) / (last + 1 - first)
+    if len(last):
+        # Each episode is added up by itself: a NaN in one says nothing about another.
+        edges = np.stack([first, last + 1], axis=1).ravel()
+        sums = np.add.reduceat(np.append(steps.T.ravel(), 0.0), edges)[::2]
+        means[last] = sums / (last + 1 - first)
     by_step: Regrets = means.reshape(ends.T.shape).T[ends]
     return by_step

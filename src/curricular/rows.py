@@ -36,6 +36,8 @@ class TaskState(BaseModel):
     """Hand-outs of this task."""
     num_cancelled: int
     """Hand-outs that were cancelled."""
+    num_failures: int
+    """Cancellations of this task since its last score."""
     num_pending: int
     """Hand-outs of this task not yet told or cancelled."""
     num_orphans: int
@@ -161,10 +163,10 @@ class PatchedRows(Rows):
     __slots__ = ("_base", "_changed", "_slots")
 
     def __init__(self, base: Rows, slots: NDArray[np.int64], rows: Rows) -> None:
-        order = slots.argsort()
-        self._base = base
-        self._slots = slots.take(order)
-        self._changed = rows.take(order)
+        self._base, self._slots, self._changed = base, slots, rows
+        if (slots[1:] < slots[:-1]).any():
+            order = slots.argsort()
+            self._slots, self._changed = slots.take(order), rows.take(order)
 
     def __len__(self) -> int:
         return len(self._base)

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
-from .config import CurriculumConfig, MeanOfFirst
-from .table import CANCELLED, EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, record
+from .config import ROUNDING, CurriculumConfig, MeanOfFirst
+from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, as_groups, record
 
 
 def create_task_tracker(
@@ -76,11 +76,16 @@ class TaskTracker:
         self.estimator: Estimator = estimator(config)
         self.score_range: tuple[float, float] = config.score_range
         self._low, self._high = config.score_range
+        self._slack = ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
 
     def schedule(self, task_id: int) -> bool:
         """Logs that `task_id`, drawn from the backend, was handed out."""
-        return self._append(SCHEDULED, task_id, 0.0)
+        try:
+            return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
+        except LogFullError:
+            self.flush()
+            return self.backend.append(SCHEDULED, task_id, 0.0, 0.0)
 
     def schedule_batch(self, task_ids: NDArray[np.int64]) -> bool:
         """Logs that `task_ids`, drawn from the backend, shape (n,), were handed out."""
@@ -99,10 +104,14 @@ class TaskTracker:
         if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity):
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
-            self._refuse_score(score)
+            score = self._rounded(score)
         if self._needs_regrets:
             _refuse_no_regret()
-        return self._append(TOLD, task_id, score)
+        try:
+            return self.backend.append(TOLD, task_id, score, 0.0)
+        except LogFullError:
+            self.flush()
+            return self.backend.append(TOLD, task_id, score, 0.0)
 
     def record_batch(
         self, task_ids: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None = None
@@ -111,26 +120,52 @@ class TaskTracker:
 
         Args:
             task_ids: Ids that were issued, shape (n,).
-            scores: Scores in the score range, shape (n,).
+            scores: Scores in the score range, shape (n,); or groups of G exchangeable ones, shape (n, G), in which NaN
+                marks a rollout that failed.
             regrets: Finite regrets, shape (n,).
 
         Raises:
             TypeError, ValueError, KeyError: If one of them is wrong. Then nothing is logged.
         """
         ids = self._checked_ids(task_ids)
-        values = _checked_numbers("scores", scores, len(ids))
-        outside = ~((values >= self._low) & (values <= self._high))
-        if outside.any():
-            self._refuse_score(float(values[outside][0]))
+        given = _as_array("scores", scores)
+        if given.ndim == 2 and len(given) == len(ids):
+            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, ids))
+        values = _checked_numbers("scores", given, len(ids))
+        values = self._rounded_batch(values)
+        extra = self._checked_regrets(regrets, ids)
+        if extra is None:
+            return len(ids), self._extend(ids, TOLD, values)
+        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+
+    def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
         if regrets is None:
             if self._needs_regrets and len(ids):
                 _refuse_no_regret()
-            return len(ids), self._extend(ids, TOLD, values)
+            return None
         extra = _checked_numbers("regrets", regrets, len(ids))
         if not np.isfinite(extra).all():
-            bad = float(extra[~np.isfinite(extra)][0])
-            raise ValueError(f"regrets: expected finite numbers, got {bad}; find out where the trainer diverged")
-        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+            at = int(np.argmin(np.isfinite(extra)))
+            raise ValueError(
+                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; find out where "
+                f"the trainer diverged"
+            )
+        return extra
+
+    def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
+        """Takes groups of scores, shape (n, G), into the rows at once, with all that is logged."""
+        groups = group_events(ids, scores, regrets, self.estimator)
+        self._rounded_batch(scores[~np.isnan(scores.astype(np.float64))])
+
+        def take(transaction: Transaction) -> None:
+            logged = as_groups(transaction.events, self.estimator)
+            transaction.commit(
+                record(transaction.table, np.concatenate([logged, groups]), self.estimator), flushes=True
+            )
+
+        if len(groups):
+            self.backend.apply(take)
+        return False
 
     def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
         """Logs that no result will come for n hand-outs, shape (n,); returns n and whether the log is due."""
@@ -149,13 +184,6 @@ class TaskTracker:
     def _flush(self, transaction: Transaction) -> None:
         if len(transaction.events):
             transaction.commit(record(transaction.table, transaction.events, self.estimator), flushes=True)
-
-    def _append(self, kind: int, task_id: int, score: float) -> bool:
-        try:
-            return self.backend.append(kind, task_id, score, 0.0)
-        except LogFullError:
-            self.flush()
-            return self.backend.append(kind, task_id, score, 0.0)
 
     def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
         """Logs events, all or none: those that do not fit go into the rows at once, with all that is logged."""
@@ -186,11 +214,64 @@ class TaskTracker:
             _refuse_id(int(given[~issued][0]))
         return ids
 
+    def _rounded(self, score: float) -> float:
+        """Returns the nearest score of the range to one that rounding has put just beyond an end."""
+        if not self._low - self._slack <= score <= self._high + self._slack:
+            self._refuse_score(score)
+        return min(max(score, self._low), self._high)
+
+    def _rounded_batch(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns `scores`, as `_rounded` does each."""
+        if not ((scores >= self._low) & (scores <= self._high)).all():
+            outside = ~((scores >= self._low - self._slack) & (scores <= self._high + self._slack))
+            if outside.any():
+                self._refuse_score(float(scores[outside][0]))
+            scores = scores.clip(self._low, self._high)
+        return scores
+
     def _refuse_score(self, score: float) -> NoReturn:
         raise ValueError(
             f"score: expected a finite number in score_range {self.score_range}, got {score}; "
             f"clip it or declare the range of your scores in the config"
         )
+
+
+def group_events(
+    ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
+) -> NDArray[np.void]:
+    """Returns the events of n groups of scores, dtype `GROUP_EVENT`: a group without a score is a cancellation.
+
+    Args:
+        ids: Shape (n,).
+        scores: Shape (n, G), NaN where there is none.
+        regrets: Shape (n,), one for each group.
+        estimator: Says how scores are scaled, and which are successes.
+
+    Raises:
+        TypeError, ValueError: If the scores are no numbers, or a group is empty.
+    """
+    if scores.dtype.kind not in "iufb":
+        raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
+    if not scores.shape[1]:
+        raise ValueError(
+            f"scores: expected at least one score per group, got shape {scores.shape}; pass what came back"
+        )
+    values = scores.astype(np.float64)
+    is_there = ~np.isnan(values)
+    sizes = is_there.sum(axis=1)
+    divisor = np.maximum(sizes, 1)
+    scaled = np.where(is_there, (values - estimator.score_low) / estimator.score_scale, 0.0).clip(0.0, 1.0)
+    events = np.zeros(len(ids), GROUP_EVENT)
+    events["task_id"], events["size"] = ids, divisor
+    events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
+    events["square"] = (scaled * scaled).sum(axis=1) / divisor
+    threshold = estimator.success_threshold - ROUNDING * estimator.score_scale
+    events["success"] = (is_there & (values >= threshold)).sum(axis=1) / divisor
+    events["kind"] = TOLD
+    if regrets is not None:
+        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
+    events["kind"][sizes == 0] = CANCELLED
+    return events
 
 
 def _refuse_id(task_id: int) -> NoReturn:

@@ -11,7 +11,7 @@ from .levels import lived, local
 
 
 @pytest.fixture(scope="module")
-def folder():
+def place():
     """A directory in memory, where writing is fast."""
     with tempfile.TemporaryDirectory(dir=session.base_directory(), prefix="curricular-test-") as name:
         yield Path(name)

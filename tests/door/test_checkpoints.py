@@ -22,9 +22,9 @@ from .levels import CAPACITY
 
 
 @pytest.fixture(scope="module")
-def saved(curriculum, folder):
+def saved(curriculum, place):
     """The bytes of an intact checkpoint."""
-    path = folder / "saved.npz"
+    path = place / "saved.npz"
     curriculum.save(path)
     return path.read_bytes()
 
@@ -210,9 +210,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_refused_as_a_checkpoint_if(name, saved, folder):
+def test_refused_as_a_checkpoint_if(name, saved, place):
     mutate, match = FILES[name]
-    path = folder / "bad.npz"
+    path = place / "bad.npz"
     path.write_bytes(mutate(saved))
     tracemalloc.start()
     try:
@@ -223,9 +223,9 @@ def test_refused_as_a_checkpoint_if(name, saved, folder):
         tracemalloc.stop()
 
 
-def test_any_byte_of_a_checkpoint_may_be_wrong(saved, folder):
+def test_any_byte_of_a_checkpoint_may_be_wrong(saved, place):
     """Either it is refused, or it was a byte of the archive's book-keeping and the state is intact."""
-    path = folder / "bad.npz"
+    path = place / "bad.npz"
     path.write_bytes(saved)
     expected = pickle.dumps(read_checkpoint(path))
     rng = np.random.default_rng(0)
@@ -248,8 +248,8 @@ def test_any_byte_of_a_checkpoint_may_be_wrong(saved, folder):
     assert num_intact > 10
 
 
-def test_a_checkpoint_may_be_cut_anywhere(saved, folder):
-    path = folder / "bad.npz"
+def test_a_checkpoint_may_be_cut_anywhere(saved, place):
+    path = place / "bad.npz"
     for length in range(0, len(saved), 191):
         path.write_bytes(saved[:length])
         with pytest.raises(CheckpointError, match=r"bad\.npz"):
@@ -257,8 +257,8 @@ def test_a_checkpoint_may_be_cut_anywhere(saved, folder):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_harmless_in_a_checkpoint_if_it_was_packed_again(method, saved, intact, folder):
-    path = folder / "state.npz"
+def test_harmless_in_a_checkpoint_if_it_was_packed_again(method, saved, intact, place):
+    path = place / "state.npz"
     for content in (zipped(members(saved), method), b"before it" + saved, saved + b""):
         path.write_bytes(content)
         state = read_checkpoint(path)

@@ -70,9 +70,9 @@ def rank(config):
         for _ in range(20):
             curriculum.update_task_performance(curriculum.get_task().task_id, 1.0)
         torch.distributed.barrier()
-        completed = curriculum.stats()["num_completed"]
-        torch.distributed.barrier()
-        line = f"{os.environ['RANK']} {completed} {curriculum.tracker.backend.num_workers}\n"
+        completed, num_workers = curriculum.stats()["num_completed"], curriculum.tracker.backend.num_workers
+        torch.distributed.barrier()  # a rank that leaves is no worker any more
+        line = f"{os.environ['RANK']} {completed} {num_workers}\n"
         print(line, end="", flush=True)  # noqa: T201  in one write, or the ranks' lines mix
     finally:
         torch.distributed.destroy_process_group()

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from curricular.backends import session
 
-from .processes import Child
+from ..helpers import TIMEOUT, Child, shared_array, until
 
 
 @pytest.fixture(autouse=True)
@@ -17,10 +18,13 @@ def base(monkeypatch):
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="curricular-test-", dir=shared) as name:
         monkeypatch.setattr(session, "base_directory", lambda: Path(name))
-        gc.collect()
+        # On a busy machine a process may wait for its turn for long: only tests of the limit itself may come to it.
+        monkeypatch.setattr(session, "LOCK_TIMEOUT", TIMEOUT)
         before = set(session._files)
+        gc.freeze()  # what is there already, PyTorch among it, takes a quarter of a second to look through
         yield Path(name)
         gc.collect()
+        gc.unfreeze()
         assert set(session._files) <= before
 
 
@@ -41,3 +45,24 @@ def fork():
     yield start
     for child in children:
         child.end()
+
+
+@pytest.fixture
+def hold(fork):
+    """Makes a forked process take the table of a curriculum, and returns that process when it has it.
+
+    It runs `then` with the table in hand; without one, it holds the table until it is killed.
+    """
+
+    def start(curriculum, then=signal.pause):
+        is_held = shared_array(1)
+
+        def take(_):
+            is_held[0] = 1
+            then()
+
+        child = fork(lambda: curriculum.tracker.backend.apply(take))
+        until(lambda: is_held[0], what=f"process {child.pid} to hold the table")
+        return child
+
+    return start

@@ -7,13 +7,15 @@ import signal
 import numpy as np
 import pytest
 
+from curricular import Curriculum
 from curricular.backends import session, shared
 from curricular.backends.journal import SessionTable
 from curricular.generators import SeedGenerator, fingerprint
 from curricular.table import copy_table
 from curricular.tracker import create_task_tracker
 
-from .processes import Curriculum, check_accounts, config, play, shared_array
+from ..helpers import shared_array
+from .processes import check_accounts, config, play
 
 CREATION_TIME = 1
 """The word of a row that differs from run to run."""

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +22,8 @@ from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
 from curricular.table import EVENT
 
-from .processes import check_accounts, config, play, script, shared_array, until
+from ..helpers import TIMEOUT, clock_that_tells, shared_array, until
+from .processes import check_accounts, config, play, script
 
 
 def header_of(path):
@@ -61,7 +61,7 @@ def full(base, tmp_path, monkeypatch):
     subprocess.run(["umount", "-l", place], check=True)
 
 
-class TestWhoeverJoins:
+class TestJoining:
     @pytest.mark.parametrize(
         ("other", "generator", "match"),
         [
@@ -77,7 +77,7 @@ class TestWhoeverJoins:
             (config(score_range=(0.0, 2.0)), None, r"score_range: expected \[0.0, 1.0\], .* got \[0.0, 2.0\]"),
         ],
     )
-    def test_must_want_the_same(self, other, generator, match):
+    def test_a_joiner_must_want_the_same(self, other, generator, match):
         with Curriculum(config()) as curriculum:
             with pytest.raises(SessionMismatchError, match=match):
                 Curriculum(other, generator)
@@ -94,7 +94,7 @@ class TestWhoeverJoins:
             ("log_size", 2048),
         ],
     )
-    def test_must_be_of_the_same_version(self, name, value, dead):
+    def test_a_joiner_must_be_of_the_same_version(self, name, value, dead):
         content = header_of(dead)
         write_header(dead, content | {name: value})
         with pytest.raises(
@@ -102,14 +102,14 @@ class TestWhoeverJoins:
         ):
             session.join_session(dead)
 
-    def test_is_refused_in_an_unrelated_program_too(self):
+    def test_a_joiner_that_wants_another_table_is_refused_in_an_unrelated_program_too(self):
         source = (
             "from curricular import Curriculum, LearningProgressConfig\n"
             "try:\n    Curriculum(LearningProgressConfig.stable(num_active_tasks=4, session_id='shared'))\n"
             "except ValueError as error:\n    print(error)\n"
         )
         with Curriculum(config()):
-            assert "session 'shared'" in script(source).communicate(timeout=60)[0]
+            assert "session 'shared'" in script(source).communicate(timeout=TIMEOUT)[0]
 
     def test_an_unrelated_program_shares_the_table(self):
         source = (
@@ -121,14 +121,14 @@ class TestWhoeverJoins:
         )
         with Curriculum(config()) as curriculum:
             process = script(source)
-            process.communicate(timeout=60)
+            process.communicate(timeout=TIMEOUT)
             assert process.returncode == 0
             assert check_accounts(curriculum, num_pending=0)["num_completed"] == 20
 
 
 class TestFile:
     @pytest.mark.parametrize("size", [0, 100, HEADER_SIZE, HEADER_SIZE + 4096, 10**7])
-    def test_of_another_size_is_refused(self, dead, size):
+    def test_a_file_of_another_size_is_refused(self, dead, size):
         os.truncate(dead, size)
         with pytest.raises(SessionMismatchError, match="expected"):
             session.join_session(dead)
@@ -147,26 +147,26 @@ class TestFile:
             MAGIC + b"\xff\xfe",
         ],
     )
-    def test_that_is_foreign_is_refused(self, dead, header):
+    def test_a_foreign_file_is_refused(self, dead, header):
         with dead.open("r+b") as file:
             file.write(header.ljust(HEADER_SIZE, b"\0"))
         with pytest.raises(SessionMismatchError, match="cannot read"):
             session.join_session(dead)
 
     @pytest.mark.parametrize("size", [len(MAGIC) + 1, HEADER_SIZE])
-    def test_of_a_dead_session_is_swept_and_made_anew(self, dead, size):
+    def test_the_file_of_a_dead_session_is_swept_and_made_anew(self, dead, size):
         os.truncate(dead, size)
         with Curriculum(config()) as curriculum:
             assert check_accounts(curriculum)["num_completed"] == 0
 
     @pytest.mark.parametrize("size", [0, 5, len(MAGIC)])
-    def test_that_is_no_session_any_more_is_refused_and_left_alone(self, dead, size):
+    def test_a_file_that_is_no_session_any_more_is_refused_and_left_alone(self, dead, size):
         os.truncate(dead, size)
         with pytest.raises(SessionMismatchError, match="cannot read"):
             Curriculum(config())
         assert dead.stat().st_size == size
 
-    def test_with_a_changed_row_is_noticed_and_not_made_good(self):
+    def test_a_changed_row_is_noticed_and_not_made_good(self):
         with Curriculum(config()) as curriculum:
             play(curriculum, 200)
             curriculum.flush()
@@ -187,13 +187,13 @@ class TestFile:
             check_accounts(curriculum)
 
     @pytest.mark.parametrize("head", [-1, 10**15])
-    def test_with_an_impossible_log_is_noticed(self, head):
+    def test_an_impossible_log_is_noticed(self, head):
         with Curriculum(config()) as curriculum:
             curriculum.tracker.backend._workers[200, layout.HEAD] = head
             with pytest.raises(CorruptTableError, match="logs of"):
                 curriculum.flush()
 
-    def test_of_another_user_is_refused(self, directory, monkeypatch):
+    def test_a_file_of_another_user_is_refused(self, directory, monkeypatch):
         path = directory / "shared"
         if os.getuid():
             pytest.skip("giving files away needs to be root")
@@ -203,18 +203,18 @@ class TestFile:
         with pytest.raises(SessionError, match=f"expected a file of user {os.getuid()} .* of user 12345"):
             Curriculum(config())
 
-    def test_that_others_may_read_is_refused(self, directory, monkeypatch):
+    def test_a_file_that_others_may_read_is_refused(self, directory, monkeypatch):
         (directory / "shared").touch(mode=0o644)
         monkeypatch.setattr(session, "sweep", list)
         with pytest.raises(SessionError, match="with mode 0600, got -rw-r--r--"):
             Curriculum(config())
 
-    def test_is_for_its_user_only(self, directory):
+    def test_a_session_is_for_its_user_only(self, directory):
         with Curriculum(config()):
             assert directory.stat().st_mode & 0o777 == 0o700
             assert (directory / "shared").stat().st_mode & 0o777 == 0o600
 
-    def test_is_never_reached_through_a_link(self, directory, tmp_path):
+    def test_a_file_is_never_reached_through_a_link(self, directory, tmp_path):
         target = tmp_path / "precious"
         target.write_bytes(b"precious")
         (directory / "shared").symlink_to(target)
@@ -222,7 +222,7 @@ class TestFile:
             Curriculum(config())
         assert target.read_bytes() == b"precious"
 
-    def test_may_be_a_directory_or_a_pipe_to_be_refused(self, directory):
+    def test_a_directory_or_a_pipe_at_the_place_of_a_file_is_refused(self, directory):
         (directory / "shared").mkdir()
         with pytest.raises(SessionError, match="expected a file"):
             Curriculum(config())
@@ -232,7 +232,7 @@ class TestFile:
 
 
 class TestDirectory:
-    def test_of_another_user_or_mode_is_refused(self, base):
+    def test_a_directory_of_another_user_or_mode_is_refused(self, base):
         path = base / f"curricular-{os.getuid()}"
         path.mkdir(mode=0o755)
         with pytest.raises(SessionError, match="mode 0700, got drwxr-xr-x"):
@@ -243,13 +243,13 @@ class TestDirectory:
             with pytest.raises(SessionError, match="of user 12345"):
                 Curriculum(config())
 
-    def test_is_never_a_link(self, base, tmp_path):
+    def test_a_link_at_the_place_of_the_directory_is_refused(self, base, tmp_path):
         (base / f"curricular-{os.getuid()}").symlink_to(tmp_path)
         with pytest.raises(SessionError, match="got lrwx"):
             Curriculum(config())
 
     @pytest.mark.parametrize("is_base", [True, False])
-    def test_that_cannot_be_written_is_an_error(self, base, fork, is_base):
+    def test_a_directory_that_cannot_be_written_is_an_error(self, base, fork, is_base):
         def try_it():
             if os.getuid() == 0:
                 os.setuid(12345)
@@ -264,15 +264,15 @@ class TestDirectory:
         assert fork(try_it).wait() == 0
 
     @pytest.mark.parametrize("name", ["a/b", "../up", "x" * 300, "", ".hidden", "a b", "a\0b", "a\n"])
-    def test_takes_no_strange_names(self, name):
+    def test_strange_names_are_refused(self, name):
         with pytest.raises(ValidationError, match="session_id"):
             config(name)
 
-    def test_takes_the_longest_name(self, directory):
+    def test_the_longest_name_makes_a_file(self, directory):
         with Curriculum(config("x" * 100)):
             assert [path.name for path in directory.iterdir()] == ["x" * 100]
 
-    def test_is_swept_of_what_nobody_holds(self, dead, directory, fork):
+    def test_files_that_no_process_holds_are_swept(self, dead, directory, fork):
         (directory / ".draft-1-abc").write_bytes(b"half")
         (directory / ".private-1-abc").write_bytes(dead.read_bytes())
         with Curriculum(config("other")):
@@ -424,12 +424,12 @@ class TestHardLink:
 
 
 class TestFullDisk:
-    def test_is_an_error_when_a_session_is_made(self, full):
+    def test_a_full_disk_is_an_error_when_a_session_is_made(self, full):
         with pytest.raises(SessionError, match=r"expected room for [0-9]+ bytes more, got No space left"):
             Curriculum(config(num_active_tasks=100_000))
         assert list(session.session_directory().iterdir()) == []
 
-    def test_is_an_error_when_a_worker_joins(self, full):
+    def test_a_full_disk_is_an_error_when_a_worker_joins(self, full):
         with Curriculum(config()) as curriculum:
             (full / "filler").write_bytes(bytes(os.statvfs(full).f_bavail * os.statvfs(full).f_frsize))
             for _ in range(3):
@@ -440,7 +440,7 @@ class TestFullDisk:
                 play(other, 20)
             assert check_accounts(curriculum, num_pending=0)["num_completed"] == 20
 
-    def test_is_an_error_when_results_are_settled_which_are_kept(self, full):
+    def test_a_full_disk_is_an_error_when_results_are_settled_which_are_kept(self, full):
         with Curriculum(config(num_active_tasks=200)) as curriculum:
             rest = os.statvfs(full).f_bavail * os.statvfs(full).f_frsize
             (full / "filler").write_bytes(bytes(rest))
@@ -452,7 +452,7 @@ class TestFullDisk:
 
 
 class TestCreation:
-    def test_by_many_processes_at_once_makes_one_session(self, fork):
+    def test_many_creators_at_once_make_one_session(self, fork):
         """Again and again: the session ends in between, so that creating, joining and sweeping meet."""
         counts = shared_array(1)
         with Curriculum(config("counter")):  # somebody else's, to be left alone
@@ -470,7 +470,7 @@ class TestCreation:
                 assert [child.wait() for child in children] == [0] * 5
         assert counts[0] > 0
 
-    def test_and_leaving_at_once_never_gives_two_workers_one_log(self, fork):
+    def test_joining_and_leaving_at_once_never_gives_two_workers_one_log(self, fork):
         """Slots change hands as fast as they can; what each worker tells must be counted."""
         with Curriculum(config(eviction_rate=0.0)) as curriculum:
 
@@ -483,25 +483,28 @@ class TestCreation:
             assert [child.wait() for child in children] == [0] * 4
             assert check_accounts(curriculum, num_pending=0)["num_completed"] == 4 * 60 * 7
 
-    def test_waits_for_a_creator_that_is_not_done(self, fork):
+    def test_a_joiner_waits_for_a_creator_that_is_not_done(self, fork, monkeypatch):
+        waits = shared_array(1)
+
         def create_slowly():
             def fault(point):
                 if point == "linked":
-                    time.sleep(0.3)
+                    until(lambda: waits[0], what="the joiner to wait")
 
             session.fault = fault
             curriculum = Curriculum(config())
             play(curriculum, 10)
-            time.sleep(60)
+            signal.pause()
 
         fork(create_slowly)
         until((session.session_directory() / "shared").exists)
+        monkeypatch.setattr(session, "time", clock_that_tells(waits))
         with Curriculum(config()) as curriculum:
             until(lambda: curriculum.stats()["num_completed"] == 10)
             check_accounts(curriculum, num_pending=0)
             assert curriculum.tracker.backend.num_workers == 2
 
-    def test_survives_a_sweeper_that_takes_the_draft(self, monkeypatch):
+    def test_a_creator_survives_a_sweeper_that_takes_the_draft(self, monkeypatch):
         swept = []
 
         def fault(point):
@@ -517,7 +520,7 @@ class TestCreation:
             play(curriculum, 10)
         assert len(swept) == 3
 
-    def test_of_a_removed_session_does_not_hang(self):
+    def test_the_name_of_a_removed_session_can_be_used_again(self):
         with Curriculum(config()) as old:
             session.remove_file(session.session_directory() / "shared", force=True)
             with Curriculum(config()) as new:

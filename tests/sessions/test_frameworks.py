@@ -19,9 +19,6 @@ from .processes import check_accounts, config
 NUM_ENVS = 2
 NUM_STEPS = 60
 
-# Python 3.12 and later warn of forking with threads; the libraries fork.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
 
 @pytest.fixture(params=["private", "named"])
 def curriculum(request):
@@ -36,7 +33,7 @@ def check(curriculum, num_episodes=NUM_ENVS * (NUM_STEPS // (EPISODE_LENGTH + 1)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_gymnasium_async_vector_env(curriculum, method):
+def test_a_session_works_in_gymnasiums_async_vector_env(curriculum, method):
     is_wrapped = method != "fork"
     envs = gymnasium.vector.AsyncVectorEnv([MakeEnv(curriculum, is_wrapped)] * NUM_ENVS, context=method)
     envs.reset(seed=0)
@@ -47,7 +44,7 @@ def test_gymnasium_async_vector_env(curriculum, method):
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])  # it pickles for "spawn" as for "forkserver"
-def test_stable_baselines3_subproc_vec_env(method):
+def test_a_session_works_in_stable_baselines3s_subproc_vec_env(method):
     vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
     with Curriculum(config(None)) as curriculum:
         envs = vec_env.SubprocVecEnv([MakeEnv(curriculum)] * NUM_ENVS, start_method=method)
@@ -60,7 +57,7 @@ def test_stable_baselines3_subproc_vec_env(method):
 
 @pytest.mark.skipif(find_spec("pufferlib") is None, reason="there is no PufferLib here")
 @pytest.mark.filterwarnings("ignore")
-def test_pufferlib_multiprocessing(curriculum):
+def test_a_session_works_in_pufferlibs_multiprocessing(curriculum):
     vector = pytest.importorskip("pufferlib.vector")
     emulation = pytest.importorskip("pufferlib.emulation")
     make = MakeEnv(curriculum)
@@ -78,7 +75,7 @@ def test_pufferlib_multiprocessing(curriculum):
     envs.close()
 
 
-def test_torchrun(base):
+def test_the_ranks_of_torchrun_share_a_session(base):
     """Two ranks on one machine that name one session."""
     pytest.importorskip("torch")
     source = (

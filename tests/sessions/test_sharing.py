@@ -1,7 +1,5 @@
 """What processes that share a table must agree on, with results coming from everywhere at any time."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -12,25 +10,34 @@ from curricular.probabilities import cumulative
 from curricular.rows import Rows
 from curricular.table import choose
 
-from .processes import check_accounts, config, play, shared_array, until
+from ..helpers import Clock, clock_that_tells, shared_array, until
+from .processes import check_accounts, config, play
 
 
 @pytest.fixture
-def pair():
+def clock(monkeypatch):
+    """A clock that stands still: results come late only if a test moves it."""
+    clock = Clock()
+    monkeypatch.setattr(shared, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def pair(clock):
     """Two workers of one session."""
     with Curriculum(config()) as first, Curriculum(config()) as second:
         yield first, second
 
 
 class TestResults:
-    def test_are_seen_by_whoever_looks(self, pair):
+    def test_results_are_seen_by_every_worker_that_looks(self, pair):
         first, second = pair
         for _ in range(5):
             play(first, 3)
             assert second.stats() == first.stats()
         assert check_accounts(second, num_pending=0)["num_completed"] == 15
 
-    def test_may_come_through_another_worker(self, pair):
+    def test_results_may_come_through_another_worker(self, pair):
         """The learner tells what the actors asked for, and the other way round: nothing stays pending."""
         for asker, teller in (pair, pair[::-1]):
             for _ in range(3):
@@ -39,7 +46,7 @@ class TestResults:
             stats = check_accounts(asker, num_pending=0)
             assert stats["num_unsolicited"] == 0
 
-    def test_of_an_evicted_task_are_stale_whoever_evicted_it(self, pair):
+    def test_results_of_an_evicted_task_are_stale_whoever_evicted_it(self, pair):
         first, second = pair
         late = [task.task_id for task in second.ask(100)]
         for _ in range(100):
@@ -55,17 +62,17 @@ class TestResults:
             if state.task_id in before:
                 assert state.last_score == before[state.task_id].last_score
 
-    def test_are_taken_into_the_table_within_50_ms(self, pair):
+    def test_results_that_waited_for_50_ms_are_taken_into_the_table(self, pair, clock):
         first, second = pair
         counters = second.tracker.backend._shared.counters
         told = shared.Counters._fields.index("num_completed")
         play(first, 1)
         assert counters[told] == 0
-        time.sleep(1.2 * shared.MAX_DELAY)
+        clock.now += 1.2 * shared.MAX_DELAY
         play(first, 1)
         assert counters[told] >= 1
 
-    def test_of_four_workers_that_evict_go_where_they_belong(self, fork):
+    def test_results_of_four_workers_that_evict_go_where_they_belong(self, fork):
         """Each task has one score, by its id: an average that differs has been given another task's result."""
         generator = bucketed({"x": 0}, {"x": Span(0, 10**9)})
         wanted = config(num_active_tasks=32, eviction_rate=0.5)
@@ -100,7 +107,7 @@ class TestResults:
 
 
 class TestTasks:
-    def test_are_the_same_with_the_same_calls_as_on_the_local_backend(self):
+    def test_tasks_are_the_same_with_the_same_calls_as_on_the_local_backend(self):
         here = Curriculum(config(None, use_shared_memory=False))
         with Curriculum(config()) as there:
             for n in (1, 5, 64, 300, 2):
@@ -113,7 +120,7 @@ class TestTasks:
             assert here.stats() == there.stats()
             assert here.stats()["num_evicted"] > 0
 
-    def test_evicted_between_draw_and_build_are_not_built_from_their_successors(self, pair):
+    def test_tasks_evicted_between_draw_and_build_are_not_built_from_their_successors(self, pair):
         first, second = pair
         second.get_task()  # draws a block ahead
         drawn = second._draws.peek()
@@ -125,7 +132,7 @@ class TestTasks:
         (asked,) = second.ask(1)
         assert asked.config == fresh[asked.task_id]
 
-    def test_follow_a_refresh_by_another_worker_at_the_next_call(self, pair):
+    def test_tasks_follow_a_refresh_by_another_worker_at_the_next_call(self, pair):
         first, second = pair
         second.get_task()
         chances = np.zeros(16)
@@ -136,7 +143,7 @@ class TestTasks:
 
 
 class TestStreams:
-    def test_are_never_the_same_in_two_processes_or_lives(self, fork):
+    def test_streams_are_never_the_same_in_two_processes_or_lives(self, fork):
         """Uniform draws from many tasks: two streams that are one would give the same ids."""
         wanted = config(num_active_tasks=5000, eviction_rate=0.0)
         drawn = shared_array(8, 64)
@@ -156,7 +163,7 @@ class TestStreams:
             for other in rows[number + 1 :]:
                 assert sum(a == b for a, b in zip(row, other, strict=True)) < 8
 
-    def test_of_two_workers_that_load_one_state_differ(self, pair):
+    def test_streams_of_two_workers_that_load_one_state_differ(self, pair):
         play(pair[0], 10)
         state = pair[0].state_dict()
         for curriculum in pair:
@@ -169,7 +176,7 @@ class TestStreams:
 
 
 class TestRestore:
-    def test_is_seen_by_every_worker_at_its_next_call(self, pair):
+    def test_a_restore_is_seen_by_every_worker_at_its_next_call(self, pair):
         first, second = pair
         play(first, 200)
         state, stats = first.state_dict(), first.stats()
@@ -185,7 +192,7 @@ class TestRestore:
         assert after["num_stale"] == stats["num_stale"] + 20
         assert after["num_completed"] == stats["num_completed"]
 
-    def test_of_processes_at_full_speed(self, fork):
+    def test_a_restore_among_processes_at_full_speed_keeps_the_accounts(self, fork):
         done = shared_array(3)
         with Curriculum(config()) as curriculum:
             play(curriculum, 100)
@@ -208,7 +215,7 @@ class TestRestore:
 
 
 class TestChecks:
-    def test_change_with_every_word_of_a_row(self):
+    def test_checks_change_with_every_word_of_a_row(self):
         rng = np.random.default_rng(0)
         rows = Rows(rng.integers(-(2**63), 2**63 - 1, (25, 40)))
         before = row_checks(rows)
@@ -218,7 +225,7 @@ class TestChecks:
                 torn.words[word] ^= 1 << bit
                 assert (row_checks(torn) != before).all()
 
-    def test_tell_a_mixture_of_two_rows_from_either(self):
+    def test_checks_tell_a_mixture_of_two_rows_from_either(self):
         rng = np.random.default_rng(1)
         old, new = (rng.integers(0, 2**40, (25, 40)) for _ in range(2))
         for split in range(1, 25):
@@ -226,21 +233,25 @@ class TestChecks:
             assert (mixed != row_checks(Rows(old))).all()
             assert (mixed != row_checks(Rows(new))).all()
 
-    def test_keep_readers_from_rows_in_the_making(self, fork, monkeypatch):
+    def test_checks_keep_readers_from_rows_in_the_making(self, fork, monkeypatch):
         """A reader that meets a row half written waits for the writer and gets the whole one."""
         with Curriculum(config()) as curriculum:
             backend = curriculum.tracker.backend
+            waits = shared_array(1)
 
             def write_slowly():
                 def fault(point):
                     if point == "rows installed":
-                        time.sleep(0.3)
+                        until(lambda: waits[0], what="the reader to wait")
 
                 session.fault = fault
-                curriculum.tracker.backend.apply(lambda it: it.commit(curriculum._refresher._admission.patch(it.table, np.arange(16))))
+                curriculum.tracker.backend.apply(
+                    lambda it: it.commit(curriculum._refresher._admission.patch(it.table, np.arange(16)))
+                )
 
             child = fork(write_slowly)
             until(lambda: backend.newest_id(5) == 21)
+            monkeypatch.setattr(session, "time", clock_that_tells(waits))
             rows = backend.read(np.array([5]))
             assert (row_checks(rows) == backend._checks[[5]]).all()
             assert child.wait() == 0

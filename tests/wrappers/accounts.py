@@ -2,6 +2,8 @@
 
 from curricular import Curriculum, UniformConfig, bucketed
 
+from ..helpers import balance
+
 
 def curriculum_of(values, *, score_range=(0.0, 1.0), use_shared_memory=False):
     """A curriculum of one task ``{"value": …}`` per value."""
@@ -15,12 +17,10 @@ def counts(curriculum):
     """All-time counts, after a look at the books: every hand-out was told, cancelled, or is with somebody."""
     curriculum.flush()
     stats = curriculum.stats()
-    names = ["scheduled", "unsolicited", "completed", "cancelled", "stale", "pending"]
-    scheduled, unsolicited, completed, cancelled, stale, pending = (int(stats[f"num_{name}"]) for name in names)
-    assert scheduled + unsolicited == completed + cancelled + stale + pending
-    assert unsolicited == stale == 0
-    assert sum(state.num_completions for state in curriculum.task_states()) == completed
-    return {"scheduled": scheduled, "completed": completed, "cancelled": cancelled, "pending": pending}
+    assert balance(stats) == 0
+    assert stats["num_unsolicited"] == stats["num_stale"] == 0
+    assert sum(state.num_completions for state in curriculum.task_states()) == stats["num_completed"]
+    return {name: int(stats[f"num_{name}"]) for name in ("scheduled", "completed", "cancelled", "pending")}
 
 
 def told(monkeypatch, curriculum):

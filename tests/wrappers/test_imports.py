@@ -1,20 +1,16 @@
 """The wrappers are extras: nothing else imports them, and each names what it lacks."""
 
-import subprocess
-import sys
-
 import pytest
 
-
-def run(code):
-    out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    return out.stdout.strip()
+from ..helpers import python
 
 
-@pytest.mark.parametrize("path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers"])
+@pytest.mark.parametrize(
+    "path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers.episodes", "curricular.testing"]
+)
 def test_no_framework_is_imported(path):
     frameworks = "{'gymnasium', 'minigrid', 'psutil', 'pufferlib', 'pyro', 'rich', 'torch'}"
-    assert run(f"import {path}, sys; print({frameworks} & sys.modules.keys())") == "set()"
+    assert python(f"import {path}, sys; print({frameworks} & sys.modules.keys())") == "set()"
 
 
 GYMNASIUM = "curricular.wrappers.gymnasium needs Gymnasium: pip install 'curricular[gymnasium]'"
@@ -34,9 +30,9 @@ PUFFER = (
 )
 def test_a_missing_extra_is_named(lacking, code, message):
     attempt = f"import sys\nsys.modules[{lacking!r}] = None\ntry:\n    {code}\n"
-    assert run(attempt + "except ImportError as error:\n    print(error)") == message
+    assert python(attempt + "except ImportError as error:\n    print(error)") == message
 
 
 def test_the_reference_path_has_no_other_names():
     code = "import metta.cogworks.curriculum as path\ntry:\n    path.CurriculumEnw\n"
-    assert "no attribute 'CurriculumEnw'" in run(code + "except AttributeError as error:\n    print(error)")
+    assert "no attribute 'CurriculumEnw'" in python(code + "except AttributeError as error:\n    print(error)")

@@ -53,6 +53,8 @@ class Exp3SAlgorithm(Algorithm):
     `columns` have the share of each label: so this is a pure function, and goes on from a checkpoint as if nothing was.
     """
 
+    chooses_labels = True
+
     def __init__(self, config: Exp3SConfig) -> None:
         self.config = config
 

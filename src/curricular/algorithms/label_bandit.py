@@ -42,6 +42,8 @@ class LabelBanditConfig(FlooredConfig):
 class LabelBanditAlgorithm(Algorithm):
     """p = softmax((mean value of the label + bonus) / temperature) / tasks of the label, beside the reserved shares."""
 
+    chooses_labels = True
+
     def __init__(self, config: LabelBanditConfig) -> None:
         self.config = config
 

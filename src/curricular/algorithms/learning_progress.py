@@ -96,7 +96,8 @@ class LearningProgressAlgorithm(Algorithm):
 
     def priorities(self, columns: Columns) -> Array:
         config = self.config
-        bonus = exploration_bonus(columns["num_completions"], config.exploration_bonus, config.min_samples_for_lp)
+        num_endings = columns["num_completions"] + columns["num_cancelled"]
+        bonus = exploration_bonus(num_endings, config.exploration_bonus, config.min_samples_for_lp)
         return self.learning_progress(columns) + bonus
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:

@@ -29,6 +29,10 @@ class ModifiedAlgorithm(Algorithm):
     def follows_handouts(self) -> bool:  # type: ignore[override]
         return self.algorithm.follows_handouts
 
+    @property
+    def chooses_labels(self) -> bool:  # type: ignore[override]
+        return self.algorithm.chooses_labels
+
     def priorities(self, columns: Columns) -> Array:
         return self.algorithm.priorities(columns)
 

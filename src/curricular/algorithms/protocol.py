@@ -13,6 +13,9 @@ class Algorithm(ABC):
     follows_handouts: bool = False
     """Whether probabilities move with hand-outs alone, as a schedule's do: then hand-outs, too, make a refresh due."""
 
+    chooses_labels: bool = False
+    """Whether it chooses among labels, and alike among the tasks of one: then the labels set the pace of refreshes."""
+
     @abstractmethod
     def priorities(self, columns: Columns) -> Array:
         """Returns how much there is to learn on each task, shape (capacity,).

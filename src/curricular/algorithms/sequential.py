@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..arrays import Array, Columns
 from ..config import CurriculumConfig
-from ..priorities import position
+from ..priorities import position, unplayable
 from ..probabilities import mix, proportional
 from .protocol import Algorithm
 
@@ -41,6 +41,7 @@ class SequentialAlgorithm(Algorithm):
         """Which tasks fulfil the stop condition, bool, shape (capacity,)."""
         config, completions = self.config, columns["num_completions"]
         is_done = (completions >= config.min_completions) & (columns["success_ema"] >= config.success)
+        is_done = is_done | unplayable(columns, config)
         return is_done if config.max_completions is None else is_done | (completions >= config.max_completions)
 
     def priorities(self, columns: Columns) -> Array:

@@ -11,11 +11,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mutex import is_inside
+from ..mutex import ReentrantCallError, is_inside
 from ..probabilities import pick
 from ..rows import Rows
 from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
-from .protocol import LOG_SIZE, LogFullError, ReentrantCallError, ResultT, Transaction
+from .protocol import LOG_SIZE, LogFullError, ResultT, Transaction
 
 _EVENT = struct.Struct("=qqdd")
 _SIZE = _EVENT.size
@@ -34,11 +34,18 @@ class _Log:
         self.limit = len(self.bytes)
 
 
-class _State(NamedTuple):
-    """What one assignment changes: the log that takes events, and a patch that is committed but not yet in place."""
+_CLOSED = _Log()
+"""Takes no events: the log of a backend that cannot be used."""
 
+_CLOSED.limit = 0
+
+
+class _Commit(NamedTuple):
+    """A change that is committed but perhaps not yet in place."""
+
+    patch: Patch
     log: _Log
-    patch: Patch | None = None
+    """The log that takes events from now on."""
 
 
 class LocalMemoryBackend:
@@ -51,8 +58,10 @@ class LocalMemoryBackend:
         table = empty_table(capacity, num_axes)
         self._table = replace(table, counters=issue_stream(table).counters)
         self._stream = self._restores = self._num_holders = 0
+        self.epoch: int = 0
         self._logs = (_Log(), _Log())
-        self._state: _State | None = _State(self._logs[0])
+        self._log = self._logs[0]
+        self._committed: _Commit | None = None
         self._transaction: _LocalTransaction | None = None
         self._ids: memoryview = self._table.rows["task_id"].data
         self._refusal = ""
@@ -65,41 +74,47 @@ class LocalMemoryBackend:
         )
 
     def _forget_parent(self) -> None:
-        self._state = None
+        self._log = _CLOSED
         self._refusal = (
             f"curriculum: expected one in shared memory in a forked process, got a copy of a local one, "
             f"whose results would be lost; {_REMEDY}"
         )
 
-    def _current(self) -> _State:
-        """The state, after the patch that an interrupt may have left is in place."""
-        state = self._state
-        if state is None:
+    def _current_log(self) -> _Log:
+        """The log in use, after a change that an interrupt may have left unfinished is in place."""
+        if self._refusal:
             raise RuntimeError(self._refusal)
-        if state.patch is not None:
-            self._install(state)
-        return state
+        if self._committed is not None:
+            self._install(self._committed)
+        return self._log
 
-    def _install(self, state: _State) -> None:
-        """Puts the committed patch into place; the same, however often it is done."""
-        patch = state.patch
-        if patch is not None:
-            self._table.rows.put(patch.slots, patch.rows)
-            cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
-            self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
-            self._state = _State(state.log)
+    def _commit(self, patch: Patch, *, flushes: bool) -> None:
+        log = self._current_log()
+        if flushes:
+            log.limit = log.end  # takes no more events: until the change is in place they belong into neither log
+            first, second = self._logs
+            log = second if log is first else first
+            log.end, log.limit = 0, len(log.bytes)
+        self._committed = _Commit(patch, log)  # the one assignment that commits
+        self._install(self._committed)
+
+    def _install(self, committed: _Commit) -> None:
+        """Puts the committed change into place; the same, however often it is done."""
+        patch = committed.patch
+        self._table.rows.put(patch.slots, patch.rows)
+        cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
+        self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
+        self.epoch = patch.counters.epoch
+        self._log = committed.log
+        self._committed = None
 
     @property
     def capacity(self) -> int:
         return len(self._table.rows)
 
     @property
-    def epoch(self) -> int:
-        return self._table.counters.epoch
-
-    @property
     def stream(self) -> int:
-        self._current()
+        self._current_log()
         if self._table.counters.num_restores != self._restores and self._num_holders > 1:
             self._stream = self.apply(_issue)
             self._restores = self._table.counters.num_restores
@@ -111,7 +126,7 @@ class LocalMemoryBackend:
 
     @property
     def num_free(self) -> int:
-        log = self._current().log
+        log = self._current_log()
         return (log.limit - log.end) // _SIZE
 
     def add_holder(self) -> int:
@@ -119,10 +134,13 @@ class LocalMemoryBackend:
         return self._num_holders - 1
 
     def append(self, kind: int, task_id: int, score: float, regret: float) -> bool:
-        log = (self._state or self._current()).log
+        log = self._log
         end = log.end
         if end == log.limit:
-            raise LogFullError
+            log = self._current_log()
+            end = log.end
+            if end == log.limit:
+                raise LogFullError
         _EVENT.pack_into(log.bytes, end, task_id, kind, score, regret)
         log.end = end = end + _SIZE
         return end == log.limit
@@ -130,14 +148,14 @@ class LocalMemoryBackend:
     def extend(self, events: NDArray[np.void]) -> bool:
         if self.num_free < len(events):
             raise LogFullError
-        log = self._current().log
+        log = self._current_log()
         start = log.end // _SIZE
         log.events[start : start + len(events)] = events
         log.end += len(events) * _SIZE
         return log.end == log.limit
 
     def glance(self) -> tuple[Counters, int]:
-        log = self._current().log
+        log = self._current_log()
         return self._table.counters, log.end // _SIZE
 
     def newest_id(self, slot: int) -> int:
@@ -148,11 +166,11 @@ class LocalMemoryBackend:
         return ids
 
     def read(self, slots: NDArray[np.int64]) -> Rows:
-        self._current()
+        self._current_log()
         return self._table.rows.take(slots)
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-        self._current()
+        self._current_log()
         return self.newest_ids(pick(self._table.cumulated, uniforms)), self.epoch
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
@@ -161,7 +179,7 @@ class LocalMemoryBackend:
                 "backend: expected one change of the table at a time, got a second one within the first; change the "
                 "table through the transaction that you have"
             )
-        self._current()
+        self._current_log()
         transaction = self._transaction = _LocalTransaction(self)
         try:
             return fn(transaction)
@@ -174,11 +192,11 @@ class LocalMemoryBackend:
         return True
 
     def snapshot(self) -> Table:
-        self._current()
+        self._current_log()
         return copy_table(self._table)
 
     def close(self) -> None:
-        self._state = None
+        self._log = _CLOSED
         self._refusal = "curriculum: expected one that is in use, got one after close(); make a new one"
 
 
@@ -210,19 +228,11 @@ class _LocalTransaction:
 
     @property
     def events(self) -> NDArray[np.void]:
-        log = self._open._current().log
+        log = self._open._current_log()
         return log.events[: log.end // _SIZE]
 
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
-        backend = self._open
-        log = backend._current().log
-        if flushes:
-            first, second = backend._logs
-            log = second if log is first else first
-            log.end = 0
-        state = _State(log, patch)
-        backend._state = state  # the one assignment that commits
-        backend._install(state)
+        self._open._commit(patch, flushes=flushes)
 
     def end(self) -> None:
         self._backend = None

@@ -19,10 +19,6 @@ class LogFullError(RuntimeError):
     """The log takes no more events until it is flushed. Never leaves the library."""
 
 
-class ReentrantCallError(RuntimeError):
-    """A call came in the middle of another one: from a signal handler, or from a generator, proposer or algorithm."""
-
-
 class Transaction(Protocol):
     """Exclusive access to the table. It ends with the call of `Backend.apply` that made it; then every use raises."""
 

@@ -21,9 +21,9 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-from ..mutex import is_inside
+from ..mutex import ReentrantCallError, is_inside
 from .layout import HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
-from .protocol import ReentrantCallError, ResultT
+from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for the lock before giving up on whoever holds it."""

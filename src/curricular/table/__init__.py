@@ -21,6 +21,7 @@ from .record import record as record
 from .schema import CANCELLED as CANCELLED
 from .schema import EMAS as EMAS
 from .schema import EVENT as EVENT
+from .schema import GROUP_EVENT as GROUP_EVENT
 from .schema import LABEL as LABEL
 from .schema import MAX_LABEL_BYTES as MAX_LABEL_BYTES
 from .schema import MAX_LABELS as MAX_LABELS
@@ -33,6 +34,7 @@ from .schema import Draft as Draft
 from .schema import Estimator as Estimator
 from .schema import Patch as Patch
 from .schema import Table as Table
+from .schema import as_groups as as_groups
 from .schema import columns_of as columns_of
 from .schema import copy_table as copy_table
 from .schema import empty_table as empty_table

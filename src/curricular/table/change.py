@@ -67,12 +67,13 @@ def admit(
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
-    """How many tasks may be evicted at this refresh: `rate` per result since the last one, in rounds.
+    """How many tasks may be evicted at this refresh: `rate` per ended hand-out since the last one, in rounds.
 
     Finding the lowest scores means sorting them all, so a large pool evicts many tasks at a time and seldom.
     """
     size = max(1, len(table.rows) // ROUNDS_PER_POOL)
-    rounds = int(rate * table.counters.num_results / size) - int(rate * table.counters.num_refreshed_results / size)
+    counters = table.counters
+    rounds = int(rate * counters.num_endings / size) - int(rate * counters.num_refreshed_endings / size)
     return size * rounds
 
 
@@ -90,7 +91,6 @@ def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     old = table.counters
     counters = old._replace(
         num_refreshes=old.num_refreshes + 1,
-        num_refreshed_results=old.num_results,
         num_refreshed_endings=old.num_endings,
         num_refreshed_scheduled=old.num_scheduled,
         epoch=old.epoch + 1,

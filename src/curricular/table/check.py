@@ -23,9 +23,9 @@ _AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
 _FINITE = ("creation_time", "success_threshold")
 
 _LIMITS = {
-    "num_completions": "num_completed",
     "num_scheduled": "num_scheduled",
     "num_cancelled": "num_cancelled",
+    "num_failures": "num_cancelled",
     "num_pending": "num_pending",
     "num_orphans": "num_pending",
     "last_scheduled": "num_scheduled",
@@ -35,7 +35,6 @@ _LIMITS = {
 
 _TOTALS = {
     "num_evicted": "num_created",
-    "num_refreshed_results": "num_results",
     "num_refreshed_endings": "num_endings",
     "num_refreshed_scheduled": "num_scheduled",
 }
@@ -130,7 +129,7 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         "num_scheduled": counters.num_scheduled,
         "num_completed": counters.num_completed,
         "num_evicted": counters.num_evicted,
-        "num_recent": counters.num_results - counters.num_refreshed_results,
+        "num_recent": counters.num_endings - counters.num_refreshed_endings,
     }
     for name, total in totals.items():
         counts = used[name].tolist()
@@ -193,6 +192,7 @@ def check_rows(rows: Rows, counters: Counters) -> None:
     _check_activity(rows, counters)
     for name, total in _LIMITS.items():
         _check_column(rows, name, 0, getattr(counters, total))
+    _check_column(rows, "num_completions", 0, MAX_COUNT)  # a result may be a group of any number of scores
     _check_column(rows, "seed", 0, np.iinfo(np.int64).max)
     _check_column(rows, "label_index", 0, counters.num_labels - 1)
     _check_column(rows, "random_baseline", 0.0, 1 + _TOLERANCE)

@@ -3,10 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ROUNDING
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 from .schema import (
     CANCELLED,
     EMAS,
+    GROUP_EVENT,
     MAX_LABELS,
     MAX_REGRET,
     SCHEDULED,
@@ -16,6 +18,9 @@ from .schema import (
     Patch,
     Table,
 )
+
+NUM_RECENT = 4 * len(RECENT_SCORES)
+"""Number of last scores that a row keeps."""
 
 _WORD_BITS = 64
 
@@ -47,20 +52,24 @@ def _average(
     num_new: NDArray[np.int64],
     num_after: NDArray[np.int64],
     starts: NDArray[np.int64],
+    sizes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
     """Debiased averages from `old` (a, groups) and `values` (a, n); shape (a, groups).
 
     The first averages are at `rates` (b,), those beyond at the last of them.
     Equal to one step a value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
     average times W_n is a plain decaying sum, which adds up in closed form. `num_after` counts the values of the same
-    group that come after each value.
+    group that come after each value. A value that stands for `sizes` (n,) equal ones, of which the last is counted
+    from, weighs (1 − (1−α)^size) / α times as much; None: each stands for itself.
     """
     at = np.minimum(np.arange(len(values)), len(rates) - 1)
     keep = 1.0 - rates[:, None]
     powers = (keep ** np.arange(num_new.max() + 1))[at]
     decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
-    new = np.add.reduceat(values * powers.take(num_after, axis=1), starts, axis=1)
-    return (old * (1.0 - decay) * gained + rates[at, None] * new) / (1.0 - decay * gained)
+    weights = powers.take(num_after, axis=1)
+    weights *= rates[at, None] if sizes is None else 1.0 - powers.take(sizes, axis=1)
+    new = np.add.reduceat(values * weights, starts, axis=1)
+    return (old * (1.0 - decay) * gained + new) / (1.0 - decay * gained)
 
 
 def _push_recent(
@@ -131,12 +140,21 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     rows["num_scheduled"] += num_handed_out
     moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+    is_told_here = is_told & is_current
     if is_cancelled.any():
-        rows["num_cancelled"] += np.add.reduceat(is_cancelled & is_current, starts, dtype=np.int64)
+        failed = is_cancelled & is_current
+        rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
+        # Those after the last score count on; an earlier count ends with a score.
+        last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
+        failed &= np.arange(len(events)) > last_told.take(group)
+        before = np.where(last_told < 0, rows["num_failures"], 0)
+        rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
+    elif rows["num_failures"].any():
+        rows["num_failures"] *= ~np.logical_or.reduceat(is_told_here, starts)
 
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
-    told = np.flatnonzero(is_told & is_current)
+    told = np.flatnonzero(is_told_here)
     if len(told):
         groups_told = group.take(told)
         results = events_by_slot.take(told)
@@ -174,40 +192,59 @@ def _record_scores(
     Returns their scores, scaled to [0, 1].
     """
     starts = _starts(group)
-    changed, num_new = group.take(starts), _sizes(starts, len(group))
-    num_after = (starts + num_new - 1).repeat(num_new) - np.arange(len(group))
+    changed, num_events = group.take(starts), _sizes(starts, len(group))
     row = rows.take(changed)
     num_old = row["num_completions"].copy()
     scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
-    is_success = events["score"] >= row["success_threshold"].repeat(num_new)
+    sizes: NDArray[np.int64] | None = None
+    if events.dtype == GROUP_EVENT:
+        sizes, squares, successes = events["size"], events["square"], events["success"]
+        num_new = np.add.reduceat(sizes, starts)
+        num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
+    else:
+        squares = scores * scores
+        thresholds = row["success_threshold"] - ROUNDING * estimator.score_scale
+        successes = (events["score"] >= thresholds.repeat(num_events)).astype(np.float64)
+        num_new = num_events
+        num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 
     names = (*EMAS, "mean_square", "success_ema")
     averages = _average(
         np.array([row[name] for name in names]),
-        np.array([*[scores] * len(EMAS), scores * scores, is_success.astype(np.float64)]),
+        np.array([*[scores] * len(EMAS), squares, successes]),
         np.array(estimator.rates),
         num_old,
         num_new,
         num_after,
         starts,
+        sizes,
     )
     for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding leads a little beyond
         row[name] = average
     if estimator.num_baseline_samples:
         limit = estimator.num_baseline_samples
-        counts = (num_old + num_new - 1).repeat(num_new) - num_after < limit
+        num_before = (num_old + num_new).repeat(num_events) - num_after - (1 if sizes is None else sizes)
+        counts = (limit - num_before).clip(0, 1 if sizes is None else sizes)
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
-    row["last_score"] = scores.take(starts + num_new - 1)
+    row["last_score"] = scores.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
-    pushed = _push_recent(recent, scores, num_new, num_after, starts).view(np.int64)
-    for name, words in zip(RECENT_SCORES, pushed, strict=True):
+    if sizes is None:
+        pushed = _push_recent(recent, scores, num_new, num_after, starts)
+    else:  # the mean of each group, as often as it has scores, up to as many as a row keeps
+        times = sizes.clip(max=NUM_RECENT)
+        ends = np.cumsum(times)
+        later = ends.repeat(times) - np.arange(ends[-1]) - 1
+        first = (ends - times).take(starts)
+        pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
         row[name] = words
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
         last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
-        row["last_regret"] = np.where(last >= 0, events["regret"][last], row["last_regret"])
+        regrets = events["regret"].clip(-MAX_REGRET, MAX_REGRET)
+        row["last_regret"] = np.where(last >= 0, regrets[last], row["last_regret"])
         row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
     rows.put(changed, row)
     return scores

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
+from ..config import ROUNDING
 from ..rows import PatchedRows, Rows, TaskState
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
@@ -16,6 +17,12 @@ SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 
 EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret", "f8")])
 """One entry of an event log. `score` is in the user's units."""
+
+
+GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
+"""One result of several scores that are exchangeable, such as the rollouts of one prompt: `score` is their mean, in the
+user's units, `size` their number, `square` the mean of their squares, scaled to [0, 1], and `success` the share of
+successes. An event of another kind has a `size` of 1."""
 
 
 MAX_LABELS = 64
@@ -67,8 +74,6 @@ class Counters(NamedTuple):
     """Results and cancellations beyond the hand-outs, an evaluation say."""
     num_pending: int = 0
     num_labels: int = 1
-    num_refreshed_results: int = 0
-    """Results (told and stale) that the distribution now in use has seen."""
     num_refreshed_endings: int = 0
     """Hand-outs that had ended (told, stale or cancelled) when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
@@ -134,6 +139,17 @@ class Estimator:
     """Completions whose mean is the baseline."""
 
 
+def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
+    """Returns `events`, dtype `EVENT`, shape (n,), as groups of one score each."""
+    groups = np.empty(len(events), GROUP_EVENT)
+    for name in EVENT.names or ():
+        groups[name] = events[name]
+    scaled = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    groups["size"], groups["square"] = 1, scaled * scaled
+    groups["success"] = events["score"] >= estimator.success_threshold - ROUNDING * estimator.score_scale
+    return groups
+
+
 def empty_table(capacity: int, num_axes: int) -> Table:
     """A table of `capacity` inactive rows, with the label "other"."""
     labels = np.zeros(MAX_LABELS, LABEL)
@@ -189,18 +205,22 @@ class Draft:
 
     def add(self, patch: Patch) -> None:
         """Makes one more change, a patch to `table`."""
-        self.patch = patch if self.patch is None else _joined(self.patch, patch)
-        rows = PatchedRows(self._base.rows, self.patch.slots, self.patch.rows)
+        rows = self.table.rows
+        self.patch = patch if self.patch is None else _joined(self.patch, patch, len(rows))
+        if len(patch.slots):
+            rows = PatchedRows(self._base.rows, self.patch.slots, self.patch.rows)
         cumulated = self._base.cumulated if self.patch.cumulated is None else self.patch.cumulated
         self.table = Table(rows, self.patch.labels, self.patch.counters, cumulated)
 
 
-def _joined(first: Patch, second: Patch) -> Patch:
+def _joined(first: Patch, second: Patch, capacity: int) -> Patch:
     """The patch that does what `first` and then `second` do."""
     cumulated = first.cumulated if second.cumulated is None else second.cumulated
     if not len(second.slots):
         return Patch(first.slots, first.rows, second.labels, second.counters, cumulated)
-    (kept,) = np.nonzero(np.isin(first.slots, second.slots, invert=True))
+    is_kept = np.ones(capacity, np.bool_)
+    is_kept[second.slots] = False
+    (kept,) = np.nonzero(is_kept.take(first.slots))
     slots = np.concatenate([first.slots[kept], second.slots])
     words = np.concatenate([first.rows.words[:, kept], second.rows.words], axis=1)
     return Patch(slots, Rows(words), second.labels, second.counters, cumulated)

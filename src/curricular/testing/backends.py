@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ..backends.local import LocalMemoryBackend
-from ..backends.protocol import LOG_SIZE, Backend, LogFullError, ReentrantCallError, Transaction
+from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
+from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..table import EVENT, SCHEDULED, TOLD, Patch, admit, choose, record
 from ..tracker import estimator

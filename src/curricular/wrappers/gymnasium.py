@@ -10,7 +10,7 @@ except ModuleNotFoundError as _error:
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from . import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
 
 __all__ = ["CurriculumEnv"]
 
@@ -19,42 +19,47 @@ ActType = TypeVar("ActType")
 
 
 class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType, ConfigT]):
-    """An environment whose every episode plays a task of `curriculum`.
+    """Wraps an environment so that every episode plays a task of `curriculum`.
 
-    `reset` asks for a task and puts it into `env`; the step that ends the episode tells its score. An episode abandoned
-    by `reset` or `close` is cancelled: counted, never scored. Several environments may share one curriculum.
+    `reset` asks for a task and applies it to `env`. The step that ends the episode tells its score. An episode that
+    `reset` or `close` abandons is cancelled: counted, never scored. Several environments may share one curriculum.
 
-    If `env` raises on a task, the task is cancelled. In `reset`, another one is asked for at once. In `step`, the
-    episode is cut off: truncated, reward 0, the observation before; the `reset` that follows asks for another one.
+    If `env` raises on a task, the task is cancelled. In `reset`, the wrapper asks for another task at once. In `step`,
+    the wrapper ends the episode: truncated, reward 0, the previous observation; the next `reset` asks for another task.
 
-    Infos carry, under ``"curriculum"``: from `reset`, ``task_id`` and ``label``; from the step that ends an episode
-    also ``score``, and after every `stats_interval` episodes of this environment ``stats``, as `Curriculum.stats`; from
-    a step that raised, ``error``.
+    The key ``"curriculum"`` of an info holds a dict:
+
+    - from `reset`: ``task_id`` and ``label``;
+    - from the step that ends an episode: ``task_id``, ``label`` and ``score``; after every `stats_interval` episodes of
+      this environment also ``stats``, as `Curriculum.stats`;
+    - from a step that raised: ``task_id``, ``label`` and ``error``.
 
     Args:
-        env: The environment; its spaces are the same for all tasks.
+        env: The environment. Its spaces are the same for all tasks.
         curriculum: Where tasks come from.
-        apply: How a task gets into the environment, before each reset: a function ``apply(env, task)``; the name of a
-            method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or ``"reset"``,
-            then the configuration, a mapping, is given to ``env.reset(options=…)``.
-        score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info) or a function of an
+        apply: How a task gets into the environment, before each reset. A function ``apply(env, task)``; or the name of
+            a method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or
+            ``"reset"``, which passes the configuration, a mapping, to ``env.reset(options=…)``.
+        score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`.
-        score_range: Lowest and highest score; it is mapped onto the curriculum's range. None: the curriculum's range,
-            for ``"success"`` (0, 1). A score outside raises `ValueError`.
-        stats_interval: Episodes from one ``stats`` in an info to the next; None: never.
-        max_failures: After so many tasks in a row on which the environment raised, `EnvironmentFailedError` is raised.
+        score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
+            (0, 1) for ``"success"``. A score outside raises `ValueError`.
+        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
 
     Raises:
-        ValueError: if the environment has no method of the name given, or an argument is out of its range.
+        ValueError: If the environment has no method of the given name, or an argument is out of its range.
+        TypeError: If the given name is not a method's.
 
-    >>> import gymnasium
-    >>> from curricular import Curriculum, UniformConfig, bucketed
-    >>> tasks = bucketed({"low": -0.05, "high": 0.05}, {"high": [0.05, 0.1, 0.2]})
-    >>> curriculum = Curriculum(UniformConfig(num_active_tasks=3), tasks)
-    >>> env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset", score_range=(0, 500))
-    >>> _, info = env.reset(seed=0)
-    >>> info["curriculum"]["label"] == env.task.label
-    True
+    Examples:
+        >>> import gymnasium
+        >>> from curricular import Curriculum, UniformConfig, bucketed
+        >>> tasks = bucketed({"low": -0.05, "high": 0.05}, {"high": [0.05, 0.1, 0.2]})
+        >>> curriculum = Curriculum(UniformConfig(num_active_tasks=3), tasks)
+        >>> env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset", score_range=(0, 500))
+        >>> _, info = env.reset(seed=0)
+        >>> info["curriculum"]["label"] == env.task.label
+        True
     """
 
     def __init__(
@@ -85,10 +90,18 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
-        """Begins an episode with the next task. `seed` is the environment's; the curriculum has its own.
+        """Begins an episode with the next task.
 
-        Raises `EnvironmentFailedError` after `max_failures` failures in a row, `TypeError` if ``apply="reset"`` meets a
-        configuration that is not a mapping.
+        Args:
+            seed: The seed of the environment. The curriculum has a seed of its own.
+            options: Options of the environment's reset. With ``apply="reset"``, the task's configuration wins.
+
+        Returns:
+            The first observation and the info.
+
+        Raises:
+            EnvironmentFailedError: If the environment raised on `max_failures` tasks in a row.
+            TypeError: If ``apply="reset"`` and the configuration is not a mapping.
         """
         self._abandon("the episode was abandoned by reset()")
         while True:
@@ -104,15 +117,22 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 return self._observation, {**info, INFO_KEY: {"task_id": task.task_id, "label": task.label}}
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment; at the episode's end, tells the score.
+        """Steps the environment and, at the episode's end, tells the score.
 
-        Raises `gymnasium.error.ResetNeeded` where no episode is in play, and as `reset` and `Handouts.tell` do.
+        Returns:
+            Observation, reward, whether terminated, whether truncated, and info, as `gymnasium.Env.step`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: If no episode is in play.
+            EnvironmentFailedError: If the environment raised on `max_failures` tasks in a row.
+            KeyError: If ``score="success"`` and the last info lacks it.
+            ValueError: If the score lies outside of `score_range`.
         """
         task = self._task
         if task is None:
             raise gymnasium.error.ResetNeeded(
                 "step: expected an episode in play, got none; call reset() first and after each episode's end "
-                "(a wrapper that resets by itself goes around CurriculumEnv, not inside)"
+                "(a wrapper that resets by itself belongs around CurriculumEnv, not inside)"
             )
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
@@ -128,12 +148,12 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
-        """Closes the environment; an episode in play is cancelled."""
+        """Closes the environment and cancels the episode in play."""
         self._abandon("the environment was closed")
         super().close()
 
     def _options(self, task: Task[ConfigT], options: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The options of a reset: those that the caller gave, with the task's where it is applied by them."""
+        """Returns the caller's options; with ``apply="reset"``, the task's configuration is merged in."""
         if self._how != "options":
             return options
         if not isinstance(task.config, Mapping):

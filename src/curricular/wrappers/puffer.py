@@ -1,17 +1,17 @@
 """`CurriculumEnv` for PufferLib: every episode in a native vector environment plays a task of the curriculum.
 
-A native `PufferEnv` steps several environments of several agents at once and restarts each by itself. So the wrapper
-cannot reset one of them: the task has to be there already when the environment restarts. When that is, the argument
-`autoreset` says, in Gymnasium's words. The wrapper cannot find out, and a wrong word would credit scores to the wrong
-task, so there is no default:
+A native `PufferEnv` steps several environments of several agents at once, and restarts each environment by itself. The
+wrapper cannot reset a single environment, so the task must be applied before the environment restarts. The argument
+`autoreset` says when an environment restarts, in Gymnasium's words. The wrapper cannot find out, and a wrong value
+would credit scores to the wrong task, so `autoreset` has no default:
 
-- ``"next_step"``: the environment restarts at the first call of `step` after the one that ended the episode. The
-  wrapper calls `apply` between the two. So it does with an `apply` that restarts the environment by itself.
-- ``"same_step"``: the environment restarts within the step that ended the episode, and its observation is already
-  the next episode's. The wrapper calls `apply` one episode ahead: right after an episode began, with the task of the
-  one that will follow. `apply` must leave the episode in play alone and set what the restart reads.
+- ``"next_step"``: the environment restarts at the first call of `step` after the call that ended the episode. The
+  wrapper calls `apply` between the two. Use this value also if `apply` restarts the environment by itself.
+- ``"same_step"``: the environment restarts within the step that ends the episode, and returns the first observation of
+  the next episode. The wrapper calls `apply` one episode ahead: right after an episode began, with the task of the
+  episode that follows. `apply` must not change the episode in play; it sets what the restart reads.
 
-For `gymnasium.Env` within PufferLib's emulation, wrap the inner environment instead::
+For a `gymnasium.Env` in PufferLib's emulation, wrap the inner environment instead::
 
     def make_env(buf=None, seed=0):
         env = curricular.wrappers.gymnasium.CurriculumEnv(gymnasium.make(…), curriculum, apply=…)
@@ -20,13 +20,13 @@ For `gymnasium.Env` within PufferLib's emulation, wrap the inner environment ins
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, Literal, cast
+from typing import Any, Generic, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from pufferlib.pufferlib import APIUsageError, PufferEnv  # where type checkers see them
+    from pufferlib.pufferlib import APIUsageError  # where type checkers see it
 except ModuleNotFoundError as _error:
     raise ImportError(
         "curricular.wrappers.puffer needs PufferLib: "
@@ -35,12 +35,13 @@ except ModuleNotFoundError as _error:
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from . import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .puffer_forwarding import ForwardingEnv
 
 __all__ = ["CurriculumEnv"]
 
 Reducer = Literal["mean", "max", "min", "sum"] | Callable[[NDArray[np.float64]], float]
-"""Makes one number of the returns of an environment's agents, shape (agents_per_env,)."""
+"""Reduces the returns of an environment's agents, shape (agents_per_env,), to one number."""
 
 Steps = tuple[Any, Any, Any, Any, list[dict[str, Any]]]
 """Observations, rewards, terminals, truncations, infos."""
@@ -53,44 +54,46 @@ _REDUCERS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 }
 
 
-# PufferLib is not typed: type checkers see a plain class here.
-_Base = cast(type[object], PufferEnv)
-
-
-class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
-    """A native vector environment in whose every environment every episode plays a task of `curriculum`.
+class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
+    """Wraps a native vector environment so that every episode in it plays a task of `curriculum`.
 
     `env` holds ``env.num_agents / agents_per_env`` environments; environment i has the agents from
-    ``i * agents_per_env`` on. Its episode ends when each of its agents was terminated or truncated since it began; then
-    its score is told and a new task asked for. Episodes abandoned by `reset` or `close` are cancelled: counted, never
-    scored.
+    ``i * agents_per_env`` on. Its episode ends when each of its agents was terminated or truncated since the episode
+    began. The wrapper then tells the score and asks for a new task. Episodes that `reset` or `close` abandons are
+    cancelled: counted, never scored.
 
-    The buffers are the wrapped environment's own, untouched. If `apply` raises, that task is cancelled and
-    another one applied. If `env` raises from `reset` or `step`, the tasks of all its environments are cancelled and all
-    are reset with others; such a step returns the first observations, rewards 0 and truncations True. That alone is
-    written into the buffers, and the next call takes the truncations back.
+    If `apply` raises, its task is cancelled and another task applied. If `env` raises from `reset` or `step`, the tasks
+    of all its environments are cancelled, and all are reset with other tasks; such a step returns the first
+    observations, rewards 0 and truncations True.
 
-    For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``, after every
-    `stats_interval` episodes also ``"stats"``, as `Curriculum.stats`; for a task on which the environment raised in a
-    step, ``"error"``.
+    The buffers are the wrapped environment's own. The wrapper writes them only after a step that raised, and the next
+    call resets the truncations.
+
+    For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
+    `stats_interval` episodes also ``"stats"``, as `Curriculum.stats`. For an episode that a raising step ended, they
+    get ``"error"`` instead of ``"score"``.
 
     Args:
-        env: A native `PufferEnv`; its spaces are the same for all tasks.
+        env: A native `PufferEnv`. Its spaces are the same for all tasks.
         curriculum: Where tasks come from.
-        apply: How a task gets into an environment: a function ``apply(env, task, env_index)``, which affects
-            environment `env_index` only; or, if there is just one, the name of a method of `env` that takes the
-            task's configuration, such as ``"set_mg_config"``.
+        apply: How a task gets into an environment. A function ``apply(env, task, env_index)`` that changes environment
+            `env_index` only; or, if `env` is one environment, the name of a method of `env` that takes the task's
+            configuration, such as ``"set_mg_config"``.
         autoreset: When `env` restarts an environment whose episode ended: see the module.
-        agents_per_env: Agents in one environment; None: all, `env` is one environment.
-        reduce: Makes one return of those of an environment's agents: ``"mean"``, ``"max"``, ``"min"``, ``"sum"`` or a
+        agents_per_env: Number of agents in one environment. None: all, `env` is one environment.
+        reduce: How the returns of an environment's agents become one: ``"mean"``, ``"max"``, ``"min"``, ``"sum"`` or a
             function.
-        score: What is told at an episode's end: ``"return"``; ``"success"`` of the last step's infos, if there is just
-            one environment, since PufferLib does not say which environment an info is from; or a function of an
-            `Episode`, whose `info` is empty if there are several.
-        score_range: As in `wrappers.gymnasium`, and so are `stats_interval` and `max_failures`.
+        score: What is told at an episode's end: ``"return"``; ``"success"`` (of the last step's infos), if `env` is one
+            environment, since PufferLib does not say which environment an info is from; or a function of an `Episode`,
+            whose `info` is empty if `env` holds several.
+        score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
+            (0, 1) for ``"success"``. A score outside raises `ValueError`.
+        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
 
     Raises:
-        ValueError: if `env` is emulated, or an argument is out of its range or needs a single environment.
+        ValueError: If `env` is emulated, or an argument is out of its range or needs a single environment.
+        TypeError: If the given name is not a method's.
     """
 
     def __init__(
@@ -110,23 +113,22 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         if env.emulated:
             raise ValueError(
                 f"env: expected a native PufferEnv, got {env}, which emulates one; wrap the environment inside of it "
-                f"with the CurriculumEnv of its own framework"
+                f"with the CurriculumEnv of that environment's framework"
             )
-        # Not super().__init__(), which makes buffers: all that it sets is forwarded below.
-        self.env = env
+        super().__init__(env)
         self.curriculum = curriculum
         size = env.num_agents if agents_per_env is None else agents_per_env
         if size < 1 or env.num_agents % size:
             raise ValueError(
                 f"agents_per_env: expected a divisor of the {env.num_agents} agents, got {size}; "
-                f"count the agents of one environment"
+                f"pass the number of agents in one environment"
             )
         num_envs = env.num_agents // size
         if num_envs > 1 and (isinstance(apply, str) or score == "success"):
             name, value = ("apply", apply) if isinstance(apply, str) else ("score", score)
             raise ValueError(
                 f"{name}: expected a function, since {env} holds {num_envs} environments, got {value!r}; "
-                f"pass a function that minds env_index"
+                f"pass a function that reads env_index"
             )
         if autoreset not in {"next_step", "same_step"}:
             raise ValueError(
@@ -150,13 +152,20 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
 
     @property
     def tasks(self) -> Mapping[int, Task[ConfigT]]:
-        """The task of the episode in play, by environment; empty before the first `reset`."""
+        """The task of the episode in play, by index of the environment; empty before the first `reset`."""
         return dict(self._playing)
 
     def reset(self, seed: int | None = None) -> tuple[Any, list[dict[str, Any]]]:
-        """Begins an episode with a new task in every environment. `seed` is theirs; the curriculum has its own.
+        """Begins an episode with a new task in every environment.
 
-        Raises `EnvironmentFailedError` after `max_failures` failures in a row.
+        Args:
+            seed: The seed of the environments. The curriculum has a seed of its own.
+
+        Returns:
+            The first observations, in the environment's buffer, and the infos.
+
+        Raises:
+            EnvironmentFailedError: If the environment raised `max_failures` times in a row.
         """
         self._cancel_all("the episode was abandoned by reset()")
         self._uncut()
@@ -173,9 +182,16 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             return observations, infos
 
     def step(self, actions: Any) -> Steps:
-        """Steps all environments; tells the scores of the episodes that end, and applies the tasks that follow.
+        """Steps all environments, tells the scores of the episodes that end, and applies the tasks that follow.
 
-        Raises `pufferlib.APIUsageError` before the first `reset`, and as `reset` and `Handouts.tell` do.
+        Returns:
+            Observations, rewards, terminals and truncations, in the environment's buffers, and the infos.
+
+        Raises:
+            pufferlib.APIUsageError: If there was no `reset` yet.
+            EnvironmentFailedError: If the environment raised `max_failures` times in a row.
+            KeyError: If ``score="success"`` and the infos lack it.
+            ValueError: If a score lies outside of `score_range`. No score is told then.
         """
         if not self._playing:
             raise APIUsageError("step: expected episodes in play, got none; call reset() first")
@@ -194,23 +210,23 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         return observations, rewards, terminals, truncations, infos
 
     def close(self) -> None:
-        """Closes the environment; episodes in play are cancelled."""
+        """Closes the environment and cancels the episodes in play."""
         self._cancel_all("the environment was closed")
         self.env.close()
 
     # Handing out
 
     def _hand_out(self, indices: Iterable[int], tasks: dict[int, Task[ConfigT]]) -> None:
-        """Asks for a task for each index, applies it and notes it in `tasks`."""
+        """Asks for a task for each index, applies the task and enters it in `tasks`."""
         for index in indices:
             while index not in tasks:
-                task = self.curriculum.get_task()
+                # Entered first: if an interrupt ends `apply`, close() still cancels the task.
+                task = tasks[index] = self.curriculum.get_task()
                 try:
                     self._put(task, index)
                 except Exception as error:  # noqa: BLE001 -- as in reset
+                    del tasks[index]
                     self._handouts.fail([task], error)
-                else:
-                    tasks[index] = task
 
     def _put(self, task: Task[ConfigT], index: int) -> None:
         if self._is_setter:
@@ -224,7 +240,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         self._is_done[indices] = False
 
     def _end(self, ended: list[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Tells the scores of the episodes in `ended`, begins the next ones and returns what infos say about each."""
+        """Tells the scores of the episodes in `ended`, begins the next ones and returns an info for each."""
         is_alone = len(self._returns) == 1
         info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
         episodes = [
@@ -241,7 +257,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
 
     def _cut(self, error: Exception) -> Steps:
-        """What a step returns in which the environment raised: new episodes, the old ones truncated."""
+        """Begins new episodes after a step that raised, and returns a step that truncates the old ones."""
         indices = list(self._playing)
         reports = self._fail_all(error)
         observations, infos = self.reset()
@@ -253,7 +269,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         return observations, self.rewards, self.terminals, self.truncations, [*infos, *lost]
 
     def _uncut(self) -> None:
-        """Takes back what `_cut` wrote: not every environment writes its truncations."""
+        """Resets the truncations that `_cut` wrote: not every environment writes its truncations."""
         if self._has_cut:
             self.env.truncations[:] = False
             self._has_cut = False
@@ -266,85 +282,8 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             self._handouts.cancel(tasks, reason)
 
     def _take_all(self) -> list[Task[ConfigT]]:
-        """All tasks at hand, those in play first."""
+        """Removes and returns all tasks that were handed out, those in play first."""
         tasks = [*self._playing.values(), *self._coming.values()]
         self._playing.clear()
         self._coming.clear()
         return tasks
-
-    # Forwarding: what PufferLib reads of a PufferEnv
-
-    @property
-    def observations(self) -> Any:
-        """The wrapped environment's buffer, as the following."""
-        return self.env.observations
-
-    @property
-    def rewards(self) -> Any:
-        return self.env.rewards
-
-    @property
-    def terminals(self) -> Any:
-        return self.env.terminals
-
-    @property
-    def truncations(self) -> Any:
-        return self.env.truncations
-
-    @property
-    def teacher_actions(self) -> Any:
-        return self.env.teacher_actions
-
-    @property
-    def masks(self) -> Any:
-        return self.env.masks
-
-    @property
-    def actions(self) -> Any:
-        return self.env.actions
-
-    @property
-    def agent_ids(self) -> Any:
-        return self.env.agent_ids
-
-    @property
-    def num_agents(self) -> int:
-        return int(self.env.num_agents)
-
-    @property
-    def single_observation_space(self) -> Any:
-        return self.env.single_observation_space
-
-    @property
-    def single_action_space(self) -> Any:
-        return self.env.single_action_space
-
-    @property
-    def single_transport_action_space(self) -> Any:
-        return self.env.single_transport_action_space
-
-    @property
-    def observation_space(self) -> Any:
-        return self.env.observation_space
-
-    @property
-    def action_space(self) -> Any:
-        return self.env.action_space
-
-    @property
-    def metadata(self) -> Any:
-        return self.env.metadata
-
-    @property
-    def emulated(self) -> Any:
-        return self.env.emulated
-
-    @property
-    def done(self) -> Any:
-        return self.env.done
-
-    def render(self, *args: Any, **kwargs: Any) -> Any:
-        return self.env.render(*args, **kwargs)
-
-    def notify(self) -> None:
-        self.env.notify()

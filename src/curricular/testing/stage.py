@@ -1,0 +1,131 @@
+"""A wrapper under test, whose account is checked after every step."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from ..algorithms.uniform import UniformConfig
+from ..curriculum import Curriculum
+from ..generators import bucketed
+from .lanes import Config, Driver, Lane, Script
+
+MAX_STEPS_PER_REPORT = 200
+"""Number of steps per awaited report after which a wrapper counts as silent."""
+
+
+class Account(NamedTuple):
+    """All-time numbers of hand-outs."""
+
+    scheduled: int
+    completed: int
+    cancelled: int
+    pending: int
+
+
+def label_of(value: float) -> str:
+    """Returns the label of the task with this value."""
+    return f"value={value}"
+
+
+def curriculum_of(values: Sequence[float], score_range: tuple[float, float]) -> Curriculum[Config]:
+    """Returns a curriculum of one task ``{"value": …}`` per value, each as likely as any other."""
+    config = UniformConfig(
+        num_active_tasks=len(values), score_range=score_range, use_shared_memory=False, eviction_rate=0
+    )
+    return Curriculum(config, bucketed({"value": values[0]}, {"value": list(values)}))
+
+
+class Stage:
+    """A wrapper under test, its lanes and its curriculum. As a context, it closes the wrapper and checks the account.
+
+    Args:
+        curriculum: The curriculum that the wrapper asks, from `curriculum_of` the `values`.
+        values: The values of its tasks.
+        lanes: What the wrapper plays on.
+        driver: The loop around the wrapper.
+        max_pending: Number of hand-outs that the wrapper holds while every lane plays, and at most.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum[Config],
+        values: Sequence[float],
+        lanes: Sequence[Lane],
+        driver: Driver,
+        max_pending: int,
+    ) -> None:
+        self.curriculum, self.lanes, self.driver, self.max_pending = curriculum, lanes, driver, max_pending
+        self._values = {state.task_id: values[int(state.params[0])] for state in curriculum.task_states()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.driver.close()
+        if error is None:
+            assert self.account().pending == 0
+
+    def direct(self, script_of: Callable[[Config], Script]) -> None:
+        """Lets all lanes play other scripts from their next call on."""
+        for lane in self.lanes:
+            lane.script_of = script_of
+
+    def account(self) -> Account:
+        """Returns the account, after a check that every hand-out was told, was cancelled or is pending."""
+        self.curriculum.flush()
+        stats = self.curriculum.stats()
+        names = ["scheduled", "unsolicited", "completed", "cancelled", "stale", "pending"]
+        scheduled, unsolicited, completed, cancelled, stale, pending = (int(stats[f"num_{name}"]) for name in names)
+        assert scheduled + unsolicited == completed + cancelled + stale + pending
+        assert unsolicited == stale == 0
+        assert self.completions().total() == completed
+        assert pending <= self.max_pending
+        return Account(scheduled, completed, cancelled, pending)
+
+    def value_of(self, report: Mapping[str, Any]) -> float:
+        """Returns the value of the task that a report names."""
+        return self._values[report["task_id"]]
+
+    def completions(self) -> Counter[float]:
+        """Returns the number of scores told for each task, by the value of the task."""
+        return Counter({self._values[state.task_id]: state.num_completions for state in self.curriculum.task_states()})
+
+    def last_scores(self) -> dict[float, float]:
+        """Returns the last score told for each task with one, in the curriculum's range, by the value of the task."""
+        low, high = self.curriculum.config.score_range
+        return {
+            self._values[state.task_id]: low + state.last_score * (high - low)
+            for state in self.curriculum.task_states()
+            if state.num_completions
+        }
+
+    def reset(self) -> None:
+        """Resets all lanes, and checks that each holds its hand-outs."""
+        self.driver.reset()
+        assert self.account().pending == self.max_pending
+
+    def step(self) -> Mapping[int, Mapping[str, Any]]:
+        """Steps all lanes and returns the reports by lane, after a check of the account and of each report."""
+        nums_finished = [len(lane.finished) for lane in self.lanes]
+        reports = self.driver.step()
+        pending, num_playing = self.account().pending, sum(lane.is_playing for lane in self.lanes)
+        assert pending == self.max_pending if num_playing == len(self.lanes) else pending >= num_playing
+        for index, report in reports.items():
+            assert report["label"] == label_of(self.value_of(report))
+            assert ("score" in report) != ("error" in report)
+            if "score" in report:
+                (config,) = self.lanes[index].finished[nums_finished[index] :]
+                assert config["value"] == self.value_of(report)
+        return reports
+
+    def play(self, num_reports: int, key: str = "score") -> list[Mapping[str, Any]]:
+        """Steps until `num_reports` reports have `key`, and returns all reports in order."""
+        reports: list[Mapping[str, Any]] = []
+        for _ in range(MAX_STEPS_PER_REPORT * num_reports):
+            reports += self.step().values()
+            if sum(key in report for report in reports) >= num_reports:
+                return reports
+        raise AssertionError(
+            f"step: expected {num_reports} reports with {key!r} in {MAX_STEPS_PER_REPORT * num_reports} steps, "
+            f"got {reports}; return what the infos hold about each episode that ended"
+        )

@@ -1,0 +1,324 @@
+"""What every wrapper of an environment must hold."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..curriculum import Curriculum
+from ..wrappers.episodes import EnvironmentFailedError, Episode
+from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
+from .stage import Stage, curriculum_of, label_of
+
+BAD_VALUES = VALUES[:2]
+"""Values of the tasks on which the environment raises, in the tests where it plays the others."""
+
+NUM_STEPS = 100
+"""Steps of a run in which every task is played, with all but certainty."""
+
+
+class WrapperSuite:
+    """Every wrapper asks once an episode, and ends each hand-out once: told to the task that was played, or cancelled.
+
+    The suite imports no framework. It plays on `Lane` objects, which are environments without a framework. A subclass
+    builds an environment of its framework that forwards to the lanes, wraps that environment and returns a `Driver`.
+    """
+
+    num_lanes: int = 1
+    """Number of lanes in the tests that are not about one; to override for a wrapper of several environments."""
+
+    handouts_per_lane: int = 1
+    """Number of hand-outs that a lane in play holds: 2 if the wrapper applies tasks one episode ahead; to override."""
+
+    def make_driver(self, curriculum: Curriculum[Config], lanes: Sequence[Lane], **settings: Any) -> Driver:
+        """Wraps an environment that plays on `lanes`; to override.
+
+        Args:
+            curriculum: What the wrapper asks for tasks.
+            lanes: One lane or `num_lanes`. The environment forwards to `Lane.apply`, `Lane.begin` and `Lane.step`.
+            settings: Arguments of the wrapper: any of `score`, `score_range`, `stats_interval` and `max_failures`.
+
+        Returns:
+            The loop around the wrapper.
+        """
+        raise NotImplementedError("make_driver: expected an override that wraps the lanes and drives them; write it")
+
+    def stage(
+        self,
+        script_of: Callable[[Config], Script] = pay,
+        *,
+        num_lanes: int | None = None,
+        values: Sequence[float] = VALUES,
+        own_range: tuple[float, float] = (0.0, 1.0),
+        **settings: Any,
+    ) -> Stage:
+        """Returns a new wrapper under test.
+
+        Args:
+            script_of: What happens in an episode of a task.
+            num_lanes: Number of lanes. None: `num_lanes` of the suite.
+            values: Values of the tasks.
+            own_range: The curriculum's own score range.
+            settings: Arguments of the wrapper, as for `make_driver`.
+        """
+        curriculum = curriculum_of(values, own_range)
+        lanes = [Lane(script_of) for _ in range(self.num_lanes if num_lanes is None else num_lanes)]
+        driver = self.make_driver(curriculum, lanes, **settings)
+        return Stage(curriculum, values, lanes, driver, len(lanes) * self.handouts_per_lane)
+
+    # Asking and telling
+
+    def test_nothing_is_asked_for_before_the_first_reset(self) -> None:
+        with self.stage() as stage:
+            assert stage.account() == (0, 0, 0, 0)
+
+    @pytest.mark.parametrize("is_truncated", [False, True])
+    def test_every_finished_episode_is_told_once_to_the_task_that_was_played(self, is_truncated: bool) -> None:
+        with self.stage(partial(pay, is_truncated=is_truncated)) as stage:
+            stage.reset()
+            num_reports, finished = 0, Counter[float]()
+            for _ in range(NUM_STEPS):
+                for report in stage.step().values():
+                    assert report["score"] == pytest.approx(stage.value_of(report))
+                    num_reports += 1
+                finished = Counter(config["value"] for lane in stage.lanes for config in lane.finished)
+                assert +stage.completions() == finished
+                assert stage.last_scores() == pytest.approx({value: value for value in finished})
+                assert num_reports == finished.total()
+            assert set(finished) == set(VALUES)
+            scheduled, completed, cancelled, pending = stage.account()
+            assert (completed, cancelled) == (finished.total(), 0)
+        assert stage.account() == (scheduled, completed, pending, 0)
+
+    def test_a_task_is_applied_before_its_episode_begins(self) -> None:
+        with self.stage() as stage:
+            stage.reset()
+            for _ in range(NUM_STEPS):
+                stage.step()
+                assert all(lane.begun == lane.applied[: len(lane.begun)] for lane in stage.lanes)
+            assert {config["value"] for lane in stage.lanes for config in lane.begun} == set(VALUES)
+
+    def test_abandoned_episodes_are_cancelled_never_scored(self) -> None:
+        with self.stage() as stage:
+            num_handouts = stage.max_pending
+            for num_resets in range(4):
+                stage.reset()
+                expected = ((num_resets + 1) * num_handouts, 0, num_resets * num_handouts, num_handouts)
+                assert stage.account() == expected
+                stage.step()
+                assert stage.account() == expected
+
+    def test_closing_cancels_what_is_pending_and_closing_twice_is_no_error(self) -> None:
+        with self.stage() as stage:
+            stage.driver.close()
+        with self.stage() as stage:
+            stage.reset()
+            stage.step()
+            for _ in range(2):
+                stage.driver.close()
+                assert stage.account() == (stage.max_pending, 0, stage.max_pending, 0)
+
+    # Infos
+
+    def test_infos_carry_the_task_and_the_score(self) -> None:
+        with self.stage(stats_interval=None) as stage:
+            stage.reset()
+            for report in stage.play(10):
+                assert report.keys() == {"task_id", "label", "score"}
+                assert report["label"] == label_of(stage.value_of(report))
+                assert report["score"] == pytest.approx(stage.value_of(report))
+
+    @pytest.mark.parametrize("interval", [1, 3, None])
+    def test_infos_carry_statistics_every_stats_interval_episodes(self, interval: int | None) -> None:
+        with self.stage(num_lanes=1, stats_interval=interval) as stage:
+            stage.reset()
+            reports = dict(enumerate(stage.play(7), 1))
+            with_stats = [number for number, report in reports.items() if "stats" in report]
+            assert with_stats == ([] if interval is None else list(range(interval, 8, interval)))
+            for number in with_stats:
+                assert reports[number]["stats"]["num_completed"] == number
+
+    # Scores
+
+    @pytest.mark.parametrize(
+        ("score", "expected"),
+        [
+            ("return", lambda value: value),
+            ("success", lambda value: float(value > 0.5)),
+            (lambda episode: 1 - episode.episode_return, lambda value: 1 - value),
+            (
+                lambda episode: np.float32(episode.info["success"]) / episode.length,
+                lambda value: (value > 0.5) / (2 + VALUES.index(value)),
+            ),
+        ],
+        ids=["return", "success", "function", "float32"],
+    )
+    def test_scores_follow_the_rule(self, score: Any, expected: Callable[[float], float]) -> None:
+        with self.stage(num_lanes=1, score=score) as stage:
+            stage.reset()
+            for report in stage.play(15):
+                assert report["score"] == pytest.approx(expected(stage.value_of(report)), abs=1e-6)
+            values = {config["value"] for config in stage.lanes[0].finished}
+            assert stage.last_scores() == pytest.approx({value: expected(value) for value in values}, abs=1e-6)
+
+    def test_a_score_function_gets_the_episode(self) -> None:
+        episodes: list[Episode[Config]] = []
+
+        def score(episode: Episode[Config]) -> float:
+            episodes.append(episode)
+            return 0.5
+
+        with self.stage(num_lanes=1, score=score) as stage:
+            stage.reset()
+            reports = stage.play(10)
+            assert [episode.task.task_id for episode in episodes] == [report["task_id"] for report in reports]
+            assert [episode.task.config for episode in episodes] == stage.lanes[0].finished
+            for episode in episodes:
+                script = pay(episode.task.config)
+                assert episode.episode_return == pytest.approx(sum(script.rewards))
+                assert (episode.length, episode.env_index) == (len(script.rewards), 0)
+                assert script.info.items() <= episode.info.items()
+
+    def test_a_missing_success_names_the_keys_seen(self) -> None:
+        def without_success(config: Config) -> Script:
+            return Script(pay(config).rewards, {"goals": 1, "length": 2})
+
+        with self.stage(without_success, num_lanes=1, score="success") as stage:
+            stage.reset()
+            with pytest.raises(KeyError, match=r"expected the key 'success' .* got keys .*'goals', 'length'"):
+                stage.play(1)
+            assert stage.account().completed == 0
+
+    @pytest.mark.parametrize(
+        ("own", "declared", "raw", "expected"),
+        [
+            ((0.0, 1.0), (-10, 10), 5, 0.75),
+            ((0.0, 1.0), (-10, 10), -10, 0.0),
+            ((-1.0, 1.0), (0, 500), 500, 1.0),
+            ((-1.0, 1.0), (0, 500), 125, -0.5),
+            ((-1.0, 3.0), None, 2.5, 2.5),
+            ((0.0, 1.0), None, 1 + 1e-8, 1.0),
+            ((0.0, 1.0), None, -1e-8, 0.0),
+        ],
+    )
+    def test_scores_are_mapped_from_the_declared_range(
+        self, own: tuple[float, float], declared: tuple[float, float] | None, raw: float, expected: float
+    ) -> None:
+        with self.stage(own_range=own, score=lambda _: raw, score_range=declared) as stage:
+            stage.reset()
+            assert {report["score"] for report in stage.play(5)} == {raw}
+            scores = list(stage.last_scores().values())
+            assert scores == pytest.approx([expected] * len(scores), abs=1e-12)
+
+    def test_success_is_mapped_from_0_to_1(self) -> None:
+        with self.stage(num_lanes=1, values=[1.0], own_range=(-5, 5), score="success") as stage:
+            stage.reset()
+            stage.play(1)
+            assert stage.last_scores() == {1.0: 5.0}
+
+    @pytest.mark.parametrize("raw", [1.5, -0.5, np.nan, np.inf, -np.inf])
+    def test_a_score_outside_its_range_is_an_error_that_tells_nothing(self, raw: float) -> None:
+        with self.stage(score=lambda _: raw) as stage:
+            stage.reset()
+            with pytest.raises(ValueError, match=r"score: expected .*score_range \(0.0, 1.0\), got .*declare the true"):
+                stage.play(1)
+            num_handouts = stage.max_pending
+            assert stage.account() == (num_handouts, 0, 0, num_handouts)
+            stage.reset()
+            assert stage.account() == (2 * num_handouts, 0, num_handouts, num_handouts)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"score": "reward"}, "score: expected 'return', 'success' or a function.*got 'reward'"),
+            ({"score_range": (1, 0)}, r"score_range: expected low < high.*got \(1, 0\)"),
+            ({"score_range": (1, 1)}, "score_range: expected low < high"),
+            ({"score_range": (0, np.inf)}, r"score_range: expected .*finite.*got \(0, inf\)"),
+            ({"score_range": (-np.inf, np.inf)}, "score_range: expected low < high, a finite distance"),
+            ({"score_range": (0, np.nan)}, "score_range: expected low < high"),
+            ({"stats_interval": 0}, "stats_interval: expected at least 1 episode, got 0; None"),
+            ({"max_failures": 0}, "max_failures: expected at least 1, got 0"),
+        ],
+    )
+    def test_settings_out_of_range_are_refused(self, settings: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            self.stage(**settings)
+
+    # Environments that raise
+
+    @pytest.mark.parametrize("call", ["apply", "reset", "step"])
+    def test_a_task_on_which_the_environment_raises_is_cancelled_and_another_one_asked_for(
+        self, call: Call, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.stage(partial(pay, raises_in=call, on=BAD_VALUES), max_failures=1000) as stage:
+            stage.reset()
+            scored = [report for report in stage.play(20) if "score" in report]
+            assert {stage.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES)
+            account = stage.account()
+            assert account.completed == len(scored)
+            assert account.cancelled >= sum(lane.num_raised for lane in stage.lanes) > 3
+            assert f"RuntimeError: no {call} with {BAD_VALUES[1]}" in caplog.text
+
+    def test_a_step_that_raises_ends_its_episode_without_a_score(self) -> None:
+        with self.stage(partial(pay, raises_in="step", on=BAD_VALUES), num_lanes=1, max_failures=1000) as stage:
+            stage.reset()
+            reports = stage.play(20)
+            failed = [report for report in reports if "error" in report]
+            assert {stage.value_of(report) for report in failed} == set(BAD_VALUES)
+            for report in failed:
+                assert report.keys() == {"task_id", "label", "error"}
+                assert report["error"] == f"RuntimeError: no step with {stage.value_of(report)}"
+            account = stage.account()
+            assert account.completed == len(reports) - len(failed) == 20
+            assert account.cancelled == len(failed) * self.handouts_per_lane
+
+    @pytest.mark.parametrize("call", ["apply", "reset", "step"])
+    @pytest.mark.parametrize("max_failures", [1, 3])
+    def test_max_failures_in_a_row_raise_an_error_that_names_the_task(self, call: Call, max_failures: int) -> None:
+        message = (
+            rf"got {max_failures} failures in a row.*RuntimeError: no {call} .* on task \d+ 'value=.*' with config"
+        )
+        with self.stage(partial(pay, raises_in=call), num_lanes=1, max_failures=max_failures) as stage:
+            with pytest.raises(EnvironmentFailedError, match=message) as caught:
+                self.play_after_reset(stage)
+            assert isinstance(caught.value.__cause__, RuntimeError)
+            assert str(caught.value.__cause__).startswith(f"no {call} with")
+            assert stage.lanes[0].num_raised == max_failures
+            account = stage.account()
+            assert (account.completed, account.cancelled, account.pending) == (0, account.scheduled, 0)
+            stage.direct(pay)
+            self.play_after_reset(stage)
+            assert stage.account().completed == 1
+
+    def play_after_reset(self, stage: Stage) -> None:
+        """Plays an episode to its end."""
+        stage.reset()
+        stage.play(1)
+
+    def test_a_finished_episode_resets_the_count_of_failures(self) -> None:
+        failing = partial(pay, raises_in="step")
+        with self.stage(num_lanes=1, values=[1.0], max_failures=3) as stage:
+            stage.reset()
+            for _ in range(3):
+                stage.direct(failing)
+                stage.play(2, "error")
+                stage.direct(pay)
+                stage.play(1)
+            stage.direct(failing)
+            stage.play(2, "error")
+            with pytest.raises(EnvironmentFailedError) as caught:
+                stage.play(1)
+            assert str(caught.value.__cause__) == "no step with 1.0"
+            account = stage.account()
+            assert (account.completed, account.cancelled, account.pending) == (3, 9 * self.handouts_per_lane, 0)
+
+    @pytest.mark.parametrize("call", ["apply", "reset", "step"])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+    def test_an_interrupt_is_no_failure(self, call: Call, error: type[BaseException]) -> None:
+        with self.stage(partial(pay, raises_in=call, error=error), max_failures=1) as stage, pytest.raises(error):
+            self.play_after_reset(stage)
+        account = stage.account()
+        assert (account.completed, account.cancelled) == (0, account.scheduled)

@@ -1,0 +1,100 @@
+"""The site builds, and what is derived from the code is on it: the reference, and the table of algorithms."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mkdocs.exceptions import PluginError
+
+from curricular.algorithms.registry import REGISTRY
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("curricular_docs_hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """What building the site came to: once for all tests, because it takes long."""
+    site = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    messages = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    return SimpleNamespace(site=site, is_clean=done.returncode == 0, messages=messages)
+
+
+def pages(build):
+    """The generated pages of the reference, as name -> HTML."""
+    paths = (build.site / "reference").glob("*.html")
+    return {path.stem: path.read_text(encoding="utf-8") for path in paths if path.stem != "index"}
+
+
+# ── The site ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_builds_without_a_warning(build):
+    assert build.is_clean, build.messages
+
+
+def test_every_module_of_the_import_contract_has_a_page(build, hooks):
+    assert pages(build).keys() == set(hooks.modules())
+    index = (build.site / "reference" / "index.html").read_text(encoding="utf-8")
+    assert [name for name in hooks.modules() if f'<a href="{name}.html"><code>{name}</code></a>' not in index] == []
+
+
+def test_no_example_is_rendered_as_a_quotation(build):
+    """Outside of an `Examples:` section, `>>>` in a docstring is Markdown's sign for a quotation in a quotation."""
+    quoted = {name: len(re.findall(r"(?:<blockquote>\s*){3}", page)) for name, page in pages(build).items()}
+    assert {name: number for name, number in quoted.items() if number} == {}
+
+
+def test_every_section_of_a_docstring_is_rendered_as_one(build):
+    plain = {name: re.findall(r"<p>(?:Args|Returns|Raises|Examples?):", page) for name, page in pages(build).items()}
+    assert {name: found for name, found in plain.items() if found} == {}
+
+
+def test_every_algorithm_is_in_the_table_with_its_names(build):
+    index = (build.site / "algorithms" / "index.html").read_text(encoding="utf-8")
+    for entry in REGISTRY:
+        (row,) = re.findall(rf"<tr>\s*<td><a[^>]*><code>{entry.config.__name__}</code>.*?</tr>", index, re.DOTALL)
+        assert all(f"<code>{name}</code>" in row for name in entry.config.variants())
+
+
+# ── What makes the build fail ────────────────────────────────────────────────────────────────────
+
+
+def test_an_algorithm_without_a_page_is_named(hooks):
+    written = {hooks.page_of(entry) for entry in REGISTRY[1:]}
+    with pytest.raises(PluginError, match=f"docs/{hooks.page_of(REGISTRY[0])}: expected a page"):
+        hooks.check_pages(written, set())
+
+
+def test_a_page_without_an_algorithm_is_named(hooks):
+    written = {hooks.page_of(entry) for entry in REGISTRY} | {"algorithms/index.md", "algorithms/oracle.md"}
+    with pytest.raises(PluginError, match=r"docs/algorithms/oracle\.md: expected the page of a registered"):
+        hooks.check_pages(written, {"algorithms/index.md"})
+
+
+def test_a_page_that_lost_its_mark_is_named(hooks):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="algorithms/index.md"))
+    with pytest.raises(PluginError, match="expected the mark <!-- table of algorithms -->"):
+        hooks.on_page_markdown("# Algorithms", page=page)
+
+
+def test_a_module_that_is_new_is_in_the_reference(hooks, monkeypatch, tmp_path):
+    contract = '[[tool.importlinter.contracts]]\ntype = "layers"\nlayers = ["cli", "b | (a)", "c : d"]\n'
+    (tmp_path / "pyproject.toml").write_text(contract, encoding="utf-8")
+    monkeypatch.setattr(hooks, "ROOT", tmp_path)
+    assert hooks.modules() == ["b", "a", "c", "d"]

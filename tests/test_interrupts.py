@@ -1,0 +1,282 @@
+"""An exception at any point of a call, as a signal handler may raise it, leaves locks free and the account exact."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import curricular
+from curricular import Curriculum, LearningProgressConfig, ReentrantCallError
+from curricular.backends import session
+
+from .helpers import balance
+
+PACKAGE = str(Path(curricular.__file__).parent)
+BACKENDS = pytest.mark.parametrize("use_shared_memory", [True, False], ids=["shared", "local"])
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", 2.0)
+
+
+def made(use_shared_memory, **overrides):
+    return Curriculum(
+        LearningProgressConfig.fast_learning(
+            num_active_tasks=8,
+            min_presentations_for_eviction=5,
+            eviction_rate=0.3,
+            use_shared_memory=use_shared_memory,
+            **overrides,
+        )
+    )
+
+
+class Interrupted(BaseException):
+    """What the signal handlers here raise."""
+
+
+class Played:
+    """A curriculum, and how many hand-outs and results its calls have acknowledged and begun."""
+
+    def __init__(self, curriculum):
+        self.curriculum = curriculum
+        self.acknowledged = self.begun = 0
+
+    def step(self, number):
+        """A few calls of every kind."""
+        curriculum = self.curriculum
+        task = curriculum.get_task()
+        self.begun += 1
+        curriculum.update_task_performance(task.task_id, number % 3 / 2)
+        self.acknowledged += 1
+        tasks = curriculum.ask(5)
+        self.begun += 5
+        curriculum.tell([task.task_id for task in tasks], [0.0, 0.5, 1.0, 0.0, 1.0])
+        self.acknowledged += 5
+        if number % 4 == 0:
+            curriculum.flush()
+        if number % 16 == 0:
+            curriculum.load_state_dict(curriculum.state_dict())
+            self.acknowledged = self.begun = curriculum.stats()["num_completed"] + curriculum.stats()["num_stale"]
+
+    def check(self):
+        """Nothing is locked, nothing acknowledged is missing, and the account balances."""
+        stats = self.curriculum.stats()
+        assert balance(stats) == 0
+        assert self.acknowledged <= stats["num_completed"] + stats["num_stale"] <= self.begun
+        rows = self.curriculum.tracker.snapshot().rows
+        assert rows["num_pending"].sum() + rows["num_orphans"].sum() == stats["num_pending"]
+        assert len(np.unique(rows["task_id"] % 8)) == 8
+
+
+@contextlib.contextmanager
+def other_process(curriculum):
+    """A function that asks another process whether it could have the table's lock now."""
+    path, (ask, asked), (answer, answered) = curriculum.tracker.backend._file.path, os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(asked)
+        fd = os.open(path, os.O_RDWR)
+        while os.read(ask, 1):
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
+                fcntl.lockf(fd, fcntl.LOCK_UN, 1, 0)
+                os.write(answered, b"y")
+            except OSError:
+                os.write(answered, b"n")
+        os._exit(0)
+
+    def is_free():
+        os.write(asked, b"?")
+        return os.read(answer, 1) == b"y"
+
+    try:
+        yield is_free
+    finally:
+        for fd in (ask, asked):
+            os.close(fd)
+        os.waitpid(pid, 0)
+        for fd in (answer, answered):
+            os.close(fd)
+
+
+def tracer(raise_at):
+    """A trace function that raises at the `raise_at`-th line of the package, and a list of the lines met."""
+    lines = []
+
+    def trace(frame, event, _):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
+            if len(lines) - 1 == raise_at:
+                raise Interrupted
+        return trace
+
+    return trace, lines
+
+
+def run(played, number, raise_at):
+    trace, lines = tracer(raise_at)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        played.step(number)
+    except Interrupted:
+        pass
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@BACKENDS
+@pytest.mark.parametrize("number", [1, 4, 16])
+def test_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number):
+    with made(use_shared_memory) as curriculum:
+        played = Played(curriculum)
+        for warm_up in range(20):
+            played.step(warm_up)
+        num_lines = len(run(played, number, -1))
+        assert num_lines > 100
+        with other_process(curriculum) if use_shared_memory else contextlib.nullcontext(lambda: True) as is_free:
+            for raise_at in range(0, num_lines, 1 if number < 16 else 3):
+                lines = run(played, number, raise_at)
+                assert is_free(), lines[min(raise_at, len(lines) - 1)]
+                played.check()
+
+
+@BACKENDS
+def test_three_thousand_alarms_leave_everything_free_and_exact(use_shared_memory):
+    def handler(*_):
+        raise Interrupted
+
+    with made(use_shared_memory) as curriculum:
+        played, num_alarms, number = Played(curriculum), 0, 0
+        old = signal.signal(signal.SIGALRM, handler)
+        try:
+            while num_alarms < 3000:
+                number += 1
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 1e-5 + 1e-6 * (number % 400))
+                    for _ in range(4):
+                        played.step(number)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except Interrupted:
+                    num_alarms += 1
+                if number % 50 == 0:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    played.check()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        played.check()
+
+
+@BACKENDS
+class TestCallsWithinCalls:
+    def test_a_save_from_a_signal_handler_in_the_middle_of_a_call_says_what_to_do(self, use_shared_memory, tmp_path):
+        class Slow:
+            axes, num_tasks = (), None
+
+            def sample(self, seeds, rng):
+                return np.empty((len(seeds), 0))
+
+            def label_of(self, seed, params):
+                return ""
+
+            def build(self, seed, params):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return seed
+
+        errors = []
+
+        def handler(*_):
+            try:
+                curriculum.save(tmp_path / "state.npz")
+            except ReentrantCallError as error:
+                errors.append(str(error))
+
+        config = LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=use_shared_memory)
+        old = signal.signal(signal.SIGUSR1, handler)
+        try:
+            with Curriculum(config, Slow()) as curriculum:
+                task = curriculum.get_task()
+                assert "save where the training loop ends" in errors[0]
+                curriculum.update_task_performance(task.task_id, 1.0)
+                os.kill(os.getpid(), signal.SIGUSR1)  # between two calls it can be saved
+                assert len(errors) == 1
+                assert Curriculum.load(tmp_path / "state.npz", Slow()).stats()["num_completed"] == 1
+        finally:
+            signal.signal(signal.SIGUSR1, old)
+
+    def test_a_handler_that_exits_leaves_a_state_that_can_be_saved(self, use_shared_memory, tmp_path):
+        def handler(*_):
+            raise SystemExit
+
+        old = signal.signal(signal.SIGALRM, handler)
+        try:
+            with made(use_shared_memory) as curriculum:
+
+                def play_until_the_alarm():
+                    signal.setitimer(signal.ITIMER_REAL, 0.02)
+                    while True:
+                        Played(curriculum).step(1)
+
+                with pytest.raises(SystemExit):
+                    play_until_the_alarm()
+                curriculum.save(tmp_path / "state.npz")
+                assert Curriculum.load(tmp_path / "state.npz").stats() == pytest.approx(curriculum.stats())
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+
+    def test_a_generator_that_asks_its_own_curriculum_is_refused(self, use_shared_memory):
+        class Curious:
+            axes, num_tasks = (), None
+
+            def sample(self, seeds, rng):
+                return np.empty((len(seeds), 0))
+
+            def label_of(self, seed, params):
+                return ""
+
+            def build(self, seed, params):
+                return curriculum.get_task()
+
+        config = LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=use_shared_memory)
+        with Curriculum(config, Curious()) as curriculum:
+            with pytest.raises(ReentrantCallError, match="one call at a time"):
+                curriculum.get_task()
+            assert curriculum.stats()["num_scheduled"] == 0
+
+    def test_threads_take_turns_and_lose_nothing(self, use_shared_memory):
+        with made(use_shared_memory) as curriculum:
+
+            def work():
+                for _ in range(500):
+                    task = curriculum.get_task()
+                    curriculum.update_task_performance(task.task_id, 0.5)
+                    tasks = curriculum.ask(3)
+                    curriculum.tell([task.task_id for task in tasks], [0.5] * 3)
+
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(1e-5)
+            try:
+                threads = [threading.Thread(target=work) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            finally:
+                sys.setswitchinterval(interval)
+            stats = curriculum.stats()
+            assert stats["num_scheduled"] == 4 * 500 * 4
+            assert stats["num_completed"] + stats["num_stale"] == 4 * 500 * 4
+            assert stats["num_pending"] == stats["num_unsolicited"] == 0

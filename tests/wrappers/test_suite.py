@@ -1,0 +1,182 @@
+"""The public suite for wrappers: an honest wrapper without a framework passes it, and each mistake fails a test."""
+
+from dataclasses import replace
+
+import pytest
+
+from curricular.testing import WrapperSuite
+from curricular.wrappers.episodes import EnvironmentFailedError, Episode, Handouts
+
+
+class Wrapper:
+    """The smallest wrapper: one environment, which is a lane. Also its own driver."""
+
+    catches = Exception
+
+    def __init__(self, env, curriculum, *, score="return", score_range=None, stats_interval=100, max_failures=5):
+        self.env, self.curriculum, self.task = env, curriculum, None
+        self.handouts = Handouts(curriculum, score, score_range, stats_interval, max_failures)
+
+    def reset(self):
+        self.abandon()
+        while self.task is None:
+            self.task = self.curriculum.get_task()
+            try:
+                self.begin()
+            except self.catches as error:
+                self.fail(error)
+        self.total, self.length = 0.0, 0
+
+    def begin(self):
+        self.env.apply(self.task.config)
+        self.env.begin()
+
+    def step(self):
+        if self.task is None:
+            self.reset()
+        try:
+            reward, is_terminated, is_truncated, info = self.env.step()
+        except self.catches as error:
+            return {0: self.fail(error)}
+        self.total, self.length = self.total + reward, self.length + 1
+        return {0: self.end(info)} if is_terminated or is_truncated else {}
+
+    def end(self, info):
+        (report,) = self.handouts.tell([Episode(self.task, self.total, self.length, info)])
+        self.task = None
+        return report
+
+    def fail(self, error):
+        task, self.task = self.task, None
+        (report,) = self.handouts.fail([task], error)
+        return report
+
+    def abandon(self):
+        if self.task is not None:
+            self.handouts.cancel([self.task], "abandoned")
+            self.task = None
+
+    def close(self):
+        self.abandon()
+
+
+class TestWrapper(WrapperSuite):
+    wrapper = Wrapper
+
+    def make_driver(self, curriculum, lanes, **settings):
+        return self.wrapper(*lanes, curriculum, **settings)
+
+
+class AsksWhenMade(Wrapper):
+    def __init__(self, env, curriculum, **settings):
+        super().__init__(env, curriculum, **settings)
+        self.task = curriculum.get_task()
+
+
+class AsksTwice(Wrapper):
+    def begin(self):
+        self.curriculum.get_task()
+        super().begin()
+
+
+class AppliesTooLate(Wrapper):
+    def begin(self):
+        if not self.env.applied:
+            self.env.apply(self.task.config)
+        self.env.begin()
+        self.env.apply(self.task.config)
+
+
+class TellsTwice(Wrapper):
+    def end(self, info):
+        self.curriculum.update_task_performance(self.task.task_id, 0.5)
+        return super().end(info)
+
+
+class TellsAnotherTask(Wrapper):
+    def end(self, info):
+        self.task = replace(self.task, task_id=(self.task.task_id + 1) % 4)
+        return super().end(info)
+
+
+class MiscountsSteps(Wrapper):
+    def end(self, info):
+        self.length -= 1
+        return super().end(info)
+
+
+class ForgetsTheAbandoned(Wrapper):
+    def abandon(self):
+        self.task = None
+
+
+class ScoresTheAbandoned(Wrapper):
+    def abandon(self):
+        if self.task is not None:
+            self.curriculum.update_task_performance(self.task.task_id, 0.0)
+            self.task = None
+
+
+class ScoresTheFailed(Wrapper):
+    def fail(self, error):
+        self.curriculum.update_task_performance(self.task.task_id, 0.0)
+        report = {"task_id": self.task.task_id, "label": self.task.label, "error": f"RuntimeError: {error}"}
+        self.task = None
+        return report
+
+
+class SaysNothing(Wrapper):
+    def step(self):
+        super().step()
+        return {}
+
+
+class SwallowsInterrupts(Wrapper):
+    catches = BaseException
+
+
+class CountsAllFailures(Wrapper):
+    def end(self, info):
+        num_failures = self.handouts._num_failures
+        report = super().end(info)
+        self.handouts._num_failures = num_failures
+        return report
+
+
+class Clips(Wrapper):
+    def __init__(self, env, curriculum, **settings):
+        super().__init__(env, curriculum, **settings)
+        mapped = self.handouts._raw_score
+        self.handouts._raw_score = lambda episode: min(max(mapped(episode), 0.0), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "test", "arguments"),
+    [
+        (AsksWhenMade, "nothing_is_asked_for_before_the_first_reset", ()),
+        (AsksTwice, "every_finished_episode_is_told_once_to_the_task_that_was_played", (False,)),
+        (AppliesTooLate, "a_task_is_applied_before_its_episode_begins", ()),
+        (TellsTwice, "every_finished_episode_is_told_once_to_the_task_that_was_played", (False,)),
+        (TellsAnotherTask, "every_finished_episode_is_told_once_to_the_task_that_was_played", (False,)),
+        (MiscountsSteps, "a_score_function_gets_the_episode", ()),
+        (ForgetsTheAbandoned, "abandoned_episodes_are_cancelled_never_scored", ()),
+        (ForgetsTheAbandoned, "closing_cancels_what_is_pending_and_closing_twice_is_no_error", ()),
+        (ScoresTheAbandoned, "abandoned_episodes_are_cancelled_never_scored", ()),
+        (ScoresTheFailed, "a_step_that_raises_ends_its_episode_without_a_score", ()),
+        (SaysNothing, "infos_carry_the_task_and_the_score", ()),
+        (SwallowsInterrupts, "an_interrupt_is_no_failure", ("step", KeyboardInterrupt)),
+        (CountsAllFailures, "a_finished_episode_resets_the_count_of_failures", ()),
+        (Clips, "a_score_outside_its_range_is_an_error_that_tells_nothing", (1.5,)),
+    ],
+)
+def test_a_mistake_fails_its_test(mistaken, test, arguments):
+    class Suite(TestWrapper):
+        wrapper = mistaken
+
+    with pytest.raises((AssertionError, pytest.fail.Exception, EnvironmentFailedError)):
+        getattr(Suite(), f"test_{test}")(*arguments)
+
+
+def test_a_suite_without_a_driver_says_what_to_write():
+    with pytest.raises(NotImplementedError, match="make_driver: expected an override"):
+        WrapperSuite().test_nothing_is_asked_for_before_the_first_reset()
