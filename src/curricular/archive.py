@@ -9,7 +9,7 @@ import os
 import struct
 import zipfile
 import zlib
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -42,6 +42,16 @@ READ_ERRORS = (
 """What `ArrayArchive` may raise on a file that is damaged or foreign: what the libraries below it raise."""
 
 
+class _Head(NamedTuple):
+    """What describes an array in a file."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    """Of its memory."""
+    start: int
+    """Bytes before its content."""
+
+
 class ArrayArchive:
     """The arrays in an open zip file, by the names that `numpy.savez` was given.
 
@@ -57,6 +67,7 @@ class ArrayArchive:
         self._entries = {entry.filename.removesuffix(".npy"): entry for entry in self._zip.infolist()}
         if len(self._entries) < len(self._zip.infolist()):
             raise ValueError("a name that stands twice")
+        self._heads: dict[str, _Head] = {}
         size = file.seek(0, os.SEEK_END)
         if sum(entry.compress_size for entry in self._entries.values()) > size:
             raise ValueError(f"more content than the {size} bytes of the file")
@@ -68,7 +79,7 @@ class ArrayArchive:
 
     def shape(self, name: str, dtype: DTypeLike) -> tuple[int, ...]:
         """Returns the shape of array `name`. Reads only what describes it."""
-        return self._head(name, np.dtype(dtype))[0]
+        return self._head(name, np.dtype(dtype)).shape
 
     def read(self, name: str, dtype: DTypeLike) -> NDArray[Any]:
         """Returns array `name`, read-only; its checksum is checked."""
@@ -77,11 +88,16 @@ class ArrayArchive:
         with self._zip.open(entry) as stream:
             content = stream.read(entry.file_size)
         if len(content) != entry.file_size:
-            raise EOFError(f"{name} of {len(content)} bytes in place of {entry.file_size}")
+            raise EOFError(f"{name} of {len(content)} bytes instead of {entry.file_size}")
         return np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)
 
-    def _head(self, name: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"], int]:
-        """Returns shape, order of memory and offset of the content of array `name`, after comparing all sizes."""
+    def _head(self, name: str, dtype: np.dtype[Any]) -> _Head:
+        if name not in self._heads:
+            self._heads[name] = self._read_head(name, dtype)
+        return self._heads[name]
+
+    def _read_head(self, name: str, dtype: np.dtype[Any]) -> _Head:
+        """Reads what describes array `name`, and compares all sizes."""
         entry = self._entries[name]
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} or entry.flag_bits & _ENCRYPTED:
             raise ValueError(f"{name} compressed or encrypted in another way")
@@ -98,7 +114,7 @@ class ArrayArchive:
         num_bytes = dtype.itemsize * math.prod(shape)
         if entry.file_size != start + num_bytes:
             raise ValueError(f"{name} of {entry.file_size} bytes where {start + num_bytes} belong")
-        return shape, order, start
+        return _Head(shape, order, start)
 
 
 def _described(name: str, text: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"]]:

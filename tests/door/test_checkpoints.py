@@ -155,7 +155,7 @@ FILES = {
     "all arrays declare a thousand million tasks": (of_many_tasks, "belong"),
     "all that is there is zeros of 30 MB": (with_parts(cumulated=npy(np.zeros(4_000_000))), "of shape"),
     "an array is of objects": (with_parts(rows__seed=npy(np.array([None] * 8))), "of dtype"),
-    "an array is of floats in place of integers": (with_parts(rows__seed=npy(np.zeros(8))), "of dtype"),
+    "an array is of floats instead of integers": (with_parts(rows__seed=npy(np.zeros(8))), "of dtype"),
     "an array is of 32 bits": (with_parts(rows__seed=npy(np.zeros(8, np.int32))), "of dtype"),
     "an array is of one task more": (with_parts(rows__seed=npy(np.zeros(9, np.int64))), "'?rows/seed'? of shape"),
     "an array has no axis": (with_parts(cumulated=npy(np.array(1.0))), "of shape"),

@@ -5,6 +5,7 @@ Each case is a sentence, a mutation of a session, who meets it, and what the err
 
 import gc
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curricular.backends import session
+from curricular.backends import session, shared
 from curricular.backends.catalogue import list_sessions, read_session
 from curricular.backends.journal import CorruptTableError, row_checks
 from curricular.backends.layout import (
@@ -35,14 +36,22 @@ from curricular.table import EVENT, LABEL, Counters
 from .levels import CAPACITY, INF, LOWEST, NAN, check_accounts, lived, made
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open():
+    """What was refused is let go of."""
+    gc.collect()
+    before = set(session._inodes)
+    yield
+    gc.collect()
+    assert set(session._inodes) <= before
+
+
 @pytest.fixture
 def directory(monkeypatch):
+    monkeypatch.setattr(shared, "MAX_DELAY", math.inf)  # what is in the logs stays there until somebody asks
     with tempfile.TemporaryDirectory(dir=session.base_directory(), prefix="curricular-test-") as name:
         monkeypatch.setattr(session, "base_directory", lambda: Path(name))
         yield session.session_directory()
-        gc.collect()
-        assert not session._files
-        assert not session._inodes
 
 
 @pytest.fixture
@@ -115,10 +124,12 @@ def at_event(name, value):
 
 
 def at_journal(part=None, index=0, value=None, **head):
-    """A journal that says that it is committed: the last one, with a mutation."""
+    """A journal that says that it is committed: that of the last change, with a mutation."""
 
     def mutate(table):
         table.control[COMMITTED] = 1
+        if head.get("num_rows") == 3:
+            table._journal["slots"][:3] = [0, 1, 2]
         for name, word in head.items():
             table._journal["head"][{"num_rows": NUM_ROWS, "has_tails": HAS_TAILS}[name]] = word
         if part:
@@ -157,6 +168,8 @@ DAMAGES = {
     "the distribution ends with NaN": (at_distribution(7, NAN), ("join", "look"), "cumulated to end with 1"),
     "the distribution is zero": (at_distribution(slice(None), 0.0), ("join", "look"), "cumulated to end with 1"),
     "a row is another one": (at("rows", "seed", 3), ("join", "look"), "rows that do not match their checks"),
+    "a row's label is none": (at("rows", "label_index", 2**40), EVERYONE, "8 rows that do not match their checks"),
+    "a row's label is negative": (at("rows", "label_index", -(2**40)), EVERYONE, "rows that do not match their checks"),
     "a check is another one": (at("checks", 3, 12345), ("join", "look"), "1 rows that do not match their checks"),
     "a row and its check have a NaN": (at_row("slow_ema", NAN), ("join",), r"rows\['slow_ema'\]"),
     "a row and its check have another slot's id": (at_row("task_id", 4), ("join",), r"rows\['task_id'\] of slot 3"),

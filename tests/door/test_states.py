@@ -302,7 +302,7 @@ def test_refused_as_a_state_and_as_a_checkpoint_if(name, curriculum, intact, pla
 
 
 def of(name, change):
-    """A mutation that puts something else in the place of an array."""
+    """A mutation that puts something else instead of an array."""
 
     def mutate(state):
         state[name] = change(state[name])

@@ -153,6 +153,18 @@ class SessionTable:
             raise self.corrupt(f"{len(wrong)} rows that do not match their checks, the first of task {task_id}")
         return rows
 
+    def explain(self, error: Exception) -> None:
+        """Looks whether damaged rows may have led to `error`, which was raised over the table.
+
+        Raises:
+            CorruptTableError: If rows do not match their checks, and no change is half done.
+        """
+        if not self.control[COMMITTED]:
+            try:
+                self.intact(self.rows, self.checks)
+            except CorruptTableError as damage:
+                raise damage from error
+
     def corrupt(self, found: str, expected: str = "a table as curricular left it") -> CorruptTableError:
         """Returns the error that says what was `found`, where what was `expected`."""
         return CorruptTableError(

@@ -269,6 +269,9 @@ class SharedMemoryBackend:
         transaction = SessionTransaction(self._shared)
         try:
             return fn(transaction)
+        except Exception as error:  # whatever rows that are damaged lead to
+            self._shared.explain(error)
+            raise
         finally:
             transaction.end()
             if transaction.has_flushed:

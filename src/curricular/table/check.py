@@ -111,7 +111,8 @@ def check_counters(counters: Counters) -> None:
     back = counters.num_endings + counters.num_pending
     if out != back:
         raise TableError(
-            "counters in which num_scheduled + num_unsolicited = num_completed + num_cancelled + num_stale + num_pending",
+            "counters in which num_scheduled + num_unsolicited is num_completed + num_cancelled + num_stale + "
+            "num_pending",
             f"{out} and {back}",
         )
 
