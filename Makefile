@@ -34,19 +34,19 @@ CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench craf
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
 
-help:  ## list what there is
+help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
 
-demo: $(DEMO)  ## train an agent with and without a curriculum; options: make demo ARGS="--seeds 3"
+demo: $(DEMO)  ## train an agent with and without a curriculum (options: ARGS="--seeds 3")
 	@$(BIN)/curricular demo $(ARGS)
 
-test: $(DEV)  ## all tests, doctests and the code in README and docs; options: make test ARGS="-k evict"
+test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (options: ARGS="-k evict")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-lowest: .venv-lowest/.installed-lowest  ## the core's tests with the lowest versions that pyproject.toml allows
+test-lowest: .venv-lowest/.installed-lowest  ## run the core's tests with the lowest versions that pyproject.toml allows
 	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/sessions/test_processes.py $(ARGS)
 
-test-pythons:  ## the core's tests on each supported Python that is here, but the one of make test
+test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	for version in $(CORE_PYTHONS); do \
 		if test $$version = $$used; then continue; fi; \
@@ -60,10 +60,11 @@ test-pythons:  ## the core's tests on each supported Python that is here, but th
 wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
 	@$(BIN)/python scripts/wheel.py
 
-check: $(DEV)  ## format, lint, spelling, types, layers, documentation
+check: $(DEV)  ## check format, lint, spelling, prose, types, import layers and documentation
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/codespell
+	$(BIN)/python scripts/prose.py
 	$(BIN)/mypy
 	$(PYRIGHT)
 	$(PYRIGHT) --verifytypes curricular --ignoreexternal
@@ -71,38 +72,38 @@ check: $(DEV)  ## format, lint, spelling, types, layers, documentation
 	$(BIN)/lint-imports --no-logo
 	$(MKDOCS)
 
-format: $(DEV)  ## put the code into shape
+format: $(DEV)  ## format the code and apply safe fixes of the linter
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
 docs: $(DEV)  ## build the documentation into site/
 	$(MKDOCS)
 
-bench: $(DEV)  ## what the library costs
+bench: $(DEV)  ## measure CPU time and memory of each operation
 	@$(BIN)/python benchmarks/cost.py $(ARGS)
 
-bench-peers: $(PEERS_READY)  ## the same beside other libraries, in an environment of their own
+bench-peers: $(PEERS_READY)  ## as bench, with other libraries in the same run, in a separate environment
 	@$(PEERS)/bin/python benchmarks/cost_peers.py $(ARGS)
 
-bench-sessions: $(DEV)  ## what sharing between processes costs
+bench-sessions: $(DEV)  ## measure the cost of sharing a curriculum between processes
 	@$(BIN)/python benchmarks/sessions.py $(ARGS)
 
-bench-sessions-peers: $(PEERS_READY)  ## the same beside Syllabus' multiprocessing wrapper
+bench-sessions-peers: $(PEERS_READY)  ## as bench-sessions, with Syllabus' multiprocessing wrapper in the same run
 	@$(PEERS)/bin/python benchmarks/sessions_peers.py $(ARGS)
 
-bench-crafting: $(DEV)  ## every way of choosing in a crafting world, with PPO; 40 minutes of CPU time
+bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
-storm: $(DEV)  ## kill the processes of a session for a minute, and count what is left
+storm: $(DEV)  ## kill processes of a session for a minute, then check the counts
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
 
-bench-choice: $(DEV)  ## how well each algorithm chooses, on simulated learners
+bench-choice: $(DEV)  ## compare algorithms on simulated learners
 	@$(BIN)/curricular bench $(ARGS)
 
-bench-time-scale: $(DEV)  ## the same choice with and without a fixed rate, on learners of different speeds
+bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
-clean:  ## remove everything that is not committed and not yours
+clean:  ## remove environments, caches and build output
 	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,9 +1,10 @@
-"""What one refresh of the distribution costs, for each algorithm in the box: scores, probabilities, their running sum.
+"""Measures the CPU time of one refresh and one eviction, for every built-in algorithm.
 
-And what an eviction costs beside it: scores, and which tasks may go.
+A refresh computes priorities, probabilities and their running sum. An eviction computes priorities and the tasks that
+may be evicted.
 
-python benchmarks/algorithms.py
-python benchmarks/algorithms.py --sizes 1000 1000000
+    python benchmarks/algorithms.py
+    python benchmarks/algorithms.py --sizes 1000 1000000
 """
 
 import argparse
@@ -25,11 +26,11 @@ from curricular.table import MAX_LABELS, columns_of, empty_table
 CONFIGS: dict[str, CurriculumConfig] = {name: factory() for name, factory in variants().items()}
 
 TARGET = 3.0
-"""ms at 100,000 tasks."""
+"""Target CPU time of a refresh with 100,000 tasks, in ms."""
 
 
 def pool(num_tasks: int) -> Columns:
-    """A pool in the middle of training: nearly all tasks active, with results."""
+    """Returns a pool in the middle of training: nearly all tasks are active and have results."""
     rng = np.random.default_rng(0)
     table = empty_table(num_tasks, 2)
     rows = table.rows
@@ -52,7 +53,7 @@ def pool(num_tasks: int) -> Columns:
     return columns_of(table)
 
 
-def choose(algorithm: Algorithm, columns: Columns) -> None:
+def refresh(algorithm: Algorithm, columns: Columns) -> None:
     cumulative(algorithm.probabilities(columns, algorithm.priorities(columns)))
 
 
@@ -61,7 +62,7 @@ def evict(algorithm: Algorithm, columns: Columns) -> None:
 
 
 def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, columns: Columns, repeats: int) -> str:
-    """CPU time in ms, lowest and median."""
+    """Returns the lowest CPU time, with the median in parentheses, in ms."""
     times = []
     for _ in range(repeats):
         start = time.process_time_ns()
@@ -71,28 +72,31 @@ def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, colu
 
 
 def keep_memory() -> None:
-    """Frees a large array: until then glibc hands memory back after each refresh, and the system clears it again.
+    """Frees one large array, after which glibc keeps freed memory instead of returning it to the system.
 
-    Without this, a refresh at 100,000 tasks takes up to twice as long, or not, as the arrays before it had it. A
-    curriculum of that size frees such arrays itself when it copies its table.
+    Before that, the system clears returned memory again at each refresh. A refresh of 100,000 tasks then takes up to
+    twice as long, depending on earlier allocations. A curriculum of that size frees such arrays when it copies its
+    table.
     """
     np.zeros(2**21)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU time of one refresh, for each algorithm.")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
-    parser.add_argument("--repeats", type=int, default=50)
+    parser = argparse.ArgumentParser(description="Measures the CPU time of one refresh and one eviction, by algorithm.")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N", help="pool sizes"
+    )
+    parser.add_argument("--repeats", type=int, default=50, metavar="N", help="measurements per cell")
     options = parser.parse_args()
     versions = f"python {platform.python_version()}, numpy {np.__version__}"
     print(f"{versions}, {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
-    print(f"ms of process CPU time: lowest (median) of {options.repeats}; target {TARGET} at 100,000\n")
+    print(f"CPU time in ms: lowest (median) of {options.repeats}; target {TARGET} ms for a refresh of 100,000 tasks\n")
     pools = [pool(num_tasks) for num_tasks in options.sizes]
     keep_memory()
     print(f"{'':28}" + "".join(f"{f'refresh, {num_tasks:,}':>18}{'eviction':>18}" for num_tasks in options.sizes))
     for name, config in CONFIGS.items():
         algorithm = create_algorithm(config)
-        cells = [measure(fn, algorithm, columns, options.repeats) for columns in pools for fn in (choose, evict)]
+        cells = [measure(fn, algorithm, columns, options.repeats) for columns in pools for fn in (refresh, evict)]
         print(f"{name:28}" + "".join(cells), flush=True)
 
 

@@ -1,9 +1,9 @@
-"""What the library costs: CPU time and memory of each operation, beside the floor measured in the same run.
+"""Measures CPU time and memory of each operation of the library, and of a floor in the same run.
 
     make bench
     make bench ARGS="--quick --out cost.json"
 
-What each line means is in benchmarks/README.md.
+benchmarks/README.md explains the lines.
 """
 
 import argparse
@@ -29,10 +29,10 @@ from curricular import Curriculum, LearningProgressConfig
 SIZES = (256, 1_000, 10_000, 100_000)
 BATCHES = (64, 512)
 BLOCK = 256
-"""Calls of one kind in a row where `get_task` and `update_task_performance` are timed apart."""
+"""Number of consecutive calls when `get_task` and `update_task_performance` are timed separately."""
 
 DEPENDENCIES = "numpy.random, pydantic.main"
-"""The modules of the hard dependencies that any use of them loads: both packages put off most of themselves."""
+"""Modules that any use of the required dependencies loads; both packages defer most of their imports."""
 
 TARGETS = {
     "pair": 3.0,
@@ -43,14 +43,14 @@ TARGETS = {
     "import: CPU": 0.3,
     "import: peak memory": 45.0,
 }
-"""What is to be reached for up to 10,000 tasks, in the unit of the line."""
+"""Targets for up to 10,000 tasks, in the unit of the line."""
 
 Scores = list[float]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Repeated measurements of one thing. `ratios` are to the floor of the same repeat."""
+    """Repeated measurements of one line; `ratios` divide each value by the floor of the same repeat."""
 
     subject: str
     name: str
@@ -61,33 +61,33 @@ class Figure:
 
 
 class Subject(Protocol):
-    """Something whose cost is measured."""
+    """A library whose cost is measured."""
 
     name: str
 
     def pairs(self, scores: Scores) -> None:
-        """Hands out one task and takes its score, once per score."""
+        """Draws one task and reports its score, once per score."""
         ...
 
     def asks(self, n: int) -> list[int]:
-        """Hands out `n` tasks, one call each."""
+        """Draws `n` tasks with one call each, and returns their ids."""
         ...
 
     def updates(self, task_ids: list[int], scores: Scores) -> None:
-        """Takes one score per task, one call each."""
+        """Reports one score per task, with one call each."""
         ...
 
     def batches(self, size: int, scores: Sequence[Scores]) -> None:
-        """Hands out `size` tasks at once and takes their scores at once, as often as there are `scores`."""
+        """For each list of scores, draws `size` tasks with one call and reports their scores with one call."""
         ...
 
     def stats(self) -> Any:
-        """Statistics as they would be logged; None if there are none."""
+        """Returns the statistics to log, or None if the subject has no statistics."""
         ...
 
 
 class Floor:
-    """What any choice by a distribution costs: search a running sum that never changes, store into a few lists."""
+    """The least that drawing from a distribution costs: search in a constant running sum, and stores into lists."""
 
     name = "floor"
 
@@ -139,7 +139,7 @@ class Floor:
 
 
 class Curricular:
-    """This library: learning progress as it is by default, on the local backend; a task's configuration is its seed."""
+    """This library: default learning progress on the local backend, where a task's configuration is its seed."""
 
     name = "curricular"
 
@@ -172,15 +172,19 @@ class Curricular:
 
 
 SubjectType = Callable[[int], Subject]
-"""Makes a subject with so many tasks."""
+"""Function that makes a subject with the given number of tasks."""
 
 
 def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) -> None:
-    """Measures the library, and `peers` in the same run; `peer_imports` are the modules that a user of them imports."""
-    parser = argparse.ArgumentParser(description="CPU time and memory of each operation, beside the floor.")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats and tasks: a look, not a figure to quote")
-    parser.add_argument("--sizes", type=int, nargs="+", default=None, metavar="N", help=f"tasks; default {SIZES}")
-    parser.add_argument("--repeats", type=int, default=None, help="measurements per line; default 15")
+    """Measures the library and, in the same run, `peers`, whose users import the modules `peer_imports`."""
+    parser = argparse.ArgumentParser(
+        description="Measures CPU time and memory of each operation, and of a floor in the same run."
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and tasks; too few for figures to quote")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=None, metavar="N", help=f"numbers of tasks; default {SIZES}"
+    )
+    parser.add_argument("--repeats", type=int, default=None, metavar="N", help="measurements per line; default 15")
     parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="write all measurements as JSON")
     options = parser.parse_args()
     sizes = options.sizes or (SIZES[:2] if options.quick else SIZES)
@@ -192,9 +196,7 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
         "load_before": os.getloadavg()[0],
     }
     print(", ".join(f"{name} {value}" for name, value in run.items()))
-    print(
-        "median over repeats (lowest … highest), of process CPU time; per task handed out and told, in steady state\n"
-    )
+    print("median CPU time over repeats (lowest … highest), per task drawn and reported, in steady state\n")
     figures = imports(["numpy", DEPENDENCIES, "curricular", *peer_imports], repeats)
     show(figures)
     for num_tasks in sizes:
@@ -205,7 +207,7 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
         show(measured)
         figures += measured
     run["load_after"] = os.getloadavg()[0]
-    print(f"load {run['load_before']:.1f} before, {run['load_after']:.1f} after: other work here raises every line")
+    print(f"load {run['load_before']:.1f} before, {run['load_after']:.1f} after: other work raises every line")
     if options.out is not None:
         options.out.write_text(json.dumps({"run": run, "figures": [asdict(figure) for figure in figures]}, indent=1))
         print(f"wrote {options.out}")
@@ -215,16 +217,16 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
 
 
 def cpu_us(call: Callable[..., Any], *arguments: Any) -> float:
-    """CPU µs of this process, system time included, in one call."""
+    """Returns the CPU time of one call, including system time, in µs."""
     start = time.process_time_ns()
     call(*arguments)
     return (time.process_time_ns() - start) / 1_000
 
 
 def steady_state(subjects: Sequence[SubjectType], num_tasks: int, repeats: int, *, is_quick: bool) -> list[Figure]:
-    """Cost per hand-out and result, once every task has been built and has results.
+    """Measures the cost per task drawn and reported, once every task has been built and has results.
 
-    All subjects take their turn within each repeat, so that what else the machine does hits them alike.
+    Each repeat measures all subjects in turn, so that other work on the machine affects all of them equally.
     """
     num_warm = max(10_000, 2 * num_tasks) if is_quick else max(10_000, min(40 * num_tasks, 400_000))
     num_pairs = 4 * BLOCK if is_quick else max(16 * BLOCK, num_tasks // 8)
@@ -246,14 +248,14 @@ def steady_state(subjects: Sequence[SubjectType], num_tasks: int, repeats: int, 
 
 
 def warm_up(subject: Subject, num_results: int, rng: np.random.Generator) -> None:
-    """Plays until the refreshes of the distribution come at their final rate."""
+    """Reports results until the distribution is refreshed at its final rate."""
     size = BATCHES[-1]
     for _ in range(max(1, num_results // size)):
         subject.batches(size, [rng.random(size).tolist()])
 
 
 def once(subject: Subject, scores: Scores) -> dict[str, float]:
-    """One measurement of each line, in µs per task handed out and told, but for `stats`."""
+    """Measures each line once, in µs per task drawn and reported; `stats` in µs per call."""
     count = len(scores)
     asked, updated = 0.0, 0.0
     for start in range(0, count, BLOCK):
@@ -275,7 +277,7 @@ def once(subject: Subject, scores: Scores) -> dict[str, float]:
 
 
 def creation(make: SubjectType, num_tasks: int, repeats: int) -> list[Figure]:
-    """CPU time to make a subject, and the memory that it keeps per task beyond one of a single task."""
+    """Measures the CPU time to make a subject, and its memory per task beyond that of a single task."""
     kept: list[Subject] = []
     times = [cpu_us(make, num_tasks) for _ in range(repeats)]
     held = []
@@ -295,7 +297,7 @@ def creation(make: SubjectType, num_tasks: int, repeats: int) -> list[Figure]:
 
 
 def imports(modules: Sequence[str], repeats: int) -> list[Figure]:
-    """CPU seconds and peak resident MB of a fresh interpreter that imports `modules`, in all, and of a bare one."""
+    """Measures a bare interpreter and one per entry of `modules`: CPU time in s, and peak resident memory in MB."""
     figures = []
     for module in ("", *modules):
         results = [fresh_interpreter(module) for _ in range(repeats)]
@@ -308,10 +310,10 @@ def imports(modules: Sequence[str], repeats: int) -> list[Figure]:
 
 
 def fresh_interpreter(module: str) -> tuple[float, float]:
-    """CPU seconds and peak resident MB of a new process that imports `module`."""
+    """Returns CPU time in s and peak resident memory in MB of a new process that imports `module`."""
     code = f"import {module}\n" if module else ""
     code += "import time; print(time.process_time())\n"
-    if Path("/proc/self/status").exists():  # there, ru_maxrss begins with what the parent held when it forked
+    if Path("/proc/self/status").exists():  # on Linux, ru_maxrss starts at the parent's memory at the fork
         code += "print(next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')) / 1024)"
     else:
         code += "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
@@ -321,7 +323,7 @@ def fresh_interpreter(module: str) -> tuple[float, float]:
 
 
 def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
-    """Value by floor, repeat by repeat; none if there is no floor."""
+    """Returns value / floor for each repeat; an empty list if the line has no floor."""
     return [value / least for value, least in zip(values, floor, strict=False)]
 
 
@@ -329,7 +331,7 @@ def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """Prints a table."""
+    """Prints the table of `figures`."""
     widths = (36, 24, 8, 30, 9, 10)
     head = ("", "", "tasks", "cost", "× floor", "target")
     print("".join(text.ljust(width) for text, width in zip(head, widths, strict=True)).rstrip())
@@ -350,7 +352,7 @@ def show(figures: Sequence[Figure]) -> None:
 
 
 def spread(figure: Figure) -> str:
-    """Median, and lowest and highest if there are several measurements."""
+    """Returns the median, with the lowest and highest value if there are several measurements."""
     middle = readable(statistics.median(figure.values), figure.unit)
     if len(figure.values) == 1:
         return middle
@@ -359,7 +361,7 @@ def spread(figure: Figure) -> str:
 
 
 def readable(value: float, unit: str) -> str:
-    """The value with its unit; long times in ms."""
+    """Returns the value with its unit; times from 1,000 µs in ms."""
     return f"{value / 1_000:.2f} ms" if unit == "µs" and value >= 1_000 else f"{value:.3g} {unit}"
 
 

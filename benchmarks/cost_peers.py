@@ -1,6 +1,8 @@
-"""What `cost.py` measures, of other libraries too and in the same run; see benchmarks/README.md for what is not.
+"""Measures with `cost.py` this library and other libraries in the same run.
 
-make bench-peers
+    make bench-peers
+
+benchmarks/README.md lists what is not measured.
 """
 
 import warnings
@@ -12,28 +14,30 @@ from syllabus.curricula import OnlineLearningProgress
 from syllabus.task_space import DiscreteTaskSpace
 
 
-class _Sampler(OnlineLearningProgress):
-    """Syllabus 0.7 as it is, but for a comparison of the distribution with ``[]`` that NumPy 2 refuses."""
+class PatchedProgress(OnlineLearningProgress):
+    """Syllabus 0.7 without a comparison of the distribution with ``[]`` that NumPy 2 refuses."""
 
     def sample(self, k: int = 1) -> list[int]:
         return np.random.choice(list(range(self.num_tasks)), size=k, p=self._sample_distribution())  # noqa: NPY002
 
 
 class _Discard:
-    """A writer of statistics that keeps none."""
+    """A writer of statistics that discards all of them."""
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         pass
 
 
 class Syllabus:
-    """Syllabus' online learning progress, called in the process: no sync wrapper, no queue, no environment."""
+    """Syllabus' online learning progress, called directly: no sync wrapper, no queue, no environment."""
 
     name = "syllabus 0.7"
 
     def __init__(self, num_tasks: int) -> None:
-        # As often as curricular refreshes its own distribution.
-        self._curriculum = _Sampler(DiscreteTaskSpace(num_tasks), update_interval=max(2 * BLOCK, num_tasks // 16))
+        # Recompute the distribution as often as curricular does.
+        self._curriculum = PatchedProgress(
+            DiscreteTaskSpace(num_tasks), update_interval=max(2 * BLOCK, num_tasks // 16)
+        )
         self._step = 0
 
     def pairs(self, scores: Scores) -> None:
@@ -57,11 +61,11 @@ class Syllabus:
         return self._curriculum.log_metrics(_Discard(), [], step=self._step)
 
     def _update(self, task_id: int, score: float) -> None:
-        success = float(score > 0.5)  # it counts whole successes only
+        success = float(score > 0.5)  # Syllabus counts successes, 0 or 1
         self._curriculum.update_task_progress(task_id, success)
         self._curriculum.update_on_episode(success, 1, task_id, success)
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # it warns of high success rates at each refresh
+    warnings.simplefilter("ignore")  # Syllabus warns of high success rates at each refresh
     main(peers=[Syllabus], peer_imports=["syllabus.curricula"])

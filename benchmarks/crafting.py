@@ -1,9 +1,9 @@
-"""The study of the crafting world: every algorithm of examples/crafting.py at several shares of goals that do not exist.
+"""Runs the study of examples/crafting.py: every algorithm at several shares of impossible goals.
 
     make bench-crafting
     make bench-crafting ARGS="--algorithms uniform learnability --shares 0.9 --seeds 2 --steps 200000"
 
-Finished runs stay in the folder of `--out` and are not run again with the same settings, so algorithms can be added.
+Finished runs stay in the folder `--out` and are reused while their settings are the same, so algorithms can be added.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # before this folder, whose crafting is this file
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # this folder has a crafting.py, too
 
 from crafting import ALGORITHMS, MAX_STEPS, RECIPES, SIZE, THINGS, Point, Settings, create_curriculum, train
 
 LEARNED = 0.9
-"""Mean success from which on a run counts as having learned the chain."""
+"""Smallest mean success of a run that counts as having learned the chain."""
 NUM_RESAMPLES = 2000
 COLOURS = dict(zip(ALGORITHMS, ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d"), strict=True))
 INK, FAINT = "#33302e", "#e4e0da"
@@ -42,7 +42,7 @@ INK, FAINT = "#33302e", "#e4e0da"
 
 @dataclass(frozen=True)
 class Job:
-    """One run."""
+    """One run of the study."""
 
     algorithm: str
     useless: float
@@ -50,7 +50,7 @@ class Job:
     num_steps: int
 
     def file(self, out: Path) -> Path:
-        """Where the run's figures are: by all that it follows from, but the code."""
+        """Returns the path of the run's figures; its name depends on all settings, but not on the code."""
         with create_curriculum(self.algorithm, self.seed, self.useless) as curriculum:
             config = curriculum.config.model_dump(mode="json")
         world = [{name: asdict(recipe) for name, recipe in RECIPES.items()}, SIZE, MAX_STEPS]
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What a job came to."""
+    """The result of a job."""
 
     job: Job
     points: list[Point]
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def curve(self) -> list[float]:
-        """Mean success over the things, from 0 before the first step on."""
+        """Mean success over the things at each of `steps`; 0 at the start."""
         return [0.0, *(float(np.mean(point.success)) for point in self.points)]
 
     @property
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def area(self) -> float:
-        """Under the curve, as a share of what a perfect agent has."""
+        """Area under the curve, divided by the area of a perfect agent."""
         return float(np.trapezoid(self.curve, self.steps) / self.steps[-1])
 
     @property
@@ -91,7 +91,7 @@ class Run:
 
 
 def work(job: Job, path: Path) -> None:
-    """Trains, and leaves the figures at `path`; at no moment there is half of them."""
+    """Trains an agent and writes the figures to `path` in one step."""
     torch.set_num_threads(1)
     with create_curriculum(job.algorithm, job.seed, job.useless) as curriculum:
         points = [asdict(point) for point in train(curriculum, job.seed, job.num_steps)]
@@ -108,7 +108,7 @@ def read(path: Path) -> Run:
 
 
 def run(jobs: Sequence[Job], out: Path, console: Console) -> list[Run]:
-    """All runs, as many at a time as there are CPUs; those that are in `out` are taken from there."""
+    """Runs `jobs`, one process per CPU at a time; reads the runs that are in `out` instead of repeating them."""
     (out / "runs").mkdir(parents=True, exist_ok=True)
     paths = {job: job.file(out) for job in jobs}
     missing = [job for job in jobs if not paths[job].exists()]
@@ -130,7 +130,7 @@ def run(jobs: Sequence[Job], out: Path, console: Console) -> list[Run]:
 
 
 def interval(values: Sequence[float]) -> str:
-    """The mean over seeds, and its bootstrap 95 % interval."""
+    """Returns the mean over seeds with its bootstrap 95 % interval."""
     rng = np.random.default_rng(0)
     means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -138,12 +138,12 @@ def interval(values: Sequence[float]) -> str:
 
 
 def short(share: float) -> str:
-    """Two digits, in three or four characters."""
+    """Returns a share with two digits and no leading zero."""
     return f"{share:.2f}".removeprefix("0")
 
 
 def table(useless: float, algorithms: Mapping[str, Sequence[Run]]) -> Table:
-    title = f"{useless:.0%} of the goals do not exist"
+    title = f"{useless:.0%} of the goals are impossible"
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     result.add_column("algorithm", min_width=max(len(algorithm) for algorithm in ALGORITHMS))
     for heading in ("final", "of each seed", "area", "learned", "useless"):
@@ -161,10 +161,10 @@ def table(useless: float, algorithms: Mapping[str, Sequence[Run]]) -> Table:
 
 
 def grouped(runs: Sequence[Run]) -> dict[float, dict[str, list[Run]]]:
-    """Share of useless goals -> algorithm -> its runs."""
+    """Groups runs: share of impossible goals -> algorithm -> runs."""
     groups: dict[float, dict[str, list[Run]]] = {}
-    for one in runs:
-        groups.setdefault(one.job.useless, {}).setdefault(one.job.algorithm, []).append(one)
+    for result in runs:
+        groups.setdefault(result.job.useless, {}).setdefault(result.job.algorithm, []).append(result)
     return groups
 
 
@@ -172,7 +172,7 @@ def write_json(runs: Sequence[Run], out: Path) -> None:
     figures = {
         "settings": asdict(Settings()),
         "things": THINGS,
-        "runs": [{**asdict(one), "final": one.final, "area": one.area} for one in runs],
+        "runs": [{**asdict(result), "final": result.final, "area": result.area} for result in runs],
     }
     (out / "crafting.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
@@ -181,14 +181,14 @@ def write_json(runs: Sequence[Run], out: Path) -> None:
 
 
 def write_png(runs: Sequence[Run], out: Path) -> None:
-    """Success over steps, one panel for each share of useless goals: each seed thin, their mean thick."""
+    """Draws success over steps, with one panel per share of impossible goals: thin lines per seed, thick means."""
     groups = grouped(runs)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(11, 4.2), dpi=160, facecolor="white", layout=layout)
-    figure.suptitle("Mean success on the ten things that can be made", color=INK, size=14)
+    figure.suptitle("Mean success on the ten things", color=INK, size=14)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axes, (useless, algorithms) in zip(panels, groups.items(), strict=True):
-        axes.set_title(f"{useless:.0%} of the goals do not exist", loc="left", color=INK, size=11)
+        axes.set_title(f"{useless:.0%} of the goals are impossible", loc="left", color=INK, size=11)
         axes.set_xlabel("environment steps", color=INK, size=10)
         axes.set_xlim(0, runs[0].steps[-1])
         axes.set_ylim(0, 1)
@@ -198,7 +198,7 @@ def write_png(runs: Sequence[Run], out: Path) -> None:
         axes.spines[:].set_visible(False)
         axes.grid(axis="y", color=FAINT)
         for algorithm, seeds in algorithms.items():
-            curves: NDArray[np.float64] = np.array([one.curve for one in seeds])
+            curves: NDArray[np.float64] = np.array([result.curve for result in seeds])
             if len(seeds) > 1:
                 axes.plot(seeds[0].steps, curves.T, color=COLOURS[algorithm], linewidth=0.7, alpha=0.35, clip_on=False)
             axes.plot(
@@ -215,17 +215,25 @@ def write_png(runs: Sequence[Run], out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Every algorithm at several shares of goals that do not exist.")
-    parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.5, 0.9], help="of goals that do not exist")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each algorithm, with the seeds 0, 1, …")
-    parser.add_argument("--steps", type=int, default=750_000, help="environment steps of each run")
+    parser = argparse.ArgumentParser(description="Runs every algorithm at several shares of impossible goals.")
     parser.add_argument(
-        "--out", type=Path, default=Path("curricular-crafting"), help="folder for runs, figures and picture"
+        "--algorithms",
+        nargs="+",
+        choices=ALGORITHMS,
+        default=list(ALGORITHMS),
+        help="names of algorithms; default: all",
+    )
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.5, 0.9], help="shares of impossible goals")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="number of runs per algorithm and share; their seeds are 0, 1, 2, …"
+    )
+    parser.add_argument("--steps", type=int, default=750_000, help="environment steps per run")
+    parser.add_argument(
+        "--out", type=Path, default=Path("curricular-crafting"), help="folder for the runs, the figures and the picture"
     )
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    # Seed by seed, so that a run that is cut off has all algorithms.
+    # Ordered by seed, so that an interrupted study has all algorithms.
     jobs = [
         Job(algorithm, useless, seed, options.steps)
         for seed in range(options.seeds)
@@ -238,16 +246,17 @@ def main() -> None:
     write_json(runs, options.out)
     write_png(runs, options.out)
     console.print(
-        f"{runs[0].steps[-1]:,} steps a run. Final: mean success on the {len(THINGS)} things at the end, over all\n"
-        "seeds and of each. Area: under mean success over the steps, with a bootstrap\n95 % interval over seeds. "
-        f"Learned: seeds that end at {LEARNED} or above. Useless:\nshare of the episodes whose goal does not exist.\n",
+        f"{runs[0].steps[-1]:,} steps per run. Final: mean success on the {len(THINGS)} things at the end, mean over\n"
+        "seeds and each seed. Area: area under mean success over steps, with a bootstrap\n95 % interval over seeds. "
+        f"Learned: seeds that end at {LEARNED} or above. Useless:\nshare of the episodes with an impossible goal.\n",
         highlight=False,
     )
     for useless, algorithms in grouped(runs).items():
         console.print(table(useless, algorithms))
-    seconds = [one.points[-1].cpu_seconds for one in runs]
+    seconds = [result.points[-1].cpu_seconds for result in runs]
     console.print(
-        f"{np.median(seconds):.0f} s of CPU a run; {time.perf_counter() - start:.0f} s in all", highlight=False
+        f"{np.median(seconds):.0f} s of CPU time per run (median); {time.perf_counter() - start:.0f} s of wall time",
+        highlight=False,
     )
     console.print(f"all figures and the picture are in {options.out}", highlight=False)
 

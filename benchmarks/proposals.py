@@ -1,4 +1,4 @@
-"""What proposing new tasks where the axes show progress brings: scenario `axes`, with a pool smaller than the world.
+"""Measures the gain from proposing new tasks where the axes show progress, with a pool smaller than the world.
 
 python benchmarks/proposals.py
 python benchmarks/proposals.py --pools 256 500 2000 --shares 0 0.5 0.9 --seeds 1 3 5 7
@@ -11,7 +11,7 @@ import numpy as np
 
 from curricular import NoiseAwareConfig
 from curricular.bench.learners import SCENARIOS, play
-from curricular.bench.teacher import Teacher
+from curricular.bench.teacher import CurriculumTeacher
 
 
 def recommended(pool: int, share: float, **settings: int) -> NoiseAwareConfig:
@@ -19,29 +19,40 @@ def recommended(pool: int, share: float, **settings: int) -> NoiseAwareConfig:
 
 
 def auc(pool: int, share: float, seed: int, variation: int) -> float:
-    """Mean competence over the run."""
+    """Returns the mean competence over the run."""
     world = SCENARIOS["axes"].build(seed, variation=variation)
-    return play(world, Teacher(world, partial(recommended, pool, share))).auc
+    return play(world, CurriculumTeacher(world, partial(recommended, pool, share))).auc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Mean competence on scenario axes, by proposal_share.")
-    parser.add_argument("--pools", type=int, nargs="+", default=[500, 2000], metavar="N")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5])
+    parser = argparse.ArgumentParser(description="Measures mean competence in the scenario axes, by proposal_share.")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=list(range(0, 16, 2)), help="settings: chosen on odd ones"
+        "--pools", type=int, nargs="+", default=[500, 2000], metavar="N", help="numbers of active tasks"
     )
-    parser.add_argument("--variation", type=int, default=0)
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5], help="values of proposal_share")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=list(range(0, 16, 2)),
+        metavar="N",
+        help="seeds of the worlds; settings were chosen on odd seeds",
+    )
+    parser.add_argument(
+        "--variation", type=int, default=0, metavar="N", help="variation of the scenario; 0: the definition"
+    )
     options = parser.parse_args()
-    print(f"area under the mean success rate; difference to the first share, bootstrap 95 % over {options.seeds}")
+    print(
+        "mean competence; difference from the first share, with a bootstrap 95 % interval over the seeds", options.seeds
+    )
     for pool in options.pools:
-        found = {
+        aucs = {
             share: np.array([auc(pool, share, seed, options.variation) for seed in options.seeds])
             for share in options.shares
         }
-        first = found[options.shares[0]]
+        first = aucs[options.shares[0]]
         picks = np.random.default_rng(0).integers(len(first), size=(4000, len(first)))
-        for share, values in found.items():
+        for share, values in aucs.items():
             low, high = np.percentile((values - first)[picks].mean(axis=1), [2.5, 97.5])
             print(
                 f"pool {pool:6,}  proposal_share {share:.2f}: {values.mean():.3f}, "

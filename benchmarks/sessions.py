@@ -1,10 +1,10 @@
-"""What a session costs: CPU time of a hand-out with its result, and how fast environments in other processes get on.
+"""Measures what a session costs: CPU time of a hand-out with its result, memory, and speed of environments.
 
     make bench-sessions
     make bench-sessions ARGS="--quick"
     make bench-sessions-peers
 
-What each line means is in benchmarks/README.md.
+benchmarks/README.md explains the lines.
 """
 
 import argparse
@@ -36,7 +36,7 @@ CONTEXT = get_context("fork")
 
 
 class Trivial(gymnasium.Env[Any, Any]):
-    """Does nothing, for `length` steps an episode."""
+    """Environment that does nothing and ends each episode after `length` steps."""
 
     observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -56,13 +56,13 @@ class Trivial(gymnasium.Env[Any, Any]):
 
 
 def ignore(env: gymnasium.Env[Any, Any], task: object) -> None:
-    """The task makes no difference."""
+    """Applies no task to the environment."""
 
 
 EnvMakers = AbstractContextManager[Callable[[], gymnasium.Env[Any, Any]]]
-"""Gives, for as long as it is open, a function that makes an environment in another process."""
+"""Context whose value is a function that makes an environment in another process."""
 Peer = tuple[str, Callable[[int, int], EnvMakers]]
-"""A name, and what makes environments with so many tasks and steps an episode."""
+"""A name, and a function (number of tasks, steps per episode) that returns the makers of environments."""
 
 
 def config(num_tasks: int, **overrides: Any) -> LearningProgressConfig:
@@ -81,12 +81,12 @@ def batches(curriculum: Curriculum[int], count: int, size: int, score: float) ->
 
 
 def warm_up(curriculum: Curriculum[int]) -> None:
-    """Gets past the time when the distribution is refreshed often because all is new."""
+    """Reports results until the distribution is refreshed at its final rate."""
     batches(curriculum, 64 + curriculum.config.num_active_tasks // 1024, 512, 0.5)
 
 
 def local_cost(num_tasks: int, count: int) -> float:
-    """CPU µs of a pair in one process on the local backend: what sharing is measured by."""
+    """Returns the CPU time of a pair in one process on the local backend, in µs: the reference for sharing."""
     curriculum: Curriculum[int] = Curriculum(config(num_tasks, use_shared_memory=False))
     warm_up(curriculum)
     began = time.process_time()
@@ -95,13 +95,13 @@ def local_cost(num_tasks: int, count: int) -> float:
 
 
 def private_memory() -> float:
-    """MiB that this process alone has."""
+    """Returns the private memory of this process, in MiB."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
 
 
 def worker(curriculum: Curriculum[int], size: int, count: int, pipe: Connection) -> None:
-    """Plays for a while, then measures: CPU µs a result, and the private memory that it took."""
+    """Warms up, then sends the CPU time per result in µs and the growth of private memory in MiB."""
     before = private_memory()
     pairs(curriculum, 256, 0.5)
     pipe.send(None)
@@ -116,7 +116,7 @@ def worker(curriculum: Curriculum[int], size: int, count: int, pipe: Connection)
 
 
 def cost(num_tasks: int, num_processes: int, size: int, count: int) -> tuple[float, float]:
-    """CPU µs a result and private MiB a process: the mean over processes that all play at once."""
+    """Returns CPU time per result in µs and private memory in MiB, as means over processes that play at once."""
     with Curriculum(config(num_tasks)) as curriculum:
         warm_up(curriculum)
         pipes, children = [], []
@@ -129,14 +129,14 @@ def cost(num_tasks: int, num_processes: int, size: int, count: int) -> tuple[flo
             pipe.recv()
         for pipe in pipes:
             pipe.send(None)
-        found = [pipe.recv() for pipe in pipes]
+        results = [pipe.recv() for pipe in pipes]
         for child in children:
             child.join()
-    return statistics.fmean(cpu for cpu, _ in found), statistics.fmean(memory for _, memory in found)
+    return statistics.fmean(cpu for cpu, _ in results), statistics.fmean(memory for _, memory in results)
 
 
 def attach(num_tasks: int, repeats: int) -> float:
-    """Wall ms to join a session that is there."""
+    """Returns the median wall time to join an existing session, in ms."""
     named = LearningProgressConfig.default(num_active_tasks=num_tasks, session_id=f"bench-{os.getpid()}")
     took = []
     with Curriculum(named):
@@ -149,7 +149,7 @@ def attach(num_tasks: int, repeats: int) -> float:
 
 
 def episodes(env: gymnasium.Env[Any, Any], count: int) -> float:
-    """CPU µs of an episode in this process."""
+    """Returns the CPU time per episode in this process, in µs."""
     began = time.process_time()
     for _ in range(count):
         env.reset()
@@ -159,7 +159,7 @@ def episodes(env: gymnasium.Env[Any, Any], count: int) -> float:
 
 
 def reset_overhead(num_tasks: int, count: int) -> float:
-    """CPU µs that the wrapper and the curriculum add to an episode: a reset and the step that ends it."""
+    """Returns the CPU time that wrapper and curriculum add to an episode of one step, in µs."""
     with Curriculum(config(num_tasks)) as curriculum:
         env = CurriculumEnv(Trivial(1), curriculum, apply=ignore)
         episodes(env, count)
@@ -167,13 +167,13 @@ def reset_overhead(num_tasks: int, count: int) -> float:
 
 
 @contextmanager
-def with_us(num_tasks: int, length: int) -> Any:
+def with_curricular(num_tasks: int, length: int) -> Any:
     with Curriculum(config(num_tasks)) as curriculum:
         yield lambda: CurriculumEnv(Trivial(length), curriculum, apply=ignore)
 
 
 def speed(makers: EnvMakers, length: int, seconds: float) -> float:
-    """Episodes a second of `NUM_ENVS` environments in processes of their own; wall time."""
+    """Returns the episodes per second of wall time of `NUM_ENVS` environments, each in its own process."""
     with makers as make:
         envs = gymnasium.vector.AsyncVectorEnv([make] * NUM_ENVS, context="fork")
         try:
@@ -189,7 +189,7 @@ def speed(makers: EnvMakers, length: int, seconds: float) -> float:
             took = time.perf_counter() - began
         finally:
             envs.close(terminate=True)
-    return steps * NUM_ENVS / (length + 1) / took  # a reset takes a step of its own
+    return steps * NUM_ENVS / (length + 1) / took  # a reset takes an extra step
 
 
 def spread(values: Sequence[float], unit: str) -> str:
@@ -197,14 +197,18 @@ def spread(values: Sequence[float], unit: str) -> str:
 
 
 def main(peers: Sequence[Peer] = ()) -> None:
-    parser = argparse.ArgumentParser(description="What a session costs, in CPU time, memory and episodes per second.")
-    parser.add_argument("--quick", action="store_true", help="fewer sizes and repeats: a look, not a figure to quote")
-    parser.add_argument("--sizes", type=int, nargs="+", default=None, metavar="N", help=f"tasks; default {SIZES}")
-    parser.add_argument("--repeats", type=int, default=None, help="measurements per line; default 5")
-    parser.add_argument("--only", choices=["cost", "episodes"], default=None, help="one half of it")
+    parser = argparse.ArgumentParser(description="Measures CPU time, memory and episodes per second of a session.")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes and repeats; too few for figures to quote")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=None, metavar="N", help=f"numbers of tasks; default {SIZES}"
+    )
+    parser.add_argument("--repeats", type=int, default=None, metavar="N", help="measurements per line; default 5")
+    parser.add_argument(
+        "--only", choices=["cost", "episodes"], default=None, help="measure only this half of the lines"
+    )
     parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="write all measurements as JSON")
     options = parser.parse_args()
-    logging.getLogger("curricular").setLevel(logging.ERROR)  # the episodes in play at the end are cancelled
+    logging.getLogger("curricular").setLevel(logging.ERROR)  # cancelled episodes at the end are expected
     sizes = options.sizes or (SIZES[:2] if options.quick else SIZES)
     repeats = options.repeats or (2 if options.quick else 5)
     count = 8192 if options.quick else 32_768
@@ -235,15 +239,15 @@ def main(peers: Sequence[Peer] = ()) -> None:
     if options.only != "cost":
         makers: list[Peer] = [
             ("raw", lambda _, length: nullcontext(lambda: Trivial(length))),
-            ("curricular", with_us),
+            ("curricular", with_curricular),
             *peers,
         ]
         for length in LENGTHS:
-            found: dict[str, list[float]] = {name: [] for name, _ in makers}
-            for _ in range(repeats):  # in turns, so that what else the machine does meets all of them
+            speeds: dict[str, list[float]] = {name: [] for name, _ in makers}
+            for _ in range(repeats):  # in turn, so that other work on the machine affects all of them equally
                 for name, make in makers:
-                    found[name].append(speed(make(256, length), length, seconds))
-            for name, values in found.items():
+                    speeds[name].append(speed(make(256, length), length, seconds))
+            for name, values in speeds.items():
                 show(f"episodes of {length} steps, {name}", "/s", values)
     if options.out is not None:
         options.out.write_text(json.dumps(figures, indent=1))

@@ -1,4 +1,4 @@
-"""What `sessions.py` measures, of Syllabus too and in the same run.
+"""Measures with `sessions.py` this library and Syllabus in the same run.
 
 make bench-sessions-peers
 """
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
-from cost_peers import _Sampler
+from cost_peers import PatchedProgress
 from sessions import Trivial, main
 from syllabus.core import GymnasiumSyncWrapper, TaskWrapper, make_multiprocessing_curriculum
 from syllabus.task_space import DiscreteTaskSpace
 
 
 class _Tasked(TaskWrapper):
-    """Takes a task at reset, as Syllabus wants it, and makes nothing of it."""
+    """Accepts a task at reset, as Syllabus requires, and ignores it."""
 
     def reset(self, *, new_task: int | None = None, **kwargs: Any) -> Any:
         self.task = new_task
@@ -28,9 +28,9 @@ class _Tasked(TaskWrapper):
 
 @contextmanager
 def syllabus(num_tasks: int, length: int) -> Iterator[Callable[[], gymnasium.Env[Any, Any]]]:
-    """Its multiprocessing wrapper with its defaults: two queues and a thread in the main process."""
+    """Syllabus' multiprocessing wrapper with its defaults: two queues and a thread in the main process."""
     space = DiscreteTaskSpace(num_tasks)
-    curriculum = make_multiprocessing_curriculum(_Sampler(space, update_interval=512))
+    curriculum = make_multiprocessing_curriculum(PatchedProgress(space, update_interval=512))
     try:
         yield lambda: GymnasiumSyncWrapper(_Tasked(Trivial(length)), space, curriculum.components)
     finally:

@@ -1,12 +1,12 @@
-"""Kills random workers of one session for a while and counts what is left.
+"""Kills random workers of one session for a while, then checks the counts.
 
     make storm
     make storm ARGS="--seconds 10 --workers 8"
 
-Each worker plays at full speed and writes into a ledger of its own what it began and what it saw acknowledged. Another
-process kills one of them every few milliseconds and starts a new one, which joins by name or as a forked copy. In the
-end, the results counted must lie between those acknowledged and those begun. Ends with status 1 if they do not, if a
-row is torn, or if anybody had to wait for longer than a second.
+Each worker plays at full speed and records in its own ledger which results it started to tell and which calls
+returned. Another process kills a worker every few milliseconds and starts a new one, which joins by name or as a forked
+copy. At the end, the number of counted results must lie between the acknowledged and the started ones. The exit status
+is 1 if it does not, if a row is torn, or if a call took longer than a second.
 """
 
 import argparse
@@ -28,7 +28,7 @@ STARTED, ACKNOWLEDGED, LONGEST, NUM_FIELDS = 0, 1, 2, 3
 MAX_LIVES = 100_000
 BATCH = 64
 MAX_WAIT = 1.0
-"""Seconds that nobody should wait longer for."""
+"""Longest acceptable duration of a call, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Outcome:
     torn: int
     evicted: int
     longest_wait: float
-    """Seconds that the slowest call of anybody took, with all that the machine did meanwhile."""
+    """Duration of the slowest call of any process, in seconds, including other work on the machine."""
     is_balanced: bool
-    """Scheduled + unsolicited = told + cancelled + stale + pending, and the rows add up to the same."""
+    """Whether scheduled + unsolicited = completed + cancelled + stale + pending, in the counters and in the rows."""
 
     @property
     def is_good(self) -> bool:
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def work(curriculum: Curriculum[int], ledger: memoryview, seed: int) -> None:
-    """Plays for ever; a few calls in between are of other kinds."""
+    """Plays until killed; a few calls are of other kinds."""
     rng = np.random.default_rng(seed)
     while True:
         kind = rng.random()
@@ -94,40 +94,40 @@ def storm(seconds: float, num_workers: int, seed: int) -> Outcome:
                 try:
                     joined = Curriculum(config) if lives % 2 else curriculum
                     work(joined, books[lives - 1].data, lives)
-                except BaseException:  # noqa: BLE001  whatever it was, it must be seen, and the process must end
+                except BaseException:  # noqa: BLE001  any error must be printed, and the process must end
                     traceback.print_exc()
                 finally:
-                    os._exit(3)  # only a kill ends a worker: anything else is an error
+                    os._exit(3)  # a worker ends only by a kill; any other end is an error
             return pid
 
         workers = [start() for _ in range(num_workers)]
-        began = looked = time.monotonic()
+        began = checked = time.monotonic()
         while time.monotonic() - began < seconds and lives < MAX_LIVES:
             time.sleep(rng.exponential(0.02))
             victim = int(rng.integers(num_workers))
             os.kill(workers[victim], signal.SIGKILL)
             if os.waitstatus_to_exitcode(os.waitpid(workers[victim], 0)[1]) != -signal.SIGKILL:
-                raise SystemExit("storm: a worker ended by an error, see above")
+                raise SystemExit("storm: a worker ended with an error; see its traceback above")
             kills += 1
             workers[victim] = start()
-            if time.monotonic() - looked > 0.5:
+            if time.monotonic() - checked > 0.5:
                 started = time.monotonic()
                 try:
                     curriculum.stats()
                 except CorruptTableError as error:
                     print(error, file=sys.stderr)
                     torn += 1
-                looked = time.monotonic()
-                longest = max(longest, looked - started)
+                checked = time.monotonic()
+                longest = max(longest, checked - started)
         took = time.monotonic() - began
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
         stats, rows = curriculum.stats(), curriculum.tracker.snapshot().rows
-        came = stats["num_completed"] + stats["num_cancelled"] + stats["num_stale"] + stats["num_pending"]
+        ended = stats["num_completed"] + stats["num_cancelled"] + stats["num_stale"]
         is_balanced = (
-            stats["num_scheduled"] + stats["num_unsolicited"] == came
+            stats["num_scheduled"] + stats["num_unsolicited"] == ended + stats["num_pending"]
             and stats["num_pending"] == rows["num_pending"].sum() + rows["num_orphans"].sum()
             and stats["num_evicted"] == (rows["task_id"] // len(rows)).sum()
         )
@@ -147,12 +147,12 @@ def storm(seconds: float, num_workers: int, seed: int) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of the storm")
+    parser.add_argument("--workers", type=int, default=4, metavar="N", help="number of workers at a time")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the kills")
+    parser.add_argument("--json", action="store_true", help="print the outcome as one line of JSON")
     args = parser.parse_args()
-    logging.getLogger("curricular").setLevel(logging.ERROR)  # the cancelled tasks are on purpose
+    logging.getLogger("curricular").setLevel(logging.ERROR)  # the storm cancels tasks on purpose
     outcome = storm(args.seconds, args.workers, args.seed)
     if args.json:
         print(json.dumps(asdict(outcome)))

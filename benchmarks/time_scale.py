@@ -1,11 +1,11 @@
-"""A time scale that follows from the data, beside the same choice at fixed rates, on learners of different speeds.
+"""Compares the adaptive time scale of noise-aware choice with fixed rates, on learners of different speeds.
 
     make bench-time-scale
     make bench-time-scale ARGS="--seeds 2 --speeds 0.3 1 --scenarios chain"
 
-The scenarios' learners learn (and forget) at each speed, in runs that are 1 / speed as long. `noise-aware@0.05` is
-noise-aware choice that always compares the averages at the rates 0.05 and 0.0125. Prints Markdown tables of normalised
-scores, 0 for uniform draws and 1 for the oracle: the mean over the scenarios, then each scenario.
+The learners of every scenario learn and forget at each speed, and run lengths are divided by the speed. The algorithm
+`noise-aware@0.05` always compares the averages at the rates 0.05 and 0.0125. The output is Markdown tables of
+normalised scores (0 for uniform draws, 1 for the oracle): first the mean over scenarios, then each scenario.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from rich.console import Console
 
 from curricular.bench.figures import ORACLE, UNIFORM, Figures
 from curricular.bench.learners import Interval, score_runs
-from curricular.bench.run import measure, plan
+from curricular.bench.plan import create_plan
+from curricular.bench.run import measure
 
 ADAPTIVE = "noise-aware"
 RATES = (0.4, 0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)
@@ -32,60 +33,72 @@ def cell(interval: Interval) -> str:
     return f"{estimate:.2f} ({low:.2f} to {high:.2f})"
 
 
-def mean_scores(figures: Figures, worlds: Sequence[World], *, beyond: str | None = None) -> Interval:
-    """Normalised scores in the mean over `worlds`, by algorithm; with `beyond`, what they have beyond that one's."""
+def mean_scores(figures: Figures, worlds: Sequence[World], *, baseline: str | None = None) -> Interval:
+    """Returns each algorithm's mean normalised score over `worlds`, minus the score of `baseline` if given."""
     runs = np.stack([figures.values("auc", name, worlds) for name in figures.algorithms])
     uniform, oracle = (figures.values("auc", name, worlds) for name in (UNIFORM, ORACLE))
-    if beyond is not None:
-        runs += uniform - figures.values("auc", beyond, worlds)
+    if baseline is not None:
+        runs += uniform - figures.values("auc", baseline, worlds)
     return score_runs(runs, uniform, oracle).mean
 
 
-def at(interval: Interval, number: int) -> Interval:
-    return Interval(estimate=interval.estimate[number], low=interval.low[number], high=interval.high[number])
+def at(interval: Interval, index: int) -> Interval:
+    return Interval(estimate=interval.estimate[index], low=interval.low[index], high=interval.high[index])
 
 
 def table(by_speed: dict[float, Figures], scenarios: Sequence[str]) -> list[list[str]]:
-    """A row for each algorithm, one for the best fixed rate at each speed, one for the difference from that."""
+    """Returns the rows: one per algorithm, the best fixed rate at each speed, and the difference from that rate."""
     names = next(iter(by_speed.values())).algorithms[1:]  # without uniform
-    scores = {speed: mean_scores(figures, figures.among(scenarios)) for speed, figures in by_speed.items()}
+    scores = {speed: mean_scores(figures, figures.worlds_of(scenarios)) for speed, figures in by_speed.items()}
     estimates = np.array([scores[speed].estimate[1:] for speed in by_speed]).T
     rows = [["", *(f"speed {speed:g}" for speed in by_speed), "mean", "worst"], ["---"] * (len(by_speed) + 3)]
-    for number, name in enumerate(names):
-        cells = [cell(at(interval, number + 1)) for interval in scores.values()]
-        rows.append([name, *cells, f"{estimates[number].mean():.2f}", f"{estimates[number].min():.2f}"])
+    for index, name in enumerate(names):
+        cells = [cell(at(interval, index + 1)) for interval in scores.values()]
+        rows.append([name, *cells, f"{estimates[index].mean():.2f}", f"{estimates[index].min():.2f}"])
     fixed = [name for name in names if name != ADAPTIVE]
-    best = [fixed[int(found)] for found in estimates[[names.index(name) for name in fixed]].argmax(axis=0)]
+    best = [fixed[int(index)] for index in estimates[[names.index(name) for name in fixed]].argmax(axis=0)]
     differences = [
-        at(mean_scores(figures, figures.among(scenarios), beyond=name), figures.algorithms.index(ADAPTIVE))
+        at(mean_scores(figures, figures.worlds_of(scenarios), baseline=name), figures.algorithms.index(ADAPTIVE))
         for figures, name in zip(by_speed.values(), best, strict=True)
     ]
     rows.append(["best fixed rate, in hindsight", *(name.partition("@")[2] for name in best), "", ""])
-    rows.append([f"{ADAPTIVE} beyond that", *(cell(difference) for difference in differences), "", ""])
+    rows.append([f"{ADAPTIVE} minus that rate", *(cell(difference) for difference in differences), "", ""])
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fixed", default=ADAPTIVE, choices=["noise-aware", "learning-progress"], help="what is fixed")
-    parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), metavar="RATE")
-    parser.add_argument("--speeds", type=float, nargs="+", default=list(SPEEDS), metavar="SPEED")
-    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each: with the seeds 0, 2, 4, …")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes; one for each processor if left out")
-    parser.add_argument("--out", type=Path, help="file for all figures, as JSON")
+    parser.add_argument(
+        "--fixed", default=ADAPTIVE, choices=["noise-aware", "learning-progress"], help="algorithm with a fixed rate"
+    )
+    parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), metavar="RATE", help="fixed rates")
+    parser.add_argument(
+        "--speeds", type=float, nargs="+", default=list(SPEEDS), metavar="SPEED", help="factors on the learners' speed"
+    )
+    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), metavar="NAME", help="names of scenarios")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of runs per algorithm and scenario; their seeds are 0, 2, 4, …",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="number of runs at a time; default: one per processor")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args()
     names = [ADAPTIVE, *(f"{options.fixed}@{rate:g}" for rate in options.rates)]
     console = Console(stderr=True)
     by_speed = {
         speed: measure(
-            plan(names, options.scenarios, num_seeds=options.seeds, speed=speed), console, num_processes=options.jobs
+            create_plan(names, options.scenarios, num_seeds=options.seeds, speed=speed),
+            console,
+            num_processes=options.jobs,
         )
         for speed in options.speeds
     }
     seconds = sum(figures.wall_seconds for figures in by_speed.values())
     cpu_seconds = sum(sum(figures.cpu_seconds.values()) for figures in by_speed.values())
-    print(f"{options.seeds} seeds; in brackets 95 % intervals; {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time")
+    print(f"{options.seeds} seeds; brackets hold 95 % intervals; {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time")
     for scenarios in ([*options.scenarios], *([name] for name in options.scenarios)):
         print(f"\n{', '.join(scenarios)}:\n")
         for row in table(by_speed, scenarios):

@@ -1,11 +1,11 @@
-"""PPO on a crafting world with a hundred goals, of which most do not exist: the curriculum chooses what to wish for.
+"""PPO on a crafting world, most goals of which can be impossible: the curriculum chooses the goal of each episode.
 
     python examples/crafting.py
     python examples/crafting.py --algorithm uniform --useless 0.9 --steps 1500000
 
-On a small grid lie a forest, a camp, rocks, a seam and a mine. What can be made there builds up from wood to diamond.
-An episode has one goal, a thing to be made, and ends when it is made or the time is over. All worlds are stepped
-together, as NumPy arrays. What a curriculum adds to the training is in `Player`.
+A small grid holds a forest, a camp, rocks, a seam and a mine, where things from wood to diamond can be made. An episode
+has one goal, a thing to make, and ends when the thing is made or the time is over. All worlds are NumPy arrays and take
+their steps together. The class `Player` holds everything that the curriculum adds to the training.
 """
 
 import argparse
@@ -46,7 +46,7 @@ PLACES = ("forest", "camp", "rocks", "seam", "mine")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a thing is made: where, what it uses up, and what has to be there besides."""
+    """How a thing is made: the place, the things it uses up, and the things it needs but keeps."""
 
     place: str
     uses: tuple[str, ...] = ()
@@ -68,11 +68,11 @@ RECIPES = {
 THINGS = tuple(RECIPES)
 
 SIZE = 3
-"""Side of the grid."""
+"""Side of the grid, in cells."""
 MAX_STEPS = 80
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1], [0, 0]])
 WORK = 4
-"""The action beside the four moves: make, of what can be made here, the last in the list of things."""
+"""Action that makes a thing: the last in `THINGS` of those that can be made in this place."""
 
 USES, NEEDS = (
     np.array([[thing in part(recipe) for thing in THINGS] for recipe in RECIPES.values()])
@@ -85,7 +85,7 @@ Lanes = NDArray[np.int64]
 
 
 class Worlds:
-    """`num_lanes` worlds side by side. A goal from `len(THINGS)` on is of a thing that does not exist."""
+    """`num_lanes` parallel worlds. A goal >= `len(THINGS)` is impossible: its thing does not exist."""
 
     def __init__(self, num_lanes: int, num_goals: int, seed: int) -> None:
         self.num_goals = num_goals
@@ -97,7 +97,7 @@ class Worlds:
         self.clocks = np.zeros(num_lanes, np.int64)
 
     def begin(self, lanes: Lanes, goals: Lanes) -> None:
-        """A new episode in each of `lanes`: all on different cells, nothing made yet."""
+        """Starts an episode in each of `lanes`: agent and places on different cells, and nothing made yet."""
         order = self.rng.random((len(lanes), SIZE**2)).argsort(axis=1)
         self.agents[lanes] = CELLS[order[:, 0]]
         self.places[lanes] = CELLS[order[:, 1 : 1 + len(PLACES)]]
@@ -106,14 +106,18 @@ class Worlds:
         self.clocks[lanes] = 0
 
     def observe(self) -> Tensor:
-        """The goal, the way to each place, whether it is here, what is made, and the time; (lanes, inputs)."""
-        ways = np.sign(self.places - self.agents[:, None])
-        parts = [self.goals[:, None], ways.reshape(len(ways), -1), ~ways.any(axis=-1), self.has]
+        """Returns goal, direction to each place, whether the agent is there, things made, and time: (lanes, inputs)."""
+        directions = np.sign(self.places - self.agents[:, None])
+        is_here = ~directions.any(axis=-1)
+        parts = [self.goals[:, None], directions.reshape(len(directions), -1), is_here, self.has]
         clocks = self.clocks[:, None] / MAX_STEPS
         return torch.from_numpy(np.concatenate([*parts, clocks], axis=1, dtype=np.float32))
 
     def step(self, actions: Lanes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which lanes reached their goal, and which ended; those are to be begun anew."""
+        """Takes one step; returns which lanes reached their goal and which episodes ended, both of shape (lanes,).
+
+        The caller must begin a new episode in the lanes that ended.
+        """
         self.agents = (self.agents + MOVES[actions]).clip(0, SIZE - 1)
         self.clocks += 1
         is_here = (self.places == self.agents[:, None]).all(axis=-1) & (actions == WORK)[:, None]
@@ -127,11 +131,11 @@ class Worlds:
         return successes, successes | (self.clocks == MAX_STEPS)
 
 
-# ── The curriculum's part ────────────────────────────────────────────────────────────────────────
+# ── The curriculum ───────────────────────────────────────────────────────────────────────────────
 
 
 def create_curriculum(algorithm: str, seed: int, useless: float) -> Curriculum[int]:
-    """The curriculum over the goals: all things, and so many that do not exist that they are the share `useless`."""
+    """Returns the curriculum over all things and the impossible goals, which make up the share `useless`."""
     num_goals = round(len(THINGS) / (1 - useless))
     names = [*THINGS, *("useless" for _ in range(num_goals - len(THINGS)))]
     generator = merge([single_task(goal, label=name) for goal, name in enumerate(names)])
@@ -139,7 +143,7 @@ def create_curriculum(algorithm: str, seed: int, useless: float) -> Curriculum[i
 
 
 class Player:
-    """Plays the goals that the curriculum chooses."""
+    """Plays the goals that the curriculum chooses, and tells their results."""
 
     def __init__(self, curriculum: Curriculum[int], worlds: Worlds) -> None:
         self.curriculum = curriculum
@@ -149,14 +153,14 @@ class Player:
         self.begin(np.arange(len(worlds.goals)))
 
     def begin(self, lanes: Lanes) -> None:
-        """Ask for a goal where an episode begins."""
+        """Asks for a goal for each of `lanes`, where an episode begins."""
         tasks = self.curriculum.ask(len(lanes))
         self.task_ids[lanes] = [task.task_id for task in tasks]
         self.worlds.begin(lanes, np.array([task.config for task in tasks], np.int64))
         np.add.at(self.num_episodes, self.worlds.goals[lanes], 1)
 
     def step(self, actions: Lanes) -> tuple[Lanes, NDArray[np.bool_], NDArray[np.bool_]]:
-        """The ids of the tasks that are played, which of them succeed and which end with this step."""
+        """Takes one step; returns the ids of the played tasks, which of them succeeded, and which ended."""
         task_ids = self.task_ids.copy()
         successes, ends = self.worlds.step(actions)
         if ends.any():
@@ -164,7 +168,7 @@ class Player:
         return task_ids, successes, ends
 
     def tell(self, rollout: "Rollout", advantages: Tensor) -> None:
-        """Tell how the episodes went that ended in a rollout; some algorithms choose by regret, the others ignore it."""
+        """Tells the results of the episodes that ended in a rollout; some algorithms also use the regrets."""
         ends = rollout.ends.numpy() > 0
         regrets = positive_value_loss(advantages.numpy(), ends)
         self.curriculum.tell(rollout.task_ids[ends], rollout.rewards.numpy()[ends], regrets=regrets)
@@ -175,13 +179,13 @@ class Player:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of PPO: Schulman et al. 2017, arXiv 1707.06347."""
+    """Settings of PPO (Schulman et al. 2017, arXiv 1707.06347)."""
 
     num_lanes: int = 128
     rollout: int = 32  # steps of each lane between two updates
     num_epochs: int = 4
     num_minibatches: int = 4
-    learning_rate: float = 4e-3  # at the start; it falls to zero in a straight line
+    learning_rate: float = 4e-3  # at the start; decreases linearly to zero
     discount: float = 0.99
     trace_decay: float = 0.95
     clip: float = 0.2
@@ -190,11 +194,11 @@ class Settings:
     max_gradient_norm: float = 0.5
     hidden: int = 64
     num_evaluations: int = 20
-    evaluation_episodes: int = 20  # of each thing
+    evaluation_episodes: int = 20  # per thing
 
 
 class Agent(nn.Module):
-    """Policy and value on two shared layers."""
+    """Policy and value network with two shared layers."""
 
     def __init__(self, num_goals: int, num_inputs: int, hidden: int) -> None:
         super().__init__()
@@ -215,7 +219,7 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Sampled actions, their log-probabilities, and values."""
+        """Samples actions; returns them with their log-probabilities and the values."""
         log_probabilities, values = self(inputs)
         actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
         return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
@@ -223,7 +227,7 @@ class Agent(nn.Module):
 
 @dataclass(frozen=True)
 class Rollout:
-    """Tensors of shape (steps, lanes), and the ids of the tasks that were played."""
+    """The experience of all lanes between two updates: tensors of shape (steps, lanes), and the played tasks' ids."""
 
     task_ids: NDArray[np.int64]
     last_values: Tensor  # (lanes,)
@@ -235,13 +239,13 @@ class Rollout:
     ends: Tensor
 
     def advantages(self, discount: float, trace_decay: float) -> Tensor:
-        """Generalised advantage estimates: Schulman et al. 2016, arXiv 1506.02438."""
+        """Returns generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438)."""
         advantages = torch.empty_like(self.values)
         next_values, advantage = self.last_values, torch.zeros_like(self.last_values)
         for step in reversed(range(len(self.values))):
-            goes_on = 1 - self.ends[step]
-            error = self.rewards[step] + discount * goes_on * next_values - self.values[step]
-            advantage = error + discount * trace_decay * goes_on * advantage
+            continues = 1 - self.ends[step]
+            error = self.rewards[step] + discount * continues * next_values - self.values[step]
+            advantage = error + discount * trace_decay * continues * advantage
             advantages[step], next_values = advantage, self.values[step]
         return advantages
 
@@ -283,32 +287,32 @@ def update(
 
 
 def evaluate(agent: Agent, num_goals: int, num_episodes: int, seed: int) -> NDArray[np.float64]:
-    """Share of `num_episodes` for each thing in which it is made, shape (things,); actions are sampled."""
+    """Returns the share of `num_episodes` in which each thing is made, shape (things,); actions are sampled."""
     random = torch.Generator().manual_seed(seed)
-    wished = np.repeat(np.arange(len(THINGS)), num_episodes)
-    worlds = Worlds(len(wished), num_goals, seed)
-    worlds.begin(np.arange(len(wished)), wished)
-    successes, is_over = np.zeros(len(wished), np.bool_), np.zeros(len(wished), np.bool_)
+    goals = np.repeat(np.arange(len(THINGS)), num_episodes)
+    worlds = Worlds(len(goals), num_goals, seed)
+    worlds.begin(np.arange(len(goals)), goals)
+    successes, is_over = np.zeros(len(goals), np.bool_), np.zeros(len(goals), np.bool_)
     for _ in range(MAX_STEPS):
         actions, _, _ = agent.act(worlds.observe(), random)
-        are_made, ends = worlds.step(actions.numpy())
-        successes |= are_made & ~is_over
+        is_success, ends = worlds.step(actions.numpy())
+        successes |= is_success & ~is_over
         is_over |= ends
     return successes.reshape(len(THINGS), num_episodes).mean(axis=1)
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run stands after `step` environment steps."""
+    """The state of a run after `step` environment steps."""
 
     step: int
-    success: list[float]  # of each thing, in an evaluation
-    num_episodes: list[int]  # of training, so far, for each goal
+    success: list[float]  # per thing, in an evaluation
+    num_episodes: list[int]  # per goal, in training since the start
     cpu_seconds: float
 
 
 def train(curriculum: Curriculum[int], seed: int, num_steps: int, settings: Settings = Settings()) -> Iterator[Point]:
-    """Train an agent on the goals of `curriculum`: a point at each evaluation, whose episodes count as no steps."""
+    """Trains an agent on the goals of `curriculum`; yields a point per evaluation, whose episodes count no steps."""
     start = time.process_time()
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
@@ -335,15 +339,19 @@ def train(curriculum: Curriculum[int], seed: int, num_steps: int, settings: Sett
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="PPO on a crafting world, under a curriculum over its goals.")
-    parser.add_argument("--algorithm", choices=ALGORITHMS, default="noise-aware", help="way of choosing the goals")
-    parser.add_argument("--useless", type=float, default=0.5, help="share of the goals that do not exist")
+    parser = argparse.ArgumentParser(
+        description="Trains an agent by PPO on a crafting world whose goals a curriculum chooses."
+    )
+    parser.add_argument(
+        "--algorithm", choices=ALGORITHMS, default="noise-aware", help="algorithm that chooses the goals"
+    )
+    parser.add_argument("--useless", type=float, default=0.5, help="share of impossible goals, below 1")
     parser.add_argument("--steps", type=int, default=250_000, help="environment steps")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of agent, worlds and curriculum")
     options = parser.parse_args()
-    torch.set_num_threads(1)  # a small network: more threads only wait for each other
+    torch.set_num_threads(1)  # more threads slow a small network down
     with create_curriculum(options.algorithm, options.seed, options.useless) as curriculum:
-        print("success on each thing, and the share of all episodes so far whose goal does not exist\n")
+        print("success on each thing, and share of all episodes so far with an impossible goal\n")
         print(f"{'steps':>9}" + "".join(f"{thing:>11}" for thing in THINGS) + f"{'useless':>11}")
         for point in train(curriculum, options.seed, options.steps, Settings(num_evaluations=10)):
             num_useless = sum(point.num_episodes[len(THINGS) :])

@@ -1,4 +1,4 @@
-"""Ask for a task, play it, tell the score: the whole of a curriculum, in a loop of your own."""
+"""A curriculum in a custom training loop: ask for a task, play it, tell the score."""
 
 import gymnasium as gym
 

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from curricular import Curriculum, LearnabilityConfig, LearningProgressConfig, NoiseAwareConfig, UniformConfig, cli
 from curricular.algorithms.noise_aware import NoiseAwareAlgorithm
-from curricular.bench import choices, report, run, tables
+from curricular.bench import algorithms, report, run, tables
 from curricular.bench.figures import Figures, Outcome
 from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play
-from curricular.bench.teacher import PoolTasks, Teacher
+from curricular.bench.plan import Job, count_processes, create_plan
+from curricular.bench.teacher import CurriculumTeacher, PoolTasks
 from curricular.table import columns_of
 
 SHORT = {"speed": 30.0}
@@ -22,7 +23,9 @@ SHORT = {"speed": 30.0}
 
 
 def small_plan(**options):
-    return run.plan(["learning-progress"], ["chain", "reset", "no-harm-50", "nothing"], num_seeds=2, **SHORT, **options)
+    return create_plan(
+        ["learning-progress"], ["chain", "reset", "no-harm-50", "nothing"], num_seeds=2, **SHORT, **options
+    )
 
 
 def bench(plan, out):
@@ -37,7 +40,7 @@ def figures(tmp_path_factory):
 
 def test_a_teacher_asks_and_tells_about_the_tasks_of_its_world():
     world = SCENARIOS["chain"].build(0, speed=10.0)
-    teacher = Teacher(world, choices.find("uniform"))
+    teacher = CurriculumTeacher(world, algorithms.find("uniform"))
     ids = teacher.ask(200)
     assert set(ids.tolist()) == set(range(world.pool.num_tasks))
     teacher.tell(ids, (ids == 3).astype(float))
@@ -58,7 +61,7 @@ def small_pool(*, num_active_tasks, **pool):
 
 def test_results_find_their_tasks_in_a_pool_smaller_than_the_world():
     world = SCENARIOS["impossible"].build(0)
-    teacher = Teacher(world, small_pool)
+    teacher = CurriculumTeacher(world, small_pool)
     played = set()
     for _ in range(100):
         numbers = teacher.ask(32)
@@ -73,13 +76,13 @@ def test_results_find_their_tasks_in_a_pool_smaller_than_the_world():
     assert stats["num_completed"] == 3200
     assert stats["num_stale"] == stats["num_unsolicited"] == 0
     again = SCENARIOS["impossible"].build(0, speed=10.0)
-    assert play(again, Teacher(again, small_pool)).auc > 0
+    assert play(again, CurriculumTeacher(again, small_pool)).auc > 0
 
 
 def test_a_uniform_curriculum_scores_as_uniform_draws_do():
     worlds = [SCENARIOS["no-harm-50"].build(seed) for seed in (0, 2)]
     again = [SCENARIOS["no-harm-50"].build(seed) for seed in (0, 2)]
-    taught = np.mean([play(world, Teacher(world, UniformConfig)).auc for world in worlds])
+    taught = np.mean([play(world, CurriculumTeacher(world, UniformConfig)).auc for world in worlds])
     assert taught == pytest.approx(np.mean([play(world, Uniform(world)).auc for world in again]), rel=0.01)
 
 
@@ -115,11 +118,11 @@ def test_the_files_are_left_and_can_be_read(figures):
     assert not list(out.glob("*.part"))
 
 
-def made_up(algorithms, scenarios, aucs):
+def made_up(names, scenarios, aucs):
     """Figures of one seed with these areas."""
-    outcome = dict(run.play_job(run.Job("uniform", "chain", 0, 0, 100.0)))
+    outcome = dict(run.play_job(Job("uniform", "chain", 0, 0, 100.0)))
     return Figures(
-        algorithms=algorithms,
+        algorithms=names,
         worlds=[(scenario, 0) for scenario in scenarios],
         seeds=[0],
         versions={},
@@ -164,11 +167,11 @@ def test_a_picture_of_one_scenario_holds_its_heading_and_legend():
         assert box.y1 <= height
 
 
-def test_arms_that_show_one_thing_play_where_it_shows():
-    assert choices.beside(["uniform"], "axes") == ["noise-aware-unpooled"]
-    assert choices.beside(["uniform"], "forgetting") == ["unidirectional"]
-    assert choices.beside(["uniform"], "chain") == []
-    plan = run.plan(["stable", "stable+cost"], ["cost", "chain"], num_seeds=1, **SHORT)
+def test_an_algorithm_for_comparison_plays_where_it_says_something():
+    assert algorithms.comparisons(["uniform"], "axes") == ["noise-aware-unpooled"]
+    assert algorithms.comparisons(["uniform"], "forgetting") == ["unidirectional"]
+    assert algorithms.comparisons(["uniform"], "chain") == []
+    plan = create_plan(["stable", "stable+cost"], ["cost", "chain"], num_seeds=1, **SHORT)
     played = [(job.scenario, job.algorithm) for job in plan.jobs]
     assert len(played) == len(set(played))
     assert ("cost", "uniform+cost") in played
@@ -176,22 +179,24 @@ def test_arms_that_show_one_thing_play_where_it_shows():
 
 
 def test_told_costs_cheap_tasks_are_drawn_more_often():
-    figures = run.measure(run.plan(["uniform"], ["cost"], num_seeds=1, speed=4.0), Console(quiet=True), num_processes=1)
+    figures = run.measure(
+        create_plan(["uniform"], ["cost"], num_seeds=1, speed=4.0), Console(quiet=True), num_processes=1
+    )
     (told,) = figures.summary()["uniform"]["told_costs"].values()
     assert told[0] > 0
     world = SCENARIOS["cost"].build(0, speed=4.0)
-    teacher = run.sampler("uniform+cost", world)
+    teacher = run.create_teacher("uniform+cost", world)
     numbers = np.concatenate([teacher.ask(32) for _ in range(100)])
     assert world.pool.costs[numbers].mean() < 0.5 * world.pool.costs.mean()
 
 
 def test_a_suffix_that_changes_nothing_changes_nothing():
-    plain, told = (run.play_job(run.Job(name, "chain", 0, 0, 30.0)) for name in ("stable", "stable+cost"))
+    plain, told = (run.play_job(Job(name, "chain", 0, 0, 30.0)) for name in ("stable", "stable+cost"))
     assert plain.curve == told.curve
 
 
 def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
-    wanted = run.plan(["noise-aware"], ["axes"], num_seeds=1)
+    wanted = create_plan(["noise-aware"], ["axes"], num_seeds=1)
     assert [job.algorithm for job in wanted.jobs] == ["oracle", "uniform", "noise-aware", "noise-aware-unpooled"]
     aucs = {"uniform": 0.1, "oracle": 0.9, "noise-aware": 0.5, "noise-aware-unpooled": 0.2}
     summary = made_up(["uniform", "noise-aware"], ["axes"], aucs).summary()
@@ -200,7 +205,7 @@ def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
 
 
 def test_a_fixed_rate_is_the_only_one_that_counts():
-    config = choices.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
+    config = algorithms.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
     assert config.rates[:2] == pytest.approx((0.04, 0.01))
     curriculum = Curriculum(config)
     ids = np.repeat(np.arange(8), 20)
@@ -226,10 +231,13 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
         ({"algorithms": ["guess"]}, "algorithms: expected one of exp3s.*got 'guess'"),
         ({"algorithms": ["noise-aware@fast"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@fast'"),
         ({"algorithms": ["noise-aware@7"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@7'"),
+        ({"algorithms": ["json"]}, "algorithms: expected one of exp3s.*got 'json'"),
+        ({"algorithms": [":loud"]}, "algorithms: expected one of exp3s.*got ':loud'"),
+        ({"algorithms": ["nowhere:loud"]}, "algorithms: expected module:function.*got 'nowhere:loud' .*PYTHONPATH"),
         ({"algorithms": ["thompson@0.1"]}, "algorithms: expected one of exp3s.*got 'thompson@0.1'"),
         ({"algorithms": ["json:loud"]}, "algorithms: .*got 'json:loud'"),
         ({"algorithms": ["uniform", "uniform"]}, "algorithms: expected at least one, each once"),
-        ({"scenarios": ["maze"]}, "scenarios: expected names out of chain.*got 'maze'"),
+        ({"scenarios": ["maze"]}, "scenarios: expected one of chain.*got 'maze'"),
         ({"num_seeds": 0}, "seeds: expected 1 or more, got 0"),
         ({"variations": [4]}, "variations: expected 0 to 3, got 4"),
         ({"speed": 0.0}, "speed: expected a factor above 0"),
@@ -237,7 +245,15 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
 )
 def test_a_wrong_plan_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        run.plan(**arguments)
+        create_plan(**arguments)
+
+
+def test_a_number_of_processes_below_one_is_refused():
+    assert count_processes(3) == 3
+    assert count_processes(None) >= 1
+    for number in (0, -1):
+        with pytest.raises(ValueError, match=f"jobs: expected 1 or more processes, got {number}"):
+            run.measure(small_plan(), Console(quiet=True), num_processes=number)
 
 
 def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
@@ -251,27 +267,27 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    wanted = run.plan(["mine:chosen", "curricular:LearningProgressConfig.stable"], ["chain"], num_seeds=1, **SHORT)
+    wanted = create_plan(["mine:chosen", "curricular:LearningProgressConfig.stable"], ["chain"], num_seeds=1, **SHORT)
     figures = bench(wanted, tmp_path / "out")
     assert figures.algorithms[1:] == ["mine:chosen", "curricular:LearningProgressConfig.stable"]
     with pytest.raises(TypeError, match=r"factory: expected it to return a CurriculumConfig.*got 7"):
-        Teacher(SCENARIOS["chain"].build(0), choices.find("mine:wrong"))
+        CurriculumTeacher(SCENARIOS["chain"].build(0), algorithms.find("mine:wrong"))
 
 
 def test_every_algorithm_makes_a_curriculum():
     world = SCENARIOS["chain"].build(0, speed=50.0)
-    for factory in choices.ALGORITHMS.values():
-        assert Teacher(world, factory).ask(5).shape == (5,)
+    for factory in algorithms.ALGORITHMS.values():
+        assert CurriculumTeacher(world, factory).ask(5).shape == (5,)
 
 
 def test_every_algorithm_and_scenario_is_in_the_documentation():
     page = (Path(__file__).parents[1] / "docs" / "proving-ground.md").read_text()
-    assert [name for name in choices.ALGORITHMS if f"`{name}`" not in page] == []
+    assert [name for name in algorithms.ALGORITHMS if f"`{name}`" not in page] == []
     assert [name for name in SCENARIOS if f"`{name}`" not in page and f"`{name[7:]}`" not in page] == []
 
 
 def test_unidirectional_sees_improvement_only():
-    config, algorithm = choices.unidirectional(num_active_tasks=2, seed=0, use_shared_memory=False)
+    config, algorithm = algorithms.unidirectional(num_active_tasks=2, seed=0, use_shared_memory=False)
     assert isinstance(config, LearningProgressConfig)
     columns = {
         "fast_ema": np.array([0.9, 0.1]),
@@ -303,4 +319,4 @@ def test_the_command_runs_and_names_what_is_wrong(tmp_path):
     assert "1 chain" in result.output
     result = runner.invoke(cli.app, [*arguments, "--variations", "one"])
     assert result.exit_code == 2
-    assert "variations: expected whole numbers with commas, got 'one'" in result.output
+    assert "variations: expected comma-separated whole numbers, got 'one'" in result.output

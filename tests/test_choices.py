@@ -21,7 +21,7 @@ from curricular import (
     single_task,
 )
 from curricular.bench.learners import SCENARIOS, Oracle, Uniform, play
-from curricular.bench.teacher import Teacher
+from curricular.bench.teacher import CurriculumTeacher
 from curricular.priorities import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
 from curricular.table import columns_of
 
@@ -440,17 +440,17 @@ HELPERS = {
 
 @pytest.mark.parametrize("name", HELPERS)
 class TestOnSimulatedLearners:
-    def auc(self, scenario, sampler):
+    def auc(self, scenario, teacher):
         world = SCENARIOS[scenario].build(seed=5, variation=1)
-        return play(world, sampler(world)).auc
+        return play(world, teacher(world)).auc
 
     def test_it_helps_where_most_tasks_are_impossible(self, name):
-        helped = self.auc("impossible", lambda world: Teacher(world, HELPERS[name]))
+        helped = self.auc("impossible", lambda world: CurriculumTeacher(world, HELPERS[name]))
         plain, best = self.auc("impossible", Uniform), self.auc("impossible", Oracle)
         assert (helped - plain) / (best - plain) > 0.3
 
     def test_it_does_little_harm_where_all_are_worth_learning(self, name):
-        helped = self.auc("no-harm-50", lambda world: Teacher(world, HELPERS[name]))
+        helped = self.auc("no-harm-50", lambda world: CurriculumTeacher(world, HELPERS[name]))
         assert helped > 0.95 * self.auc("no-harm-50", Uniform)
 
 

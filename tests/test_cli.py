@@ -1,3 +1,4 @@
+import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -5,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+import curricular
 from curricular import cli
 
 runner = CliRunner()
@@ -13,14 +15,58 @@ runner = CliRunner()
 def test_help_names_the_commands():
     result = runner.invoke(cli.app, ["--help"])
     assert result.exit_code == 0
-    assert "demo" in result.output
+    assert all(name in result.output for name in ("demo", "bench", "sessions"))
 
 
-def test_a_bad_option_is_one_line_and_exit_code_2():
-    result = runner.invoke(cli.app, ["demo", "--algorithms", "oracle"])
+def test_without_a_command_the_help_is_shown():
+    outputs = [runner.invoke(cli.app, arguments).output.strip() for arguments in ([], ["--help"])]
+    assert outputs[0] == outputs[1]
+
+
+def test_the_version_is_that_of_the_package():
+    result = runner.invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"curricular {curricular.__version__}\n")
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["curricular", "--version"])
+    with pytest.raises(SystemExit) as exit_info:
+        runpy.run_module("curricular", run_name="__main__")
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"curricular {curricular.__version__}\n"
+
+
+@pytest.fixture
+def without_extras(monkeypatch):
+    """Whatever imports PyTorch, MiniGrid or Matplotlib fails."""
+    extras = ("torch", "minigrid", "matplotlib")
+    imported = ("curricular.demo", "curricular.bench", *(f"{name}." for name in extras))
+    for name in [name for name in sys.modules if name.startswith(imported)]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in extras:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("without_extras")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "--algorithms", "oracle"], "algorithms: expected one of exp3s, "),
+        (["demo", "--algorithms", "alp-gmm"], "algorithms: expected one of exp3s, "),
+        (["demo", "--algorithms", "uniform,uniform"], "algorithms: expected at least one, each once, "),
+        (["demo", "--seeds", "0"], "seeds: expected 1 or more, got 0"),
+        (["demo", "--steps", "0"], "steps: expected 1 or more, got 0"),
+        (["bench", "--algorithms", "guess"], "algorithms: expected one of exp3s, "),
+        (["bench", "--scenarios", "maze"], "scenarios: expected one of chain, "),
+        (["bench", "--jobs", "0"], "jobs: expected 1 or more processes, got 0"),
+        (["bench", "--variations", "one"], "variations: expected comma-separated whole numbers, got 'one'"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_exit_code_2_before_any_extra_is_imported(arguments, message):
+    result = runner.invoke(cli.app, arguments)
     assert result.exit_code == 2
     (line,) = result.output.splitlines()
-    assert line.startswith("error: algorithms: expected names out of accel")
+    assert line.startswith(f"error: {message}")
 
 
 @pytest.fixture
@@ -32,10 +78,13 @@ def calls(monkeypatch):
         calls.append((algorithms, seeds, options))
         return "jobs"
 
+    def check_options(*options):
+        """All options are good."""
+
     def demo(jobs, out, console, *, resumes):
         calls.append((jobs, out, resumes))
 
-    stand_in = SimpleNamespace(plan=plan, demo=demo, RunError=RuntimeError)
+    stand_in = SimpleNamespace(check_options=check_options, plan=plan, demo=demo, RunError=RuntimeError)
     monkeypatch.setattr(cli, "import_module", lambda name: stand_in)
     return calls
 
@@ -76,24 +125,25 @@ def test_an_end_before_time_has_an_exit_code(monkeypatch, error, code, output):
     def demo(jobs, out, console, *, resumes):
         raise error
 
-    stand_in = SimpleNamespace(plan=lambda *_, **__: [], demo=demo, RunError=RuntimeError)
+    stand_in = SimpleNamespace(
+        check_options=lambda *_: None, plan=lambda *_, **__: [], demo=demo, RunError=RuntimeError
+    )
     monkeypatch.setattr(cli, "import_module", lambda name: stand_in)
     result = runner.invoke(cli.app, ["demo"])
     assert (result.exit_code, result.output) == (code, output)
 
 
-def test_a_missing_extra_names_itself(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("curricular.demo")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    result = runner.invoke(cli.app, ["demo"])
+@pytest.mark.usefixtures("without_extras")
+@pytest.mark.parametrize(("command", "package"), [("demo", "torch"), ("bench", "matplotlib")])
+def test_a_missing_extra_names_itself(command, package):
+    result = runner.invoke(cli.app, [command])
     assert result.exit_code == 1
-    assert result.output == "error: this command needs torch: pip install 'curricular[demo]'\n"
+    assert result.output == f"error: this command needs {package}: pip install 'curricular[demo]'\n"
 
 
 def test_a_missing_module_of_our_own_is_no_missing_extra(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
-        cli._room("curricular.nowhere", extra="demo")
+        cli._load("curricular.nowhere", extra="demo")
 
 
 def test_main_runs_the_app(monkeypatch):

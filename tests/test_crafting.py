@@ -242,7 +242,7 @@ def study():
     del sys.modules[spec.name]
 
 
-def test_the_study_shows_every_arm_and_runs_nothing_twice(study, tmp_path):
+def test_the_study_shows_every_algorithm_and_runs_nothing_twice(study, tmp_path):
     algorithms = ("uniform", "learning-progress")
     jobs = [study.Job(algorithm, 0.5, seed, num_steps=4096) for algorithm in algorithms for seed in (0, 1)]
     (tmp_path / "runs").mkdir()

@@ -42,8 +42,8 @@ class Fixed:
     def ask(self, n):
         return np.arange(n) % self.num_tasks
 
-    def tell(self, task_ids, scores):
-        self.told.append((np.array(task_ids), np.array(scores)))
+    def tell(self, numbers, scores):
+        self.told.append((np.array(numbers), np.array(scores)))
 
 
 class Shuffled(Uniform):
@@ -66,7 +66,7 @@ class Informed:
     def ask(self, n):
         return self._rng.choice(self._tasks, n)
 
-    def tell(self, task_ids, scores):
+    def tell(self, numbers, scores):
         pass
 
 
@@ -193,8 +193,8 @@ def test_a_run_is_reproducible_from_the_seed(name):
     assert name == "nothing" or (first.curve != other.curve).any()
 
 
-def test_task_ids_say_nothing():
-    """Where a task stands in the chain does not follow from its id, and the order of ids changes no result."""
+def test_the_number_of_a_task_says_nothing():
+    """Where a task stands in the chain does not follow from its number, and the order of numbers changes no result."""
     worlds = [SCENARIOS["impossible"].build(seed) for seed in range(200)]
     positions = np.array([np.flatnonzero(world.is_learnable) for world in worlds])
     assert abs(positions.mean() - 49.5) < 2
@@ -253,11 +253,11 @@ def test_axes_have_fewer_than_two_visits_per_task_and_decide_what_is_learnable()
 
 def test_results_come_late_and_one_in_ten_never():
     world = SCENARIOS["delay"].build(0)
-    sampler = Fixed()
-    play(world, sampler)
-    told = sum(ids.size for ids, _ in sampler.told)
+    teacher = Fixed()
+    play(world, teacher)
+    told = sum(numbers.size for numbers, _ in teacher.told)
     assert told / (world.pool.num_steps * BATCH_SIZE) == pytest.approx(0.9 * (1 - 25 / 3000), abs=0.01)
-    sizes = [ids.size for ids, _ in sampler.told[:60]]
+    sizes = [numbers.size for numbers, _ in teacher.told[:60]]
     assert sizes[0] < 4
     assert np.mean(sizes[51:]) > 20
 
@@ -266,10 +266,10 @@ def test_scores_are_successes_or_graded_with_the_same_mean():
     for name, is_graded in (("noise", False), ("graded", True)):
         world = SCENARIOS[name].build(0)
         noise = np.flatnonzero(~world.is_learnable)[:BATCH_SIZE]
-        sampler = Fixed()
-        sampler.ask = lambda n, noise=noise: noise[:n]
-        play(world, sampler)
-        scores = np.array([scores for _, scores in sampler.told])
+        teacher = Fixed()
+        teacher.ask = lambda n, noise=noise: noise[:n]
+        play(world, teacher)
+        scores = np.array([scores for _, scores in teacher.told])
         assert ((scores >= 0) & (scores <= 1)).all()
         assert (np.unique(scores).size > 2) == is_graded
         np.testing.assert_allclose(scores.mean(axis=0), world.success_rates(noise), atol=0.04)
@@ -278,10 +278,10 @@ def test_scores_are_successes_or_graded_with_the_same_mean():
 def test_an_impossible_task_is_never_solved_and_mastery_always_succeeds():
     world = SCENARIOS["impossible"].build(0)
     impossible = np.flatnonzero(~world.is_learnable)[:BATCH_SIZE]
-    sampler = Fixed()
-    sampler.ask = lambda n: impossible[:n]
-    run = play(world, sampler)
-    assert not any(scores.any() for _, scores in sampler.told)
+    teacher = Fixed()
+    teacher.ask = lambda n: impossible[:n]
+    run = play(world, teacher)
+    assert not any(scores.any() for _, scores in teacher.told)
     assert run.wasted_share == 1.0
     assert run.effective_tasks == pytest.approx(BATCH_SIZE)
     assert run.time_to_80 is None
@@ -289,19 +289,19 @@ def test_an_impossible_task_is_never_solved_and_mastery_always_succeeds():
 
 
 @pytest.mark.parametrize(
-    "ids", [np.arange(3), np.full(BATCH_SIZE, -1), np.full(BATCH_SIZE, 100), np.full(BATCH_SIZE, 0.5)]
+    "numbers", [np.arange(3), np.full(BATCH_SIZE, -1), np.full(BATCH_SIZE, 100), np.full(BATCH_SIZE, 0.5)]
 )
-def test_wrong_ids_are_refused(ids):
-    sampler = Fixed()
-    sampler.ask = lambda n: ids
-    with pytest.raises(ValueError, match=r"sampler\.ask: expected 32 integers in 0 … 99"):
-        play(SCENARIOS["impossible"].build(0), sampler)
+def test_wrong_numbers_are_refused(numbers):
+    teacher = Fixed()
+    teacher.ask = lambda n: numbers
+    with pytest.raises(ValueError, match=r"teacher\.ask: expected 32 integers in 0 … 99"):
+        play(SCENARIOS["impossible"].build(0), teacher)
 
 
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="speed"):
         SCENARIOS["chain"].build(0, speed=0.0)
-    with pytest.raises(ValueError, match="variation: chain has 0 … 3, got 4"):
+    with pytest.raises(ValueError, match="variation: expected 0 to 3 for chain, got 4"):
         SCENARIOS["chain"].build(0, variation=4)
 
 
@@ -311,8 +311,8 @@ def test_wrong_settings_are_refused():
 @pytest.mark.parametrize("name", CHOICE_MATTERS)
 def test_the_oracle_beats_everybody_wherever_choice_matters(name):
     oracle, *others = (
-        play(world := SCENARIOS[name].build(0, speed=2.0), sampler(world)).auc
-        for sampler in (Oracle, Uniform, Informed, Learnability)
+        play(world := SCENARIOS[name].build(0, speed=2.0), teacher(world)).auc
+        for teacher in (Oracle, Uniform, Informed, Learnability)
     )
     # Where all learnable tasks are alike, whoever knows them is as good as the oracle, which is greedy.
     tolerance = 0.005 if name in {"huge-pool", "goalposts"} else 0.0
@@ -323,8 +323,8 @@ def test_the_oracle_beats_everybody_wherever_choice_matters(name):
 @pytest.mark.parametrize("variation", range(1, 4))
 def test_every_variation_leaves_room_between_uniform_and_the_oracle(name, variation):
     oracle, uniform = (
-        play(world := SCENARIOS[name].build(1, speed=5.0, variation=variation), sampler(world))
-        for sampler in (Oracle, Uniform)
+        play(world := SCENARIOS[name].build(1, speed=5.0, variation=variation), teacher(world))
+        for teacher in (Oracle, Uniform)
     )
     assert oracle.auc > uniform.auc + 0.05
     assert oracle.wasted_share == 0.0
@@ -333,10 +333,10 @@ def test_every_variation_leaves_room_between_uniform_and_the_oracle(name, variat
 @pytest.mark.parametrize("name", ["chain", "noise", "no-harm-50"])
 def test_an_uninformative_curriculum_equals_uniform(name):
     runs = {
-        sampler: [play(world := SCENARIOS[name].build(seed, speed=3.0), sampler(world)) for seed in range(6)]
-        for sampler in (Uniform, Shuffled, Oracle)
+        teacher: [play(world := SCENARIOS[name].build(seed, speed=3.0), teacher(world)) for seed in range(6)]
+        for teacher in (Uniform, Shuffled, Oracle)
     }
-    aucs = {sampler: np.array([[run.auc for run in of]]) for sampler, of in runs.items()}
+    aucs = {teacher: np.array([[run.auc for run in of]]) for teacher, of in runs.items()}
     assert aucs[Shuffled].mean() == pytest.approx(aucs[Uniform].mean(), abs=0.02)
     assert np.mean([run.effective_tasks for run in runs[Shuffled]]) == pytest.approx(
         np.mean([run.effective_tasks for run in runs[Uniform]]), rel=0.01

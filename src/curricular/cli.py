@@ -1,10 +1,11 @@
-"""The command line: one function for each command, which asks for the extra that it needs."""
+"""The command line: one function per command, which imports its own modules only when it runs."""
 
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
+from . import __version__
 from .backends.catalogue import list_sessions, read_session, remove_session
 from .backends.layout import SessionError
 from .metrics import label_summary
@@ -16,6 +17,9 @@ try:
 except ModuleNotFoundError as _error:
     raise SystemExit(f"error: the command line needs {_error.name}: pip install 'curricular[cli]'") from None
 
+_NAMES = "Comma-separated names (an unknown one prints the list)"
+_SESSION = "Name of the session, as in `curricular sessions list`."
+
 app: typer.Typer = typer.Typer(
     help="Choose what a reinforcement-learning agent trains on next, by its learning progress.",
     add_completion=False,
@@ -24,30 +28,37 @@ app: typer.Typer = typer.Typer(
 )
 
 
-@app.callback()
-def _curricular() -> None:
-    """Makes the commands commands while there is only one of them."""
+@app.callback(invoke_without_command=True)
+def _curricular(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
+    if version:
+        print(f"curricular {__version__}")
+        raise typer.Exit
 
 
 @app.command()
 def demo(
     *,
-    algorithms: Annotated[str, typer.Option(help="Ways of choosing tasks, with commas.")] = "uniform,stable",
-    seeds: Annotated[int, typer.Option(help="Runs of each algorithm, with the seeds 0, 1, …", metavar="N")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Environment steps of each run.", metavar="N")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for figures and picture.")] = Path("curricular-demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller family of tasks and fewer steps.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is in the folder, after a crash.")] = False,
+    algorithms: Annotated[str, typer.Option(help=f"{_NAMES}.")] = "uniform,stable",
+    seeds: Annotated[
+        int, typer.Option(help="Number of runs per algorithm; their seeds are 0, 1, 2, …", metavar="N")
+    ] = 1,
+    steps: Annotated[int | None, typer.Option(help="Environment steps per run.", metavar="N")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the figures and the picture.")] = Path("curricular-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Train on fewer levels for fewer steps.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the runs saved in the --out folder.")] = False,
 ) -> None:
-    """Train an agent on MiniGrid under each way of choosing its tasks, and compare."""
-    run = _room("curricular.demo.run", extra="demo")
-    console = Console()
+    """Train an agent on MiniGrid with each algorithm as its curriculum, and compare the agents."""
+    names = algorithms.split(",")
     try:
-        jobs = run.plan(algorithms.split(","), seeds, num_steps=steps, is_quick=quick)
+        import_module("curricular.demo.options").check_options(names, seeds, steps)  # before PyTorch, which is slow
     except ValueError as error:
         raise _failure(error, code=2) from None
+    run = _load("curricular.demo.run", extra="demo")
+    jobs = run.plan(names, seeds, num_steps=steps, is_quick=quick)
     try:
-        run.demo(jobs, out, console, resumes=resume)
+        run.demo(jobs, out, Console(), resumes=resume)
     except run.RunError as error:
         raise _failure(error, code=1) from None
     except ValueError as error:
@@ -60,33 +71,36 @@ def demo(
 @app.command()
 def bench(
     *,
-    algorithms: Annotated[
-        str | None,
-        typer.Option(
-            help="Names with commas, a wrong one lists them; module:name of a function of yours takes part, too."
-        ),
+    algorithms: Annotated[str | None, typer.Option(help=f"{_NAMES}, or `module:function` for your own.")] = None,
+    scenarios: Annotated[str | None, typer.Option(help=f"{_NAMES}. Default: all.")] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Number of runs per algorithm and scenario; their seeds are 0, 2, 4, …", metavar="N")
+    ] = 10,
+    variations: Annotated[
+        str, typer.Option(help="Comma-separated variations of the scenarios, 0 to 3; 0 is the definition.")
+    ] = "0",
+    speed: Annotated[float, typer.Option(help="Factor on the learners' speed; run lengths are divided by it.")] = 1.0,
+    jobs: Annotated[
+        int | None, typer.Option(help="Number of runs at a time. Default: one per processor.", metavar="N")
     ] = None,
-    scenarios: Annotated[str | None, typer.Option(help="Names with commas; all if left out.")] = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each: with the seeds 0, 2, 4, …", metavar="N")] = 10,
-    variations: Annotated[str, typer.Option(help="Variations of each scenario; 0 is the definition.")] = "0",
-    speed: Annotated[float, typer.Option(help="Factor on the learners' speed; the runs are 1 / it as long.")] = 1.0,
-    jobs: Annotated[int | None, typer.Option(help="Processes; one for each processor if left out.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for figures and pictures.")] = Path("curricular-bench"),
+    out: Annotated[Path, typer.Option(help="Folder for the figures and the pictures.")] = Path("curricular-bench"),
 ) -> None:
-    """Let ways of choosing tasks teach simulated learners with a known truth, and compare."""
-    run = _room("curricular.bench.run", extra="demo")
-    named = {"algorithms": algorithms, "scenarios": scenarios}
+    """Compare algorithms as teachers of simulated learners whose true success rates are known."""
+    planning = import_module("curricular.bench.plan")
+    lists = {"algorithms": algorithms, "scenarios": scenarios}
     try:
-        wanted = run.plan(
-            **{argument: names.split(",") for argument, names in named.items() if names is not None},
+        plan = planning.create_plan(
+            **{argument: names.split(",") for argument, names in lists.items() if names is not None},
             num_seeds=seeds,
             variations=[_whole(number, "variations") for number in variations.split(",")],
             speed=speed,
         )
+        num_processes = planning.count_processes(jobs)
     except ValueError as error:
         raise _failure(error, code=2) from None
+    run = _load("curricular.bench.run", extra="demo")
     try:
-        run.bench(wanted, out, Console(), num_processes=jobs)
+        run.bench(plan, out, Console(), num_processes=num_processes)
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -96,19 +110,21 @@ def _whole(number: str, argument: str) -> int:
     try:
         return int(number)
     except ValueError:
-        raise ValueError(f"{argument}: expected whole numbers with commas, got {number!r}; correct it") from None
+        raise ValueError(
+            f"{argument}: expected comma-separated whole numbers, got {number!r}; correct the list"
+        ) from None
 
 
 sessions: typer.Typer = typer.Typer(
-    help="Look at the sessions that processes share, and remove them.", no_args_is_help=True
+    help="List, show and remove the sessions that processes share.", no_args_is_help=True
 )
 app.add_typer(sessions, name="sessions")
 
 
 @sessions.command("list")
 def sessions_list() -> None:
-    """List your sessions: tasks, living workers, results so far, memory, age."""
-    table = Table("session", "tasks", "workers", "completions", "MB", "age")
+    """List your sessions with their tasks, live workers, completed results, memory and age."""
+    table = Table("session", "tasks", "workers", "completed", "MB", "age")
     for info in list_sessions():
         table.add_row(
             info.name,
@@ -122,8 +138,8 @@ def sessions_list() -> None:
 
 
 @sessions.command("show")
-def sessions_show(name: Annotated[str, typer.Argument(help="As in `curricular sessions list`.")]) -> None:
-    """Show one session: what it was made with, its counters, and its labels."""
+def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION)]) -> None:
+    """Show the settings, the counters and the labels of a session."""
     try:
         info, settings, content = read_session(name)
     except (KeyError, SessionError) as error:
@@ -132,25 +148,25 @@ def sessions_show(name: Annotated[str, typer.Argument(help="As in `curricular se
     console.print(
         f"[bold]{info.name}[/]: {info.num_tasks:,} tasks, {info.num_workers} workers, {_duration(info.age)} old"
     )
-    facts = Table("setting", "value", title="made with")
+    settings_table = Table("setting", "value")
     for setting, value in settings.items():
-        facts.add_row(setting, str(value))
-    counts = Table("counter", "count", title="so far")
+        settings_table.add_row(setting, str(value))
+    counters_table = Table("counter", "count")
     for counter, count in content.counters._asdict().items():
-        counts.add_row(counter, f"{count:,}")
-    groups = Table("label", "tasks", "scheduled", "completed", title="labels")
-    for label, *numbers in label_summary(content):
-        groups.add_row(label or "(none)", *(f"{number:,}" for number in numbers))
-    console.print(facts, counts, groups)
+        counters_table.add_row(counter, f"{count:,}")
+    labels_table = Table("label", "tasks", "scheduled", "completed")
+    for label, *counts in label_summary(content):
+        labels_table.add_row(label or "(none)", *(f"{count:,}" for count in counts))
+    console.print(settings_table, counters_table, labels_table)
 
 
 @sessions.command("remove")
 def sessions_remove(
-    name: Annotated[str, typer.Argument(help="As in `curricular sessions list`.")],
+    name: Annotated[str, typer.Argument(help=_SESSION)],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Also while processes are alive that hold it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove the session even if live processes hold it.")] = False,
 ) -> None:
-    """Remove one session, if no living process holds it."""
+    """Remove a session that no live process holds."""
     try:
         remove_session(name, force=force)
     except (KeyError, SessionError) as error:
@@ -164,22 +180,23 @@ def _duration(seconds: float) -> str:
     return f"{seconds / size:.0f} {unit}"
 
 
-def _room(name: str, *, extra: str) -> Any:
-    """The module `name`, imported only now because it needs `extra`, which other commands do without."""
+def _load(name: str, *, extra: str) -> Any:
+    """Imports and returns the module `name`, which needs `extra`."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("curricular"):
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "curricular"}:
             raise
-        raise _failure(f"this command needs {error.name}: pip install 'curricular[{extra}]'", code=1) from None
+        raise _failure(f"this command needs {package}: pip install 'curricular[{extra}]'", code=1) from None
 
 
 def _failure(message: object, *, code: int) -> typer.Exit:
-    """To raise after `message` is printed as an error."""
+    """Prints `message` as an error and returns the exception that ends the command with `code`."""
     print(f"error: {message}", file=sys.stderr)
     return typer.Exit(code)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Runs the command line."""
     app()

@@ -63,16 +63,17 @@ def remove_session(name: str, *, force: bool = False) -> None:
     path = _path(name)
     if not remove_file(path, force=force):
         raise SessionError(
-            f"session {name!r}: expected one that nobody holds, got one with living workers; end them, or "
-            f"force it (--force)"
+            f"session {name!r}: expected a session without live workers, got one that live workers hold; stop them, or "
+            f"force the removal (--force)"
         )
 
 
 def _path(name: str) -> Path:
     path = session_directory() / name
     if path.parent != session_directory() or not path.exists():
-        names = [info.name for info in list_sessions()]
-        raise KeyError(f"session {name!r}: expected one of {', '.join(names) or 'none, since there is none'}")
+        names = ", ".join(info.name for info in list_sessions())
+        expected = f"one of {names}" if names else "the name of a session, but no session exists"
+        raise KeyError(f"session: expected {expected}, got {name!r}; see `curricular sessions list`")
     return path
 
 

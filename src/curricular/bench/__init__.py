@@ -1,1 +1,1 @@
-"""The bench: every way of choosing tasks teaches the same simulated learners, and what comes of it side by side."""
+"""The bench: compares algorithms as teachers of the same simulated learners."""

@@ -1,4 +1,4 @@
-"""The figures of a bench: what every run came to, and the scores that follow from the runs."""
+"""The figures of a bench: the outcome of every run, and the scores computed from the outcomes."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from .choices import UNIDIRECTIONAL, UNPOOLED, told_costs
+from .algorithms import UNIDIRECTIONAL, UNPOOLED, with_costs
 from .learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
 
 UNIFORM, ORACLE = "uniform", "oracle"
-"""The baselines: they are in every bench."""
+"""Names of the baselines, which take part in every bench."""
 
 
 class Outcome(BaseModel):
-    """One run: how one algorithm taught one learner. Fields as in `learners.Run`."""
+    """The outcome of one run, in which one algorithm taught one learner; fields as in `learners.Run`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,41 +32,41 @@ class Outcome(BaseModel):
     num_steps: float
     curve: list[float]
     draws: dict[str, list[int]]
-    """Group of tasks -> episodes by window of time."""
+    """Group of tasks -> number of episodes in each time window."""
 
 
 class Figures(BaseModel):
-    """All runs of a bench, in the order planned, and what they were planned with."""
+    """The outcomes of a bench in the order of its plan, with the settings of the plan."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    """Format of the file."""
+    """Version of the file format."""
     algorithms: list[str]
-    """Without the oracle, and without those that took part in one scenario to compare with; uniform first."""
+    """Names of the compared algorithms, uniform first; without the oracle and `algorithms.comparisons`."""
     worlds: list[tuple[str, int]]
-    """Scenario and variation."""
+    """Pairs of a scenario and a variation."""
     seeds: list[int]
     versions: dict[str, str]
     wall_seconds: float
     cpu_seconds: dict[str, float]
-    """By algorithm, those beside the others included."""
+    """Algorithm -> CPU time of its runs; includes the oracle and `algorithms.comparisons`."""
     outcomes: list[Outcome]
 
     def values(
         self, measure: Literal["auc", "effective_tasks"], algorithm: str, worlds: Sequence[tuple[str, int]]
     ) -> NDArray[np.float64]:
-        """One measure of each run of `algorithm`, shape (num_worlds, num_seeds)."""
+        """Returns one measure of each run of `algorithm`, shape (num_worlds, num_seeds)."""
         by_run = {(run.scenario, run.variation, run.seed): run for run in self.outcomes if run.algorithm == algorithm}
         pick = attrgetter(measure)
         return np.array([[pick(by_run[*world, seed]) for seed in self.seeds] for world in worlds])
 
-    def among(self, names: Sequence[str]) -> list[tuple[str, int]]:
-        """The worlds of the scenarios `names`."""
-        return [world for world in self.worlds if world[0] in names]
+    def worlds_of(self, scenarios: Sequence[str]) -> list[tuple[str, int]]:
+        """Returns the worlds of `scenarios`."""
+        return [world for world in self.worlds if world[0] in scenarios]
 
     def scores(self, worlds: Sequence[tuple[str, int]], algorithms: Sequence[str] | None = None) -> Scores:
-        """Normalised scores, 0 for uniform and 1 for the oracle, of `algorithms`; None: of all."""
+        """Returns the normalised scores of `algorithms` (None: all): uniform has 0 and the oracle 1."""
         runs = np.stack([self.values("auc", name, worlds) for name in algorithms or self.algorithms])
         return score_runs(runs, self.values("auc", UNIFORM, worlds), self.values("auc", ORACLE, worlds))
 
@@ -76,59 +76,65 @@ class Figures(BaseModel):
         base: str = UNIFORM,
         *,
         measure: Literal["auc", "effective_tasks"] = "auc",
-        beyond: str | None = None,
+        baseline: str | None = None,
     ) -> Interval:
-        """A measure of all algorithms over that of `base`, shape (num_algorithms, num_worlds).
+        """Returns the ratio of every algorithm's measure to that of `base`, shape (num_algorithms, num_worlds).
 
-        With `beyond`, of both only what is beyond that algorithm's.
+        Args:
+            worlds: Pairs of a scenario and a variation.
+            base: Algorithm in the denominator.
+            measure: Field of `Outcome` to compare.
+            baseline: Algorithm whose measure is first subtracted from numerator and denominator; None: no subtraction.
         """
         runs = np.stack([self.values(measure, name, worlds) for name in (base, *self.algorithms)])
-        if beyond is not None:
-            runs -= self.values(measure, beyond, worlds)
+        if baseline is not None:
+            runs -= self.values(measure, baseline, worlds)
         return ratio_runs(runs[1:], runs[0])
 
     def curves(self, algorithm: str, world: tuple[str, int]) -> NDArray[np.float64]:
-        """Learning curves, shape (num_seeds, num_points)."""
+        """Returns the learning curves of `algorithm` in `world`, shape (num_seeds, num_points)."""
         return np.array([run.curve for run in self._runs(algorithm, world)])
 
     def shares(self, algorithm: str, world: tuple[str, int]) -> Mapping[str, NDArray[np.float64]]:
-        """Group of tasks -> its share of the draws by window of time, over all seeds."""
+        """Returns, by group of tasks, the group's share of the draws in each time window, over all seeds."""
         runs = self._runs(algorithm, world)
         counts = {group: np.sum([run.draws[group] for run in runs], axis=0) for group in runs[0].draws}
         total = np.maximum(np.sum(list(counts.values()), axis=0), 1)
         return {group: count / total for group, count in counts.items()}
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """The headline figures as plain data: for each algorithm its scores with intervals, ratios, recovery."""
+        """Returns each algorithm's headline figures as plain data: scores and ratios with intervals, and recovery."""
         result: dict[str, dict[str, Any]] = {name: {} for name in self.algorithms}
-        scored = self.among(SCORED)
+        scored = self.worlds_of(SCORED)
         if {scenario for scenario, _ in scored} == set(SCORED):
             headline = self.scores(scored)
-            for number, name in enumerate(self.algorithms):
-                result[name] |= {"mean": _triple(headline.mean, number), "worst": _triple(headline.worst, number)}
+            for index, name in enumerate(self.algorithms):
+                result[name] |= {"mean": _triple(headline.mean, index), "worst": _triple(headline.worst, index)}
         for key, (worlds, interval) in self._parts().items():
-            for number, name in enumerate(self.algorithms):
+            for index, name in enumerate(self.algorithms):
                 result[name][key] = {
-                    title(world): _triple(interval, (number, column)) for column, world in enumerate(worlds)
+                    title(world): _triple(interval, (index, column)) for column, world in enumerate(worlds)
                 }
         for name in self.algorithms:
-            result[name]["recovery"] = {title(world): self._recovery(name, world) for world in self.among(["reset"])}
+            result[name]["recovery"] = {
+                title(world): self._recovery(name, world) for world in self.worlds_of(["reset"])
+            }
         return result
 
     def _parts(self) -> dict[str, tuple[list[tuple[str, int]], Interval]]:
-        """What is told of the worlds one by one: those that it is told of, and figures (num_algorithms, num_worlds)."""
+        """Returns, by key of the summary, its worlds and their figures, shape (num_algorithms, num_worlds)."""
         taught = [world for world in self.worlds if world[0] not in (*NO_HARM, "nothing")]
         harmless, forgetting, with_axes, costly, nothing = (
-            self.among(names) for names in (NO_HARM, ["forgetting"], ["axes"], ["cost"], ["nothing"])
+            self.worlds_of(names) for names in (NO_HARM, ["forgetting"], ["axes"], ["cost"], ["nothing"])
         )
         parts: dict[str, tuple[list[tuple[str, int]], Interval]] = {}
         if taught:
             parts["scores"] = taught, self.scores(taught).by_scenario
         if costly:
-            told = [told_costs(name) for name in self.algorithms]
-            parts["told_costs"] = costly, self.scores(costly, told).by_scenario
+            informed = [with_costs(name) for name in self.algorithms]
+            parts["told_costs"] = costly, self.scores(costly, informed).by_scenario
         if with_axes:
-            parts["over_unpooled"] = with_axes, self.ratios(with_axes, UNPOOLED, beyond=UNIFORM)
+            parts["over_unpooled"] = with_axes, self.ratios(with_axes, UNPOOLED, baseline=UNIFORM)
         if harmless:
             parts["no_harm"] = harmless, self.ratios(harmless)
         if forgetting:
@@ -139,24 +145,25 @@ class Figures(BaseModel):
 
     def _recovery(self, algorithm: str, world: tuple[str, int]) -> dict[str, float | None]:
         curve = self.curves(algorithm, world).mean(axis=0)
-        back = recovery(curve, np.arange(curve.size))
-        ratio = None if back.recovery_time is None else back.recovery_time / max(back.learning_time, 1.0)
-        return {"level": back.level, "time_ratio": ratio}
+        found = recovery(curve, np.arange(curve.size))
+        ratio = None if found.recovery_time is None else found.recovery_time / max(found.learning_time, 1.0)
+        return {"level": found.level, "time_ratio": ratio}
 
     def _runs(self, algorithm: str, world: tuple[str, int]) -> list[Outcome]:
         return [run for run in self.outcomes if run.algorithm == algorithm and (run.scenario, run.variation) == world]
 
 
 def title(world: tuple[str, int]) -> str:
-    """The name of a world: that of its scenario, and the variation if it is not the definition.
+    """Returns the title of a world: number and name of its scenario, and the variation unless it is the definition.
 
-    >>> title(("chain", 2))
-    '1 chain (2)'
+    Examples:
+        >>> title(("chain", 2))
+        '1 chain (2)'
     """
     scenario, variation = world
     name = f"{SCENARIOS[scenario].number} {scenario}"
     return f"{name} ({variation})" if variation else name
 
 
-def _triple(interval: Interval, at: Any) -> list[float]:
-    return [float(values[at]) for values in (interval.estimate, interval.low, interval.high)]
+def _triple(interval: Interval, index: Any) -> list[float]:
+    return [float(values[index]) for values in (interval.estimate, interval.low, interval.high)]

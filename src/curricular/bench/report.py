@@ -1,4 +1,4 @@
-"""What a bench leaves behind: a file with all figures, and pictures."""
+"""The files that a bench writes: all figures as JSON, and pictures."""
 
 import json
 from pathlib import Path
@@ -20,14 +20,14 @@ _GROUP_COLOURS = {
 }
 _GOAL_COLOURS = ("#1b4965", "#2f6f8f", "#5fa8d3", "#a8d0e6")
 _MIN_WIDTH = 5.8
-"""Inches that the heading needs."""
+"""Smallest width of a picture that fits the heading, in inches."""
 _LEGEND_WIDTH, _LEGEND_HEIGHT = 2.4, 0.22
-"""Inches of a column and of a row of the legend."""
+"""Width of a column and height of a row of the legend, in inches."""
 _INK, _FAINT = "#33302e", "#e4e0da"
 
 
 def write_json(figures: Figures, out: Path) -> Path:
-    """The file in the folder `out` that holds `figures` and their summary."""
+    """Writes `figures` and their summary into the folder `out`, and returns the path of the file."""
     path = out / "bench.json"
     draft = path.with_suffix(".part")
     content = {"summary": figures.summary(), **figures.model_dump(mode="json")}
@@ -36,13 +36,17 @@ def write_json(figures: Figures, out: Path) -> Path:
 
 
 def write_pngs(figures: Figures, out: Path) -> list[Path]:
-    """The pictures in the folder `out`: learning curves of every world, and of every algorithm where its draws went."""
+    """Writes the pictures into the folder `out`: learning curves per world, and shares of the draws per algorithm.
+
+    Returns:
+        The paths of the pictures.
+    """
     curves = _save(draw_curves(figures), out / "curves.png")
     return [curves, *(_write_shares(figures, name, out) for name in figures.algorithms)]
 
 
 def _grid(figures: Figures, heading: str) -> tuple[Figure, list[tuple[Axes, tuple[str, int]]]]:
-    """A picture with a panel for each world, and the panels."""
+    """Returns a picture with one panel per world, and the panels with their worlds."""
     num_columns = min(6, len(figures.worlds))
     num_rows = -(-len(figures.worlds) // num_columns)
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
@@ -50,8 +54,8 @@ def _grid(figures: Figures, heading: str) -> tuple[Figure, list[tuple[Axes, tupl
     picture = Figure(figsize=size, dpi=120, facecolor="white", layout=layout)
     picture.suptitle(heading, color=_INK, size=13)
     panels = []
-    for number, world in enumerate(figures.worlds, 1):
-        axes = picture.add_subplot(num_rows, num_columns, number)
+    for position, world in enumerate(figures.worlds, 1):
+        axes = picture.add_subplot(num_rows, num_columns, position)
         axes.set_title(title(world), loc="left", color=_INK, size=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -69,17 +73,17 @@ def _save(picture: Figure, path: Path) -> Path:
 
 
 def draw_curves(figures: Figures) -> Figure:
-    """The picture with the learning curves of every world."""
-    picture, panels = _grid(figures, "Competence over the budget: mean of the seeds")
+    """Returns the picture with the learning curves in every world."""
+    picture, panels = _grid(figures, "Competence over the budget, mean over seeds")
     for axes, world in panels:
-        for number, name in enumerate((*figures.algorithms, ORACLE)):
+        for index, name in enumerate((*figures.algorithms, ORACLE)):
             curve = figures.curves(name, world).mean(axis=0)
             is_oracle = name == ORACLE
             axes.plot(
                 np.linspace(0, 1, curve.size),
                 curve,
-                color=_INK if is_oracle else _COLOURS[number % len(_COLOURS)],
-                linestyle=":" if is_oracle else ("-", "--", "-.")[number // len(_COLOURS) % 3],
+                color=_INK if is_oracle else _COLOURS[index % len(_COLOURS)],
+                linestyle=":" if is_oracle else ("-", "--", "-.")[index // len(_COLOURS) % 3],
                 linewidth=1.2 if is_oracle else 2,
                 label=name,
             )
@@ -94,7 +98,7 @@ def draw_curves(figures: Figures) -> Figure:
 
 
 def _write_shares(figures: Figures, algorithm: str, out: Path) -> Path:
-    picture, panels = _grid(figures, f"{algorithm}: where the draws went")
+    picture, panels = _grid(figures, f"{algorithm}: share of the draws by group of tasks")
     for axes, world in panels:
         shares = figures.shares(algorithm, world)
         windows = np.linspace(0, 1, next(iter(shares.values())).size)

@@ -1,4 +1,4 @@
-"""The table of a bench, on the terminal and as Markdown: one column for each algorithm."""
+"""The table of a bench with one column per algorithm, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .choices import UNIDIRECTIONAL
+from .algorithms import UNIDIRECTIONAL
 from .figures import Figures
 
-TITLE = "0 is uniform, 1 the oracle; in brackets 95 % intervals over seeds"
+TITLE = "0 is uniform, 1 is the oracle; brackets hold 95 % intervals over seeds"
 
 _SECTIONS = (
     {"scores": ""},
@@ -22,16 +22,16 @@ _SECTIONS = (
         "evenness": ": effective tasks / uniform",
     },
 )
-"""Parts of the summary, and what is said of a world in each, after its name."""
+"""Sections of the table: key of the summary -> text after the title of a world."""
 
 _NAME_WIDTH, _CELL_WIDTH = 32, 22
 
 Row = tuple[str, list[str]]
-"""What it is, and a cell for each algorithm."""
+"""Heading of a row, and one cell per algorithm."""
 
 
 def rows(figures: Figures) -> list[list[Row]]:
-    """The rows of the table in sections: what is in the mean, each world, ratios, recovery."""
+    """Returns the rows of the table by section: mean and worst, scores, ratios, comparisons with recovery."""
     summary = figures.summary()
     columns = list(summary.values())
     first = columns[0]
@@ -46,10 +46,10 @@ def rows(figures: Figures) -> list[list[Row]]:
         for parts in _SECTIONS
     ]
     for world in first["recovery"]:
-        found: list[dict[str, float | None]] = [column["recovery"][world] for column in columns]
+        recoveries: list[dict[str, float | None]] = [column["recovery"][world] for column in columns]
         sections[-1] += [
-            (f"{world}: level after / before", [f"{back['level']:.2f}" for back in found]),
-            (f"{world}: time to learn again / first time", [_or_never(back["time_ratio"]) for back in found]),
+            (f"{world}: level after / before", [f"{found['level']:.2f}" for found in recoveries]),
+            (f"{world}: time to learn again / first time", [_or_never(found["time_ratio"]) for found in recoveries]),
         ]
     return [section for section in sections if section]
 
@@ -64,7 +64,7 @@ def _bracketed(triple: Sequence[float]) -> str:
 
 
 def print_table(figures: Figures, console: Console) -> None:
-    """Prints normalised scores, ratios to uniform, and what else is asked of an algorithm, in as wide parts as fit."""
+    """Prints the table, split into parts that fit the width of `console`."""
     sections, names = rows(figures), figures.algorithms
     num_columns = max(1, (console.width - _NAME_WIDTH) // _CELL_WIDTH)
     for start in range(0, len(names), num_columns):
@@ -81,7 +81,7 @@ def print_table(figures: Figures, console: Console) -> None:
 
 
 def write_markdown(figures: Figures, out: Path) -> Path:
-    """The file in the folder `out` that holds the table."""
+    """Writes the table into the folder `out`, and returns the path of the file."""
     lines = [("scenario", figures.algorithms), ("---", ["---"] * len(figures.algorithms))]
     lines += [row for section in rows(figures) for row in section]
     path = out / "bench.md"

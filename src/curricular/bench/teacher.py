@@ -1,16 +1,16 @@
-"""The real `Curriculum` as the teacher of a simulated learner."""
+"""A real `Curriculum` as the teacher of a simulated learner."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import Axis, Curriculum, CurriculumConfig, ModifiedAlgorithm, Modifier, create_algorithm
 from ..task import Params
-from .choices import Factory
+from .algorithms import Factory
 from .learners import Pool, World
 
 
 class PoolTasks:
-    """The tasks of a simulated pool as a generator: a task's configuration is its number, its label the first axis."""
+    """Generator of a simulated pool's tasks: the config is a task's number, the label its value on the first axis."""
 
     def __init__(self, pool: Pool) -> None:
         self.num_tasks: int = pool.num_tasks
@@ -29,22 +29,28 @@ class PoolTasks:
         return seed
 
 
-class Teacher:
-    """A sampler for `learners.play` that asks and tells a curriculum over the pool, or over a part of it at a time.
+class CurriculumTeacher:
+    """A teacher for `learners.play` that asks and tells a curriculum over the tasks of a world.
 
-    `factory` is given the number of all tasks; if its config wants fewer, tasks come and go by eviction, and a result
-    goes to the task id under which its task was handed out last. `modifiers` multiply the probabilities.
+    If the config has fewer active tasks than the world, eviction replaces tasks. The curriculum then
+    receives a result under the task id with which its task was last handed out.
 
-    Raises `TypeError` if `factory` returns something else than a config, or a config and an algorithm.
+    Args:
+        world: The world to teach in; only `world.pool` and `world.seed` are read.
+        factory: Makes the config; receives the number of all tasks as `num_active_tasks`.
+        modifiers: Factors on the probabilities.
+
+    Raises:
+        TypeError: If `factory` returns neither a config nor a config with an algorithm.
     """
 
     def __init__(self, world: World, factory: Factory, *modifiers: Modifier) -> None:
-        chosen = factory(num_active_tasks=world.pool.num_tasks, seed=world.seed, use_shared_memory=False)
-        config, algorithm = chosen if isinstance(chosen, tuple) else (chosen, None)
+        spec = factory(num_active_tasks=world.pool.num_tasks, seed=world.seed, use_shared_memory=False)
+        config, algorithm = spec if isinstance(spec, tuple) else (spec, None)
         if not isinstance(config, CurriculumConfig):
             raise TypeError(
-                f"factory: expected it to return a CurriculumConfig, or one and an algorithm, got {chosen!r}; "
-                f"return the config made from its keyword arguments"
+                f"factory: expected it to return a CurriculumConfig, or a config and an algorithm, got {spec!r}; "
+                "return a config made from the keyword arguments"
             )
         if modifiers:
             algorithm = ModifiedAlgorithm(create_algorithm(config) if algorithm is None else algorithm, *modifiers)
@@ -52,12 +58,12 @@ class Teacher:
         self._task_ids = np.full(world.pool.num_tasks, -1)
 
     def ask(self, n: int) -> NDArray[np.int64]:
-        """The numbers of the next `n` tasks."""
+        """Returns the numbers of the next `n` tasks."""
         tasks = self._curriculum.ask(n)
         numbers = np.array([task.config for task in tasks], np.int64)
         self._task_ids[numbers] = [task.task_id for task in tasks]
         return numbers
 
-    def tell(self, task_ids: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
-        """Reports results by the tasks' numbers."""
-        self._curriculum.tell(self._task_ids[task_ids], scores)
+    def tell(self, numbers: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        """Passes results to the curriculum by the tasks' numbers."""
+        self._curriculum.tell(self._task_ids[numbers], scores)

@@ -1,1 +1,1 @@
-"""The demo: one agent, trained by PPO on a real MiniGrid task family under each way of choosing its tasks."""
+"""The demo: trains an agent by PPO on a family of MiniGrid levels, once per algorithm that chooses the levels."""

@@ -1,4 +1,4 @@
-"""The figures of a demo, on their way from the training processes to the views, the report and the JSON file."""
+"""The figures of a demo, which training processes produce and views, report and JSON file show."""
 
 from collections.abc import Mapping
 from itertools import groupby, pairwise
@@ -8,38 +8,38 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 SOLVED = 0.9
-"""Mean success from which on a run counts as having learned the family."""
+"""Smallest mean success of a run that counts as having learned the family."""
 
 
-_GOAL_COLOURS = ("#5aa469", "#3d7ea6", "#8d6cab")  # of the groups of learnable levels, in order
+_GOAL_COLOURS = ("#5aa469", "#3d7ea6", "#8d6cab")  # one per group of learnable levels, in order
 _USELESS_COLOUR = "#b9b4ab"
 
 
 class Point(BaseModel):
-    """Where one run stands after `step` environment steps. Counts run from the start, one for each level by name."""
+    """The state of one run after `step` environment steps; counts start at step 0 and map level names to numbers."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     step: int
     draws: dict[str, int]
-    """Episodes begun."""
+    """Number of episodes that began."""
     successes: dict[str, int]
-    """Training episodes that reached the goal."""
+    """Number of training episodes that reached the goal."""
     steps: dict[str, int]
-    """Environment steps spent."""
+    """Number of environment steps."""
     evaluation: dict[str, float] | None
-    """Share of evaluation episodes that reached the goal, by learnable level; None: not evaluated here."""
+    """Share of evaluation episodes that reached the goal, by learnable level; None: no evaluation at this step."""
     cpu_seconds: float
     wall_seconds: float
 
     @property
     def mean_success(self) -> float:
-        """The mean of `evaluation` over the learnable levels, in [0, 1]; 0 before the first one."""
+        """Mean of `evaluation` over the learnable levels, in [0, 1]; 0 without an evaluation."""
         return mean(self.evaluation.values()) if self.evaluation else 0.0
 
 
 class Run(BaseModel):
-    """One training run: an algorithm with a seed."""
+    """One training run, with one algorithm and one seed."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,7 @@ class Run(BaseModel):
     curriculum: dict[str, Any]
     """The curriculum's configuration."""
     points: list[Point] = []
-    """The evaluated ones, oldest first."""
+    """Points with an evaluation, oldest first."""
 
     @property
     def name(self) -> str:
@@ -56,31 +56,31 @@ class Run(BaseModel):
 
     @property
     def final_success(self) -> float:
-        """Mean success at the last evaluation, in [0, 1]; 0 before the first one."""
+        """Mean success at the last evaluation, in [0, 1]; 0 before the first evaluation."""
         return self.points[-1].mean_success if self.points else 0.0
 
     @property
     def is_solved(self) -> bool:
-        """Whether the last evaluation has a mean success of at least `SOLVED`."""
+        """Whether mean success at the last evaluation is at least `SOLVED`."""
         return self.final_success >= SOLVED
 
     @property
     def steps_to_solved(self) -> int | None:
-        """Steps at the first evaluation with a mean success of at least `SOLVED`; None: never."""
+        """Environment steps at the first evaluation with a mean success of at least `SOLVED`; None: never."""
         return next((point.step for point in self.points if point.mean_success >= SOLVED), None)
 
     def group_success(self, groups: Mapping[str, str]) -> dict[str, float]:
-        """Group -> mean success on its levels at the last evaluation; learnable groups only."""
+        """Returns, for each learnable group, the mean success on its levels at the last evaluation."""
         evaluation = (self.points[-1].evaluation if self.points else None) or {}
         by_group = groupby(evaluation, key=lambda level: groups[level])
         return {group: mean(evaluation[level] for level in levels) for group, levels in by_group}
 
     def total_draw_shares(self, groups: Mapping[str, str]) -> dict[str, float]:
-        """Group -> its share of all draws."""
+        """Returns the share of each group in all draws."""
         return group_shares(groups, self.points[-1].draws if self.points else {}, {})
 
     def draw_shares(self, groups: Mapping[str, str]) -> list[dict[str, float]]:
-        """Group -> its share of the draws since the point before, one for each point."""
+        """Returns, for each point, the share of each group in the draws since the previous point."""
         draws: list[Mapping[str, int]] = [{}, *(point.draws for point in self.points)]
         return [group_shares(groups, now, before) for before, now in pairwise(draws)]
 
@@ -94,36 +94,36 @@ class Figures(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    """Format of the file."""
+    """Version of the file format."""
     status: Status
     num_steps: int
-    """Steps that each run is to take."""
+    """Number of steps planned for each run."""
     settings: dict[str, Any]
-    """Settings of the training."""
+    """Training settings, as in `ppo.Settings`."""
     versions: dict[str, str]
-    """Python's and the packages'."""
+    """Version of Python and of each package."""
     num_processes: int
-    """Runs at a time, each on one thread."""
+    """Number of runs at a time, each with one thread."""
     wall_seconds: float
     groups: dict[str, str]
-    """Level -> group, in order."""
+    """Level -> group, in the order of the family."""
     learnable: list[str]
-    """The levels that are evaluated."""
+    """Names of the levels that are evaluated."""
     max_steps: dict[str, int]
     """Level -> step limit of an episode."""
     runs: list[Run]
 
     @property
     def algorithms(self) -> dict[str, list[int]]:
-        """Algorithm -> numbers of its runs in `runs`."""
+        """Algorithm -> indices of its runs in `runs`."""
         algorithms: dict[str, list[int]] = {}
-        for number, run in enumerate(self.runs):
-            algorithms.setdefault(run.algorithm, []).append(number)
+        for index, run in enumerate(self.runs):
+            algorithms.setdefault(run.algorithm, []).append(index)
         return algorithms
 
     @property
     def colours(self) -> dict[str, str]:
-        """Group -> its colour in the terminal and in the picture."""
+        """Group -> colour in the terminal and in the picture."""
         goals = dict.fromkeys(self.groups[level] for level in self.learnable)
         return dict(zip(goals, _GOAL_COLOURS, strict=False)) | {
             group: _USELESS_COLOUR for group in self.groups.values() if group not in goals
@@ -131,10 +131,19 @@ class Figures(BaseModel):
 
 
 def group_shares(groups: Mapping[str, str], counts: Mapping[str, int], since: Mapping[str, int]) -> dict[str, float]:
-    """Group -> its share of `counts` beyond `since`, both by level; all 0 if nothing was counted.
+    """Returns the share of each group in the increase of `counts` since `since`.
 
-    >>> group_shares({"Empty 5": "Empty", "DoorKey 5": "DoorKey"}, {"Empty 5": 8, "DoorKey 5": 1}, {"Empty 5": 5})
-    {'Empty': 0.75, 'DoorKey': 0.25}
+    Args:
+        groups: Level -> group.
+        counts: Level -> count; a missing level has 0.
+        since: Level -> earlier count; a missing level has 0.
+
+    Returns:
+        Group -> share, in [0, 1]; all shares are 0 if no count increased.
+
+    Examples:
+        >>> group_shares({"Empty 5": "Empty", "DoorKey 5": "DoorKey"}, {"Empty 5": 8, "DoorKey 5": 1}, {"Empty 5": 5})
+        {'Empty': 0.75, 'DoorKey': 0.25}
     """
     totals = dict.fromkeys(groups.values(), 0)
     for level, group in groups.items():

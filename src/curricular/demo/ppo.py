@@ -1,4 +1,4 @@
-"""Proximal policy optimisation in one file, on tasks that a curriculum chooses; the curriculum's part is `Lanes`.
+"""Proximal policy optimisation in one file, on tasks that a curriculum chooses; `Lanes` asks and tells the curriculum.
 
 Source: Schulman et al. 2017, *Proximal policy optimization algorithms*, arXiv 1707.06347.
 """
@@ -23,10 +23,10 @@ from .state import SavedTraining
 from .tasks import EnvPool, Level
 
 ACTIONS = (Actions.left, Actions.right, Actions.forward, Actions.pickup, Actions.toggle)
-"""What the agent can do: all of MiniGrid's actions but `drop` and `done`, which none of the levels needs."""
+"""Actions of the agent: all MiniGrid actions except `drop` and `done`, which no level needs."""
 
 Observation = dict[str, Any]
-"""MiniGrid's: "image", (7, 7, 3) uint8 of object, colour and state, and "direction", 0 to 3."""
+"""Observation of MiniGrid: "image", (7, 7, 3) uint8 of object, colour and state; "direction", 0 to 3."""
 
 
 @dataclass(frozen=True)
@@ -36,47 +36,47 @@ class Settings:
     num_steps: int = 520_000
     """Environment steps, rounded up to whole rollouts."""
     num_lanes: int = 32
-    """Environments stepped side by side."""
+    """Number of environments stepped in parallel."""
     rollout: int = 64
-    """Steps of each lane between two updates."""
+    """Number of steps of each lane between two updates."""
     num_epochs: int = 4
-    """Passes over a rollout."""
+    """Number of passes over a rollout."""
     num_minibatches: int = 4
     learning_rate: float = 1e-3
-    """At the start; it falls to zero in a straight line."""
+    """Learning rate at the start; decreases linearly to zero."""
     discount: float = 0.99
     trace_decay: float = 0.95
     """λ of the advantage estimate (Schulman et al. 2016, arXiv 1506.02438)."""
     clip: float = 0.2
-    """How far an update may move an action's probability ratio from 1."""
+    """Largest distance of an action's probability ratio from 1 that an update rewards."""
     entropy_weight: float = 0.01
     value_weight: float = 0.5
     max_gradient_norm: float = 0.5
     hidden: int = 128
     """Width of the two layers that policy and value share."""
     num_evaluations: int = 20
-    """Evaluations, evenly spread over the steps; their episodes are not counted as steps."""
+    """Number of evaluations, evenly spread over the steps; their episodes count no steps."""
     evaluation_episodes: int = 10
-    """Episodes for each learnable level in an evaluation."""
+    """Number of episodes per learnable level in an evaluation."""
     final_episodes: int = 50
-    """The same in the last one."""
+    """Number of episodes per learnable level in the last evaluation."""
 
     @property
     def batch_size(self) -> int:
-        """Steps in a rollout."""
+        """Number of steps in a rollout."""
         return self.num_lanes * self.rollout
 
     @property
     def num_updates(self) -> int:
-        """Rollouts in the training."""
+        """Number of rollouts in the training."""
         return -(-self.num_steps // self.batch_size)
 
 
-# ── The curriculum's part ────────────────────────────────────────────────────────────────────────
+# ── The curriculum ───────────────────────────────────────────────────────────────────────────────
 
 
 class Lanes:
-    """Environments side by side, each with a task of its own; where an episode ends, the next task begins."""
+    """Parallel environments with one task each; when an episode ends, the lane starts the next task."""
 
     def __init__(self, curriculum: Curriculum[Level], pool: EnvPool, num_lanes: int, seed: int) -> None:
         self.curriculum: Curriculum[Level] = curriculum
@@ -90,7 +90,14 @@ class Lanes:
         self.observations: list[Observation] = [self._begin(lane) for lane in range(num_lanes)]
 
     def step(self, actions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Rewards, and 1.0 where an episode ended, of shape (lanes,); the observations are in `observations`."""
+        """Takes one step in every lane and updates `observations`.
+
+        Args:
+            actions: Index in `ACTIONS` for every lane.
+
+        Returns:
+            Rewards, and 1.0 where an episode ended, else 0.0; both of shape (lanes,).
+        """
         rewards, ends = list[float](), list[bool]()
         for lane, action in enumerate(actions):
             observation, reward, is_terminated, is_truncated, _ = self.envs[lane].step(ACTIONS[action])
@@ -101,7 +108,7 @@ class Lanes:
         return torch.tensor(rewards), torch.tensor(ends, dtype=torch.float32)
 
     def _next_task(self, lane: int, *, is_success: bool) -> Observation:
-        """Tell how the task went and go on with another; the first observation of that."""
+        """Tells the result of the lane's task, starts the next task, and returns its first observation."""
         done = self.tasks[lane]
         self.curriculum.update_task_performance(done.task_id, float(is_success))
         self.successes[done.config.name] += is_success
@@ -116,7 +123,7 @@ class Lanes:
         return reset(self.envs[lane], seed=int(self.rng.integers(2**31)))
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts, the random state and the tasks in play, whose episodes are lost with the process."""
+        """Returns the counts, the random state and the ids of the open tasks, whose episodes end with the process."""
         return {
             "counts": [dict(counts) for counts in (self.draws, self.successes, self.steps)],
             "random": self.rng.bit_generator.state,
@@ -124,27 +131,27 @@ class Lanes:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on counting from `state`; the tasks that were in play then will never be told."""
-        self.curriculum.cancel(state["task_ids"], "their episodes were cut off with the process")
+        """Resumes the counts and the random state of `state`, and cancels the tasks that were open then."""
+        self.curriculum.cancel(state["task_ids"], "their episodes ended with the process")
         for counts, saved in zip((self.draws, self.successes, self.steps), state["counts"], strict=True):
             counts.update(saved)
         self.rng.bit_generator.state = state["random"]
 
 
 def reset(env: MiniGridEnv, seed: int) -> Observation:
-    """The first observation of the episode of `env` that `seed` stands for."""
+    """Starts an episode of `env` with `seed` and returns its first observation."""
     observation: Observation = env.reset(seed=seed)[0]
     return observation
 
 
 # ── The agent ────────────────────────────────────────────────────────────────────────────────────
 
-_NUM_KINDS = 3 * len(OBJECT_TO_IDX)  # of an object in one of three states; colours say nothing in the learnable levels
+_NUM_KINDS = 3 * len(OBJECT_TO_IDX)  # objects times three states; colours carry no information in the learnable levels
 _NUM_INPUTS = VIEW * VIEW + 1  # cells and direction
 
 
 def encode(observations: Sequence[Observation]) -> Tensor:
-    """The observations as the positions of the ones in a one-hot code, shape (n, 50), int64."""
+    """Encodes observations as the indices of the ones in a one-hot code, shape (n, 50), int64."""
     images = np.stack([observation["image"] for observation in observations])
     kinds = images[..., 0] + len(OBJECT_TO_IDX) * images[..., 2]
     directions = np.array([[observation["direction"]] for observation in observations])
@@ -153,7 +160,7 @@ def encode(observations: Sequence[Observation]) -> Tensor:
 
 
 class Agent(nn.Module):
-    """Policy and value on two shared layers, without memory."""
+    """Policy and value network with two shared layers and no memory."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -168,20 +175,35 @@ class Agent(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the actions, shape (n, 5), and values, shape (n,), of `inputs` from `encode`."""
+        """Returns the log-probabilities of the actions, shape (n, 5), and the values, shape (n,).
+
+        Args:
+            inputs: Observations from `encode`, shape (n, 50).
+        """
         features = torch.tanh(self.second(torch.tanh(self.first(inputs))))
         return self.policy(features).log_softmax(-1), self.value(features).squeeze(-1)
 
     @torch.no_grad()
     def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Sampled actions, their log-probabilities, and values, each of shape (n,)."""
+        """Samples actions; returns them with their log-probabilities and the values, each of shape (n,)."""
         log_probabilities, values = self(inputs)
         actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
         return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
 
 
 def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: EnvPool, seed: int) -> dict[str, float]:
-    """Share of `num_episodes` on each level that reach the goal, by level name; actions are sampled, as in training."""
+    """Evaluates `agent` on `levels`, with sampled actions as in training.
+
+    Args:
+        agent: The agent.
+        levels: The levels to play.
+        num_episodes: Number of episodes on each level.
+        pool: Source of the environments.
+        seed: Seed of episodes and actions.
+
+    Returns:
+        Level name -> share of the episodes that reach the goal.
+    """
     random = torch.Generator().manual_seed(seed)
     playing = [(level, pool.take(level)) for level in levels for _ in range(num_episodes)]
     observations = [reset(env, seed + number) for number, (_, env) in enumerate(playing)]
@@ -206,9 +228,9 @@ def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: Env
 
 @dataclass(frozen=True)
 class Rollout:
-    """What happened in the lanes between two updates: tensors of shape (rollout, lanes)."""
+    """The experience of all lanes between two updates; tensors of shape (rollout, lanes)."""
 
-    last_values: Tensor  # (lanes,), of the observations after the last step
+    last_values: Tensor  # (lanes,), values of the observations after the last step
     inputs: Tensor  # (rollout, lanes, 50)
     actions: Tensor
     log_probabilities: Tensor
@@ -217,19 +239,19 @@ class Rollout:
     ends: Tensor  # 1.0 where an episode ended with this step
 
     def advantages(self, discount: float, trace_decay: float) -> Tensor:
-        """Generalised advantage estimates (Schulman et al. 2016); running out of steps counts as an end like any."""
+        """Returns generalised advantage estimates (Schulman et al. 2016); a truncated episode counts as ended."""
         advantages = torch.empty_like(self.values)
         next_values, advantage = self.last_values, torch.zeros_like(self.last_values)
         for step in reversed(range(len(self.values))):
-            goes_on = 1 - self.ends[step]
-            error = self.rewards[step] + discount * goes_on * next_values - self.values[step]
-            advantage = error + discount * trace_decay * goes_on * advantage
+            continues = 1 - self.ends[step]
+            error = self.rewards[step] + discount * continues * next_values - self.values[step]
+            advantage = error + discount * trace_decay * continues * advantage
             advantages[step], next_values = advantage, self.values[step]
         return advantages
 
 
 def collect(agent: Agent, lanes: Lanes, num_steps: int, random: torch.Generator) -> Rollout:
-    """`num_steps` steps of every lane."""
+    """Takes `num_steps` steps in every lane and returns the rollout."""
     steps = []
     for _ in range(num_steps):
         inputs = encode(lanes.observations)
@@ -241,7 +263,7 @@ def collect(agent: Agent, lanes: Lanes, num_steps: int, random: torch.Generator)
 
 
 def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, settings: Settings) -> None:
-    """Improve `agent` by what `rollout` shows."""
+    """Updates `agent` on `rollout`."""
     advantages = rollout.advantages(settings.discount, settings.trace_decay)
     returns = (advantages + rollout.values).flatten()
     advantages, inputs = advantages.flatten(), rollout.inputs.flatten(0, 1)
@@ -270,9 +292,14 @@ def train(
     settings: Settings = Settings(),
     saved: SavedTraining | None = None,
 ) -> Iterator[Point]:
-    """Train an agent on the tasks of `curriculum`: a point after each update, now and then evaluated on `goals`.
+    """Trains an agent on the tasks of `curriculum`, and yields a point after each update.
 
-    With `saved`, whose curriculum it must be, training goes on from there, and is saved at each evaluation.
+    Args:
+        curriculum: Chooses the levels; with `saved`, must be the curriculum of `saved`.
+        goals: Levels of the evaluations.
+        seed: Seed of agent, environments and actions.
+        settings: Settings of the training.
+        saved: Where the training is saved at each evaluation and resumed from; None: nowhere.
     """
     wall_start, cpu_start = time.perf_counter(), 0.0
     torch.manual_seed(seed)

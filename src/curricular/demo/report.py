@@ -1,4 +1,4 @@
-"""What a demo leaves behind: a table, a file with all figures, a picture."""
+"""The results of a demo: a table, a file with all figures, and a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from rich.table import Table
 
 from .figures import SOLVED, Figures, Run
 
-_ARM_COLOURS = ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d", "#7d5ba6")
+_ALGORITHM_COLOURS = ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d", "#7d5ba6")
 _INK, _FAINT = "#33302e", "#e4e0da"
 
 
 def write_json(figures: Figures, out: Path) -> Path:
-    """The file in the folder `out` that now holds `figures`; at no moment does it hold half of them."""
+    """Writes `figures` into the folder `out` in one step, and returns the path of the file."""
     path = out / "demo.json"
     draft = path.with_suffix(".part")
     draft.write_text(figures.model_dump_json(indent=1), encoding="utf-8")
@@ -27,13 +27,17 @@ def write_json(figures: Figures, out: Path) -> Path:
 
 
 def read_json(out: Path) -> Figures | None:
-    """The figures in the folder `out`; None if there are none. Raises `ValueError` if they are of another version."""
+    """Reads the figures in the folder `out`; returns None if the file does not exist.
+
+    Raises:
+        ValueError: If the file has another version or a wrong content.
+    """
     path = out / "demo.json"
     return Figures.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def table(figures: Figures) -> Table:
-    """A column for each algorithm: medians over its seeds and, in brackets, the range."""
+    """Returns the table of results: one column per algorithm with medians over seeds, and ranges in brackets."""
     goals = list(dict.fromkeys(figures.groups[level] for level in figures.learnable))
     useless = [group for group in figures.colours if group not in goals]
     algorithms = _evaluated(figures)
@@ -60,9 +64,9 @@ def table(figures: Figures) -> Table:
 
 
 def _evaluated(figures: Figures) -> dict[str, list[Run]]:
-    """Algorithm -> its runs that have a point, for the algorithms that have one."""
+    """Returns, by algorithm, the runs that have a point; leaves out algorithms without such a run."""
     algorithms = {
-        algorithm: [figures.runs[number] for number in numbers] for algorithm, numbers in figures.algorithms.items()
+        algorithm: [figures.runs[index] for index in indices] for algorithm, indices in figures.algorithms.items()
     }
     evaluated = {algorithm: [run for run in runs if run.points] for algorithm, runs in algorithms.items()}
     return {algorithm: runs for algorithm, runs in evaluated.items() if runs}
@@ -82,9 +86,12 @@ def _steps_to_solved(runs: Sequence[Run]) -> str:
 
 
 def write_png(figures: Figures, out: Path) -> Path:
-    """The picture in the folder `out`: success over steps, and for each algorithm where its draws went.
+    """Writes the picture into the folder `out`: success over steps, and each algorithm's draws by group.
 
-    Curves end where the first of an algorithm's runs ends.
+    Curves end at the last point that all runs of an algorithm have reached.
+
+    Returns:
+        The path of the picture.
     """
     algorithms = _evaluated(figures)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
@@ -116,11 +123,11 @@ def write_png(figures: Figures, out: Path) -> Path:
 
 
 def _draw_success(axes: Axes, algorithms: Mapping[str, Sequence[Run]]) -> None:
-    """Mean success over steps: each seed thin, their mean thick."""
+    """Draws mean success over steps: a thin line per seed, a thick line for the mean over seeds."""
     axes.set_title("mean success on the levels that can be learned", loc="left", color=_INK, size=11)
     axes.grid(axis="y", color=_FAINT)
-    for number, (algorithm, runs) in enumerate(algorithms.items()):
-        colour = _ARM_COLOURS[number % len(_ARM_COLOURS)]
+    for index, (algorithm, runs) in enumerate(algorithms.items()):
+        colour = _ALGORITHM_COLOURS[index % len(_ALGORITHM_COLOURS)]
         length = min(len(run.points) for run in runs)
         steps = [0, *(point.step for point in runs[0].points[:length])]
         curves = np.array([[0.0, *(point.mean_success for point in run.points[:length])] for run in runs])
@@ -133,7 +140,7 @@ def _draw_success(axes: Axes, algorithms: Mapping[str, Sequence[Run]]) -> None:
 
 
 def _draw_shares(axes: Axes, runs: Sequence[Run], figures: Figures) -> None:
-    """Share of the draws that each group gets over steps, mean of the seeds."""
+    """Draws the share of each group in the draws over steps, as the mean over seeds."""
     length = min(len(run.points) for run in runs)
     steps = [0, *(point.step for point in runs[0].points[:length])]
     shares = [run.draw_shares(figures.groups)[:length] for run in runs]

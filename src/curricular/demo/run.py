@@ -1,11 +1,11 @@
-"""The demo's run: every algorithm with every seed, each in a process of its own."""
+"""The demo's run: trains with every algorithm and every seed, each in a separate process."""
 
 import os
 import platform
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -19,36 +19,30 @@ import torch
 from rich.console import Console
 
 from .. import CurriculumConfig
-from ..algorithms.registry import variants
-from ..bench.choices import PLANNED
 from .figures import Figures, Point, Run, Status
+from .options import ALGORITHMS, check_options
 from .ppo import Settings, train
 from .report import read_json, table, write_json, write_png
 from .state import SavedTraining
 from .tasks import FAMILY, QUICK_FAMILY, Level, learnable
 from .views import create_view
 
-ALGORITHMS: Mapping[str, Callable[..., CurriculumConfig]] = {
-    name: factory for name, factory in variants().items() if name not in PLANNED and not factory().needs_regrets
-}
-"""Name -> factory of the config, given `num_active_tasks`, `seed` and `use_shared_memory`."""
-
 QUICK_STEPS = 100_000
-"""Environment steps of a run with `--quick`."""
+"""Number of environment steps per run with `--quick`."""
 
 STATE = "state"
-"""Folder, within that of the figures, of the saved trainings."""
+"""Subfolder of the output folder that holds the saved trainings."""
 
 _PACKAGES = ("curricular", "gymnasium", "minigrid", "numpy", "torch")
 
 
 class RunError(RuntimeError):
-    """A training process ended before its time."""
+    """A training process ended too early."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does: train one agent."""
+    """One training run, which one process executes."""
 
     algorithm: str
     seed: int
@@ -57,35 +51,30 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The algorithm and the seed, as a file name."""
+        """Algorithm and seed, as a file name."""
         return f"{self.algorithm}-{self.seed}"
 
     @property
     def config(self) -> CurriculumConfig:
-        """The curriculum's configuration: all levels are in the pool all the time."""
+        """The curriculum's configuration, in which all levels are active throughout."""
         return ALGORITHMS[self.algorithm](num_active_tasks=len(self.levels), seed=self.seed, use_shared_memory=False)
 
 
 def plan(
     algorithms: Sequence[str], num_seeds: int, *, num_steps: int | None = None, is_quick: bool = False
 ) -> list[Job]:
-    """The jobs of a demo: each of `algorithms` with the seeds 0 to `num_seeds` - 1, seed by seed.
+    """Returns the jobs of a demo, ordered by seed.
 
-    Raises `ValueError` if an algorithm is unknown or named twice, or a number is below 1.
+    Args:
+        algorithms: Names in `ALGORITHMS`.
+        num_seeds: Number of runs of each algorithm, with the seeds 0 to `num_seeds` - 1.
+        num_steps: Environment steps of each run; None: the default of the level family.
+        is_quick: Whether to train on `QUICK_FAMILY` instead of `FAMILY`.
+
+    Raises:
+        ValueError: If an algorithm is unknown or named twice, or if a number is below 1.
     """
-    for algorithm in algorithms:
-        if algorithm not in ALGORITHMS:
-            raise ValueError(
-                f"algorithms: expected names out of {', '.join(ALGORITHMS)}, got {algorithm!r}; correct or drop it"
-            )
-    if not algorithms or len(set(algorithms)) < len(algorithms):
-        raise ValueError(
-            f"algorithms: expected at least one, each once, got {','.join(algorithms)!r}; correct the list"
-        )
-    if num_seeds < 1:
-        raise ValueError(f"seeds: expected 1 or more, got {num_seeds}; raise it")
-    if num_steps is not None and num_steps < 1:
-        raise ValueError(f"steps: expected 1 or more, got {num_steps}; raise it")
+    check_options(algorithms, num_seeds, num_steps)
     levels, settings = (QUICK_FAMILY, Settings(num_steps=QUICK_STEPS)) if is_quick else (FAMILY, Settings())
     if num_steps is not None:
         settings = replace(settings, num_steps=num_steps)
@@ -93,10 +82,19 @@ def plan(
 
 
 def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = False) -> Figures:
-    """All figures of `jobs`, run as many at a time as there are CPUs, shown on `console` and left in the folder `out`.
+    """Runs `jobs`, one process per CPU at a time, and returns their figures.
 
-    Whatever ends the demo, the figures so far are there; with `resumes`, it goes on from the last evaluations that are
-    in `out`. Raises `RunError` if a training process dies, `ValueError` if `out` has figures of other jobs.
+    The figures are written to `out` after each evaluation and when the demo ends for any reason.
+
+    Args:
+        jobs: The training runs.
+        out: Folder for the figures, the picture and the saved trainings; created if missing.
+        console: Where progress and the table are shown.
+        resumes: Whether to continue each training from its last evaluation saved in `out`.
+
+    Raises:
+        RunError: If a training process dies.
+        ValueError: If `resumes` and `out` holds figures of other jobs.
     """
     out.mkdir(parents=True, exist_ok=True)
     num_processes = min(len(jobs), os.cpu_count() or 1)
@@ -131,11 +129,11 @@ def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = Fa
     status: Status = "failed"
     try:
         with create_view(console, figures("running")) as view:
-            for number, point in _run(jobs, out / STATE, num_processes):
+            for index, point in _run(jobs, out / STATE, num_processes):
                 if point.evaluation is not None:
-                    points[number].append(point)
+                    points[index].append(point)
                     write_json(figures("running"), out)
-                view.show(figures("running"), number, point)
+                view.show(figures("running"), index, point)
         status = "complete"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -146,12 +144,12 @@ def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = Fa
         if any(points):
             write_png(final, out)
     console.print(table(final))
-    console.print(f"{final.wall_seconds:.0f} s; all figures and the picture are in {out}", highlight=False)
+    console.print(f"{final.wall_seconds:.0f} s of wall time; all figures and the picture are in {out}", highlight=False)
     return final
 
 
 def _resumed(jobs: Sequence[Job], out: Path) -> list[list[Point]]:
-    """The points of each job in `out` up to its saved state."""
+    """Returns the points of each job in `out` up to the job's saved state."""
     before = read_json(out)
     if before is None:
         return [[] for _ in jobs]
@@ -159,8 +157,8 @@ def _resumed(jobs: Sequence[Job], out: Path) -> list[list[Point]]:
     found = [(run.algorithm, run.seed, run.curriculum) for run in before.runs]
     if wanted != found or before.settings != asdict(jobs[0].settings):
         raise ValueError(
-            f"resume: expected the algorithms, seeds, steps and settings of the figures in {out}, got others; give the same "
-            f"options, or another folder"
+            f"resume: expected the algorithms, seeds, steps and settings of the figures in {out}, got others; "
+            "repeat the options of the first call, or choose another folder"
         )
     states = [SavedTraining(out / STATE, job.name).read() for job in jobs]
     steps = [
@@ -171,15 +169,15 @@ def _resumed(jobs: Sequence[Job], out: Path) -> list[list[Point]]:
 
 
 def _run(jobs: Sequence[Job], states: Path, num_processes: int) -> Iterator[tuple[int, Point]]:
-    """The points of all jobs as they come, each with the number of its job. No process outlives it."""
+    """Yields the points of all jobs as they arrive, each with the index of its job; ends all processes when it ends."""
     context = get_context("spawn")
-    ensure_running()  # multiprocessing's own helper process; its start would unblock interrupts
+    ensure_running()  # multiprocessing's helper process; starting it later would unblock interrupts
     waiting = deque(enumerate(jobs))
     running: dict[Connection, tuple[int, SpawnProcess]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < num_processes:
-                number, job = waiting.popleft()
+                index, job = waiting.popleft()
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(
                     target=_work, args=(job, states, sender), name=f"{job.algorithm}, seed {job.seed}"
@@ -187,22 +185,22 @@ def _run(jobs: Sequence[Job], states: Path, num_processes: int) -> Iterator[tupl
                 with _interrupts_blocked():
                     process.start()
                 sender.close()
-                running[receiver] = number, process
+                running[receiver] = index, process
             ready = set(wait(running))
             for receiver in [receiver for receiver in running if receiver in ready]:
-                number, process = running[receiver]
+                index, process = running[receiver]
                 try:
                     point = receiver.recv()
-                except (EOFError, OSError):  # closed, or cut off within a point
+                except (EOFError, OSError):  # the process closed the pipe, or died while sending a point
                     process.join()
                     if process.exitcode != 0:
                         raise RunError(
                             f"{process.name}: expected the training to end with code 0, got {process.exitcode}; "
-                            "see its message above, or free memory if there is none"
+                            "see its traceback above, or free memory if there is no traceback"
                         ) from None
                     del running[receiver]
                 else:
-                    yield number, point
+                    yield index, point
     finally:
         for _, process in running.values():
             process.terminate()
@@ -212,7 +210,7 @@ def _run(jobs: Sequence[Job], states: Path, num_processes: int) -> Iterator[tupl
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Within it, Ctrl-C waits; a process started within it never hears it and leaves it to its parent."""
+    """Delays Ctrl-C; a process started in this context never receives Ctrl-C and leaves it to its parent."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -221,7 +219,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _work(job: Job, states: Path, sender: Connection) -> None:
-    """The training process: send the points, until the parent is gone."""
+    """Trains in the child process and sends the points until the parent is gone."""
     torch.set_num_threads(1)
     saved = SavedTraining(states, job.name)
     curriculum = saved.curriculum(job.config, job.levels)

@@ -1,4 +1,4 @@
-"""What a MiniGrid agent sees, computed faster than MiniGrid does, and equal to it in every bit."""
+"""The view of a MiniGrid agent, bit-identical to MiniGrid's and faster to compute."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,7 +10,7 @@ from minigrid.core.constants import DIR_TO_VEC
 from minigrid.core.world_object import Wall
 from minigrid.minigrid_env import MiniGridEnv
 
-VIEW = 7  # the agent sees a square of 7 × 7 cells and stands in the middle of its last row
+VIEW = 7  # side of the square of cells in view; the agent stands in the middle of the last row
 _BITS = tuple(1 << column for column in range(VIEW))
 _MIDDLE = VIEW // 2
 _OUTSIDE = Wall()
@@ -20,7 +20,7 @@ _EMPTY = (1, 0, 0)
 
 @cache
 def _window(width: int, height: int, x: int, y: int, direction: int) -> tuple[tuple[int, ...], ...]:
-    """Where the cells in view lie in the grid's list, one tuple per row, the agent's own row first; -1 is outside."""
+    """Returns the indices in the grid's list of the cells in view, by row, the agent's row first; -1: outside."""
     forward_x, forward_y = (int(step) for step in DIR_TO_VEC[direction])
 
     def row(ahead: int) -> Iterator[int]:
@@ -35,7 +35,7 @@ def _window(width: int, height: int, x: int, y: int, direction: int) -> tuple[tu
 
 @cache
 def _spread(seen: int, clear: int) -> tuple[int, int]:
-    """Columns seen in a row, and through it in the next row, as bits, by the two passes of `Grid.process_vis`."""
+    """Returns the columns visible in a row and in the next row, as bits, by the two passes of `Grid.process_vis`."""
     beyond = 0
     for columns, step in ((range(VIEW - 1), 1), (range(VIEW - 1, 0, -1), -1)):
         for column in columns:
@@ -46,12 +46,12 @@ def _spread(seen: int, clear: int) -> tuple[int, int]:
 
 
 class QuickSight(MiniGridEnv):
-    """`gen_obs` of MiniGrid, faster: mixed in before an environment's class it changes nothing but the time."""
+    """Mixin with a faster `gen_obs`; must precede the environment's class and changes no observation."""
 
     def gen_obs(self) -> dict[str, Any]:
-        """The agent's view ("image", (7, 7, 3) uint8), its "direction" 0 to 3, and the "mission"."""
+        """Returns the agent's view ("image", (7, 7, 3) uint8), its "direction" from 0 to 3, and the "mission"."""
         grid = self.grid
-        cells: list[Any] = grid.grid  # rows after one another, None where a cell is empty
+        cells: list[Any] = grid.grid  # row by row; None where a cell is empty
         x, y = self.agent_pos
         seen = _BITS[_MIDDLE]
         image = []  # from the agent's row outwards
@@ -75,6 +75,6 @@ class QuickSight(MiniGridEnv):
             seen = beyond
         carried: Any = self.carrying
         image[_MIDDLE] = _EMPTY if carried is None else carried.encode()
-        # From rows outwards to columns of rows inwards, which is MiniGrid's order.
+        # `image` holds rows from the agent outwards; MiniGrid's order is columns, with the agent's row last.
         pixels = np.frombuffer(bytearray(chain.from_iterable(image)), np.uint8).reshape(VIEW, VIEW, 3)
         return {"image": pixels[::-1].swapaxes(0, 1), "direction": self.agent_dir, "mission": self.mission}

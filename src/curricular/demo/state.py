@@ -1,7 +1,7 @@
-"""The state of a training on disk, from which it goes on after a crash: at most the steps since the last save are lost.
+"""The state of a training on disk, from which the training resumes after a crash.
 
-Two files a training: the curriculum's checkpoint, and PyTorch's file with everything else, which names its checkpoint
-and is replaced last, so the pair on disk is always of one moment.
+A training has two files: the curriculum's checkpoint, and a PyTorch file with everything else. The PyTorch file names
+its checkpoint and is replaced last, so the two files on disk always match.
 """
 
 import os
@@ -15,7 +15,7 @@ from .tasks import Level, generator
 
 
 class SavedTraining:
-    """The state of the training called `name` in `folder`."""
+    """The saved state of the training `name` in `folder`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -29,7 +29,13 @@ class SavedTraining:
         return self._folder / f"{self._name}-{number}.npz"
 
     def write(self, number: int, curriculum: Curriculum[Level], state: dict[str, Any]) -> None:
-        """Saves the training after update `number`. `state` holds tensors, numbers, strings, dicts and lists."""
+        """Saves the training after an update.
+
+        Args:
+            number: Number of the update, from 1.
+            curriculum: The curriculum of the training.
+            state: Everything else, as tensors, numbers, strings, dicts and lists.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         curriculum.save(self._checkpoint(number))
         draft = self._file.with_suffix(".draft")
@@ -43,20 +49,20 @@ class SavedTraining:
                 path.unlink()
 
     def read(self) -> dict[str, Any] | None:
-        """What `write` was given last, with the ``number``; None if there is nothing."""
+        """Returns the last written state with its ``number``, or None if no state was saved."""
         if not self._file.exists():
             return None
         state: dict[str, Any] = torch.load(self._file, weights_only=True)
         return state
 
     def curriculum(self, config: CurriculumConfig, levels: tuple[Level, ...]) -> Curriculum[Level]:
-        """The curriculum of the state on disk, or a new one."""
+        """Returns the saved curriculum, or a new curriculum if no state was saved."""
         state = self.read()
         if state is None:
             return Curriculum(config, generator(levels))
         return Curriculum.load(self._checkpoint(state["number"]), generator(levels), config=config)
 
     def forget(self) -> None:
-        """Removes the state, to begin anew."""
+        """Removes the saved state."""
         for path in (self._file, *self._folder.glob(f"{self._name}-*.npz")):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The demo's task family: MiniGrid levels, of which some can be learned and most only cost time."""
+"""The demo's family of tasks: MiniGrid levels, some of which can be learned, while most only cost time."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .sight import QuickSight
 
 
 class Group(StrEnum):
-    """What a level is in the family for."""
+    """The role of a level in the family."""
 
     EMPTY = "Empty"
     SMALL_DOOR_KEY = "DoorKey 5-7"
@@ -25,7 +25,7 @@ class Group(StrEnum):
 
 
 class Kind(StrEnum):
-    """MiniGrid's name of the environment."""
+    """The name of the MiniGrid environment."""
 
     EMPTY = "Empty"
     DOOR_KEY = "DoorKey"
@@ -51,7 +51,7 @@ class _LockedRoom(QuickSight, LockedRoomEnv): ...
 
 @dataclass(frozen=True)
 class Level:
-    """One task: a MiniGrid environment, its size (side of the grid or a room, or number of rooms) and step limit."""
+    """One task: a MiniGrid environment, its size (side of the grid or a room, or number of rooms), and a step limit."""
 
     kind: Kind
     size: int
@@ -60,12 +60,12 @@ class Level:
 
     @property
     def name(self) -> str:
-        """Kind and size, and the step limit where it is what makes the level impossible."""
+        """Kind and size, with the step limit if the limit makes the level impossible."""
         is_short = self.kind is Kind.DOOR_KEY and self.group is Group.USELESS
         return f"{self.kind} {self.size}" + f" in {self.max_steps} steps" * is_short
 
     def build(self) -> MiniGridEnv:
-        """A new environment of this level."""
+        """Builds a new environment of this level."""
         match self.kind:
             case Kind.EMPTY:
                 return _Empty(size=self.size, max_steps=self.max_steps)
@@ -87,14 +87,14 @@ FAMILY = (
     *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96, 8: 128}),
     *_levels(Kind.DOOR_KEY, Group.SMALL_DOOR_KEY, {5: 100, 6: 120, 7: 140}),
     *_levels(Kind.DOOR_KEY, Group.LARGE_DOOR_KEY, {8: 96, 10: 120, 12: 144, 16: 192}),
-    # The shortest way takes about twice the side of the grid; in fewer than 1 of 100 grids it is within the side.
+    # The shortest path takes about twice the side of the grid; in fewer than 1 of 100 grids it fits into one side.
     *_levels(Kind.DOOR_KEY, Group.USELESS, {size: size for size in range(9, 25)}),
     *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {size: 40 * size for size in range(4, 11)}),
     *_levels(Kind.MULTI_ROOM, Group.USELESS, {size: 20 * size for size in (6, 7, 8)}),
-    # Other sizes put keys and goals into the outer wall.
+    # With other sizes, MiniGrid puts keys and goals into the outer wall.
     *_levels(Kind.LOCKED_ROOM, Group.USELESS, {size: 10 * size for size in (13, 19, 25, 31)}),
 )
-"""The levels of the demo: 10 to be learned, 30 useless."""
+"""The levels of the demo: 10 learnable, 30 useless."""
 
 QUICK_FAMILY = (
     *_levels(Kind.EMPTY, Group.EMPTY, {5: 80, 6: 96}),
@@ -103,30 +103,30 @@ QUICK_FAMILY = (
     *_levels(Kind.KEY_CORRIDOR, Group.USELESS, {4: 160, 5: 200}),
     *_levels(Kind.LOCKED_ROOM, Group.USELESS, {13: 130, 19: 190}),
 )
-"""The levels of `--quick`: 4 to be learned, 20 useless."""
+"""The levels of `--quick`: 4 learnable, 20 useless."""
 
 
 def learnable(levels: tuple[Level, ...]) -> tuple[Level, ...]:
-    """The levels that are there to be learned, in order."""
+    """Returns the levels that can be learned, in order."""
     return tuple(level for level in levels if level.group is not Group.USELESS)
 
 
 def generator(levels: tuple[Level, ...]) -> TaskGeneratorSet:
-    """Each level as one task, labelled with its group."""
+    """Returns the generator with one task per level, labelled with the level's group."""
     return merge([single_task(level, label=level.group) for level in levels])
 
 
 class EnvPool:
-    """Environments at rest, by level: to reset one is cheaper than to build one."""
+    """Idle environments by level: resetting an environment is cheaper than building one."""
 
     def __init__(self) -> None:
-        self._resting: defaultdict[Level, list[MiniGridEnv]] = defaultdict(list)
+        self._idle: defaultdict[Level, list[MiniGridEnv]] = defaultdict(list)
 
     def take(self, level: Level) -> MiniGridEnv:
-        """An environment of `level`, to be reset."""
-        resting = self._resting[level]
-        return resting.pop() if resting else level.build()
+        """Returns an environment of `level`, which the caller must reset."""
+        idle = self._idle[level]
+        return idle.pop() if idle else level.build()
 
     def put(self, level: Level, env: MiniGridEnv) -> None:
-        """Take back `env`, an environment of `level`."""
-        self._resting[level].append(env)
+        """Takes back `env`, an environment of `level`."""
+        self._idle[level].append(env)

@@ -1,4 +1,4 @@
-"""What one sees while the demo runs: a live view in a terminal, a line for each evaluation anywhere else."""
+"""The progress of a running demo: a live view in a terminal, or else one line per evaluation."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -13,15 +13,15 @@ from rich.text import Text
 
 from .figures import Figures, Point
 
-_NOT_YET, _DONE = (70, 70, 78), (38, 133, 84)  # red, green, blue of a level's cell at success 0 and 1
+_NOT_YET, _DONE = (70, 70, 78), (38, 133, 84)  # (red, green, blue) of a level's cell at success 0 and 1
 _BAR, _DRAWS = 10, 14  # widths in characters
 
 
 class View(Protocol):
-    """Shows a demo, from entering it as a context to leaving it."""
+    """Context manager that shows the progress of a demo."""
 
-    def show(self, figures: Figures, number: int, point: Point) -> None:
-        """Run `number` of `figures` has come to `point`."""
+    def show(self, figures: Figures, index: int, point: Point) -> None:
+        """Shows that the run `figures.runs[index]` has reached `point`."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -32,19 +32,19 @@ class View(Protocol):
 
 
 def create_view(console: Console, figures: Figures) -> View:
-    """The view for `console` of `figures`, as they are at the start."""
+    """Returns a view on `console`; `figures` are the figures at the start."""
     return LiveView(console, figures) if console.is_terminal else LineView(console)
 
 
 class LineView:
-    """A line for each evaluation."""
+    """Prints one line per evaluation."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def show(self, figures: Figures, number: int, point: Point) -> None:
+    def show(self, figures: Figures, index: int, point: Point) -> None:
         if point.evaluation is not None:
-            run = figures.runs[number]
+            run = figures.runs[index]
             draws = ", ".join(f"{group} {share:.0%}" for group, share in run.draw_shares(figures.groups)[-1].items())
             line = f"{run.name}: {point.step:,} steps, success {point.mean_success:.2f}, draws: {draws}"
             self._console.print(line, highlight=False, soft_wrap=True)
@@ -59,14 +59,14 @@ class LineView:
 
 
 class LiveView:
-    """A table, drawn anew as the runs go on."""
+    """Redraws a table while the runs progress."""
 
     def __init__(self, console: Console, figures: Figures) -> None:
         self._steps = [0 for _ in figures.runs]
         self._live = Live(render(figures, self._steps), console=console, refresh_per_second=4)
 
-    def show(self, figures: Figures, number: int, point: Point) -> None:
-        self._steps[number] = point.step
+    def show(self, figures: Figures, index: int, point: Point) -> None:
+        self._steps[index] = point.step
         self._live.update(render(figures, self._steps))
 
     def __enter__(self) -> Self:
@@ -80,13 +80,17 @@ class LiveView:
 
 
 def render(figures: Figures, steps: list[int]) -> Stack:
-    """A row for each run, by algorithm: steps done out of all, success on each learnable level, where the draws go.
+    """Returns the tables of the live view, one per algorithm, and a legend.
 
-    `steps` are those of each run by now; the rest is as of its last evaluation.
+    A row shows a run: its steps, its success on each learnable level, and the latest draws by group.
+
+    Args:
+        figures: Figures up to the last evaluation of each run.
+        steps: Current number of steps of each run.
     """
     legend = Text(" ").join(Text("█", colour) + Text(f" {group} ") for group, colour in figures.colours.items())
     tables = []
-    for algorithm, numbers in figures.algorithms.items():
+    for algorithm, indices in figures.algorithms.items():
         table = Table(
             title=Text(algorithm, "bold"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim"
         )
@@ -95,9 +99,9 @@ def render(figures: Figures, steps: list[int]) -> Stack:
         table.add_column("mean", justify="right", width=4)
         table.add_column("".join(f"{_short(level):>4}" for level in figures.learnable))
         table.add_column("draws", width=_DRAWS)
-        for number in numbers:
-            run = figures.runs[number]
-            bar = ProgressBar(figures.num_steps, min(steps[number], figures.num_steps), width=_BAR)
+        for index in indices:
+            run = figures.runs[index]
+            bar = ProgressBar(figures.num_steps, min(steps[index], figures.num_steps), width=_BAR)
             if run.points:
                 last = run.points[-1]
                 cells = Text("").join(_cell(success) for success in (last.evaluation or {}).values())
@@ -110,19 +114,19 @@ def render(figures: Figures, steps: list[int]) -> Stack:
 
 
 def _short(level: str) -> str:
-    """E5 for Empty 5, D16 for DoorKey 16."""
+    """Returns the short name of a level: E5 for Empty 5, D16 for DoorKey 16."""
     kind, size = level.split(" ", 1)
     return kind[0] + size
 
 
 def _cell(success: float) -> Text:
-    """The success on a level in percent, on a ground that says the same."""
+    """Returns the success on a level in percent, on a background coloured by success."""
     red, green, blue = (round(no + success * (yes - no)) for no, yes in zip(_NOT_YET, _DONE, strict=True))
     return Text(f"{100 * success:4.0f}", f"white on rgb({red},{green},{blue})")
 
 
 def _bar(shares: Mapping[str, float], colours: Mapping[str, str]) -> Text:
-    """The shares as lengths of a bar."""
+    """Returns a bar with one segment per share."""
     bar, total = Text(), 0.0
     for group, share in shares.items():
         start, total = round(total * _DRAWS), total + share

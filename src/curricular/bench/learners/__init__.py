@@ -1,11 +1,12 @@
-"""Simulated learners with a known truth: the proving ground on which choices of tasks are compared.
+"""Simulated learners whose success rates are known: the proving ground on which algorithms are compared.
 
->>> world = SCENARIOS["chain"].build(seed=0)
->>> round(play(world, Uniform(world)).final, 1) > 0.2
-True
+Examples:
+    >>> world = SCENARIOS["chain"].build(seed=0)
+    >>> play(world, Uniform(world)).final > 0.2
+    True
 """
 
-from .play import Oracle, Run, Sampler, SamplerFactory, Uniform, play
+from .play import Oracle, Run, Teacher, TeacherFactory, Uniform, play
 from .scenarios import CHOOSE, NO_HARM, REPORT, SCENARIOS, SCORED
 from .scores import Interval, Recovery, Scores, normalised_scores, ratio_runs, recovery, score_runs
 from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
@@ -23,10 +24,10 @@ __all__ = [
     "Pool",
     "Recovery",
     "Run",
-    "Sampler",
-    "SamplerFactory",
     "Scenario",
     "Scores",
+    "Teacher",
+    "TeacherFactory",
     "Uniform",
     "World",
     "normalised_scores",

@@ -1,4 +1,4 @@
-"""Drawing a world: a chain of skills, tasks learned each for itself, a grid of tasks; and tasks that teach nothing."""
+"""Blueprints of worlds: a chain of skills, independent tasks or a grid of tasks, with tasks that teach nothing."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from .worlds import Blueprint, Feedback
 def _distractors(
     rng: np.random.Generator, *, impossible: int = 0, noise: int = 0, rare: int = 0, easy: int = 0
 ) -> dict[str, Floats]:
-    """Return the success rates of tasks that teach nothing, by group; empty groups left out."""
+    """Draws the success rates of the tasks that teach nothing, by group; leaves out empty groups."""
     groups = {
         "impossible": np.zeros(impossible),
         "noise": rng.uniform(0.2, 0.8, noise),
@@ -33,7 +33,19 @@ def chain(
     feedback: Feedback | None = None,
     **distractors: int,
 ) -> Blueprint:
-    """Return a chain of skills, and tasks that teach nothing; with `is_reset` all skills are lost at half-time."""
+    """Returns a chain of skills with tasks that teach nothing.
+
+    Args:
+        rng: Source of the success rates of the tasks that teach nothing.
+        speed: Factor on `rate`; the run length is divided by it.
+        num_steps: Steps of `BATCH_SIZE` episodes at speed 1.
+        num_skills: Tasks in the chain.
+        start: Logit of every skill at the beginning.
+        rate: Learning per successful episode at speed 1.
+        is_reset: Whether all skills fall back to `start` at half-time.
+        feedback: How results reach the curriculum; None: at once, as successes.
+        **distractors: Number of tasks of each kind that teaches nothing: `impossible`, `noise`, `rare`, `easy`.
+    """
     others = _distractors(rng, **distractors)
     steps = round(num_steps / speed)
     bounds = np.linspace(0, num_skills, 5).round().astype(int).tolist()
@@ -63,7 +75,23 @@ def independent(
     cost_ratio: float | None = None,
     **distractors: int,
 ) -> Blueprint:
-    """Return tasks learned each for itself, and tasks that teach nothing; costs differ up to `cost_ratio`-fold."""
+    """Returns independent tasks with tasks that teach nothing.
+
+    Args:
+        rng: Source of starts, drops, costs and success rates.
+        speed: Factor on all rates of learning and forgetting; run length and `drop_every` are divided by it.
+        num_steps: Steps of `BATCH_SIZE` episodes at speed 1.
+        num_tasks: Tasks that can be learned.
+        rate: Learning per episode at speed 1.
+        start: Lowest and highest logit of a task at the beginning.
+        interference: As in `Independent`, at speed 1.
+        drop_every: Steps between two drops at speed 1; 0: no task drops.
+        num_dropped: Tasks that drop at a time.
+        drop_to: Logit to which a task drops.
+        drift: As in `Independent`, at speed 1.
+        cost_ratio: Largest possible ratio of two tasks' costs; None: all costs are equal.
+        **distractors: Number of tasks of each kind that teaches nothing: `impossible`, `noise`, `rare`, `easy`.
+    """
     others = _distractors(rng, **distractors)
     group_sizes = {"learnable": num_tasks} | {name: rates.size for name, rates in others.items()}
     steps, period = round(num_steps / speed), round(drop_every / speed)
@@ -102,13 +130,25 @@ def axes(
     hardest: float = 4.0,
     start: float = -1.0,
 ) -> Blueprint:
-    """Return all tasks of (kind, size, theme): some kinds can be learned, sizes get harder, some themes are lotteries.
+    """Returns one task for every kind, size and theme.
 
-    A lottery is won half of the time whatever the kind and size; else a kind that cannot be learned is never solved.
+    A task with a lottery theme succeeds half of the time, whatever its kind and size. With any other theme, some kinds
+    can be learned, and their sizes differ in difficulty; the other kinds are never solved.
+
+    Args:
+        rng: Source of the choice of learnable kinds and lottery themes.
+        speed: Factor on `rate`; the run length is divided by it.
+        num_steps: Steps of `BATCH_SIZE` episodes at speed 1.
+        rate: Learning per episode at speed 1.
+        shape: Number of kinds, sizes and themes.
+        num_learnable: Kinds that can be learned.
+        num_lotteries: Themes that are lotteries.
+        hardest: Difficulty of the last size, as a logit; the first size has 0, the others lie evenly between.
+        start: Logit of every kind at the beginning.
     """
     kinds, sizes, themes = (axis.ravel() for axis in np.indices(shape))
     is_lottery = rng.permutation(shape[2])[themes] < num_lotteries
-    rank = rng.permutation(shape[0])[kinds]  # kinds of rank below num_learnable can be learned
+    rank = rng.permutation(shape[0])[kinds]  # a kind can be learned if its rank is below num_learnable
     num_cells = num_learnable * shape[1]
     cells = np.where(rank < num_learnable, rank * shape[1] + sizes, num_cells)
     cells[is_lottery] = num_cells + 1

@@ -1,7 +1,7 @@
-"""How simulated learners learn: success rates that follow from practice, with a truth that can be asked for.
+"""How simulated learners learn: practice determines success rates, and the true rates can be read.
 
-A learner holds a few *cells*, each with a success rate. Practice in a cell moves skills, in expectation and without
-noise; skills move the rates. Events (a reset, forgetting) come at fixed steps, not with practice.
+A learner holds *cells*, each with a success rate. Practice in a cell changes skills by the expected amount, without
+noise, and skills determine the success rates. Events (a reset, forgetting) happen at fixed steps.
 """
 
 from collections.abc import Sequence
@@ -14,38 +14,39 @@ Floats = NDArray[np.float64]
 
 
 class Learner(Protocol):
-    """What the proving ground asks of a simulated learner; `rates` is replaced, never written into."""
+    """Interface of a simulated learner, which replaces `rates` and never modifies the array."""
 
     rates: Floats
-    """Success rate of every cell now, in [0, 1], shape (num_cells,)."""
+    """Current success rate of every cell, in [0, 1], shape (num_cells,)."""
 
     def practise(self, counts: NDArray[np.int64]) -> None:
-        """Learn from one step in which cell i was played `counts[i]` times, shape (num_cells,)."""
+        """Learns from one step in which cell i was played `counts[i]` times, shape (num_cells,)."""
 
     def gains(self) -> Floats:
-        """Return the derivative of the mean rate by the number of episodes in each cell, shape (num_cells,)."""
+        """Returns the derivative of the mean rate by the number of episodes in each cell, shape (num_cells,)."""
         ...
 
 
 def sigmoid(logits: ArrayLike) -> Floats:
-    """Return 1 / (1 + exp(-logits)), without overflow for any finite logit.
+    """Returns 1 / (1 + exp(-logits)), without overflow for any finite logit.
 
-    >>> sigmoid([0.0, -1000.0]).tolist()
-    [0.5, 0.0]
+    Examples:
+        >>> sigmoid([0.0, -1000.0]).tolist()
+        [0.5, 0.0]
     """
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits))), dtype=np.float64)
 
 
 class Chain:
-    """Tasks that build on each other: success in task i needs the skills 0 … i.
+    """Tasks that build on each other: success in task i requires the skills 0 … i.
 
     With s = sigmoid(z): p_i = s_0 … s_i, and a step with n_i episodes adds rate · (1 - s_k) · sum_{i >= k} n_i p_i
     to z_k.
 
     Args:
-        start: logit of every skill at the beginning, shape (num_skills,).
-        rate: learning per successful episode, > 0.
-        resets: steps (counted from 0) before which every skill falls back to `start`.
+        start: Logit of every skill at the beginning, shape (num_skills,).
+        rate: Learning per successful episode, > 0.
+        resets: Steps, counted from 0, before which every skill falls back to `start`.
     """
 
     def __init__(self, start: Floats, rate: float, *, resets: Sequence[int] = ()) -> None:
@@ -61,7 +62,7 @@ class Chain:
         self.rates: Floats = np.multiply.accumulate(self._skills)
 
     def practise(self, counts: NDArray[np.int64]) -> None:
-        """Learn from one step; successes in task i train every skill that it needs."""
+        """Learns from one step; successes in task i train every skill that task i requires."""
         self._step += 1
         if self._step in self._resets:
             self._logits = self._start
@@ -71,23 +72,23 @@ class Chain:
         self._update()
 
     def gains(self) -> Floats:
-        """Return d mean(p) / d n_i = rate · p_i · sum_{k <= i} (1 - s_k)² · sum_{j >= k} p_j / num_skills."""
+        """Returns d mean(p) / d n_i = rate · p_i · sum_{k <= i} (1 - s_k)² · sum_{j >= k} p_j / num_skills."""
         later = np.cumsum(self.rates[::-1])[::-1]
         taught = np.cumsum((1.0 - self._skills) ** 2 * later)
         return np.asarray(self._rate * self.rates * taught / self.rates.size, dtype=np.float64)
 
 
 class Independent:
-    """Tasks that are learned each for itself: p = sigmoid(z - d), and n episodes add rate · n · p (1 - p) to z.
+    """Tasks that are learned independently: p = sigmoid(z - d), and n episodes add rate · n · p (1 - p) to z.
 
     Args:
-        start: logit of every task at the beginning, shape (num_tasks,).
-        rate: learning per episode, >= 0.
-        interference: every episode elsewhere costs a task interference · p / num_tasks of its logit.
-        drop_every: steps between two drops; 0: nothing is dropped.
-        dropped: tasks that drop, one row for each event in turn, shape (num_events, tasks per event).
-        drop_to: logit to which a task drops.
-        drift: once a task's rate was above 0.8, its difficulty d grows by this much every step, for ever.
+        start: Logit of every task at the beginning, shape (num_tasks,).
+        rate: Learning per episode, >= 0.
+        interference: Every episode in another task lowers a task's logit by interference · p / num_tasks.
+        drop_every: Steps between two drops; 0: no task drops.
+        dropped: Tasks that drop, one row per event, shape (num_events, tasks per event).
+        drop_to: Logit to which a task drops.
+        drift: Growth of a task's difficulty d per step, once the task's rate has exceeded 0.8.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Independent:
         self.rates: Floats = sigmoid(start)
 
     def practise(self, counts: NDArray[np.int64]) -> None:
-        """Learn from one step, then forget, drop and drift as time has it."""
+        """Learns from one step, then applies interference, drift and drops."""
         rates = self.rates
         change = self._rate * counts * rates * (1.0 - rates)
         if self._interference > 0:
@@ -130,7 +131,7 @@ class Independent:
         self.rates = sigmoid(self._logits)
 
     def gains(self) -> Floats:
-        """Return d mean(p) / d n_i; with interference an episode also costs every other task."""
+        """Returns d mean(p) / d n_i; with interference, an episode also lowers every other task."""
         slope = self.rates * (1.0 - self.rates)
         lost = self._interference * self.rates * slope
         gains = self._rate * slope**2 + lost - lost.sum()
@@ -138,14 +139,15 @@ class Independent:
 
 
 class Grid:
-    """Kinds of tasks, each one skill, in several sizes: p = sigmoid(z_kind - difficulty_size).
+    """Kinds of tasks in several sizes, with one skill per kind: p = sigmoid(z_kind - difficulty_size).
 
-    Cell `kind · num_sizes + size` is every task of that kind and size; n episodes add rate · n · p (1 - p) to z_kind.
+    Cell `kind · num_sizes + size` holds all tasks of that kind and size. Its n episodes add rate · n · p (1 - p) to
+    z_kind.
 
     Args:
-        start: logit of every kind at the beginning, shape (num_kinds,).
-        difficulties: what a size takes off the logit, shape (num_sizes,).
-        rate: learning per episode, > 0.
+        start: Logit of every kind at the beginning, shape (num_kinds,).
+        difficulties: Amount by which each size lowers the logit, shape (num_sizes,).
+        rate: Learning per episode, > 0.
     """
 
     def __init__(self, start: Floats, difficulties: Floats, rate: float) -> None:
@@ -160,11 +162,11 @@ class Grid:
         self.rates: Floats = self._table.ravel()
 
     def practise(self, counts: NDArray[np.int64]) -> None:
-        """Learn from one step; all sizes of a kind share its skill."""
+        """Learns from one step; all sizes of a kind share one skill."""
         self._logits = self._logits + self._rate * (counts.reshape(self._table.shape) * self._slopes).sum(axis=1)
         self._update()
 
     def gains(self) -> Floats:
-        """Return d mean(p) / d n_i: what the cell teaches, times what all sizes of its kind gain from it."""
+        """Returns d mean(p) / d n_i: the change of the kind's skill, times the summed slopes of all its sizes."""
         gains = self._rate * self._slopes * self._slopes.sum(axis=1, keepdims=True)
         return np.asarray(gains.ravel() / self.rates.size, dtype=np.float64)

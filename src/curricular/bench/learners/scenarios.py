@@ -1,7 +1,7 @@
-"""The scenarios: a chain among distractors, forgetting, huge pools, cases where choice must do no harm, and worse.
+"""The scenarios, from a chain of skills among distractors to pools where a curriculum must do no harm.
 
-A scenario's first variation is its definition. Settings are chosen on `CHOOSE`, the odd variations, and reported on
-`REPORT`, the even ones, so that no setting is tuned to what it is judged by.
+The first variation of a scenario is its definition. Settings are chosen on the odd variations (`CHOOSE`) and results
+are reported on the even ones (`REPORT`), so no setting is tuned on the worlds that judge it.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "1",
             "chain",
-            "20 tasks, each needs the skills of all before it",
+            "20 tasks, each of which needs the skills of all earlier tasks",
             partial(chain, num_steps=1500),
             {"num_skills": 12, "rate": 0.03},
             {"num_skills": 30, "num_steps": 2500},
@@ -43,7 +43,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "3",
             "noise",
-            "the chain among 80 tasks of constant success rate 0.2-0.8",
+            "the chain among 80 tasks with constant success rates from 0.2 to 0.8",
             partial(_long_chain, noise=80),
             {"noise": 40, "num_skills": 15, "num_steps": 2000},
             {"noise": 160},
@@ -52,7 +52,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "4",
             "rare-noise",
-            "the chain among 80 tasks of constant success rate 0.1",
+            "the chain among 80 tasks with a constant success rate of 0.1",
             partial(_long_chain, rare=80),
             {"rare": 40, "num_skills": 15, "num_steps": 2000},
             {"rare": 160},
@@ -61,7 +61,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "5",
             "easy",
-            "the chain among 180 tasks of constant success rate 0.99",
+            "the chain among 180 tasks with a constant success rate of 0.99",
             partial(_long_chain, easy=180),
             {"easy": 90, "num_skills": 15, "num_steps": 2000},
             {"easy": 360},
@@ -79,7 +79,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "7",
             "forgetting",
-            "100 mastered tasks, five are forgotten every 150 steps; 100 tasks of noise",
+            "100 mastered tasks, five of which are forgotten every 150 steps, among 100 noise tasks",
             partial(independent, num_steps=3000, num_tasks=100, noise=100, rate=0.25, start=(4.0, 4.0), drop_every=150),
             {"num_tasks": 60, "noise": 60, "drop_every": 100, "num_dropped": 3},
             {"noise": 200, "num_dropped": 4},
@@ -115,7 +115,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "9c",
             "no-harm-interference",
-            "50 tasks worth learning, each forgotten a little while others are played",
+            "50 tasks worth learning; each is forgotten a little while others are played",
             partial(_no_harm, num_steps=3000, num_tasks=50, interference=0.02),
             {"num_tasks": 30, "num_steps": 2000},
             {"interference": 0.01, "num_tasks": 80},
@@ -124,7 +124,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "10",
             "axes",
-            "50,000 tasks over three axes, fewer than two visits each; what can be learned follows from the axes",
+            "50,000 tasks on three axes, fewer than two visits each; the axes determine which tasks can be learned",
             axes,
             {"shape": (30, 40, 25), "num_learnable": 8, "num_steps": 1800},
             {"num_learnable": 5, "num_lotteries": 10},
@@ -133,7 +133,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "11",
             "cost",
-            "100 learnable and 100 impossible tasks; one episode costs up to 50 times another, the budget is in steps",
+            "100 learnable and 100 impossible tasks; episode costs differ up to 50-fold, the budget is in steps",
             partial(
                 independent,
                 num_steps=1000,
@@ -150,7 +150,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "12",
             "goalposts",
-            "50 learnable tasks that get harder for ever once they go well, among 250 impossible ones",
+            "50 learnable tasks that keep getting harder once they are mastered, among 250 impossible tasks",
             partial(
                 independent,
                 num_steps=2000,
@@ -167,7 +167,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "13",
             "delay",
-            "the chain among 80 impossible tasks; results come 0-50 steps late, one in ten never",
+            "the chain among 80 impossible tasks; results arrive 0 to 50 steps late, one in ten never",
             partial(_long_chain, impossible=80, feedback=Feedback(max_delay=50, lost_share=0.1)),
             {"impossible": 40, "num_skills": 15, "num_steps": 2000},
             {"feedback": Feedback(max_delay=100, lost_share=0.3)},
@@ -176,7 +176,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "14",
             "graded",
-            "the chain among 80 noise tasks; scores are graded, Beta around the success rate",
+            "the chain among 80 noise tasks; scores are graded, with a Beta distribution around the success rate",
             partial(_long_chain, noise=80, feedback=Feedback(concentration=4.0)),
             {"noise": 40, "num_skills": 15, "num_steps": 2000},
             {"feedback": Feedback(concentration=1.0)},
@@ -185,7 +185,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "0",
             "nothing",
-            "no task can be learned: 40 impossible, 40 noise, 20 easy; a curriculum should draw as uniform does",
+            "no task can be learned (40 impossible, 40 noise, 20 easy); a curriculum should draw uniformly",
             partial(
                 independent,
                 num_steps=1000,
@@ -203,16 +203,16 @@ SCENARIOS: dict[str, Scenario] = {
         ),
     )
 }
-"""By name, in the order of the documentation's table."""
+"""Scenarios by name, in the order of the table in the documentation."""
 
 SCORED = ("chain", "impossible", "noise", "rare-noise", "easy", "reset", "forgetting", "huge-pool")
-"""Scenarios 1-8: where choice matters; the mean of their normalised scores is the headline."""
+"""Names of the scenarios 1-8, where the choice of tasks matters; the headline is their mean normalised score."""
 
 NO_HARM = ("no-harm-50", "no-harm-200", "no-harm-interference")
-"""Scenarios 9: where uniform is close to the best; reported as AUC / uniform."""
+"""Names of the scenarios 9, where uniform draws are close to the best; reported as AUC / uniform."""
 
 REPORT = (0, 2)
-"""Variations to report on."""
+"""Indices of the variations on which results are reported."""
 
 CHOOSE = (1, 3)
-"""Variations to choose settings on."""
+"""Indices of the variations on which settings are chosen."""

@@ -1,4 +1,4 @@
-"""From runs to figures: normalised scores and ratios with bootstrap intervals, and recovery after a reset."""
+"""Figures computed from runs: normalised scores and ratios with bootstrap intervals, and recovery after a reset."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from .dynamics import Floats
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Interval:
-    """An estimate and its bootstrap 95 % interval over seeds; all three of one shape."""
+    """An estimate and its bootstrap 95 % interval over seeds; all three arrays have one shape."""
 
     estimate: Floats
     low: Floats
@@ -19,11 +19,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scores:
-    """Normalised scores: 0 is uniform, 1 the oracle.
+    """Normalised scores: 0 is uniform, 1 is the oracle.
 
     Attributes:
-        by_scenario: shape (num_algorithms, num_scenarios).
-        mean, worst: over the scenarios, shape (num_algorithms,).
+        by_scenario: Scores in every scenario, shape (num_algorithms, num_scenarios).
+        mean: Mean over the scenarios, shape (num_algorithms,).
+        worst: Minimum over the scenarios, shape (num_algorithms,).
     """
 
     by_scenario: Interval
@@ -32,18 +33,19 @@ class Scores:
 
 
 def normalised_scores(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> Floats:
-    """Return (mean AUC - uniform) / (oracle - uniform), the means taken over the last axis, the seeds.
+    """Returns (mean AUC - mean uniform) / (mean oracle - mean uniform), with means over the last axis, the seeds.
 
     Args:
-        aucs: shape (..., num_seeds).
-        uniform: of the same worlds under uniform draws, broadcast to the shape of `aucs`.
-        oracle: of the same worlds under the oracle, likewise.
+        aucs: AUCs of the algorithms, shape (..., num_seeds).
+        uniform: AUCs of uniform draws in the same worlds, broadcast to the shape of `aucs`.
+        oracle: AUCs of the oracle in the same worlds, broadcast to the shape of `aucs`.
 
     Raises:
-        ValueError: the oracle is no better than uniform, so that there is nothing to normalise by.
+        ValueError: If the oracle is not better than uniform draws, so the score is undefined.
 
-    >>> normalised_scores([[0.2, 0.4], [0.5, 0.7]], [0.2, 0.4], [0.8, 1.0]).round(2).tolist()
-    [0.0, 0.5]
+    Examples:
+        >>> normalised_scores([[0.2, 0.4], [0.5, 0.7]], [0.2, 0.4], [0.8, 1.0]).round(2).tolist()
+        [0.0, 0.5]
     """
     base = np.asarray(uniform, np.float64).mean(axis=-1)
     span = np.asarray(oracle, np.float64).mean(axis=-1) - base
@@ -58,20 +60,20 @@ def normalised_scores(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) ->
 def score_runs(
     aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
 ) -> Scores:
-    """Return normalised scores by scenario, their mean and their worst, with intervals over seeds.
+    """Returns normalised scores by scenario, their mean and their minimum, with intervals over seeds.
 
-    A resample draws seeds anew in every scenario, the same ones for all algorithms and both baselines, which played in
-    the same worlds.
+    Each bootstrap resample draws new seeds for every scenario. All algorithms and both baselines share these seeds,
+    since they played in the same worlds.
 
     Args:
-        aucs: shape (num_algorithms, num_scenarios, num_seeds); a scenario's variations count as scenarios.
-        uniform: of the same worlds under uniform draws, shape (num_scenarios, num_seeds).
-        oracle: of the same worlds under the oracle, shape (num_scenarios, num_seeds).
-        num_resamples: bootstrap resamples, >= 1.
-        seed: of the resampling.
+        aucs: AUCs, shape (num_algorithms, num_scenarios, num_seeds); each variation counts as a scenario.
+        uniform: AUCs of uniform draws in the same worlds, shape (num_scenarios, num_seeds).
+        oracle: AUCs of the oracle in the same worlds, shape (num_scenarios, num_seeds).
+        num_resamples: Number of bootstrap resamples, >= 1.
+        seed: Seed of the resampling.
 
     Raises:
-        ValueError: wrong shapes, or nothing to normalise by.
+        ValueError: If shapes differ, or if the oracle is not better than uniform draws in a scenario.
     """
     runs, low, high = _checked(aucs, uniform, oracle)
     picks = _picks(runs.shape[1:], num_resamples, seed)
@@ -85,13 +87,16 @@ def score_runs(
 
 
 def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, seed: int = 0) -> Interval:
-    """Return mean AUC / mean AUC of `base`, with intervals over seeds, shape (num_algorithms, num_scenarios).
+    """Returns mean AUC / mean AUC of `base`, with intervals over seeds, shape (num_algorithms, num_scenarios).
 
     Args:
-        aucs: shape (num_algorithms, num_scenarios, num_seeds).
-        base: uniform's, or another algorithm's in the same worlds, shape (num_scenarios, num_seeds).
-        num_resamples: bootstrap resamples, >= 1.
-        seed: of the resampling.
+        aucs: AUCs, shape (num_algorithms, num_scenarios, num_seeds).
+        base: AUCs of uniform draws, or of another algorithm, in the same worlds, shape (num_scenarios, num_seeds).
+        num_resamples: Number of bootstrap resamples, >= 1.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: If shapes differ.
     """
     runs, low, _ = _checked(aucs, base, base)
     picks = _picks(runs.shape[1:], num_resamples, seed)
@@ -101,12 +106,12 @@ def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """How a curriculum came back after a reset at half-time; times in the unit of `times`, None: not within the half.
+    """How far and how fast a curriculum recovers after a reset at half-time.
 
     Attributes:
-        level: the best level after the reset over the level just before it.
-        learning_time: from the start to 90 % of the level just before the reset.
-        recovery_time: from the reset to the same level.
+        level: Best level after the reset, divided by the level just before the reset.
+        learning_time: Time from the start to 90 % of the level just before the reset.
+        recovery_time: Time from the reset to 90 % of the level just before the reset; None: not within the second half.
     """
 
     level: float
@@ -115,24 +120,25 @@ class Recovery:
 
 
 def recovery(curve: ArrayLike, times: ArrayLike) -> Recovery:
-    """Return how well and how fast `curve` comes back to what it was before a reset at half of `times`.
+    """Returns how far and how fast `curve` recovers after a reset at half of `times`.
 
     Args:
-        curve: competence, > 0, shape (num_points,); best the mean over seeds.
-        times: increasing, shape (num_points,).
+        curve: Competence, > 0, shape (num_points,); preferably the mean over seeds.
+        times: Increasing times in any unit, shape (num_points,).
 
-    >>> recovery([0.1, 0.5, 1.0, 0.1, 0.5, 0.95, 1.0], [0, 1, 2, 3, 4, 5, 6])
-    Recovery(level=1.0, learning_time=2.0, recovery_time=2.0)
+    Examples:
+        >>> recovery([0.1, 0.5, 1.0, 0.1, 0.5, 0.95, 1.0], [0, 1, 2, 3, 4, 5, 6])
+        Recovery(level=1.0, learning_time=2.0, recovery_time=2.0)
     """
     levels, at = np.asarray(curve, np.float64), np.asarray(times, np.float64)
     half = 0.5 * (at[0] + at[-1])
     before, after = at < half, at >= half
     target = 0.9 * levels[before][-1]
-    back = at[after & (levels >= target)]
+    recovered = at[after & (levels >= target)]
     return Recovery(
         level=float(levels[after].max() / levels[before][-1]),
         learning_time=float(at[before & (levels >= target)][0] - at[0]),
-        recovery_time=float(back[0] - half) if back.size else None,
+        recovery_time=float(recovered[0] - half) if recovered.size else None,
     )
 
 
@@ -140,19 +146,19 @@ def _checked(aucs: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> tuple[Fl
     runs, low, high = (np.asarray(values, np.float64) for values in (aucs, uniform, oracle))
     if runs.ndim != 3 or low.shape != runs.shape[1:] or high.shape != runs.shape[1:] or runs.shape[2] == 0:
         raise ValueError(
-            "aucs: expected shape (num_algorithms, num_scenarios, num_seeds), and (num_scenarios, num_seeds) for the"
+            "aucs: expected shape (num_algorithms, num_scenarios, num_seeds), with (num_scenarios, num_seeds) for the"
             f" baselines, got {runs.shape}, {low.shape}, {high.shape}; play every algorithm in the same worlds"
         )
     return runs, low, high
 
 
 def _picks(shape: tuple[int, ...], num_resamples: int, seed: int) -> NDArray[np.int64]:
-    """Return positions of resampled seeds, shape (num_resamples, num_scenarios, num_seeds)."""
+    """Draws the indices of resampled seeds, shape (num_resamples, num_scenarios, num_seeds)."""
     return np.random.default_rng(seed).integers(shape[1], size=(num_resamples, *shape))
 
 
 def _resample(values: Floats, picks: NDArray[np.int64]) -> Floats:
-    """Return resampled AUCs: (S, R) becomes (num_resamples, 1, S, R), (A, S, R) becomes (num_resamples, A, S, R)."""
+    """Returns resampled AUCs: (S, R) becomes (num_resamples, 1, S, R), (A, S, R) becomes (num_resamples, A, S, R)."""
     table = values.reshape(-1, *values.shape[-2:])
     rows = np.arange(table.shape[1])[:, None]
     return table[:, rows, picks].swapaxes(0, 1)

@@ -1,4 +1,4 @@
-"""What a scenario is made of: a pool that the curriculum sees, a world that it does not, and how results come back."""
+"""The parts of a scenario: the pool, which the curriculum sees; the world, which is hidden; and the feedback."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from .dynamics import Floats, Learner
 
 BATCH_SIZE = 32
-"""Episodes per step."""
+"""Number of episodes per step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """How results reach the curriculum: after 0 … `max_delay` steps, a share never, as success or as a graded score.
+    """How results reach the curriculum.
 
-    `concentration` None: scores are successes, 0 or 1. A number c > 0: scores are Beta(c·p, c·(1-p)), of mean p.
+    Attributes:
+        max_delay: Largest delay in steps; delays are uniform from 0.
+        lost_share: Share of the results that never arrive.
+        concentration: None: scores are successes, 0 or 1. A number c > 0: scores are Beta(c·p, c·(1-p)), with mean p.
     """
 
     max_delay: int = 0
@@ -30,10 +33,10 @@ class Pool:
     """What a curriculum may know before it starts.
 
     Attributes:
-        num_tasks: task ids are 0 … num_tasks - 1, in random order.
-        num_steps: steps of `BATCH_SIZE` episodes (of mean length) that a run may take.
-        params: values on the axes, shape (num_tasks, num_axes); no axes: (num_tasks, 0).
-        costs: length of an episode over the mean length, shape (num_tasks,); None: all are of one length.
+        num_tasks: Number of tasks; their numbers are 0 … num_tasks - 1, in random order.
+        num_steps: Budget of a run, in steps of `BATCH_SIZE` episodes of mean length.
+        params: Values on the axes, shape (num_tasks, num_axes); without axes (num_tasks, 0).
+        costs: Length of an episode divided by the mean length, shape (num_tasks,); None: all lengths are equal.
     """
 
     num_tasks: int
@@ -44,14 +47,18 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """One learner, ready to be taught once. A curriculum sees `pool` and `seed`; the rest is the hidden truth.
+    """A learner that can be taught once. A curriculum sees `pool` and `seed`; everything else is hidden.
 
     Attributes:
-        seed: entropy for the curriculum, independent of the world's own.
-        cells: the learner's cell of every task; cells from len(learner.rates) on are constant, shape (num_tasks,).
-        constants: success rates of the constant cells, shape (num_constants,).
-        groups, group_of: names for the pictures, and every task's position among them, shape (num_tasks,).
-        rng: stream of the results.
+        pool: What the curriculum may know.
+        seed: Entropy for the curriculum, independent of the world's own streams.
+        learner: The learner, which learns in all cells below `learner.rates.size`.
+        cells: Cell of every task, shape (num_tasks,); cells >= `learner.rates.size` have a constant success rate.
+        constants: Success rates of the constant cells, shape (num_constants,).
+        groups: Names of the groups of tasks in the pictures.
+        group_of: Index in `groups` of every task's group, shape (num_tasks,).
+        feedback: How results reach the curriculum.
+        rng: Source of the results.
     """
 
     pool: Pool
@@ -66,32 +73,32 @@ class World:
 
     @property
     def is_learnable(self) -> NDArray[np.bool_]:
-        """Whether practice can ever change a task's success rate, shape (num_tasks,)."""
+        """Whether practice can change a task's success rate, shape (num_tasks,)."""
         return self.cells < self.learner.rates.size
 
     def competence(self) -> float:
-        """Return the mean success rate over the learnable tasks; 0 if there are none."""
+        """Returns the mean success rate over the learnable tasks; 0 if no task can be learned."""
         rates = self.learner.rates
         return float(np.add.reduce(rates)) / rates.size if rates.size else 0.0
 
-    def success_rates(self, tasks: NDArray[np.int64]) -> Floats:
-        """Return the true success rates of `tasks`, shape of `tasks`."""
-        return np.concatenate([self.learner.rates, self.constants])[self.cells[tasks]]
+    def success_rates(self, numbers: NDArray[np.int64]) -> Floats:
+        """Returns the true success rates of the tasks with these numbers, in the shape of `numbers`."""
+        return np.concatenate([self.learner.rates, self.constants])[self.cells[numbers]]
 
-    def practise(self, tasks: NDArray[np.int64]) -> None:
-        """Let the learner learn from one episode in each of `tasks`, repeats included."""
+    def practise(self, numbers: NDArray[np.int64]) -> None:
+        """Lets the learner learn from one episode in each task with these numbers; repeats count."""
         num_cells = self.learner.rates.size
-        self.learner.practise(np.bincount(self.cells[tasks], minlength=num_cells)[:num_cells])
+        self.learner.practise(np.bincount(self.cells[numbers], minlength=num_cells)[:num_cells])
 
     def gains(self) -> Floats:
-        """Return the true marginal gain in competence per environment step spent on a task, shape (num_tasks,)."""
+        """Returns the true marginal gain in competence per environment step spent on a task, shape (num_tasks,)."""
         gains = np.concatenate([self.learner.gains(), np.zeros(self.constants.size)])
         return gains[self.cells] if self.pool.costs is None else gains[self.cells] / self.pool.costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
-    """A world before its tasks are shuffled: what a scenario's function returns."""
+    """A world before its tasks are shuffled; returned by `Scenario.draw`. Fields as in `World` and `Pool`."""
 
     learner: Learner
     num_steps: int
@@ -108,9 +115,11 @@ class Scenario:
     """A family of worlds.
 
     Attributes:
-        number: as in the documentation's table.
-        draw: (rng, speed=…, **variation) -> Blueprint.
-        variations: settings that differ from the definition; the first is the definition itself, {}.
+        name: Name on the command line.
+        number: Number in the table of the documentation.
+        summary: One line that describes the worlds.
+        draw: Function (rng, speed=…, **variation) -> Blueprint.
+        variations: Settings that differ from the definition; the first is {}, the definition.
     """
 
     name: str
@@ -120,19 +129,23 @@ class Scenario:
     variations: tuple[Mapping[str, Any], ...]
 
     def build(self, seed: int, *, speed: float = 1.0, variation: int = 0) -> World:
-        """Return the world of `seed`: the same one, results included, whatever curriculum plays in it.
+        """Returns the world of `seed`, which with its results is the same for every curriculum.
 
         Args:
-            seed: >= 0.
-            speed: factor on every rate of learning and forgetting, > 0; the run is 1 / speed times as long, so that
-                only the noise per unit of learning changes.
-            variation: position in `variations`.
+            seed: Seed of the world, >= 0.
+            speed: Factor on all rates of learning and forgetting, > 0. The run length is divided by it, so only the
+                noise per unit of learning changes.
+            variation: Index in `variations`.
+
+        Raises:
+            ValueError: If `speed` or `variation` is out of range.
         """
         if not speed > 0:
-            raise ValueError(f"speed: expected a factor > 0, got {speed}; 1.0 is the scenario as defined")
+            raise ValueError(f"speed: expected a factor above 0, got {speed}; 1 is the speed as defined")
         if not 0 <= variation < len(self.variations):
             raise ValueError(
-                f"variation: {self.name} has 0 … {len(self.variations) - 1}, got {variation}; 0 is the definition"
+                f"variation: expected 0 to {len(self.variations) - 1} for {self.name}, got {variation}; "
+                "0 is the scenario as defined"
             )
         entropy = [seed, variation, *self.name.encode()]
         truth, results, curriculum = np.random.SeedSequence(entropy).spawn(3)
