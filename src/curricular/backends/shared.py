@@ -341,7 +341,7 @@ def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], s
 
     def leave() -> bool:
         workers[slot, PID] = 0
-        control[NUM_WORKERS] = max(0, min(control[NUM_WORKERS], MAX_WORKERS) - 1)  # stays in range even if the file is damaged
+        control[NUM_WORKERS] = max(0, min(control[NUM_WORKERS], MAX_WORKERS) - 1)  # in range even if damaged
         session.fault("leaving")
         file.release_life(slot)
         return True
