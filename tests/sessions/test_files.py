@@ -98,7 +98,7 @@ class TestJoining:
         content = header_of(dead)
         write_header(dead, content | {name: value})
         with pytest.raises(
-            SessionMismatchError, match=f"expected {name} .*got .*{re.escape(str(value)[:3])}.*use the same"
+            SessionMismatchError, match=f"expected {name} .*got .*{re.escape(str(value)[:3])}.*use that version"
         ):
             session.join_session(dead)
 
