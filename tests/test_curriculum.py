@@ -1,4 +1,4 @@
-"""Ask and tell: the law of the draws, the accounts, eviction, and going on from a saved state."""
+"""Ask and tell: the law of the draws, the accounts, eviction, and resuming from a saved state."""
 
 import copy
 import pickle
@@ -499,7 +499,7 @@ TestAccounts.settings = settings(max_examples=30, stateful_step_count=30, deadli
 
 def test_a_copy_within_the_process_is_refused_since_it_would_draw_the_same_tasks():
     curriculum = Curriculum(CONFIGS["uniform"])
-    with pytest.raises(TypeError, match=r"curriculum: expected pickle or fork to copy it, got copy\.copy"):
+    with pytest.raises(TypeError, match=r"curriculum: expected a copy by pickle or fork, got copy\.copy"):
         copy.copy(curriculum)
 
 

@@ -208,7 +208,7 @@ def test_a_training_that_is_cut_off_goes_on_from_its_last_evaluation(tmp_path):
     points = [*before[:4], *begin()]
     assert [point.step for point in points] == [128 * number for number in range(1, 11)]
     assert [point.evaluation is not None for point in points] == 5 * [False, True]
-    for first, second in pairwise(points):  # counts go on; none is lost or counted twice
+    for first, second in pairwise(points):  # counts continue; none is lost or counted twice
         assert sum(second.steps.values()) - sum(first.steps.values()) == 128
         assert all(second.draws[level] >= count for level, count in first.draws.items())
         assert second.cpu_seconds > first.cpu_seconds

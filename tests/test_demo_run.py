@@ -37,7 +37,7 @@ def command(tmp_path):
     def start(*options, train=None):
         def work():
             os.setsid()
-            # Whoever runs the tests in the background of a shell has them ignore the interrupt.
+            # A shell that runs the tests in the background has them ignore the interrupt.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.stdout, sys.stderr = StringIO(), (tmp_path / "errors").open("w", buffering=1)
             sys.argv = ["curricular", "demo", "--quick", "--algorithms", "stable", "--out", str(tmp_path), *options]
@@ -131,7 +131,7 @@ def test_an_interrupt_leaves_the_figures_so_far(command, tmp_path):
 
 
 def training(curriculum, goals, seed, settings, saved):
-    """Stands in for `train`: counts, saves and goes on as it does, and waits for a kill after its third evaluation."""
+    """Replaces `train`: counts, saves and resumes as it does, and waits for a kill after its third evaluation."""
     state = saved.read() or {"number": 0, "draws": {}, "cpu_seconds": 0.0}
     draws, cpu_seconds = Counter(state["draws"]), state["cpu_seconds"]
     for number in range(state["number"] + 1, settings.num_updates + 1):

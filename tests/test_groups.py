@@ -1,4 +1,4 @@
-"""A group of exchangeable scores is one result: its scores count as so many, and their order says nothing."""
+"""A group of exchangeable scores is one result: each of its scores counts, and their order makes no difference."""
 
 import numpy as np
 import pytest

@@ -314,7 +314,7 @@ def test_the_oracle_beats_everybody_wherever_choice_matters(name):
         play(world := SCENARIOS[name].build(0, speed=2.0), teacher(world)).auc
         for teacher in (Oracle, Uniform, Informed, Learnability)
     )
-    # Where all learnable tasks are alike, whoever knows them is as good as the oracle, which is greedy.
+    # Where all learnable tasks are alike, a teacher that knows them is as good as the oracle, which is greedy.
     tolerance = 0.005 if name in {"huge-pool", "goalposts"} else 0.0
     assert oracle > max(others) - tolerance
 

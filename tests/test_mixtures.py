@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians: they find what is there, and do as well as scikit-learn's."""
+"""Mixtures of Gaussians: they find the components of a sample, and fit as well as scikit-learn's."""
 
 import numpy as np
 import pytest

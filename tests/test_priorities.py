@@ -100,7 +100,7 @@ def test_the_strict_array_api_gives_the_same(p, q, mask, theta):
 
 
 def many(size):
-    """Values so many that a sample tells where to look for a place, or leads astray."""
+    """Returns `size` values: enough that a sample brackets an order statistic, or misleads."""
     rng = np.random.default_rng(0)
     stride = size // arrays.SAMPLE_SIZE
     yield rng.random(size)

@@ -111,7 +111,7 @@ class TestTheRegistry:
 
 
 class Bad:
-    """A proposer of one's own that does something wrong."""
+    """A custom proposer that does something wrong."""
 
     num_candidates = 2
 

@@ -31,7 +31,7 @@ def curriculum():
 
 @pytest.fixture
 def unchanged(curriculum):
-    """Checks at the end that nothing has been noted, settled or drawn."""
+    """Checks at the end that nothing has been logged, flushed or drawn."""
 
     def everything():
         state = curriculum.state_dict()

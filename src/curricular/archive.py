@@ -1,6 +1,6 @@
-"""Reads zip archives of NumPy arrays from files that nobody vouches for: nothing is read before its size is known.
+"""Reads zip archives of NumPy arrays from untrusted files: checks every size before it reads content.
 
-`numpy.load` reads the same files, but takes any name, size and dtype that a file declares.
+`numpy.load` reads the same files, but accepts any name, size and dtype that a file declares.
 """
 
 import ast
@@ -16,10 +16,10 @@ from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 MAX_HEADER = 4_096
-"""Bytes of the text that describes an array; that of a table's labels has 250."""
+"""Maximum size of the text that describes an array, in bytes. The longest one, for labels, has about 250."""
 
 MAX_DEFLATION = 1_032
-"""Most bytes that deflate, the compression of zip files, can make of one."""
+"""Maximum number of bytes that deflate, the compression of zip files, produces from one byte."""
 
 _MAGIC = npy.magic(1, 0)
 _LENGTH = struct.Struct("<H")
@@ -39,7 +39,7 @@ READ_ERRORS = (
     ArithmeticError,
     MemoryError,
 )
-"""What `ArrayArchive` may raise on a file that is damaged or foreign: what the libraries below it raise."""
+"""Exceptions that `ArrayArchive`, or a library that it calls, raises on a damaged or foreign file."""
 
 
 class _Head(NamedTuple):
@@ -53,13 +53,13 @@ class _Head(NamedTuple):
 
 
 class ArrayArchive:
-    """The arrays in an open zip file, by the names that `numpy.savez` was given.
+    """Reads arrays from an open zip file, by the names passed to `numpy.savez`. Every method may raise `READ_ERRORS`.
 
     Args:
-        file: A file that can be sought in.
+        file: A seekable binary file.
 
     Raises:
-        READ_ERRORS: If the file is no zip archive, or declares more than it can hold. Every method, too.
+        READ_ERRORS: If the file is not a zip archive, or declares more content than it can hold.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -82,7 +82,7 @@ class ArrayArchive:
         return self._head(name, np.dtype(dtype)).shape
 
     def read(self, name: str, dtype: DTypeLike) -> NDArray[Any]:
-        """Returns array `name`, read-only; its checksum is checked."""
+        """Returns array `name`, read-only, after a check of its checksum."""
         shape, order, start = self._head(name, np.dtype(dtype))
         entry = self._entries[name]
         with self._zip.open(entry) as stream:
@@ -100,7 +100,7 @@ class ArrayArchive:
         """Reads what describes array `name`, and compares all sizes."""
         entry = self._entries[name]
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} or entry.flag_bits & _ENCRYPTED:
-            raise ValueError(f"{name} compressed or encrypted in another way")
+            raise ValueError(f"{name} with an unknown compression or encryption")
         if entry.file_size > MAX_DEFLATION * (entry.compress_size + 1):
             raise ValueError(f"{name} of {entry.file_size} bytes, which {entry.compress_size} cannot hold")
         with self._zip.open(entry) as stream:
@@ -118,12 +118,12 @@ class ArrayArchive:
 
 
 def _described(name: str, text: str, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Literal["C", "F"]]:
-    """Returns the shape and the order of memory of the array that the `text` before its content describes."""
+    """Returns the shape and the memory order of an array from `text`, the description before its content."""
     head = ast.literal_eval(text)
     if not isinstance(head, dict) or head.keys() != {"descr", "fortran_order", "shape"}:
-        raise ValueError(f"{name} described in another way")
+        raise ValueError(f"{name} with an unknown description")
     if head["descr"] != npy.dtype_to_descr(dtype):
-        raise ValueError(f"{name} of dtype {head['descr']!s:.100} where {dtype!s:.100} belongs")
+        raise ValueError(f"{name} of dtype {head['descr']!s:.100} instead of {dtype!s:.100}")
     shape = head["shape"]
     if type(shape) is not tuple or not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError(f"{name} of shape {shape!r:.100}")

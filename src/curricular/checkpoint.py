@@ -1,8 +1,8 @@
-"""Checkpoints: the state of a curriculum in one file, written whole or not at all, read without unpickling anything.
+"""Checkpoints: the state of a curriculum in one file. A save is atomic, and reading unpickles nothing.
 
-A checkpoint is a zip archive of arrays in NumPy's own format (`numpy.load` opens it) and one of JSON text. Rows are
-stored by field name, so that a version with further fields reads the files of this one. A state and a file pass the
-same checks: whatever is wrong with either is one error that names the field, and nothing has changed.
+A checkpoint is a zip archive of NumPy arrays, which `numpy.load` opens; one array holds JSON text. Rows are stored by
+field name, so that a later version with more fields can read the file. Files and states pass the same checks. A failed
+check raises an error that names the field, before anything changes.
 """
 
 import glob
@@ -27,13 +27,13 @@ from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, ch
 from .task import all_axes
 
 DRAFT_AGE = 3600.0
-"""Seconds after which a draft is of a save that was killed."""
+"""Age above which a draft is removed as the remains of a killed save, in seconds."""
 
 MAX_PLAIN = 2**24
-"""Bytes of JSON that a checkpoint may hold beside its arrays."""
+"""Maximum size of the JSON text in a checkpoint, in bytes."""
 
 MAX_TRAITS = 100
-"""Axes of a generator that a state describes."""
+"""Maximum number of the generator's axes that a state describes."""
 
 _KIND = "curricular checkpoint"
 
@@ -42,20 +42,25 @@ _ARRAYS = {
     "cumulated": np.dtype(np.float64),
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
 }
-"""The arrays of a checkpoint, beside the JSON text."""
+"""Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
 _PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "stream", "num_draws"}
 _STATE_KEYS = _PLAIN_KEYS | {"rows", "labels", "cumulated"}
 
 
 class CheckpointError(ValueError):
-    """A file is not a checkpoint that this version can read."""
+    """A file is not a checkpoint, or this version cannot read it."""
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Writes `state`, from `Curriculum.state_dict`, to `path`; what was there stays until all is safely on disk.
+    """Writes a checkpoint atomically: an earlier file at `path` stays until the new one is safely on disk.
 
-    Raises `OSError` if the disk is full or the directory cannot be written; then `path` is as before.
+    Args:
+        path: Where to write the checkpoint.
+        state: A state, from `Curriculum.state_dict`.
+
+    Raises:
+        OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
     """
     rows = Rows(state["rows"])
     plain = {name: value for name, value in state.items() if name not in {"rows", "labels", "cumulated"}}
@@ -86,33 +91,33 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
 
 
 def _sweep_drafts(target: Path) -> None:
-    """Removes what saves of `target` that were killed have left behind: drafts that nobody can be writing any more."""
+    """Removes the drafts that killed saves of `target` have left behind, recognised by their age."""
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*"):
         if time.time() - draft.lstat().st_mtime > DRAFT_AGE:
             draft.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns the state in the checkpoint at `path`, for `Curriculum.load_state_dict`; all of it read and checked.
+    """Returns the checked state in the checkpoint at `path`, for `Curriculum.load_state_dict`.
 
-    Names and sizes are checked before content is read, so that a file cannot ask for more memory than a checkpoint of
-    its size.
+    Names and sizes are checked before content is read. A damaged file can therefore not take more memory than a
+    checkpoint of its size.
 
     Raises:
         FileNotFoundError: If there is no file.
-        OSError: If the file may not be read.
-        CheckpointError: If it is damaged, foreign or of a later version.
+        OSError: If the file cannot be read.
+        CheckpointError: If the file is damaged, is not a checkpoint, or is from another version.
     """
     target = Path(path)
     if not stat.S_ISREG(target.stat().st_mode):
-        raise _refused(path, "something that is no regular file")
+        raise _refused(path, "something that is not a regular file")
     with target.open("rb") as file:
         try:
             return _read(path, ArrayArchive(file))
         except CheckpointError:
             raise
         except TableError as error:
-            raise _refused(path, f"a state with {error.found} where {error.expected} belongs") from error
+            raise _refused(path, f"a state with {error.found} instead of {error.expected}") from error
         except READ_ERRORS as error:
             raise _refused(path, f"something that cannot be read ({type(error).__name__}: {error})") from error
 
@@ -132,7 +137,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     for name, shape in shapes.items():
         found = archive.shape(name, _ARRAYS[name])
         if found != shape:
-            raise _refused(path, f"an array {name} of shape {found} where {shape} belongs")
+            raise _refused(path, f"an array {name} of shape {found} instead of {shape}")
     rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
@@ -155,12 +160,12 @@ def _read_header(archive: ArrayArchive) -> dict[str, Any]:
 def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
     return CheckpointError(
         f"path: expected a curricular checkpoint of version {VERSION} at {os.fspath(path)!r}, got {found}; "
-        f"use an intact file, or the version of curricular that wrote it"
+        f"use an intact file, or the version of curricular that wrote the file"
     )
 
 
 class SavedState(NamedTuple):
-    """What a state holds, checked."""
+    """The checked content of a state."""
 
     table: Table
     stream: int
@@ -170,7 +175,15 @@ class SavedState(NamedTuple):
 def pack_state(
     table: Table, config: CurriculumConfig, generator: TaskGenerator[Any], stream: int, num_draws: int
 ) -> dict[str, Any]:
-    """Returns a state: plain values and the arrays of `table`."""
+    """Returns a state of plain values and the arrays of `table`, not copied.
+
+    Args:
+        table: The table of the curriculum.
+        config: The config of the curriculum.
+        generator: The generator of its tasks.
+        stream: Number of the stream of random numbers that it draws with.
+        num_draws: Number of draws made from `stream`.
+    """
     return {
         "version": VERSION,
         "generator": fingerprint(generator),
@@ -186,16 +199,16 @@ def pack_state(
 
 
 def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any]) -> SavedState:
-    """Returns what `state` holds, as copies.
+    """Returns the checked content of `state`, copied.
 
     Raises:
-        ValueError: If it is no state, is damaged, or does not fit `config` and `generator`.
+        ValueError: If `state` is not a state, is damaged, or does not fit `config` and `generator`.
     """
     is_mapping = isinstance(state, Mapping)
     missing = _STATE_KEYS - state.keys() if is_mapping else _STATE_KEYS
     if missing:
         found = f"a mapping without {', '.join(sorted(missing))}" if is_mapping else f"{state!r:.100}"
-        raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole of it")
+        raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole state")
     _check_origin(state, config)
     _check_generator(state, generator)
     saved = _saved(state)
@@ -204,7 +217,7 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
 
 
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
-    """Checks that `state` was saved by this version, with this range of scores."""
+    """Checks that this version saved `state`, with the same range of scores."""
     low, high = config.score_range
     expected = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
@@ -216,7 +229,7 @@ def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
 
 
 def _traits(generator: TaskGenerator[Any]) -> list[str]:
-    """What tells a generator from others, one text each: for the error when another one is given."""
+    """Returns descriptions of a generator, which an error about another generator compares."""
     num_tasks = "any number of" if generator.num_tasks is None else generator.num_tasks
     axes = list(all_axes(generator.axes))
     texts = [f"axis {axis.name!r}, {axis.range_text}" for axis in axes[:MAX_TRAITS]]
@@ -224,7 +237,7 @@ def _traits(generator: TaskGenerator[Any]) -> list[str]:
 
 
 def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) -> None:
-    """Checks that `state` was saved with `generator`; the error says how the two differ, if traits show it."""
+    """Checks that `state` was saved with `generator`. The error names the first trait that differs, if any."""
     here, there = fingerprint(generator), state["generator"]
     if type(there) is str and here == there:
         return
@@ -233,20 +246,20 @@ def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) ->
     expected, got = differing[0] if differing else (repr(here), repr(there))
     missing = "no generator was given: " if isinstance(generator, SeedGenerator) else ""
     raise ValueError(
-        f"state: expected generator {expected}, got {got:.200}; {missing}pass the one that it was saved with as "
-        f"generator"
+        f"state: expected generator {expected}, got {got:.200}; {missing}pass the generator that the state was saved "
+        f"with"
     )
 
 
 def _saved(state: Mapping[str, Any]) -> SavedState:
-    """Returns what `state`, which has all keys, holds, as copies.
+    """Returns the checked content of `state`, copied. `state` must have all keys.
 
     Raises:
-        TableError: If it holds what no curriculum can have saved.
+        TableError: If no curriculum can have saved the content.
     """
     _score_range(state["config"])
     counters = _counters(state["counters"])
-    # Copied first, so that nobody can change what was checked; a subclass of an array becomes an array.
+    # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
     rows, labels, cumulated = (
         np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name]
         for name in ("rows", "labels", "cumulated")
@@ -259,7 +272,11 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
 
 
 def _score_range(config: Any) -> list[float]:
-    """Returns the range of scores in a saved config."""
+    """Returns the range of scores in a saved config.
+
+    Raises:
+        TableError: If `config` is not a mapping with a range of scores.
+    """
     found = config.get("score_range") if isinstance(config, Mapping) else None
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(end) in {int, float} for end in found):
         raise TableError("config as a mapping with a score_range of two numbers", f"{config!r:.200}")
@@ -273,7 +290,11 @@ def _counters(values: Any) -> Counters:
 
 
 def _whole(name: str, value: Any) -> int:
-    """Returns `value` as a count."""
+    """Returns `value` as an integer.
+
+    Raises:
+        TableError: If `value` is not a count; names `name`.
+    """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < MAX_COUNT:
         raise TableError(f"{name} as a whole number from 0 to 2**62", f"{value!r:.100}")
     return index(value)

@@ -1,4 +1,4 @@
-"""`Curriculum`: ask for tasks, tell the scores. The one place where generator, algorithm, tracker and backend meet."""
+"""`Curriculum`: hands out tasks and takes scores. It connects generator, algorithm, tracker and backend."""
 
 import logging
 import os
@@ -29,20 +29,20 @@ _log = logging.getLogger(__name__)
 
 
 class Curriculum(Generic[ConfigT]):
-    """Hands out the tasks of a pool that are worth training on, and learns from the scores which these are.
+    """Hands out the tasks of a pool that are worth training on, and learns from scores which tasks these are.
 
-    Processes that name the same ``config.session_id`` share one pool; without one, so do the copies that fork and
-    pickle make. `close`, or the end of a ``with`` block, leaves the pool. Calls from several threads take turns.
+    Processes with the same ``config.session_id`` share one pool. Copies made by fork or pickle share the pool of the
+    original. `close`, or the end of a ``with`` block, leaves the pool. Calls from several threads take turns.
 
     Args:
-        config: How tasks are chosen.
-        generator: Where tasks come from. None: a task's configuration is its seed.
-        algorithm: A custom algorithm in place of the one that `config` belongs to.
-        proposer: What chooses new tasks, in place of what `config` calls for.
-        backend: A custom backend in place of the one that `config` asks for.
+        config: Settings of the pool and of the algorithm.
+        generator: Creates the tasks. With None, the configuration of a task is its seed.
+        algorithm: A custom algorithm, instead of the one that `config` belongs to.
+        proposer: A custom proposer of new tasks, instead of the one that `config` selects.
+        backend: A custom backend, instead of the one that `config` selects.
 
     Raises:
-        ValueError: If the pool is to hold more tasks than the generator has.
+        ValueError: If `config` asks for more tasks than the generator has.
         SessionError: If the session cannot be created or joined.
 
     Examples:
@@ -86,8 +86,8 @@ class Curriculum(Generic[ConfigT]):
 
     def __copy__(self) -> Self:
         raise TypeError(
-            "curriculum: expected pickle or fork to copy it, got copy.copy, whose copy would draw the same tasks; "
-            "make another curriculum with the same session_id"
+            "curriculum: expected a copy by pickle or fork, got copy.copy, whose copy would draw the same tasks; "
+            "create another curriculum with the same session_id"
         )
 
     def __repr__(self) -> str:
@@ -103,13 +103,18 @@ class Curriculum(Generic[ConfigT]):
 
     @property
     def algorithm(self) -> Algorithm:
-        """How tasks are chosen."""
+        """The algorithm that chooses tasks."""
         return self._refresher.algorithm
 
     # Asking
 
     def get_task(self) -> Task[ConfigT]:
-        """Returns the next task to train on; the same as ``ask(1)[0]``, and raises as it does."""
+        """Returns the next task to train on, as ``ask(1)[0]`` does.
+
+        Raises:
+            TaskBuildError: If the generator fails to build several different tasks in a row.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+        """
         if self._turns.lock.locked():
             self._turns.wait(self)
         with self._turns.lock:
@@ -127,13 +132,18 @@ class Curriculum(Generic[ConfigT]):
             return task
 
     def ask(self, n: int = 1, *, replace: bool = True) -> list[Task[ConfigT]]:
-        """Returns the next `n` ≥ 0 tasks to train on, in the order drawn; with ``replace=False`` no task twice.
+        """Returns the next tasks to train on, in the order drawn.
+
+        A task that the generator cannot build is skipped and counts as cancelled.
+
+        Args:
+            n: Number of tasks, at least 0.
+            replace: Whether a task may be drawn more than once.
 
         Raises:
-            TypeError: If `n` is no whole number.
-            ValueError: If `n` is negative, or more than the pool's tasks with ``replace=False``.
-            TaskBuildError: If the generator cannot build several different tasks in a row. A single one is passed
-                over, and counts as cancelled.
+            TypeError: If `n` is not a whole number.
+            ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
+            TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         n = checked_number(n, None if replace else self._backend.capacity)
@@ -153,28 +163,35 @@ class Curriculum(Generic[ConfigT]):
     # Telling
 
     def tell(self, task_ids: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> None:
-        """Reports one score per hand-out. A call that raises has recorded nothing.
+        """Reports one result per hand-out. A call that raises has recorded nothing.
 
-        A result for a task that was evicted meanwhile is counted as stale. A result beyond the hand-outs, of an
-        evaluation say, is taken, and counted as unsolicited.
+        A result for an evicted task counts as stale. A result without a hand-out, such as one of an evaluation, is
+        recorded and counts as unsolicited.
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            scores: One score per id within `config.score_range`, shape (n,); or a group of G exchangeable scores per
-                id, shape (n, G), in which NaN marks a rollout that failed. A group is one result, and its scores count
-                as G; a group of NaN alone is a cancellation.
+            scores: One score per id, shape (n,), or a group of G exchangeable scores per id, shape (n, G). Scores lie
+                within `config.score_range`. NaN in a group marks a failed rollout. A group is one result whose scores
+                all count; a group of only NaN is a cancellation.
             regrets: One finite regret per id, shape (n,), for algorithms that choose by regret.
 
         Raises:
-            TypeError, ValueError: For a wrong dtype, length or value.
-            KeyError: For an id that was never issued.
+            TypeError: If an argument has a wrong dtype.
+            ValueError: If an argument has a wrong length or value.
+            KeyError: If an id was never issued.
         """
         with self._turns.take(self):
             num_results, is_log_due = self.tracker.record_batch(task_ids, scores, regrets)
             self._refresher.count(num_results, is_log_due)
 
     def update_task_performance(self, task_id: int, score: float) -> None:
-        """Reports one score; the same as ``tell([task_id], [score])``, and raises as it does."""
+        """Reports one score, as ``tell([task_id], [score])`` does.
+
+        Raises:
+            TypeError: If an argument has a wrong type.
+            ValueError: If the score is outside `config.score_range`.
+            KeyError: If the id was never issued.
+        """
         if self._turns.lock.locked():
             self._turns.wait(self)
         with self._turns.lock:
@@ -184,9 +201,16 @@ class Curriculum(Generic[ConfigT]):
                 refresher.advance(is_log_due=is_log_due)
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> None:
-        """Reports that no score will come for these hand-outs, shape (n,): they are counted, not scored.
+        """Reports that hand-outs will get no score, and counts them as cancelled.
 
-        `reason` goes to the log. Raises as `tell` does.
+        Args:
+            task_ids: The ids of the tasks, shape (n,).
+            reason: Why there is no score, for the log.
+
+        Raises:
+            TypeError: If `task_ids` have a wrong dtype.
+            ValueError: If `task_ids` have a wrong shape.
+            KeyError: If an id was never issued.
         """
         with self._turns.take(self):
             num_cancelled, is_log_due = self.tracker.cancel(task_ids)
@@ -197,15 +221,15 @@ class Curriculum(Generic[ConfigT]):
     # Looking
 
     def probabilities(self) -> NDArray[np.float64]:
-        """Returns the probability of each task to be drawn, after all results so far; shape (capacity,).
+        """Returns the probability of drawing each task, computed from all results so far; shape (capacity,).
 
-        The entry of a task is at ``task_id % capacity``. Draws follow it with a delay: the distribution is refreshed
-        every few results in a small pool, every few hundred in a large one.
+        The entry of a task has the index ``task_id % capacity``. Draws use an older distribution, refreshed after a
+        few results in a small pool and after a few hundred or more in a large one.
         """
         return self._refresher.probabilities(self._snapshot())
 
     def stats(self) -> dict[str, float]:
-        """Returns flat statistics of the pool; keys as in docs/statistics.md. Averages of nothing are left out.
+        """Returns flat statistics of the pool, with the keys in docs/statistics.md. Empty averages are left out.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
@@ -215,12 +239,12 @@ class Curriculum(Generic[ConfigT]):
         return summary(table, self._refresher.probabilities(table), self.config.score_range)
 
     def task_states(self) -> list[TaskState]:
-        """Returns the typed row of every active task, by slot."""
+        """Returns the typed row of every active task, sorted by slot."""
         rows = self._snapshot().rows
         return [rows.state(slot) for slot in np.flatnonzero(rows["is_active"]).tolist()]
 
     def flush(self) -> None:
-        """Takes everything told so far, in all processes of the session, into the statistics of all of them.
+        """Flushes the results of all processes of the session into the shared table.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
@@ -232,20 +256,23 @@ class Curriculum(Generic[ConfigT]):
     # Saving
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns all that is needed to resume from here: plain values and arrays, not shared with the curriculum."""
+        """Returns everything needed to resume from here, as plain values and as arrays that are copies."""
         with self._turns.take(self):
             table = self.tracker.snapshot()
             return pack_state(table, self.config, self.generator, self._draws.stream, self._draws.position)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resumes from where `state_dict` was called: with the same config, the next tasks are the same.
+        """Resumes from where `state_dict` was called. With the same config, the next tasks are the same.
 
-        In a session, every process sees it at its next call. If results are still out, or other processes hold the
-        session, the tasks get new ids, so that those results come back as stale.
+        In a session, every process resumes at its next call. If hand-outs are open, or if other processes hold the
+        session, the tasks get new ids, and the results of the open hand-outs count as stale.
+
+        Args:
+            state: A state, from `state_dict`.
 
         Raises:
-            ValueError: For another version, generator, capacity or score range, or a state that is damaged. Then
-                nothing is changed.
+            ValueError: If `state` is damaged, or is from another version, generator, capacity or score range. The
+                curriculum is then unchanged.
         """
         with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
@@ -254,13 +281,13 @@ class Curriculum(Generic[ConfigT]):
             self._draws.seek(saved.stream, saved.num_draws)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a checkpoint to `path`, safely on disk or not at all; also while other processes go on.
+        """Writes a checkpoint to `path` atomically. Other processes of the session may continue meanwhile.
 
-        Not from a signal handler: let the handler set a flag or raise, and save where the training loop ends.
+        Do not call it from a signal handler: let the handler set a flag or raise, and save after the training loop.
 
         Raises:
-            OSError: If it cannot be written. What was at `path` is then untouched.
-            ReentrantCallError: If called in the middle of another call, by a signal handler say.
+            OSError: If the file cannot be written. An earlier file at `path` is then unchanged.
+            ReentrantCallError: If called during another call, for instance from a signal handler.
         """
         write_checkpoint(path, self.state_dict())
 
@@ -277,21 +304,21 @@ class Curriculum(Generic[ConfigT]):
     ) -> Self:
         """Returns the curriculum saved at `path`.
 
-        If `config` wants fewer tasks than were saved, those with the highest priorities are kept; if more, new ones
-        are added. Either is logged, and what was handed out before is then counted as cancelled.
+        If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
+        for more, new tasks are added. A change of size is logged, and open hand-outs then count as cancelled.
 
         Args:
-            path: Where `save` wrote it.
-            generator: The generator that it was saved with.
+            path: Where `save` wrote the checkpoint.
+            generator: The generator that the curriculum was saved with.
             config: Replaces the saved config.
-            algorithm: As for `Curriculum`, like the next two.
-            proposer: See there.
-            backend: See there.
+            algorithm: A custom algorithm, as for `Curriculum`.
+            proposer: A custom proposer, as for `Curriculum`.
+            backend: A custom backend, as for `Curriculum`.
 
         Raises:
             FileNotFoundError: If there is no file.
-            CheckpointError: If the file is damaged or no checkpoint.
-            ValueError: As `load_state_dict` does.
+            CheckpointError: If the file is damaged or not a checkpoint.
+            ValueError: If the checkpoint does not fit `generator` or `config`.
         """
         state = read_checkpoint(path)
         if config is None:
@@ -308,7 +335,7 @@ class Curriculum(Generic[ConfigT]):
         return curriculum
 
     def close(self) -> None:
-        """Leaves the session. The curriculum cannot be used any more; closing twice does no harm."""
+        """Leaves the session. Later calls raise, except `close`, which then does nothing."""
         self._backend.close()
 
     def _snapshot(self) -> Table:
@@ -317,6 +344,6 @@ class Curriculum(Generic[ConfigT]):
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:
-    """Returns what a pickled curriculum becomes: another worker of its session."""
+    """Unpickles a curriculum as another worker of its session."""
     config, generator, algorithm, proposer, backend = parts
     return cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)

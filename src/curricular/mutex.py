@@ -1,4 +1,4 @@
-"""Calls of several threads take turns, and an exception between two lines leaves no lock taken for good."""
+"""Locks that let threads take turns, and that recover when an exception interrupts their release."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from types import CodeType, FrameType, FunctionType
 
 
 class Turns:
-    """The lock that the methods of an object take, each for the length of a call.
+    """A lock that each method of an object holds during a call.
 
-    A method's body is a ``with turns.take(self):``, where no signal handler can come between taking the lock and the
-    block. Methods that hold the lock call no others that do.
+    The body of a method is a ``with turns.take(self):`` block: no signal handler runs between taking the lock and
+    entering the block. A method that holds the lock never calls another method that takes it.
 
     Args:
         cls: The class of the object.
@@ -25,7 +25,7 @@ class Turns:
         _turns.add(self)
 
     def take(self, owner: object) -> threading.Lock:
-        """Returns the lock, free or to be waited for, for a ``with`` statement in a method of `owner`.
+        """Returns the lock for a ``with`` statement in a method of `owner`. The statement may have to wait for it.
 
         Raises:
             ReentrantCallError: As `wait` does.
@@ -35,42 +35,42 @@ class Turns:
         return self.lock
 
     def wait(self, owner: object) -> None:
-        """Returns when the lock is free or another thread has it.
+        """Checks that the lock can be taken, and releases it if an exception has left it taken.
 
         Raises:
-            ReentrantCallError: If this thread is inside a call of `owner` already, and so would wait for itself.
+            ReentrantCallError: If this thread is already inside a call of `owner`, and would wait for itself.
         """
         methods = [method.__code__ for method in vars(self._cls).values() if isinstance(method, FunctionType)]
         if is_inside(methods, owner, thread=threading.get_ident(), skip=1):
             raise ReentrantCallError(
-                f"{self._cls.__name__.lower()}: expected one call at a time, got one in the middle of another, from a "
+                f"{self._cls.__name__.lower()}: expected one call at a time, got a call during another call, from a "
                 f"signal handler, a generator, a proposer or an algorithm; in a handler set a flag or raise "
                 f"SystemExit, and save where the training loop ends"
             )
         if not is_inside(methods, owner, skip=1):
             with contextlib.suppress(RuntimeError):
-                self.lock.release()  # left taken by an exception between two lines
+                self.lock.release()  # an exception came between taking the lock and entering the block
 
     def after_fork(self) -> None:
-        """In a forked child: a thread of the parent may have held the lock."""
+        """Replaces the lock in a forked child, because a thread of the parent may have held it."""
         self.lock = threading.Lock()
 
 
 class ReentrantCallError(RuntimeError):
-    """A call came in the middle of another one: from a signal handler, or from a generator, proposer or algorithm."""
+    """A signal handler, generator, proposer or algorithm called the curriculum during another call."""
 
 
 def is_inside(codes: Collection[CodeType], owner: object, *, thread: int | None = None, skip: int = 0) -> bool:
-    """Returns whether a thread is executing a call of one of the methods `codes` of the object `owner`.
+    """Returns whether a thread is inside a call of one of the methods `codes` of `owner`.
 
-    A lock is taken and released within a call. If the lock is taken and no thread is inside a call, then an exception
-    raised by a signal handler came between the two. Methods that call each other directly are one call.
+    A method takes and releases its lock within one call. A lock that is taken while no thread is inside a call was left
+    behind by an exception from a signal handler. Methods that call each other directly count as one call.
 
     Args:
         codes: Code objects of methods of `owner`.
         owner: The object whose methods are looked for.
-        thread: Identifier of the only thread to look at; None: all threads.
-        skip: How many of the caller's innermost calls do not count.
+        thread: Identifier of the only thread to inspect. None inspects all threads.
+        skip: Number of innermost calls of the calling thread to ignore.
     """
     here = threading.get_ident()
     for ident, frame in sys._current_frames().items():  # noqa: SLF001  the documented way to see other threads' stacks
@@ -90,7 +90,7 @@ def _num_calls(frame: FrameType | None, codes: Collection[CodeType], owner: obje
 
 
 _turns: weakref.WeakSet[Turns] = weakref.WeakSet()
-"""Those of this process, to be told of a fork."""
+"""The `Turns` objects of this process, which `_after_fork` resets."""
 
 
 def _after_fork() -> None:

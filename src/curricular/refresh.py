@@ -1,4 +1,4 @@
-"""Record -> evict -> admit -> choose: one pass over a table, one patch; and when the pass is due."""
+"""The refresh: records results, evicts and admits tasks and computes the distribution, in one patch of the table."""
 
 import logging
 from typing import Any
@@ -26,27 +26,27 @@ from .table import (
 )
 
 MIN_INTERVAL = 32
-"""Smallest number of endings after which a worker of a session looks again whether a refresh is due."""
+"""Minimum number of endings after which a worker of a session checks again whether a refresh is due."""
 
 PATIENCE = 2
-"""A refresh that keeps failing is reported once the distribution is this many intervals old."""
+"""Minimum age of the distribution at which a failing refresh is reported, in refresh intervals."""
 
 _log = logging.getLogger(__name__)
 
 
 class RefreshError(RuntimeError):
-    """The distribution could not be refreshed. All results told so far are recorded. The cause is chained."""
+    """The distribution could not be refreshed. All results so far are recorded, and the cause is chained."""
 
 
 def refresh_interval(num_tasks: int, num_endings: int) -> int:
-    """Returns after how many endings of hand-outs the distribution is computed again.
+    """Returns the number of endings of hand-outs between two refreshes of the distribution.
 
-    Short for a small pool and while there is little to go by; in proportion to the pool for a large one, so that a
-    refresh costs little per result. A function of the calls made, never of the clock.
+    The interval is short for a small pool and early in training. For a large pool it grows in proportion to the pool,
+    so that a refresh costs little per result. The interval never depends on the clock.
 
     Args:
         num_tasks: Size of the pool.
-        num_endings: Hand-outs that had ended at the last refresh.
+        num_endings: Number of hand-outs that had ended at the last refresh.
 
     Examples:
         >>> [refresh_interval(3, 0), refresh_interval(256, 0), refresh_interval(256, 10**6)]
@@ -62,8 +62,13 @@ def refresh_interval(num_tasks: int, num_endings: int) -> int:
 def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
     """Returns `probabilities` as floats, shape (n,).
 
+    Args:
+        probabilities: The result of an algorithm.
+        active: Which rows hold tasks, shape (n,).
+        source: Name of the algorithm, for the error.
+
     Raises:
-        ValueError: If they are no distribution over the `active` entries; the message names `source`.
+        ValueError: If `probabilities` are not a distribution over the `active` rows.
     """
     try:
         values = np.asarray(probabilities, np.float64)
@@ -86,13 +91,24 @@ def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], so
     if found:
         raise ValueError(
             f"{source}.probabilities: expected {len(active)} probabilities ≥ 0 that sum to 1, 0 where is_active is "
-            f"false, got {found}; correct the algorithm"
+            f"false, got {found}; fix the algorithm"
         )
     return values
 
 
 class Refresher:
-    """Takes the logged events into the table and computes the distribution anew when that is due."""
+    """Flushes logged events into the table, and refreshes tasks and distribution when that is due.
+
+    Args:
+        backend: Keeps the table.
+        algorithm: Computes priorities and probabilities.
+        admission: Creates the tasks that replace evicted ones.
+        config: The config of the curriculum.
+        estimator: Updates the averages in the rows.
+
+    Raises:
+        TypeError: If `algorithm` is not an `Algorithm`.
+    """
 
     def __init__(
         self,
@@ -115,37 +131,37 @@ class Refresher:
         self._estimator = estimator
         self.follows_handouts = algorithm.follows_handouts
         self.missing = 0
-        """Endings until this object looks whether a refresh is due."""
+        """Number of endings until this object checks whether a refresh is due."""
         self.error: Exception | None = None
-        """Why the last refresh failed; None: it did not."""
+        """The error of the last refresh; None if the refresh succeeded."""
 
     def count(self, num_endings: int, is_log_due: bool) -> None:
-        """Counts endings of hand-outs that were logged, and flushes or refreshes as far as that is due."""
+        """Counts logged endings of hand-outs, and flushes or refreshes if that is due."""
         self.missing -= num_endings
         if self.missing <= 0 or is_log_due:
             self.advance(is_log_due=is_log_due)
 
     def count_handouts(self, num_handouts: int, is_log_due: bool) -> None:
-        """Counts hand-outs that were logged, as `count` does, where the algorithm follows hand-outs."""
+        """Counts logged hand-outs as `count` counts endings, if the algorithm follows hand-outs."""
         self.count(num_handouts if self.follows_handouts else 0, is_log_due)
 
     def advance(self, *, is_log_due: bool) -> None:
-        """Flushes or refreshes as far as that is due.
+        """Flushes or refreshes if that is due.
 
-        What fails here does not concern the caller's results, which are logged: the error is kept for `check`, and the
-        refresh is tried again when the next one is due.
+        A failure does not affect the caller's results, which are logged already. The error is kept for `check`, and
+        the refresh is tried again later.
         """
         try:
             self._advance(is_log_due=is_log_due)
-        except Exception as error:  # noqa: BLE001  whatever a generator, a disk or a lock raises; `check` raises it
+        except Exception as error:  # noqa: BLE001  generators, disks and locks raise anything; `check` raises it
             self.missing = MIN_INTERVAL
             self._keep(error)
 
     def check(self) -> None:
-        """Raises the error of refreshes that keep failing, once for each that failed.
+        """Reports the error of the last failed refresh, once.
 
         Raises:
-            RefreshError: If the distribution is `PATIENCE` intervals old or older because of it.
+            RefreshError: If refreshes have failed until the distribution is at least `PATIENCE` intervals old.
         """
         if self.error is not None:
             counters, _ = self._backend.glance()
@@ -154,18 +170,18 @@ class Refresher:
                 error, self.error = self.error, None
                 raise RefreshError(
                     f"curriculum: expected a refreshed distribution every {interval} results, got "
-                    f"{type(error).__name__}: {error}; your results are recorded: correct the cause and continue"
+                    f"{type(error).__name__}: {error}; your results are recorded: fix the cause and continue"
                 ) from error
 
     def fill(self) -> None:
-        """Takes all logged events into the table, and puts new tasks into all slots that have none."""
+        """Flushes all logged events, and puts new tasks into all empty slots."""
         self._backend.apply(lambda transaction: self._pass(transaction, fills=True))
 
     def restore(self, saved: Table) -> None:
-        """Puts `saved` into the place of the table.
+        """Replaces the table by `saved`.
 
         Raises:
-            ValueError: If it has another capacity.
+            ValueError: If `saved` has another capacity.
         """
         if len(saved.rows) != self._backend.capacity:
             raise ValueError(
@@ -175,7 +191,10 @@ class Refresher:
         self._backend.apply(lambda transaction: self._restore(transaction, saved))
 
     def restore_resized(self, saved: Table) -> None:
-        """Puts the tasks of `saved` with the highest priorities into the place of the table, or all and new ones."""
+        """Replaces the table by `saved` at another capacity.
+
+        Keeps the tasks with the highest priorities if there are too many, and adds new tasks if there are too few.
+        """
         capacity = self._backend.capacity
         (active,) = np.nonzero(saved.rows["is_active"])
         priorities = np.asarray(self.algorithm.priorities(self._admission.columns(saved)), np.float64)[active]
@@ -190,7 +209,7 @@ class Refresher:
 
         def put(transaction: Transaction) -> None:
             self._restore(transaction, resize(saved, kept, capacity))
-            self._pass(transaction, fills=True, is_due=True)  # also if it is full: the distribution was of another size
+            self._pass(transaction, fills=True, is_due=True)  # even if the pool is full: the size changed
 
         self._backend.apply(put)
 
@@ -199,7 +218,7 @@ class Refresher:
         now = transaction.table
         keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
         transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
-        self._look_again(transaction.table.counters)
+        self._update_missing(transaction.table.counters)
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
@@ -211,16 +230,16 @@ class Refresher:
 
     def _advance(self, *, is_log_due: bool) -> None:
         if self.missing <= 0 and self._backend.num_workers > 1:
-            self._look_at_all(is_log_due=is_log_due)
+            self._advance_session(is_log_due=is_log_due)
         elif not self._backend.try_apply(self._pass_if_due):
-            self.missing = MIN_INTERVAL  # another process is at it: look again later
+            self.missing = MIN_INTERVAL  # another process has the lock: check again later
 
-    def _look_at_all(self, *, is_log_due: bool) -> None:
-        """Refreshes if the results of all workers together call for it."""
+    def _advance_session(self, *, is_log_due: bool) -> None:
+        """Refreshes if the results of all workers together make a refresh due."""
         counters, num_waiting = self._backend.glance()
-        age = self._age(counters) + num_waiting // 2  # half are hand-outs
+        age = self._age(counters) + num_waiting // 2  # about half of the waiting events are hand-outs
         missing = self._interval_after(counters) - age
-        if missing > 0:  # look again when this worker's share of them has come
+        if missing > 0:  # check again after this worker's share of the missing endings
             self.missing = max(MIN_INTERVAL, missing // self._backend.num_workers)
             if is_log_due:
                 self._backend.try_apply(self._flush)
@@ -231,12 +250,12 @@ class Refresher:
         self._pass(transaction)
 
     def _flush(self, transaction: Transaction) -> None:
-        """Takes all logged events into the table."""
+        """Flushes all logged events into the table."""
         if len(transaction.events):
             transaction.commit(record(transaction.table, transaction.events, self._estimator), flushes=True)
 
     def _pass(self, transaction: Transaction, *, fills: bool = False, is_due: bool = False) -> None:
-        """Record, evict, admit, choose: commits one patch. If a later step fails, what is recorded is committed."""
+        """Records, evicts, admits and chooses, then commits one patch. If a later step fails, commits the results."""
         draft, has_events = Draft(transaction.table), len(transaction.events) > 0
         if has_events:
             draft.add(record(draft.table, transaction.events, self._estimator))
@@ -249,7 +268,7 @@ class Refresher:
             raise
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=has_events)
-        self._look_again(draft.table.counters)
+        self._update_missing(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
         if fills:
@@ -265,7 +284,7 @@ class Refresher:
             self.error = None
 
     def _evict(self, draft: Draft) -> None:
-        """Replaces tasks that may go by new ones."""
+        """Replaces as many evictable tasks as are due by new ones."""
         table = draft.table
         num_due = num_evictions_due(table, self._eviction_rate)
         limit = self._admission.limit(len(table.rows))
@@ -282,7 +301,10 @@ class Refresher:
         return self._age(counters) >= self._interval_after(counters)
 
     def _age(self, counters: Counters) -> int:
-        """Endings since the last refresh; for an algorithm that follows hand-outs, hand-outs if these are more."""
+        """Returns the number of endings since the last refresh, or of hand-outs if the algorithm follows these.
+
+        An algorithm that follows hand-outs uses the larger of the two numbers.
+        """
         endings = counters.num_endings - counters.num_refreshed_endings
         if self.follows_handouts:
             return max(endings, counters.num_scheduled - counters.num_refreshed_scheduled)
@@ -294,15 +316,16 @@ class Refresher:
             return max(refresh_interval(counters.num_labels, num_endings), num_tasks // 16)
         return refresh_interval(num_tasks, num_endings)
 
-    def _look_again(self, counters: Counters) -> None:
-        """Notes how far it is to the next refresh, from the table: nothing about it is this object's alone."""
+    def _update_missing(self, counters: Counters) -> None:
+        """Sets `missing` from the counters alone, so that a resumed curriculum refreshes at the same results."""
         self.missing = max(1, self._interval_after(counters) - self._age(counters))
-        if self._backend.num_workers > 1:  # this worker's share of what is missing
+        if self._backend.num_workers > 1:  # this worker's share
             self.missing = min(self.missing, max(MIN_INTERVAL, self.missing // self._backend.num_workers))
 
     def _keep(self, error: Exception) -> None:
         if self.error is None:
             _log.warning(
-                "the refresh of the distribution failed; results are recorded, it is tried again", exc_info=error
+                "the refresh of the distribution failed; results are recorded, and the refresh is tried again",
+                exc_info=error,
             )
         self.error = error

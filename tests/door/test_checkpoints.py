@@ -137,7 +137,7 @@ FILES = {
     "it has a member with a way out": (with_parts(**{".._.._x": b"hello"}), "too many"),
     "a member is missing": (with_parts(rows__seed=None), "'rows/seed' too few"),
     "the labels are missing": (with_parts(labels=None), "'labels' too few"),
-    "a member is there twice": (twice, "a name that stands twice"),
+    "a member is there twice": (twice, "a name that occurs twice"),
     "members are packed by bzip2": (lambda content: zipped(members(content), zipfile.ZIP_BZIP2), "another way"),
     "members are packed by lzma": (lambda content: zipped(members(content), zipfile.ZIP_LZMA), "another way"),
     "a member is encrypted": (in_directory("rows/seed.npy", 8, 1, 2), "encrypted"),
@@ -148,11 +148,11 @@ FILES = {
     "a member declares a byte less": (in_directory("rows/seed.npy", 24, 191, 4), "cannot be read"),
     "a checksum is wrong": (in_directory("rows/seed.npy", 16, 12345, 4), "CRC"),
     "a member begins beyond the file": (in_directory("rows/seed.npy", 42, 2**31, 4), "cannot be read"),
-    "an array declares many GB": (with_parts(cumulated=described(GIANT % 10**10, bytes(64))), "belong"),
-    "an array declares 2**70 entries": (with_parts(cumulated=described(GIANT % 2**70, bytes(64))), "belong"),
+    "an array declares many GB": (with_parts(cumulated=described(GIANT % 10**10, bytes(64))), "bytes instead of"),
+    "an array declares 2**70 entries": (with_parts(cumulated=described(GIANT % 2**70, bytes(64))), "bytes instead of"),
     "an array declares a negative length": (with_parts(cumulated=described(GIANT % -8, bytes(64))), "shape"),
     "an array declares True entries": (with_parts(cumulated=described(GIANT % True, bytes(8))), "shape"),
-    "all arrays declare a thousand million tasks": (of_many_tasks, "belong"),
+    "all arrays declare a thousand million tasks": (of_many_tasks, "instead of"),
     "all that is there is zeros of 30 MB": (with_parts(cumulated=npy(np.zeros(4_000_000))), "of shape"),
     "an array is of objects": (with_parts(rows__seed=npy(np.array([None] * 8))), "of dtype"),
     "an array is of floats instead of integers": (with_parts(rows__seed=npy(np.zeros(8))), "of dtype"),
@@ -269,7 +269,7 @@ def test_harmless_in_a_checkpoint_if_it_was_packed_again(method, saved, intact, 
 def test_a_directory_and_a_pipe_are_no_checkpoints(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(CheckpointError, match="something that is no regular file"):
+        with pytest.raises(CheckpointError, match="something that is not a regular file"):
             read_checkpoint(path)
     with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / "nothing")

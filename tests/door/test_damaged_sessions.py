@@ -187,7 +187,7 @@ DAMAGES = {
         LOGS,
         "logs of",
     ),
-    "a log that nobody has is not empty": (at("workers", (200, HEAD), 5000), LOGS, "logs of"),
+    "a log without a worker is not empty": (at("workers", (200, HEAD), 5000), LOGS, "logs of"),
     "a pid is negative": (at("workers", (1, PID), -7), ("join",), "workers with pids"),
     "a pid is huge": (at("workers", (77, PID), 2**62), ("join",), "workers with pids"),
     **{
@@ -285,7 +285,7 @@ def spoil_the_journal(table):
 
 
 SCARS = {
-    "the holder's pid is of nobody": at("control", HOLDER, -5),
+    "the holder's pid is of no process": at("control", HOLDER, -5),
     "the number of workers is negative": at("control", NUM_WORKERS, LOWEST),
     "the number of workers is huge": at("control", NUM_WORKERS, 2**63 - 1),
     "the number of workers is zero": at("control", NUM_WORKERS, 0),
@@ -293,17 +293,17 @@ SCARS = {
     "the time of creation is negative": at("control", CREATED, LOWEST),
     "a worker's pid is gone": at("workers", (1, PID), 0),
     "a worker's pid is of another process": at("workers", (1, PID), 1),
-    "a slot that nobody has bears a pid": at("workers", (100, PID), 12345),
+    "a slot without a worker bears a pid": at("workers", (100, PID), 12345),
     "the last change is committed once more": at("control", COMMITTED, 1),
     "the journal is spoilt when no change is under way": spoil_the_journal,
     "the distribution that is not in use is spoilt": spoil_the_other_distribution,
     "the distribution that is not in use is used": swap_distributions,
     "the last event of a log is lost": at("workers", (0, HEAD), lambda head: head - 1),
-    "the log of nobody is spoilt": lambda table: table.rings[99].fill(np.ones((), EVENT)),
+    "the log without a worker is spoilt": lambda table: table.rings[99].fill(np.ones((), EVENT)),
     "the number of restores is another one": at_counter("num_restores", 1000),
     "the number of streams is another one": at_counter("num_streams", 1000),
 }
-"""Name -> mutation of a session in use with which all workers go on."""
+"""Name -> mutation of a session in use that leaves all workers running."""
 
 
 @pytest.mark.parametrize("name", SCARS)
@@ -378,12 +378,12 @@ HEADERS = {
     "it is empty": (of_size(0), "cannot read"),
     "others may read it": (lambda path: path.chmod(0o644), "mode 0600"),
 }
-"""Name -> mutation of a session file, what the error says to whoever wants to join."""
+"""Name -> mutation of a session file, and what the error says to a process that joins."""
 
 
 @pytest.fixture
 def dead(directory, workers):
-    """A copy of the file of a session; nobody holds it."""
+    """Returns the path of a copy of a session file, which no process holds."""
     path = directory / "dead"
     path.touch(mode=0o600)
     shared = directory / "shared"
@@ -400,7 +400,7 @@ def test_refused_as_a_session_file_if(name, dead, workers, monkeypatch):
     monkeypatch.setattr(session, "sweep", list)  # or it would be gone before anybody meets it
     with pytest.raises(SessionError, match=match):
         made(session_id="dead")
-    if name != "its settings are others":  # which is for whoever joins to judge
+    if name != "its settings are others":  # which only a joining process checks
         with pytest.raises(SessionError, match="expected"):
             read_session("dead")
     assert "shared" in [info.name for info in list_sessions()]

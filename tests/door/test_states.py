@@ -150,7 +150,7 @@ VALUES = {
     **{f"a task's {name} is huge": (row(name, 2, 2**63 - 1), rf"rows\['{name}'\]") for name in COUNTS},
     "the tasks together have more hand-outs than the pool": (
         row("num_scheduled", slice(None), lambda n: n + 300),
-        r"rows\['num_scheduled'\] that add up to at most",
+        r"rows\['num_scheduled'\] with a sum of at most",
     ),
     "a task's num_completions is negative": (row("num_completions", 2, -1), r"rows\['num_completions'\]"),
     "a task's num_completions is huge": (row("num_completions", 2, 2**63 - 1), r"rows\['num_completions'\]"),
@@ -204,7 +204,7 @@ VALUES = {
     "counter num_pending is one too high": (counter(num_pending=lambda n: n + 1), "num_scheduled [+] num_unsolicited"),
     "two counters are wrong that balance": (
         counter(num_pending=lambda n: n + 1, num_scheduled=lambda n: n + 1),
-        r"add up to counters\['num_pending'\]",
+        r"with the sum counters\['num_pending'\]",
     ),
     "more endings are in the distribution than there are": (
         counter(num_refreshed_endings=10**6),
@@ -217,7 +217,7 @@ VALUES = {
     "more tasks went than came": (counter(num_evicted=10**6), r"counters\['num_evicted'\] of at most num_created"),
     "there is no label": (counter(num_labels=0), r"counters\['num_labels'\]"),
     "there are more labels than places": (counter(num_labels=65), r"counters\['num_labels'\]"),
-    "a label is not counted": (counter(num_labels=3), "labels from 3 on to be empty"),
+    "a label is not counted": (counter(num_labels=3), "only 3 labels"),
     "the first label is not other": (label("name", 0, b"else"), r"labels\['name'\] to begin with b'other'"),
     "a label's name is empty bytes of another": (
         label("name", 2, b"size 0"),
@@ -225,8 +225,8 @@ VALUES = {
     ),
     "a label's name is not UTF-8": (label("name", 2, b"\xff\xfe"), r"labels\['name'\] in UTF-8"),
     "a label's name is cut within a letter": (label("name", 2, "é".encode()[:1]), r"labels\['name'\] in UTF-8"),
-    "a name stands where no label is": (label("name", 30, b"x"), "labels from 4 on to be empty"),
-    "a count stands where no label is": (label("num_evicted", 63, 1), "labels from 4 on to be empty"),
+    "a name stands where no label is": (label("name", 30, b"x"), "only 4 labels"),
+    "a count stands where no label is": (label("num_evicted", 63, 1), "only 4 labels"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
         for name in ("num_scheduled", "num_completed", "num_evicted", "num_recent")

@@ -21,7 +21,7 @@ def base(monkeypatch):
         # On a busy machine a process may wait for its turn for long: only tests of the limit itself may come to it.
         monkeypatch.setattr(session, "LOCK_TIMEOUT", TIMEOUT)
         before = set(session._files)
-        gc.freeze()  # what is there already, PyTorch among it, takes a quarter of a second to look through
+        gc.freeze()  # a collection of the objects of PyTorch and others takes a quarter of a second
         yield Path(name)
         gc.collect()
         gc.unfreeze()

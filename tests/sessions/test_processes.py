@@ -89,7 +89,7 @@ class TestStoppedHolder:
 
     def test_a_stopped_holder_keeps_no_other_process_from_recording(self, stopped, monkeypatch):
         curriculum, _ = stopped
-        monkeypatch.setattr(session, "LOCK_TIMEOUT", 0.0)  # whoever waits, fails
+        monkeypatch.setattr(session, "LOCK_TIMEOUT", 0.0)  # every wait fails
         play(curriculum, 500)
 
     def test_a_stopped_holder_is_named_when_another_process_must_wait(self, stopped, monkeypatch):

@@ -14,7 +14,7 @@ def curriculum_of(values, *, score_range=(0.0, 1.0), use_shared_memory=False):
 
 
 def counts(curriculum):
-    """All-time counts, after a look at the books: every hand-out was told, cancelled, or is with somebody."""
+    """All-time counts, after a look at the books: every hand-out was told, cancelled, or is open."""
     curriculum.flush()
     stats = curriculum.stats()
     assert balance(stats) == 0

@@ -1,1 +1,1 @@
-"""Where a table lives: in this process, or shared by many."""
+"""Backends: keep the table in one process, or share it between processes."""

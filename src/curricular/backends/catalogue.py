@@ -1,4 +1,4 @@
-"""What sessions there are: list them, look into one, remove one. For people; training needs none of it."""
+"""Lists, reads and removes sessions, for the command line. Training does not use this module."""
 
 import time
 from collections.abc import Iterator
@@ -14,36 +14,44 @@ from .shared import rejoin
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as seen from outside."""
+    """Facts about a session, read without joining it."""
 
     name: str
     num_tasks: int
     num_workers: int
-    """Living processes that hold it."""
+    """Number of living processes that hold the session."""
     num_completed: int
-    """Results taken into the table so far."""
+    """Number of results flushed into the table so far."""
     size: int
-    """Bytes of memory or disk in use."""
+    """Memory or disk in use, in bytes."""
     age: float
-    """Seconds since it was created."""
+    """Time since the session was created, in seconds."""
 
 
 def list_sessions() -> list[SessionInfo]:
-    """The sessions of this user, private ones too, by name; what is no session file of this version is left out."""
+    """Returns this user's sessions, including private ones, sorted by name.
+
+    Files that are not session files of this version are left out.
+    """
     found = []
     for path in sorted(session_directory().iterdir()):
         try:
             with _opened(path) as file:
                 found.append(_info(file))
         except (FileNotFoundError, SessionError):
-            continue  # swept in between, or a foreign file: not a session
+            continue  # removed since the listing, or a foreign file: not a session
     return [info for info in found if not info.name.startswith(".draft-")]
 
 
 def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
-    """What is known from outside about session `name`, the settings that it was made with, and a copy of its table.
+    """Reads session `name` without joining it.
 
-    Raises `KeyError` if there is no such session, `SessionError` if it cannot be read.
+    Returns:
+        Facts about the session, the settings it was created with, and a copy of its table.
+
+    Raises:
+        KeyError: If no session has this name.
+        SessionError: If the session cannot be read.
     """
     path = _path(name)
     with _opened(path) as file:
@@ -56,9 +64,15 @@ def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
 
 
 def remove_session(name: str, *, force: bool = False) -> None:
-    """Removes session `name`. Processes that hold it go on with what they have, and nobody can join them any more.
+    """Removes session `name`. Processes that hold the session keep using it, but no other process can join them.
 
-    Raises `KeyError` if there is no such session, `SessionError` if a living process holds it and not `force`.
+    Args:
+        name: Name of the session.
+        force: Whether to remove a session that a living process holds.
+
+    Raises:
+        KeyError: If no session has this name.
+        SessionError: If a living process holds the session and `force` is false.
     """
     path = _path(name)
     if not remove_file(path, force=force):

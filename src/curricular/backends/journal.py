@@ -1,8 +1,8 @@
-"""The table inside a session file, and how a change of it is committed: through a redo journal.
+"""The table inside a session file. A redo journal commits every change of the table.
 
-A change is written to the journal; one word commits it; then the new images are put into place. A process that ends
-before the commit has changed nothing; after it, the next process with the lock finishes. What is in the file may have
-been damaged by something else: it is checked before it is used. docs/sessions.md has the rules.
+A commit writes the change to the journal, sets one word, and then copies the change into the table. A process killed
+before the word is set has changed nothing. A process killed later leaves a journal that the next process with the lock
+copies. Another program may have damaged the file, so content is checked before use. docs/sessions.md has the rules.
 """
 
 import time
@@ -38,18 +38,18 @@ _MAX_PID = 2**31
 
 
 class CorruptTableError(SessionError):
-    """The session file holds what curricular did not write: something else did."""
+    """The session file holds data that curricular did not write."""
 
 
 def row_checks(rows: Rows) -> NDArray[np.int64]:
-    """Returns one word per row that changes with any one of its words, shape (n,)."""
+    """Returns one checksum per row, shape (n,), which changes if any one word of the row changes."""
     factors = 2 * np.arange(1, len(rows.words) + 1, dtype=np.int64) + 0x5851F42D4C957F2D
     checks: NDArray[np.int64] = np.einsum("i,ij->j", factors, rows.words)
     return checks
 
 
 class SessionTable:
-    """The arrays of a session file. Methods that change them are for the process that has the lock."""
+    """The arrays of a session file. Only the process that holds the lock calls methods that change them."""
 
     def __init__(self, file: SessionFile) -> None:
         self.file = file
@@ -64,7 +64,7 @@ class SessionTable:
         self._reserved_rows = 0
 
     def begin(self) -> None:
-        """Gives a new file, which no worker has joined yet, the parts of an empty table that are not zero."""
+        """Writes the nonzero parts of an empty table into a new file, which no worker has joined yet."""
         if not self.control[CREATED] and not self.counts[_STREAMS]:
             empty = empty_table(len(self.checks), 0)
             self.distributions[:] = empty.cumulated
@@ -74,16 +74,16 @@ class SessionTable:
 
     @property
     def table(self) -> Table:
-        """The committed table: views into the file."""
+        """The committed table, as views into the file."""
         counters = Counters(*self.counters.tolist())
-        # Rows that a killed process put into a table without tasks mean nothing.
+        # A table without tasks has no valid rows, but a killed process may have written some.
         rows = self.rows if counters.num_created else Rows.zeros(len(self.checks), self.rows.num_axes)
         return Table(rows, self.labels, counters, self.distributions[counters.epoch % 2])
 
-    # Checks, for the process that has the lock: what is in the file may be damaged
+    # Checks for damage, run by the process that holds the lock
 
     def _passes(self, check: Callable[..., None], *parts: Any) -> None:
-        """Runs a check of the table on `parts`; what it finds is a `CorruptTableError`."""
+        """Runs `check` on `parts` and raises its `TableError` as a `CorruptTableError`."""
         try:
             check(*parts)
         except TableError as error:
@@ -94,7 +94,7 @@ class SessionTable:
         self._passes(check_counters, Counters(*self.counters.tolist()))
 
     def check_labels(self) -> None:
-        """Checks the labels; the counters are right."""
+        """Checks the labels against the counters, which must have passed their check."""
         self._passes(check_labels, self.labels, Counters(*self.counters.tolist()))
 
     def check_distribution(self) -> None:
@@ -102,7 +102,7 @@ class SessionTable:
         self._passes(check_distribution, self.table.cumulated)
 
     def check(self) -> None:
-        """Checks all that a worker that joins relies on."""
+        """Checks everything that a joining worker relies on."""
         pids = self.workers[:, PID]
         if pids.min() < 0 or pids.max() >= _MAX_PID:
             raise self.corrupt(f"workers with pids from {pids.min()} to {pids.max()}")
@@ -115,26 +115,26 @@ class SessionTable:
             self._passes(check_rows, self.rows, self.table.counters)
 
     def log_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns how many events each log holds, and the heads of the logs.
+        """Returns the number of events in each log and the heads of the logs, both of shape (MAX_WORKERS,).
 
         Raises:
-            CorruptTableError: If a log cannot hold so many.
+            CorruptTableError: If a size is negative or exceeds `LOG_SIZE`.
         """
         heads, tails = self.workers[:, HEAD].copy(), self.tails
         sizes = heads - tails
         if sizes.min() < 0 or sizes.max() > LOG_SIZE or heads.min() < 0 or tails.min() < 0:
-            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events, from number {tails.min()} on")
+            raise self.corrupt(f"logs of {sizes.min()} to {sizes.max()} events, the first with number {tails.min()}")
         return sizes, heads
 
     def events(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """Returns the events of all logs that are not flushed, and the heads up to which that is."""
+        """Returns the events of all logs that are not flushed, and the heads of the logs after these events."""
         sizes, heads = self.log_sizes()
         parts = [np.empty(0, EVENT)]
         for slot in np.flatnonzero(sizes).tolist():
             positions = np.arange(self.tails[slot], heads[slot]) % LOG_SIZE
             parts.append(self.rings[slot].take(positions))
         events = np.concatenate(parts)
-        if len(parts) > 2:  # a result may have come through another worker than its hand-out
+        if len(parts) > 2:  # one worker may have logged a hand-out and another worker its result
             events = events.take((events["kind"] != SCHEDULED).argsort(kind="stable"))
         if len(events):
             self.check_labels()
@@ -142,10 +142,10 @@ class SessionTable:
         return events, heads
 
     def intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
-        """Returns `rows`, read with the lock held.
+        """Returns `rows`, which were read with the lock held.
 
         Raises:
-            CorruptTableError: If they do not match their `checks`.
+            CorruptTableError: If the rows do not match their checksums `checks`.
         """
         wrong = np.flatnonzero(row_checks(rows) != checks)
         if len(wrong) and self.counts[_CREATED]:
@@ -166,20 +166,20 @@ class SessionTable:
                 raise damage from error
 
     def corrupt(self, found: str, expected: str = "a table as curricular left it") -> CorruptTableError:
-        """Returns the error that says what was `found`, where what was `expected`."""
+        """Returns the error that names what was `expected` and what was `found`."""
         return CorruptTableError(
-            f"session {self.file.path.name!r}: expected {expected}, got {found}; something else wrote into the file: "
-            f"load the last checkpoint into a new session"
+            f"session {self.file.path.name!r}: expected {expected}, got {found}; another program wrote into the "
+            f"file: load the last checkpoint into a new session"
         )
 
     def commit(self, patch: Patch, tails: NDArray[np.int64] | None) -> None:
-        """Applies `patch` wholly or not at all; `tails`, if given, mark the events up to there as flushed."""
+        """Applies `patch` entirely or not at all. If `tails` are given, earlier events are marked as flushed."""
         journal, num_rows = self._journal, len(patch.slots)
-        if self.counts[_CREATED] == 0:  # rows of a table without tasks mean nothing until the counters say so
+        if self.counts[_CREATED] == 0:  # the counters make these rows valid, so the rows need no journal
             self.rows.put(patch.slots, patch.rows)
             self.checks[patch.slots] = row_checks(patch.rows)
             num_rows = 0
-        if num_rows:  # or the new check would make a torn row look whole
+        if num_rows:  # a new checksum would hide that a row was torn before
             self.intact(self.rows.take(patch.slots), self.checks[patch.slots])
         if num_rows > self._reserved_rows:
             for offset, length in self.file.layout.journal_spans(num_rows):
@@ -195,7 +195,7 @@ class SessionTable:
         if tails is not None:
             journal["tails"][:] = tails
         if patch.cumulated is not None:
-            self.distributions[patch.counters.epoch % 2] = patch.cumulated  # the one that nobody reads
+            self.distributions[patch.counters.epoch % 2] = patch.cumulated  # the one not in use
             session.fault("distribution written")
         session.fault("journal written")
         self.control[COMMITTED] = 1
@@ -203,20 +203,20 @@ class SessionTable:
         self._install()
 
     def recover(self) -> None:
-        """Finishes what a process that was killed, or interrupted, had committed."""
+        """Finishes a change that a killed or interrupted process had committed."""
         if self.control[COMMITTED]:
             self._check_journal()
             self._install()
 
     def _check_journal(self) -> None:
-        """Checks that the journal holds a change."""
+        """Checks that the journal holds a valid change."""
         journal, num_rows = self._journal, int(self._journal["head"][NUM_ROWS])
         words = [int(self.control[COMMITTED]), num_rows, int(journal["head"][HAS_TAILS])]
         if words[0] != 1 or not 0 <= num_rows <= len(self.checks) or words[2] not in {0, 1}:
             raise self.corrupt(f"a journal with the words {words}")
         slots = np.sort(journal["slots"][:num_rows])
         if num_rows and (slots[0] < 0 or slots[-1] >= len(self.checks) or (slots[1:] == slots[:-1]).any()):
-            raise self.corrupt(f"a journal of slots from {slots[0]} to {slots[-1]}, or one of them twice")
+            raise self.corrupt(f"a journal of slots from {slots[0]} to {slots[-1]}, or with a repeated slot")
         if (row_checks(self._journal_rows(num_rows)) != journal["checks"][:num_rows]).any():
             raise self.corrupt("a journal of rows that do not match their checks")
         sizes = self.workers[:, HEAD] - journal["tails"]
@@ -231,7 +231,7 @@ class SessionTable:
         return Rows(self._journal["words"][: num_rows * num_words].reshape(num_words, num_rows))
 
     def _install(self) -> None:
-        """Puts the journal's images into place; the same, however often it is done."""
+        """Copies the journal into the table. Repeating the copy changes nothing."""
         journal, num_rows = self._journal, int(self._journal["head"][NUM_ROWS])
         if num_rows:
             slots = journal["slots"][:num_rows]
@@ -248,7 +248,7 @@ class SessionTable:
 
 
 class SessionTransaction:
-    """Exclusive access to a session's table, until `end`."""
+    """Exclusive access to a session's table until `end` is called."""
 
     def __init__(self, session_table: SessionTable) -> None:
         self._session_table: SessionTable | None = session_table
@@ -281,5 +281,5 @@ class SessionTransaction:
             self.has_flushed = True
 
     def end(self) -> None:
-        """Ends the access: every further use raises."""
+        """Ends the access. Every later use raises."""
         self._session_table = None

@@ -1,6 +1,6 @@
-"""The bytes of a session file: a header that says what is in it, then the arrays, each on a page of its own.
+"""The layout of a session file: a header that describes the content, then arrays that each start on a new page.
 
-docs/sessions.md describes the protocol; this module only says where things are.
+This module defines sizes and offsets. docs/sessions.md describes the protocol.
 """
 
 import json
@@ -19,44 +19,49 @@ from ..table import EVENT, LABEL, MAX_LABELS, Counters
 from .protocol import LOG_SIZE
 
 MAX_WORKERS = 256
-"""Processes that can hold a session at a time."""
+"""Maximum number of processes that hold a session at the same time."""
 
 MAGIC = b"curricul"
 HEADER_SIZE = 16_384
 _PAGE = 4_096
 
-# Words of the control section, each written as one aligned store of eight bytes.
+# Indices of the words in the control section. Each word is written by one aligned store of eight bytes.
 COMMITTED, HOLDER, NUM_WORKERS, CREATED = range(4)
 _NUM_CONTROLS = 8
 
-# Words of a worker's slot: who holds it, and how many events it has ever appended; a cache line each.
+# Indices of the words in a worker's slot: the process that holds it, and the number of events ever appended.
+# A slot fills one cache line.
 PID, HEAD = range(2)
 _WORKER_WORDS = 8
 
-# Words at the front of the journal.
+# Indices of the words at the front of the journal.
 NUM_ROWS, HAS_TAILS = range(2)
 _JOURNAL_WORDS = 8
 
 
 class SessionError(RuntimeError):
-    """A session cannot be created, joined or used. Subclasses and messages say why."""
+    """A session cannot be created, joined or used. The subclass and the message give the reason."""
 
 
 class SessionMismatchError(SessionError, ValueError):
-    """The session is there, but it was made for something else."""
+    """The session exists, but was created with another config, generator or version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a session was made for. Whoever joins must want the same."""
+    """The sizes and settings of a session. Every process that joins must want the same."""
 
     capacity: int
     num_axes: int
     settings: dict[str, Any]
-    """Name -> JSON value: the fields of the config and the generator's fingerprint."""
+    """JSON values by name: the fields of the config, and the fingerprint of the generator."""
 
     def header(self) -> bytes:
-        """The header page: magic, then JSON, then zeros."""
+        """Returns the header: magic, then JSON, then zeros.
+
+        Raises:
+            SessionError: If the settings do not fit into the header.
+        """
         text = MAGIC + json.dumps(self._content()).encode()
         if len(text) >= HEADER_SIZE:
             raise SessionError(
@@ -80,31 +85,39 @@ class Spec:
 
     @classmethod
     def parse(cls, header: bytes, path: str) -> "Spec":
-        """The spec in a header. Raises `SessionMismatchError`, which names `path`, if this version cannot use it."""
+        """Returns the spec in `header`.
+
+        Raises:
+            SessionMismatchError: If this version cannot use the header; names `path`.
+        """
         remedy = "remove it with `curricular sessions remove`, or use another session_id"
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
             spec = cls(index(content["capacity"]), index(content["num_axes"]), dict(content["settings"]))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
-                f"session file {path}: expected one of curricular, got something that it cannot read ({error}); "
+                f"session file {path}: expected a session of curricular, got content that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
         if spec.capacity < 1 or spec.num_axes < 0:
             raise SessionMismatchError(
-                f"session file {path}: expected a capacity from 1 and num_axes from 0, got {spec.capacity} and "
-                f"{spec.num_axes}; it is damaged: {remedy}"
+                f"session file {path}: expected capacity ≥ 1 and num_axes ≥ 0, got {spec.capacity} and "
+                f"{spec.num_axes}; the file is damaged: {remedy}"
             )
         for name, value in spec._content().items():
             if content.get(name) != value:
                 raise SessionMismatchError(
                     f"session file {path}: expected {name} {value!r}, got {content.get(name)!r}; another version of "
-                    f"curricular made it: use the same one, or {remedy}"
+                    f"curricular created the file: use that version, or {remedy}"
                 )
         return spec
 
     def check(self, wanted: "Spec", name: str) -> None:
-        """Raises `SessionMismatchError` that names the first setting in which `wanted` differs, and both values."""
+        """Checks that session `name` fits the spec that a process has `wanted`.
+
+        Raises:
+            SessionMismatchError: If they differ; names the first setting that differs, and both values.
+        """
         here = {"num_active_tasks": self.capacity, **self.settings, "num_axes": self.num_axes}
         there = {"num_active_tasks": wanted.capacity, **wanted.settings, "num_axes": wanted.num_axes}
         for setting in (*there, *here):
@@ -117,7 +130,12 @@ class Spec:
 
 
 class Layout:
-    """The arrays of a session file with a given capacity and number of axes, and the views of them in a mapping."""
+    """The offsets and shapes of the arrays in a session file.
+
+    Args:
+        capacity: Number of rows of the table.
+        num_axes: Number of params of a task.
+    """
 
     def __init__(self, capacity: int, num_axes: int) -> None:
         num_words = NUM_WORDS + num_axes
@@ -133,7 +151,7 @@ class Layout:
         self._add("checks", (capacity,), np.int64)
         self._add("words", (num_words, capacity), np.int64)
         self.fixed_size = self.size
-        """Bytes that are there from the start. What follows gets memory when it is first needed."""
+        """Size of the sections that get memory at creation, in bytes. Later sections get memory on first use."""
         self._add("rings", (MAX_WORKERS, LOG_SIZE), EVENT)
         self._add("journal_head", (_JOURNAL_WORDS,), np.int64)
         self._add("journal_tails", (MAX_WORKERS,), np.int64)
@@ -149,17 +167,17 @@ class Layout:
         self.size += -(-num_bytes // _PAGE) * _PAGE
 
     def view(self, mapping: mmap.mmap, name: str) -> NDArray[Any]:
-        """The array `name` in `mapping`."""
+        """Returns the array `name` as a view into `mapping`."""
         offset, shape, dtype = self.sections[name]
         return np.ndarray(shape, dtype, buffer=mapping, offset=offset)
 
     def ring_span(self, slot: int) -> tuple[int, int]:
-        """Offset and length of the ring of worker `slot`."""
+        """Returns offset and length of the ring of worker `slot`, in bytes."""
         size = LOG_SIZE * EVENT.itemsize
         return self.sections["rings"][0] + slot * size, size
 
     def journal_spans(self, num_rows: int) -> list[tuple[int, int]]:
-        """Offset and length of each part of the journal that an entry of `num_rows` rows writes."""
+        """Returns offset and length, in bytes, of each part of the journal that a change of `num_rows` rows writes."""
         rows = {"journal_slots": 1, "journal_checks": 1, "journal_words": self.num_words}
         start = self.sections["journal_head"][0]
         head = (start, self.sections["journal_slots"][0] - start)

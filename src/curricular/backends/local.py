@@ -1,4 +1,4 @@
-"""`LocalMemoryBackend`: the table in the memory of one process."""
+"""`LocalMemoryBackend`: keeps the table in the memory of one process."""
 
 import os
 import struct
@@ -23,7 +23,7 @@ _REMEDY = "leave use_shared_memory=True, or give the config a session_id"
 
 
 class _Log:
-    """Room for `LOG_SIZE` events, of which the first `end` bytes are taken."""
+    """A log of at most `LOG_SIZE` events. `end` is the number of bytes in use, `limit` the number available."""
 
     __slots__ = ("bytes", "end", "events", "limit")
 
@@ -35,23 +35,27 @@ class _Log:
 
 
 _CLOSED = _Log()
-"""Takes no events: the log of a backend that cannot be used."""
+"""The log of a backend that cannot be used: it takes no events."""
 
 _CLOSED.limit = 0
 
 
 class _Commit(NamedTuple):
-    """A change that is committed but perhaps not yet in place."""
+    """A committed change, which may not be installed yet."""
 
     patch: Patch
     log: _Log
-    """The log that takes events from now on."""
+    """The log that takes events after the commit."""
 
 
 class LocalMemoryBackend:
-    """Plain NumPy arrays: the fastest backend, and the template for a custom one.
+    """Keeps the table in NumPy arrays: the fastest backend, and the template for a custom backend.
 
-    Results told to a forked or pickled copy would be lost to the original, so a copy cannot be used or made.
+    The original would never see results told to a copy. A forked copy therefore refuses use, and pickling raises.
+
+    Args:
+        capacity: Number of rows.
+        num_axes: Number of params of a task.
     """
 
     def __init__(self, capacity: int, num_axes: int = 0) -> None:
@@ -70,18 +74,18 @@ class LocalMemoryBackend:
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"curriculum: expected one in shared memory to copy into another process, got a local one, "
-            f"whose results would be lost; {_REMEDY}"
+            f"which would lose the results of the copy; {_REMEDY}"
         )
 
     def _forget_parent(self) -> None:
         self._log = _CLOSED
         self._refusal = (
             f"curriculum: expected one in shared memory in a forked process, got a copy of a local one, "
-            f"whose results would be lost; {_REMEDY}"
+            f"which would lose its results; {_REMEDY}"
         )
 
     def _current_log(self) -> _Log:
-        """The log in use, after a change that an interrupt may have left unfinished is in place."""
+        """Finishes a change that an interrupt may have left unfinished, and returns the log in use."""
         if self._refusal:
             raise RuntimeError(self._refusal)
         if self._committed is not None:
@@ -91,7 +95,7 @@ class LocalMemoryBackend:
     def _commit(self, patch: Patch, *, flushes: bool) -> None:
         log = self._current_log()
         if flushes:
-            log.limit = log.end  # takes no more events: until the change is in place they belong into neither log
+            log.limit = log.end  # until the change is installed, no log may take an event
             first, second = self._logs
             log = second if log is first else first
             log.end, log.limit = 0, len(log.bytes)
@@ -99,7 +103,7 @@ class LocalMemoryBackend:
         self._install(self._committed)
 
     def _install(self, committed: _Commit) -> None:
-        """Puts the committed change into place; the same, however often it is done."""
+        """Applies the committed change to the table. Repeating it changes nothing."""
         patch = committed.patch
         self._table.rows.put(patch.slots, patch.rows)
         cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
@@ -177,7 +181,7 @@ class LocalMemoryBackend:
         if self._transaction is not None and is_inside(_APPLY, self, skip=1):
             raise ReentrantCallError(
                 "backend: expected one change of the table at a time, got a second one within the first; change the "
-                "table through the transaction that you have"
+                "table through the transaction of the first"
             )
         self._current_log()
         transaction = self._transaction = _LocalTransaction(self)
@@ -197,7 +201,7 @@ class LocalMemoryBackend:
 
     def close(self) -> None:
         self._log = _CLOSED
-        self._refusal = "curriculum: expected one that is in use, got one after close(); make a new one"
+        self._refusal = "curriculum: expected one that is in use, got one after close(); create a new one"
 
 
 _APPLY = (LocalMemoryBackend.apply.__code__,)
@@ -211,7 +215,7 @@ def _issue(transaction: Transaction) -> int:
 
 
 class _LocalTransaction:
-    """Access to a `LocalMemoryBackend`, until `end`."""
+    """Access to a `LocalMemoryBackend` until `end` is called."""
 
     def __init__(self, backend: LocalMemoryBackend) -> None:
         self._backend: LocalMemoryBackend | None = backend
@@ -239,7 +243,7 @@ class _LocalTransaction:
 
 
 _backends: weakref.WeakSet[LocalMemoryBackend] = weakref.WeakSet()
-"""The backends of this process, to be told of a fork."""
+"""The backends of this process, which `_forget_parent` marks as copies after a fork."""
 
 
 def _forget_parent() -> None:

@@ -1,4 +1,4 @@
-"""What a backend has to be able to do. What happens to rows is written once, in `curricular.table`."""
+"""The protocol of backends. Backends store rows; only `curricular.table` computes changes of them."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -12,76 +12,76 @@ from ..table import Counters, Patch, Table
 ResultT = TypeVar("ResultT")
 
 LOG_SIZE = 1024
-"""Number of events that the log of a process holds until they must be flushed."""
+"""Maximum number of events in the log of a process between two flushes."""
 
 
 class LogFullError(RuntimeError):
-    """The log takes no more events until it is flushed. Never leaves the library."""
+    """The log is full until it is flushed. The library always catches this error."""
 
 
 class Transaction(Protocol):
-    """Exclusive access to the table. It ends with the call of `Backend.apply` that made it; then every use raises."""
+    """Exclusive access to the table during one call of `Backend.apply`. Every later use raises."""
 
     @property
     def table(self) -> Table:
-        """The table as of the last commit; read-only."""
+        """The table after the last commit, read-only."""
         ...
 
     @property
     def events(self) -> NDArray[np.void]:
-        """Events of all logs that are not flushed yet, each log in its order; shape (n,), dtype `EVENT`."""
+        """The events of all logs that are not flushed yet, shape (n,), dtype `EVENT`; each log in its order."""
         ...
 
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
-        """Applies `patch`, wholly or not at all; with `flushes` the same act removes `events` from the logs."""
+        """Applies `patch` entirely or not at all. If `flushes`, the same commit removes `events` from the logs."""
         ...
 
 
 class Backend(Protocol):
-    """Keeps one table and one event log per process. Every method may be called from any process that holds it."""
+    """Keeps one table, and one event log per process. Any process that holds the backend may call every method."""
 
     @property
     def capacity(self) -> int:
-        """Number of rows in the table."""
+        """The number of rows in the table."""
         ...
 
     @property
     def epoch(self) -> int:
-        """Changes whenever tasks drawn before must be drawn again: after a refresh and after a restore."""
+        """A number that changes with every refresh and restore, after which earlier draws are no longer valid."""
         ...
 
     @property
     def stream(self) -> int:
-        """Number of this process's stream of random numbers, which no other process has; a new one after a restore."""
+        """The number of this process's stream of random numbers: unique in the session, and new after a restore."""
         ...
 
     @property
     def num_workers(self) -> int:
-        """Number of processes that share the table, at least 1."""
+        """The number of processes that share the table, at least 1."""
         ...
 
     @property
     def num_free(self) -> int:
-        """Number of events that this process's log can still take, 0 to `LOG_SIZE`."""
+        """The number of events that this process's log can still take, from 0 to `LOG_SIZE`."""
         ...
 
     def add_holder(self) -> int:
-        """Counts one more object that draws through this backend object, and returns how many there were before."""
+        """Registers one more object that draws through this backend, and returns the number registered before."""
         ...
 
     def append(self, kind: int, task_id: int, score: float, regret: float) -> bool:
-        """Appends one event to this process's log, and returns whether the log is due to be flushed. The fast path.
+        """Appends one event to this process's log, and returns whether a flush is due. Called once per result.
 
         Raises:
-            LogFullError: If the log is full. Then nothing is appended.
+            LogFullError: If the log is full. The log is then unchanged.
         """
         ...
 
     def extend(self, events: NDArray[np.void]) -> bool:
-        """Appends several events, all or none, and returns whether the log is due to be flushed.
+        """Appends all of `events`, shape (n,), or none, and returns whether a flush is due.
 
         Raises:
-            LogFullError: If there are more than `num_free`. Then nothing is appended.
+            LogFullError: If `events` are more than `num_free`. The log is then unchanged.
         """
         ...
 
@@ -90,11 +90,11 @@ class Backend(Protocol):
         ...
 
     def newest_id(self, slot: int) -> int:
-        """Returns the id of the task that is in `slot` now."""
+        """Returns the id of the task now in `slot`."""
         ...
 
     def newest_ids(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the ids of the tasks that are in `slots` now, shape of `slots`."""
+        """Returns the ids of the tasks now in `slots`, in the shape of `slots`."""
         ...
 
     def read(self, slots: NDArray[np.int64]) -> Rows:
@@ -102,19 +102,23 @@ class Backend(Protocol):
         ...
 
     def draw(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-        """Returns the ids that `uniforms` in [0, 1) select from the distribution in use, and the epoch they hold in."""
+        """Draws one task for each of `uniforms`, in [0, 1), from the distribution in use.
+
+        Returns:
+            The ids of the tasks, in the shape of `uniforms`, and the epoch of the distribution.
+        """
         ...
 
     def apply(self, fn: Callable[[Transaction], ResultT]) -> ResultT:
-        """Runs `fn` with exclusive access, wherever the rows are, and returns what it returns.
+        """Runs `fn` with exclusive access to the table and returns its result.
 
         Raises:
-            ReentrantCallError: If this thread is inside `apply` already.
+            ReentrantCallError: If this thread is already inside `apply`.
         """
         ...
 
     def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
-        """Runs `fn` as `apply` does and returns True, or returns False at once if another process has the access."""
+        """Runs `fn` as `apply` does and returns True; returns False at once if another process has access."""
         ...
 
     def snapshot(self) -> Table:
@@ -122,5 +126,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Releases the table. Further calls raise; closing twice does not."""
+        """Releases the table. Later calls raise, except `close`, which then does nothing."""
         ...

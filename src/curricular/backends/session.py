@@ -1,8 +1,8 @@
-"""Session files and their locks: create, join, find out who is alive, sweep. Knows nothing of what is in the table.
+"""Session files and their locks: creates, joins and sweeps sessions, and detects living workers.
 
-A session is one file in a directory of the user's own. Locks are `fcntl.lockf` byte locks, which the kernel releases
-when a process ends, however it ends. They belong to the process and go with the *first* descriptor of the file that it
-closes, so a process has exactly one `SessionFile` a path, kept in a registry.
+A session is one file in a private directory of the user. Locks are `fcntl.lockf` byte locks, which the kernel releases
+when a process ends for any reason. A process loses its locks on a file when it closes *any* descriptor of the file.
+A registry therefore keeps exactly one `SessionFile` per path and process. This module never reads the table.
 """
 
 import contextlib
@@ -26,32 +26,36 @@ from .layout import HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, Sessi
 from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
-"""Seconds to wait for the lock before giving up on whoever holds it."""
+"""Time to wait for the lock of the table before raising `LockTimeoutError`, in seconds."""
 
 _TABLE_BYTE = 0
-"""The byte whose lock is the right to change the table; bytes 1 … MAX_WORKERS are the workers' proofs of life."""
+"""Offset of the byte whose lock gives the right to change the table.
+
+A living worker locks its life byte, one of the bytes 1 to `MAX_WORKERS`.
+"""
 
 _DRAFT, _PRIVATE = ".draft-", ".private-"
-"""How the names of drafts and of private sessions begin."""
+"""Prefixes of the names of drafts and of private sessions."""
 
 _BEGINNING = MAGIC + b"{"
-"""How the content of every session file begins; that of a text about curricula does not."""
+"""Prefix of the content of every session file. The brace tells session files from text that starts with the magic."""
 
 
 class LockTimeoutError(SessionError, TimeoutError):
-    """The process that holds the table's lock is alive but does not let go: it may be stopped."""
+    """A living process does not release the lock of the table. The process may be stopped."""
 
 
 def base_directory() -> Path:
-    """Where users have their directories of sessions: shared memory if it can be written, else the temporaries."""
-    shared = Path("/dev/shm")  # noqa: S108  the mount point of shared memory, where a directory of the user's own is made
+    """Returns the parent of session directories: shared memory if writable, else the directory of temporary files."""
+    shared = Path("/dev/shm")  # noqa: S108  mount point of shared memory; files go to a private directory inside
     return shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 def session_directory() -> Path:
-    """The directory of this user's sessions, made if needed.
+    """Returns the directory of this user's sessions, and creates it if needed.
 
-    Raises `SessionError` if it is not a directory of this user's that nobody else may enter.
+    Raises:
+        SessionError: If the directory cannot be created, belongs to another user, or is open to other users.
     """
     base = base_directory()
     path = base / f"curricular-{os.getuid()}"
@@ -59,14 +63,14 @@ def session_directory() -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise SessionError(
-            f"session directory {path}: expected to be able to make it, got {error.strerror}; make {base} writable, "
-            f"or set use_shared_memory=False"
+            f"session directory {path}: expected to be able to create it, got {error.strerror}; make {base} "
+            f"writable, or set use_shared_memory=False"
         ) from error
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise SessionError(
             f"session directory {path}: expected a directory of user {os.getuid()} with mode 0700, got "
-            f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove or correct it"
+            f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove or fix it"
         )
     return path
 
@@ -86,25 +90,35 @@ def _unlock(fd: int, byte: int, length: int = 1) -> None:
 
 
 class SessionFile:
-    """This process's hold on one session file: descriptor, mapping, locks. Shared by all backends on the path."""
+    """The descriptor, mapping and locks of one session file in this process, shared by all backends on its path.
+
+    Args:
+        path: Where the file is, or will be linked.
+        fd: Descriptor of the open file, which the object closes.
+        spec: Sizes and settings of the session.
+    """
 
     def __init__(self, path: Path, fd: int, spec: Spec) -> None:
         self.path = path
         self.fd = fd
         self.spec = spec
         self.inode = _inode(os.fstat(fd))
-        """Which file it is, under whatever names."""
+        """Device and inode of the file, which identify it under all of its names."""
         self.layout: Layout = Layout(spec.capacity, spec.num_axes)
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
-        """How often this process has opened the file and not released it."""
+        """Number of times this process has opened the file and not yet released it."""
         self.slots: set[int] = set()
         """Worker slots of this process, whose life bytes it holds."""
         self._threads = threading.Lock()
         self._owner = 0
 
     def reserve(self, offset: int, length: int) -> None:
-        """Makes sure that a part of the file has memory: a full disk is an error here, not a crash later."""
+        """Allocates memory for `length` bytes of the file at `offset`; a later write cannot crash on a full disk.
+
+        Raises:
+            SessionError: If the disk is full.
+        """
         try:
             if sys.platform == "linux":
                 os.posix_fallocate(self.fd, offset, length)
@@ -112,20 +126,27 @@ class SessionFile:
                 os.pwrite(self.fd, os.pread(self.fd, length, offset), offset)
         except OSError as error:
             raise SessionError(
-                f"session file {self.path}: expected room for {length} bytes more, got {error.strerror}; free some "
+                f"session file {self.path}: expected space for {length} more bytes, got {error.strerror}; free some "
                 f"space on {self.path.parent}"
             ) from error
 
     def exclusively(self, control: memoryview, holder: int, fn: Callable[[], ResultT], *, wait: bool) -> ResultT | None:
-        """Runs `fn` with the right to change the table, and returns what it returns.
+        """Runs `fn` with the table locked.
 
-        Returns None at once if another process or thread has the right and `wait` is false. ``control[holder]`` tells
-        others which process has it. An exception at any point, also one that a signal handler raises, leaves no lock
-        taken.
+        An exception at any point releases the lock, even if a signal handler raises it.
+
+        Args:
+            control: The control words of the session.
+            holder: Index of the control word that tells other processes the pid of the process with the lock.
+            fn: The function to run.
+            wait: Whether to wait for the lock.
+
+        Returns:
+            The result of `fn`; None if `wait` is false and another process or thread has the lock.
 
         Raises:
-            LockTimeoutError: After waiting for `LOCK_TIMEOUT` seconds.
-            ReentrantCallError: If this thread has the right already.
+            LockTimeoutError: If the lock is not free after `LOCK_TIMEOUT` seconds.
+            ReentrantCallError: If this thread already has the lock.
         """
         deadline = time.monotonic() + LOCK_TIMEOUT
         try:
@@ -133,7 +154,7 @@ class SessionFile:
                 return None
             return self._while_locked(control, holder, fn, deadline, wait=wait)
         finally:
-            self._let_go()  # again, in case an exception cut short the release inside
+            self._release()  # again, because an exception may have interrupted the release inside
 
     def _while_locked(
         self, control: memoryview, holder: int, fn: Callable[[], ResultT], deadline: float, *, wait: bool
@@ -151,27 +172,27 @@ class SessionFile:
                 raise self._stuck(control[holder])
             return None
         finally:
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
-        """Releases whatever this thread holds."""
+    def _release(self) -> None:
+        """Releases the locks that this thread holds."""
         if self._owner == threading.get_ident():
             _unlock(self.fd, _TABLE_BYTE)
             self._owner = 0
             self._threads.release()
 
     def _take_turn(self, deadline: float, *, wait: bool) -> bool:
-        """Waits until no other thread of this process is changing the table; False if one is and `wait` is false."""
+        """Waits until no other thread of this process has the lock; returns False if one has it and `wait` is false."""
         codes = (SessionFile._while_locked.__code__,)
         while self._threads.locked():
             if is_inside(codes, self, thread=threading.get_ident()):
                 raise ReentrantCallError(
                     f"session {self.path.name!r}: expected one change of the table at a time, got a second one within "
-                    f"the first; call the curriculum after the call under way has returned"
+                    f"the first; call the curriculum after the first call has returned"
                 )
             if not is_inside(codes, self):
                 with contextlib.suppress(RuntimeError):
-                    self._threads.release()  # left taken by an exception between two lines
+                    self._threads.release()  # an exception came between acquiring it and the block that releases it
             elif not wait:
                 return False
             elif time.monotonic() > deadline:
@@ -191,24 +212,24 @@ class SessionFile:
 
     def _stuck(self, pid: int) -> LockTimeoutError:
         return LockTimeoutError(
-            f"session {self.path.name!r}: expected the table within {LOCK_TIMEOUT:g} s, but process {pid} holds it; "
-            f"continue or kill that process"
+            f"session {self.path.name!r}: expected the lock of the table within {LOCK_TIMEOUT:g} s, but process {pid} "
+            f"holds it; continue or kill that process"
         )
 
     def claim_life(self, slot: int) -> bool:
-        """Takes the life byte of worker `slot`; False if a living process has it. Call with the table locked."""
+        """Locks the life byte of worker `slot`; returns False if a living process has it. Needs the table locked."""
         if slot in self.slots or not _try_lock(self.fd, 1 + slot):
             return False
         self.slots.add(slot)
         return True
 
     def release_life(self, slot: int) -> None:
-        """Lets go of the life byte of worker `slot`."""
-        _unlock(self.fd, 1 + slot)  # before another thread may take it
+        """Releases the life byte of worker `slot`."""
+        _unlock(self.fd, 1 + slot)  # first, because afterwards another thread may take the slot
         self.slots.discard(slot)
 
     def is_alive(self, slot: int) -> bool:
-        """Whether a process holds worker `slot`. Call with the table locked."""
+        """Returns whether a living process holds worker `slot`. Needs the table locked."""
         if slot in self.slots:
             return True
         if _try_lock(self.fd, 1 + slot):
@@ -217,27 +238,27 @@ class SessionFile:
         return True
 
     def forget_parent(self) -> None:
-        """In a forked child: locks are not inherited, and a thread of the parent may have held the mutex."""
+        """Resets the locks in a forked child, which inherits no file locks but may inherit a locked mutex."""
         self.slots = set()
         self._threads = threading.Lock()
         self._owner = 0
 
     def close(self) -> None:
-        """Closes the descriptor, and with it gives up all locks. The mapping goes when its last view does."""
+        """Closes the descriptor, which releases all locks. The mapping is freed with its last view."""
         os.close(self.fd)
 
 
 _files: dict[Path, SessionFile] = {}
-"""The session files that this process has open, by the name under which they are found."""
+"""The session files that this process has open, by path."""
 
 _inodes: dict[tuple[int, int], SessionFile] = {}
-"""All session files that this process has open, also those that have lost their name."""
+"""All session files that this process has open, by device and inode; includes files whose path was removed."""
 
 _files_lock = threading.RLock()
 
 
 def _forget_parent() -> None:
-    global _files_lock  # noqa: PLW0603  a thread of the parent may have held it
+    global _files_lock  # noqa: PLW0603  a thread of the parent may have held the lock
     _files_lock = threading.RLock()
     for file in _files.values():
         file.forget_parent()
@@ -248,9 +269,15 @@ if sys.platform != "win32":
 
 
 def open_session(name: str | None, spec: Spec) -> SessionFile:
-    """The session `name`, joined if a living process has it and else created; with None, a new private one.
+    """Joins session `name`, or creates it if no living process holds it. None creates a new private session.
 
-    Raises `SessionError` if it cannot be made, `SessionMismatchError` if it was made for something else.
+    Args:
+        name: Name of the session, or None.
+        spec: Sizes and settings of the session.
+
+    Raises:
+        SessionError: If the session cannot be created or joined.
+        SessionMismatchError: If the session was created with another spec.
     """
     if sys.platform == "win32":
         raise SessionError(
@@ -265,7 +292,7 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
             try:
                 file = join_session(path)
             except FileNotFoundError:
-                # Another process may be quicker to create it, or sweep the draft: begin again.
+                # If another process creates the session first, or sweeps the draft, try again.
                 with contextlib.suppress(FileExistsError, FileNotFoundError):
                     return _create(path, spec)
                 continue
@@ -279,9 +306,11 @@ def open_session(name: str | None, spec: Spec) -> SessionFile:
 
 
 def join_session(path: Path) -> SessionFile:
-    """The session file at `path`, which must be there; to be released.
+    """Opens the session file at `path`. The caller must release it with `release_session`.
 
-    Raises `FileNotFoundError` if it is not, `SessionError` if it is not a session file of this user's.
+    Raises:
+        FileNotFoundError: If there is no file.
+        SessionError: If the file is not a session file of this user.
     """
     with _files_lock:
         known = _files.get(path)
@@ -291,8 +320,8 @@ def join_session(path: Path) -> SessionFile:
         other = _held(path)
         if other is not None:
             raise SessionError(
-                f"session file {path}: expected a session of its own, got a hard link to session "
-                f"{other.path.name!r}, which this process holds; remove the link, or use the name of the session"
+                f"session file {path}: expected a separate file, got a hard link to session {other.path.name!r}, "
+                f"which this process holds; remove the link, or use the name of that session"
             )
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -300,16 +329,16 @@ def join_session(path: Path) -> SessionFile:
             raise
         except OSError as error:
             raise SessionError(
-                f"session file {path}: expected a file of your own, got {error.strerror}; remove it or use another "
-                f"session_id"
+                f"session file {path}: expected a file of user {os.getuid()}, got {error.strerror}; remove it or use "
+                f"another session_id"
             ) from error
         try:
             file = SessionFile(path, fd, _checked(path, fd))
         except OSError as error:
             os.close(fd)
             raise SessionError(
-                f"session file {path}: expected room for it in memory, got {error.strerror}; remove it or use another "
-                f"session_id"
+                f"session file {path}: expected to be able to map it into memory, got {error.strerror}; remove it or "
+                f"use another session_id"
             ) from error
         except BaseException:
             os.close(fd)
@@ -323,9 +352,9 @@ def _inode(found: os.stat_result) -> tuple[int, int]:
 
 
 def _held(path: Path) -> SessionFile | None:
-    """Returns what this process has open of the file at `path`, which may have other names: hard links.
+    """Returns the open session file at `path`, also if `path` is a hard link to it; None if it is not open.
 
-    Opening it a second time, and closing that, would cost this process its locks.
+    The process would lose its locks if it opened the file a second time and closed that descriptor.
     """
     try:
         return _inodes.get(_inode(path.lstat()))
@@ -344,21 +373,27 @@ def _checked(path: Path, fd: int) -> Spec:
     size = Layout(spec.capacity, spec.num_axes).size
     if found.st_size != size:
         raise SessionMismatchError(
-            f"session file {path}: expected {size} bytes, got {found.st_size}; it was cut or damaged: remove it with "
+            f"session file {path}: expected {size} bytes, got {found.st_size}; the file is damaged: remove it with "
             f"`curricular sessions remove`"
         )
     return spec
 
 
 def _create(path: Path, spec: Spec) -> SessionFile:
-    """A new session file, whole before it gets its name; `FileExistsError` if the name is taken by then."""
+    """Creates a session file: writes a draft, then links it to `path`.
+
+    Raises:
+        FileExistsError: If another process has created `path` in the meantime.
+        FileNotFoundError: If another process has swept the draft.
+        SessionError: If the file cannot be created.
+    """
     header = spec.header()
     draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fault("drafted")
-            _try_lock(fd, _TABLE_BYTE)  # so that nobody sweeps the draft, nor uses the file before it is whole
+            _try_lock(fd, _TABLE_BYTE)  # keeps other processes from sweeping the draft or using a partial file
             os.ftruncate(fd, Layout(spec.capacity, spec.num_axes).size)
             file = SessionFile(path, fd, spec)
             file.reserve(0, file.layout.fixed_size)
@@ -386,7 +421,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
 
 
 def release_session(file: SessionFile) -> None:
-    """Lets go of `file`, which closes it if nothing else in this process uses it."""
+    """Releases `file`, and closes it if nothing else in this process uses it."""
     with _files_lock:
         file.num_users -= 1
         if not file.num_users:
@@ -397,7 +432,7 @@ def release_session(file: SessionFile) -> None:
 
 
 def remove_private(file: SessionFile) -> None:
-    """Removes a private session that nobody else holds, just before its last user releases it."""
+    """Removes a private session that no other user or process holds. Called before its last user releases it."""
     if file.path.name.startswith(_PRIVATE):
         with _files_lock:
             if file.num_users == 1 and _try_lock(file.fd, _TABLE_BYTE, 1 + MAX_WORKERS):
@@ -405,7 +440,7 @@ def remove_private(file: SessionFile) -> None:
 
 
 def is_in_place(file: SessionFile) -> bool:
-    """Whether the file is still at its path: a session that was swept while it was being joined is not."""
+    """Returns whether the file is still at its path. A sweep may remove a session while a process joins it."""
     try:
         return _inode(os.lstat(file.path)) == file.inode
     except FileNotFoundError:
@@ -413,13 +448,13 @@ def is_in_place(file: SessionFile) -> bool:
 
 
 def fault(point: str) -> None:
-    """Does nothing. Tests replace it to end the process at a named point."""
+    """Does nothing. Tests replace this function to end the process at a named point."""
 
 
 def sweep() -> list[str]:
-    """Removes the sessions that no living process holds and returns their names. Drafts and private ones, too.
+    """Removes all sessions and drafts that no living process holds, and returns their names.
 
-    What is not curricular's in the directory is left alone.
+    Files that curricular did not create are left alone.
     """
     with _files_lock:
         paths = sorted(session_directory().iterdir())
@@ -427,18 +462,26 @@ def sweep() -> list[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file that this process has not open is a session file, or a draft of one."""
+    """Returns whether a file is a session file or a draft, and this process does not have it open."""
     try:
         if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
             return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
-        return False  # gone, or not to be read: none of our business
+        return False  # removed, or not readable: not ours
 
 
 def remove_file(path: Path, *, force: bool) -> bool:
-    """Removes a session file; False if a living process holds it and not `force`, or if it is not there any more."""
+    """Removes a session file.
+
+    Args:
+        path: Where the file is.
+        force: Whether to remove a file that a living process holds.
+
+    Returns:
+        Whether the file was removed. False if a living process holds it and `force` is false, or if it is gone.
+    """
     with _files_lock:
         if _held(path) is not None:
             if force:
@@ -447,7 +490,7 @@ def remove_file(path: Path, *, force: bool) -> bool:
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            return False  # gone, or not a file of this user's: none of our business
+            return False  # removed, or a file of another user: not ours
         try:
             if not force and not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS):
                 return False

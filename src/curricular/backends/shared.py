@@ -1,7 +1,7 @@
-"""`SharedMemoryBackend`: one table for all processes of a session, right whatever dies. The protocol: docs/sessions.md.
+"""`SharedMemoryBackend`: keeps one table for all processes of a session, and stays correct if any process dies.
 
-Each worker appends events to a ring of its own, without a lock. Whichever worker has the lock of the table takes the
-events of all rings, those of dead workers too, into the table: see `journal`.
+Each worker appends events to its own ring without a lock. The worker that holds the lock of the table flushes the rings
+of all workers, dead workers included, through the `journal`. docs/sessions.md describes the protocol.
 """
 
 import os
@@ -31,22 +31,23 @@ _EPOCH = Counters._fields.index("epoch")
 _RESTORES = Counters._fields.index("num_restores")
 
 MAX_DELAY = 0.05
-"""Seconds after which a worker that shares a session takes its results into the table, at its next one."""
+"""Age of the last flush, in seconds, after which the next result of a worker in a shared session triggers a flush."""
 
 
 class SharedMemoryBackend:
-    """The table of session `name`, or of a new private session if that is None, in shared memory.
+    """Keeps the table of a session in shared memory.
 
-    A copy made by fork or pickle belongs to the same session and is a worker of its own. For one thread at a time.
+    A copy made by fork or pickle becomes another worker of the same session. Only one thread may use the object at a
+    time.
 
     Args:
-        name: Name of the session, to be created or joined.
+        name: Name of the session to create or join. None creates a new private session.
         capacity: Number of rows.
         num_axes: Number of params of a task.
-        settings: JSON values by name that say what the session is for; a process that joins with others is refused.
+        settings: JSON values by name. A process that joins with other settings is refused.
 
     Raises:
-        SessionError: If the session cannot be made, is full, or was made for something else.
+        SessionError: If the session cannot be created, is full, or was created with other arguments.
     """
 
     def __init__(
@@ -59,10 +60,10 @@ class SharedMemoryBackend:
     def __reduce__(self) -> tuple[Any, ...]:
         return rejoin, (self._file.path,)
 
-    # Being a worker
+    # Joining
 
     def _join(self, find: Callable[[], SessionFile]) -> None:
-        """Becomes a worker of the session that `find` finds; again, if that one is swept in between."""
+        """Becomes a worker of the session that `find` returns; calls `find` again if the session is swept first."""
         while True:
             self._map(find())
             try:
@@ -94,7 +95,7 @@ class SharedMemoryBackend:
         self._own: memoryview = self._workers[0].data
 
     def _claim(self) -> bool:
-        """Takes a worker's slot, its ring and a stream of random numbers; False if the session has been swept."""
+        """Claims a worker slot, its ring and a stream of random numbers; returns False if the session was swept."""
         return bool(self._file.exclusively(self._control, HOLDER, self._claim_locked, wait=True))
 
     def _claim_locked(self) -> bool:
@@ -109,8 +110,8 @@ class SharedMemoryBackend:
         slot = next((slot for slot in range(MAX_WORKERS) if file.claim_life(slot)), -1)
         if slot < 0:
             raise SessionError(
-                f"session {file.path.name!r}: expected fewer than {MAX_WORKERS} workers at a time, got one more; "
-                f"end some of them, or give several environments one curriculum"
+                f"session {file.path.name!r}: expected at most {MAX_WORKERS} workers at a time, got one more; "
+                f"end some of them, or let several environments share one curriculum"
             )
         try:
             file.reserve(*file.layout.ring_span(slot))
@@ -124,9 +125,9 @@ class SharedMemoryBackend:
             raise
         self._slot = slot
         self._ring: memoryview = self._rings[slot].view(np.uint8).data
-        self._own = self._workers[slot].data  # events that a predecessor left stay, for the next flush
+        self._own = self._workers[slot].data  # may hold events of a dead worker, for the next flush
         self._flushed_at = time.monotonic()
-        self._find_room()
+        self._find_free()
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _leave, file, self._control, self._workers, slot, os.getpid())
         return True
@@ -138,19 +139,23 @@ class SharedMemoryBackend:
         self._restores: int = self._counts[_RESTORES]
 
     def _ensure_worker(self) -> None:
-        """In a forked copy: becomes a worker of its own."""
+        """Makes a forked copy another worker.
+
+        Raises:
+            SessionError: If the curriculum is closed, or the session was removed.
+        """
         if self._is_closed:
-            raise SessionError("curriculum: expected one that is in use, got one after close(); make a new one")
+            raise SessionError("curriculum: expected one that is in use, got one after close(); create a new one")
         if self._slot < 0 and not self._claim():
-            raise SessionError(f"session {self._file.path.name!r}: expected it to be there, but it was removed")
+            raise SessionError(f"session {self._file.path.name!r}: expected it to exist, but it was removed")
 
     def _forget_parent(self) -> None:
-        """In a forked child: the slot and what is in it are the parent's."""
+        """Gives up the slot in a forked child, because the slot belongs to the parent."""
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, release_session, self._file)
         self._forget_slot()
 
-    # What any backend does
+    # The backend protocol
 
     @property
     def capacity(self) -> int:
@@ -173,7 +178,7 @@ class SharedMemoryBackend:
 
     @property
     def num_free(self) -> int:
-        return self._find_room()
+        return self._find_free()
 
     def add_holder(self) -> int:
         self._num_holders += 1
@@ -182,17 +187,20 @@ class SharedMemoryBackend:
     def append(self, kind: int, task_id: int, score: float, regret: float) -> bool:
         head = self._own[HEAD]
         if head >= self._full_at:
-            if self._find_room() == 0:
+            if self._find_free() == 0:
                 raise LogFullError
             head = self._own[HEAD]
         _EVENT.pack_into(self._ring, head % LOG_SIZE * _SIZE, task_id, kind, score, regret)
         self._own[HEAD] = head + 1  # the one store that publishes the event
-        if head + 1 >= self._full_at and self._find_room() == 0:
+        if head + 1 >= self._full_at and self._find_free() == 0:
             return True
         return self._control[NUM_WORKERS] > 1 and self._is_late()
 
     def _is_late(self) -> bool:
-        """Whether events have waited for too long; once said, again only a little later if the lock is not free."""
+        """Returns whether a flush is overdue. After True, returns False for `MAX_DELAY` / 8 seconds.
+
+        The pause limits how often a worker tries a lock that is not free.
+        """
         now = time.monotonic()
         if now - self._flushed_at <= MAX_DELAY:
             return False
@@ -200,7 +208,7 @@ class SharedMemoryBackend:
         return True
 
     def extend(self, events: NDArray[np.void]) -> bool:
-        if self._find_room() < len(events):
+        if self._find_free() < len(events):
             raise LogFullError
         head: int = self._own[HEAD]
         first = head % LOG_SIZE
@@ -209,10 +217,10 @@ class SharedMemoryBackend:
         ring[first : first + num_before_end] = events[:num_before_end]
         ring[: len(events) - num_before_end] = events[num_before_end:]
         self._own[HEAD] = head + len(events)
-        return self._find_room() == 0 or (self.num_workers > 1 and self._is_late())
+        return self._find_free() == 0 or (self.num_workers > 1 and self._is_late())
 
-    def _find_room(self) -> int:
-        """Looks up to which head the ring has room, and returns for how many events."""
+    def _find_free(self) -> int:
+        """Updates the head at which the ring is full, and returns the number of events that it can still take."""
         self._ensure_worker()
         self._full_at = int(self._tails[self._slot]) + LOG_SIZE
         num_free: int = self._full_at - self._own[HEAD]
@@ -234,7 +242,7 @@ class SharedMemoryBackend:
         rows = self._rows.take(slots)
         if (row_checks(rows) == self._checks[slots]).all():
             return rows
-        # Another process is changing them: wait for it.
+        # Another process is changing these rows: wait for it.
         return self.apply(
             lambda transaction: self._shared.intact(transaction.table.rows.take(slots), self._checks[slots])
         )
@@ -295,7 +303,7 @@ class SharedMemoryBackend:
 
 
 _backends: weakref.WeakSet[SharedMemoryBackend] = weakref.WeakSet()
-"""The backends of this process, to be told of a fork."""
+"""The backends of this process, which `_forget_parent` resets after a fork."""
 
 
 def _forget_parent() -> None:
@@ -308,10 +316,10 @@ if sys.platform != "win32":
 
 
 def rejoin(path: Path) -> SharedMemoryBackend:
-    """Returns a worker of the session at `path`, which is what a pickled backend becomes.
+    """Returns a worker of the session at `path`. A pickled backend is unpickled as such a worker.
 
     Raises:
-        SessionError: If the session is not there.
+        SessionError: If the session has ended.
     """
 
     def find() -> SessionFile:
@@ -319,7 +327,7 @@ def rejoin(path: Path) -> SharedMemoryBackend:
             return join_session(path)
         except FileNotFoundError as error:
             raise SessionError(
-                f"session {path.name!r}: expected it to be there, but it ended; unpickle its curriculum while another "
+                f"session {path.name!r}: expected it to exist, but it ended; unpickle its curriculum while another "
                 f"process holds it"
             ) from error
 
@@ -330,18 +338,18 @@ def rejoin(path: Path) -> SharedMemoryBackend:
 
 
 def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], slot: int, pid: int) -> None:
-    """Gives up a worker's slot. What is left in its ring stays for the others."""
+    """Gives up a worker's slot. Other workers flush the events that remain in its ring."""
     if os.getpid() != pid:
         return
 
     def leave() -> bool:
         workers[slot, PID] = 0
-        control[NUM_WORKERS] = max(0, min(control[NUM_WORKERS], MAX_WORKERS) - 1)  # whatever the file says
+        control[NUM_WORKERS] = max(0, min(control[NUM_WORKERS], MAX_WORKERS) - 1)  # in range even if damaged
         session.fault("leaving")
         file.release_life(slot)
         return True
 
-    if not file.exclusively(control, HOLDER, leave, wait=False):  # the next worker to come counts anew
+    if not file.exclusively(control, HOLDER, leave, wait=False):  # the next worker to join counts all workers
         file.release_life(slot)
     if not file.slots:
         remove_private(file)

@@ -1,6 +1,6 @@
-"""The door into the table: whether arrays are a table that curricular can have made. Nothing is written, all is linear.
+"""Checks whether arrays from a state, a checkpoint or a session file are a table that curricular can have written.
 
-What comes from a state, a checkpoint or a session file passes here. Each check knows one part; `check_table` has all.
+Checks never change the arrays and take linear time. Each check covers one part; `check_table` runs all of them.
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ from ..rows import NUM_WORDS, Rows, TaskState
 from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
 
 MAX_COUNT = 2**62
-"""Ids and counts stay below it, so that no sum of two of them overflows."""
+"""Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
 
 _TOLERANCE = 1e-9
-"""What rounding may add to a mean or a sum of shares."""
+"""Largest error that rounding may add to a mean or a sum of shares."""
 
 _AVERAGES = (*EMAS, "mean_square", "success_ema", "last_score")
-"""Fields within [0, 1] once a task has a result."""
+"""Fields that lie within [0, 1] once a task has a result."""
 
 _FINITE = ("creation_time", "success_threshold")
 
@@ -31,24 +31,24 @@ _LIMITS = {
     "last_scheduled": "num_scheduled",
     "num_regrets": "num_completed",
 }
-"""Field of a row -> the counter of the pool that it cannot exceed."""
+"""Upper bounds: field of a row -> counter of the pool."""
 
 _TOTALS = {
     "num_evicted": "num_created",
     "num_refreshed_endings": "num_endings",
     "num_refreshed_scheduled": "num_scheduled",
 }
-"""Counter -> the total that it cannot exceed."""
+"""Upper bounds: counter -> another counter."""
 
 _IS_ACTIVE = list(TaskState.model_fields).index("is_active")
 
 
 class TableError(ValueError):
-    """A state, or a part of a table, that curricular cannot have made.
+    """A state, or a part of a table, that curricular cannot have written.
 
     Args:
-        expected: What should be there; names the field.
-        found: What is there.
+        expected: The expected content, with the name of the field.
+        found: The actual content.
     """
 
     def __init__(self, expected: str, found: str) -> None:
@@ -61,10 +61,10 @@ class TableError(ValueError):
 
 
 def check_table(table: Table) -> None:
-    """Checks a whole table, of which nothing is known yet, not even that it holds arrays.
+    """Checks a whole table, without any assumption about its parts.
 
     Raises:
-        TableError: Names the field that is wrong, and the first task or label with it.
+        TableError: If a field is wrong; names the field, and the first wrong task or label.
     """
     check_array("rows", table.rows.words, np.int64, (None, None))
     num_words, capacity = table.rows.words.shape
@@ -80,7 +80,7 @@ def check_table(table: Table) -> None:
 
 
 def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
-    """Checks that `array` is one, and its dtype and shape; None stands for any length."""
+    """Checks that `array` is an array with this dtype and shape, where None stands for any length."""
     wanted = np.dtype(dtype)
     if not isinstance(array, np.ndarray):
         raise TableError(f"{name} as an array", f"a {type(array).__name__}")
@@ -97,7 +97,7 @@ def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None
 
 
 def check_counters(counters: Counters) -> None:
-    """Checks that the counters are counts, and that they add up."""
+    """Checks that the counters are counts and balance: hand-outs against returns."""
     for name, value in zip(Counters._fields, counters, strict=True):
         if type(value) is not int or not 0 <= value < MAX_COUNT:
             raise TableError(f"counters[{name!r}] as a whole number from 0 to 2**62", f"{value!r:.100}")
@@ -118,10 +118,10 @@ def check_counters(counters: Counters) -> None:
 
 
 def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
-    """Checks names and counts of the labels against the counters, which are right."""
+    """Checks names and counts of the labels against the counters, which must have passed their check."""
     num_labels = counters.num_labels
     if labels[num_labels:].view(np.int64).any():
-        raise TableError(f"labels from {num_labels} on to be empty, as counters['num_labels'] says", "one that is not")
+        raise TableError(f"only {num_labels} labels, as counters['num_labels'] says", "more of them")
     used = labels[:num_labels]
     names = used["name"].tolist()
     _check_names(names)
@@ -135,7 +135,7 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         counts = used[name].tolist()
         _check_entries(name, counts, 0, total)
         if sum(counts) > total or (name == "num_completed" and sum(counts) != total):
-            raise TableError(f"labels[{name!r}] that add up to {total}, as in the counters", str(sum(counts)))
+            raise TableError(f"labels[{name!r}] with the sum {total}, as in the counters", str(sum(counts)))
     _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
     limit = MAX_REGRET * max(1, totals["num_recent"])
     _check_entries("recent_regret", used["recent_regret"].tolist(), -limit, limit)
@@ -147,7 +147,7 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
 
 
 def _check_entries(name: str, values: list[float], low: float, high: float) -> None:
-    """Checks one value for each label; in Python, since labels are few."""
+    """Checks one value per label, in Python, because there are few labels."""
     for label, value in enumerate(values):
         if not low <= value <= high:
             raise TableError(f"labels[{name!r}] within [{low}, {high}]", f"{value} for label {label}")
@@ -170,7 +170,7 @@ def check_distribution(cumulated: NDArray[np.float64]) -> None:
     """Checks that `cumulated`, shape (capacity,), is the running sum of probabilities."""
     if cumulated[-1] != 1.0:
         raise TableError("cumulated to end with 1", repr(float(cumulated[-1])))
-    # A comparison with NaN is false, so that one is found here, too.
+    # A comparison with NaN is false, so this check also finds NaN.
     rises = cumulated[1:] >= cumulated[:-1]
     if not (cumulated[0] >= 0.0 and rises.all()):
         first = 0 if not cumulated[0] >= 0.0 else int(rises.argmin()) + 1
@@ -178,7 +178,7 @@ def check_distribution(cumulated: NDArray[np.float64]) -> None:
 
 
 def check_draws(table: Table) -> None:
-    """Checks that only tasks are drawn: no probability is where no task is, if there is any."""
+    """Checks that only rows with tasks have a probability above 0. Any distribution fits a table without tasks."""
     is_active = table.rows["is_active"]
     if is_active.any():
         drawn = np.diff(table.cumulated, prepend=0.0) > 0.0
@@ -188,7 +188,7 @@ def check_draws(table: Table) -> None:
 
 
 def check_rows(rows: Rows, counters: Counters) -> None:
-    """Checks every field of every row, and what they add up to, against the counters, which are right."""
+    """Checks all fields of all rows, and their sums, against the counters, which must have passed their check."""
     _check_activity(rows, counters)
     for name, total in _LIMITS.items():
         _check_column(rows, name, 0, getattr(counters, total))
@@ -206,7 +206,7 @@ def check_rows(rows: Rows, counters: Counters) -> None:
 
 
 def _check_activity(rows: Rows, counters: Counters) -> None:
-    """Checks which slots hold tasks, and that the tasks have ids of their slots."""
+    """Checks which slots hold tasks, and that each task has an id of its slot."""
     words, ids, slots = rows.words[_IS_ACTIVE], rows["task_id"], np.arange(len(rows))
     _check_range("rows['is_active'] as 0 or 1,", words, 0, 1, "task", ids)
     _check_range("rows['task_id']", ids, 0, MAX_COUNT, "slot", slots)
@@ -223,7 +223,7 @@ def _check_activity(rows: Rows, counters: Counters) -> None:
 
 
 def _check_account(rows: Rows, counters: Counters) -> None:
-    """Checks sums over the rows, of which each entry is right. As floats first: those cannot overflow."""
+    """Checks sums over the rows, whose entries must have passed their checks. Sums floats first against overflow."""
     sums: dict[str, int] = {}
     for name in ("num_pending", "num_orphans", "num_scheduled", "num_completions", "num_cancelled"):
         column = rows[name]
@@ -233,18 +233,18 @@ def _check_account(rows: Rows, counters: Counters) -> None:
     pending = sums["num_pending"] + sums["num_orphans"]
     if pending != counters.num_pending:
         raise TableError(
-            f"rows['num_pending'] and rows['num_orphans'] that add up to counters['num_pending'] = "
+            f"rows['num_pending'] and rows['num_orphans'] with the sum counters['num_pending'] = "
             f"{counters.num_pending}",
             str(pending),
         )
     for name, total in _LIMITS.items():
         limit = getattr(counters, total)
         if name in sums and sums[name] > limit:
-            raise TableError(f"rows[{name!r}] that add up to at most counters[{total!r}] = {limit}", str(sums[name]))
+            raise TableError(f"rows[{name!r}] with a sum of at most counters[{total!r}] = {limit}", str(sums[name]))
 
 
 def _check_average(rows: Rows, name: str) -> None:
-    """Checks a column of averages: within [0, 1] where there is a result, finite anyway."""
+    """Checks a column of averages: within [0, 1] for tasks with results, and finite for all rows."""
     values = rows[name]
     if not (values.min() >= 0.0 and values.max() <= 1.0):
         _check_finite(f"rows[{name!r}]", values, "task", rows["task_id"])
@@ -259,7 +259,19 @@ def _check_column(rows: Rows, name: str, low: float, high: float) -> None:
 def _check_range(
     name: str, values: NDArray[Any], low: float, high: float, of: str, keys: NDArray[np.int64] | None = None
 ) -> None:
-    """Checks that `values`, shape (n,), are within [low, high]; `keys` say which `of` each one is."""
+    """Checks that `values`, shape (n,), lie within [low, high].
+
+    Args:
+        name: Name of the values, for the error.
+        values: The values to check.
+        low: Lowest allowed value.
+        high: Highest allowed value.
+        of: Kind of thing that has a value, for the error: "task", "slot" or "event".
+        keys: Number of the thing for each value, shape (n,). None numbers them by index.
+
+    Raises:
+        TableError: If a value is out of range or NaN; names the first.
+    """
     if not (values.min() >= low and values.max() <= high):
         first = int((~((values >= low) & (values <= high))).argmax())
         key = first if keys is None else keys[first]
@@ -277,8 +289,8 @@ def _check_finite(name: str, values: NDArray[np.float64], of: str, keys: NDArray
 
 
 def check_events(events: NDArray[np.void], rows: Rows) -> None:
-    """Checks `events`, dtype `EVENT`: their kinds, that their ids were issued, and that their numbers are finite."""
-    # In few steps, as this is done whenever results are taken into a shared table: columns of contiguous words.
+    """Checks that `events`, dtype `EVENT`, have known kinds, issued ids and finite numbers."""
+    # Every flush of a shared table runs this check, so it works in few steps on contiguous columns.
     columns = np.ascontiguousarray(events.view(np.int64).reshape(-1, EVENT.itemsize // 8).T)
     ids, kinds, numbers = columns[0], columns[1], columns[2:].view(np.float64)
     newest = rows["task_id"].take(ids % len(rows))
@@ -286,7 +298,7 @@ def check_events(events: NDArray[np.void], rows: Rows) -> None:
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise TableError(f"events['task_id'] from 0 to {newest[first]}, the newest in its slot", str(ids[first]))
-    if (kinds & ~TOLD_WITH_REGRET).any():  # the four kinds are the numbers of two bits
+    if (kinds & ~TOLD_WITH_REGRET).any():  # the kinds are all numbers of two bits
         _check_range("events['kind']", kinds, SCHEDULED, TOLD_WITH_REGRET, "event")
     if not np.isfinite(numbers).all():
         for name, values in zip(("score", "regret"), numbers, strict=True):

@@ -1,7 +1,7 @@
-"""Public test suites: what every backend, algorithm, generator, proposer and wrapper must hold.
+"""Public test suites that check a custom backend, algorithm, generator, proposer or wrapper.
 
-Subclass the suite in a test module of your own, give it what you built, and run pytest. Where yours differs on purpose,
-override that test and say why.
+Subclass a suite in a test module, override its ``make_…`` method, and run pytest. If the custom object differs on
+purpose, override the test and say why::
 
     class TestMyBackend(BackendSuite):
         def make_backend(self, capacity, num_axes):
@@ -13,7 +13,7 @@ try:
 except ImportError as _error:
     raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from _error
 else:
-    # Otherwise a failed test shows "AssertionError" and no values: pytest rewrites test modules only.
+    # pytest rewrites only test modules by default; without this, a failed test would show no values.
     _SUITES = ("algorithms", "backends", "generators", "proposers", "stage", "wrappers")
     pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _SUITES))
 

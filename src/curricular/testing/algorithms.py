@@ -1,4 +1,4 @@
-"""What every algorithm must hold."""
+"""The test suite for algorithms."""
 
 import numpy as np
 import pytest
@@ -31,16 +31,17 @@ def _evictable(algorithm: Algorithm, columns: Columns) -> NDArray[np.bool_]:
 
 
 class AlgorithmSuite:
-    """Every algorithm is a pure function of columns that never draws, nor evicts, what is not there."""
+    """Checks that an algorithm is a pure function of columns, and never draws or evicts an inactive row."""
 
     num_cases = 20
+    """Number of pools that each test generates."""
 
     def make_algorithm(self) -> Algorithm:
-        """The algorithm; to override."""
+        """Returns the algorithm to test. Override this method."""
         raise NotImplementedError("make_algorithm: expected an override that returns an algorithm; write it")
 
     def make_columns(self, seed: int) -> Columns:
-        """Columns of a pool as it may occur, read-only; even seeds have inactive rows, seed 0 is a new pool."""
+        """Returns read-only columns of a random pool. Seed 0 gives a new pool, even seeds some inactive rows."""
         rng = np.random.default_rng(seed)
         capacity = int(rng.integers(1, 60))
         table = empty_table(capacity, 0)
@@ -56,7 +57,7 @@ class AlgorithmSuite:
             rows["num_pending"] = 1
             rows["last_scheduled"] = rng.integers(1000, size=capacity)
             for name in ("fast_ema", "slow_ema", "success_ema", "last_score"):
-                # Mastered and impossible tasks occur as often as others.
+                # Rounding makes mastered and impossible tasks frequent.
                 rows[name] = np.where(completions > 0, rng.random(capacity).round(int(rng.integers(3))), 0.0)
             rows["mean_square"] = rows["slow_ema"] * rows["slow_ema"]
             rows["num_regrets"] = completions * rng.integers(2, size=capacity)
@@ -64,7 +65,7 @@ class AlgorithmSuite:
             rows["label_index"] = rng.integers(5, size=capacity)
             for name in RECENT_SCORES:
                 rows[name] = rng.integers(-(2**63), 2**63, size=capacity)
-            # Labels come and go: one of the five was not to be drawn so far, and one has no tasks left.
+            # Labels come and go: one of the five has had no chance so far, and one has no tasks left.
             labels = table.labels[[0, 1, 2, 3, 5]]
             labels["chance"] = rng.dirichlet(np.ones(5))
             labels["num_recent"] = rng.integers(100, size=5)

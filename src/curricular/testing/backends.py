@@ -1,4 +1,4 @@
-"""What every backend must hold."""
+"""The test suite for backends."""
 
 from contextlib import closing
 
@@ -30,10 +30,10 @@ def _admit(backend: Backend, slots: list[int], seeds: list[int]) -> None:
 
 
 class BackendSuite:
-    """Every backend keeps one table and one log, and makes no difference to what a curriculum does."""
+    """Checks that a backend keeps one table and one log, and does not change the choices of a curriculum."""
 
     def make_backend(self, capacity: int, num_axes: int) -> Backend:
-        """A new and empty backend; to override."""
+        """Returns a new, empty backend with `capacity` rows of `num_axes` params. Override this method."""
         raise NotImplementedError("make_backend: expected an override that returns a new backend; write it")
 
     def test_it_starts_empty(self) -> None:

@@ -1,4 +1,4 @@
-"""What every task generator must hold."""
+"""The test suite for task generators."""
 
 import json
 import pickle
@@ -28,27 +28,28 @@ from .play import play, quick
 
 
 class GeneratorSuite:
-    """Every generator is a pure function of seed and params, whose tasks lie within its axes."""
+    """Checks that a generator is a pure function of seed and params, whose tasks lie on its axes."""
 
     num_samples = 500
+    """Maximum number of tasks that each test builds."""
 
     def make_generator(self) -> TaskGenerator[Any]:
-        """The generator; to override."""
+        """Returns a new instance of the generator to test. Override this method."""
         raise NotImplementedError("make_generator: expected an override that returns a generator; write it")
 
     def is_same(self, first: Any, second: Any) -> bool:
-        """Whether two configurations are equal; override it where ``==`` does not say, as with arrays."""
+        """Returns whether two configurations are equal. Override this method if ``==`` fails, as with arrays."""
         return bool(first == second)
 
     def make_seeds(self, generator: TaskGenerator[Any]) -> NDArray[np.int64]:
-        """Seeds to try."""
+        """Returns the seeds to test, shape (n,), at most `num_samples` of them."""
         num_tasks = generator.num_tasks
         if num_tasks is not None:
             return np.arange(min(num_tasks, self.num_samples))
         return np.random.default_rng(0).integers(2**63 - 1, size=self.num_samples)
 
     def sample(self, generator: TaskGenerator[Any]) -> list[tuple[int, NDArray[np.float64]]]:
-        """Pairs of seed and params, read-only."""
+        """Returns pairs of a seed and its read-only params, shape (num_axes,)."""
         seeds = self.make_seeds(generator)
         params = np.asarray(generator.sample(seeds, np.random.default_rng(1)), np.float64)
         assert params.shape == (len(seeds), num_params(generator.axes))
@@ -110,8 +111,8 @@ class GeneratorSuite:
 
     def test_building_is_pure(self) -> None:
         generator = self.make_generator()
-        again: TaskGenerator[Any] = pickle.loads(pickle.dumps(generator))  # noqa: S301  as another process would have it
-        state = repr(np.random.get_state())  # noqa: NPY002  nobody may draw from the global stream
+        again: TaskGenerator[Any] = pickle.loads(pickle.dumps(generator))  # noqa: S301  as in another process
+        state = repr(np.random.get_state())  # noqa: NPY002  the generator must not draw from the global stream
         for seed, params in self.sample(generator):
             config = generator.build(seed, params)
             assert self.is_same(config, generator.build(seed, params))

@@ -1,4 +1,4 @@
-"""What the suites share: a configuration that evicts early, and a game of ask and tell."""
+"""Helpers of the suites: a configuration that evicts early, and a loop of ask and tell."""
 
 from typing import Any
 
@@ -8,7 +8,11 @@ from ..task import Task
 
 
 def play(curriculum: Curriculum[Any], num_tasks: int) -> list[tuple[int, Any]]:
-    """Asks for tasks, tells scores that depend on the id, and returns (id, params) of every task."""
+    """Trains on at least `num_tasks` tasks, with scores that depend on the id.
+
+    Returns:
+        The id and the params of each task, in the order of hand-outs.
+    """
     asked: list[Task[Any]] = []
     while len(asked) < num_tasks:
         task = curriculum.get_task()
@@ -21,7 +25,12 @@ def play(curriculum: Curriculum[Any], num_tasks: int) -> list[tuple[int, Any]]:
 
 
 def quick(num_active_tasks: int, **overrides: Any) -> LearningProgressConfig:
-    """A configuration that evicts early and often."""
+    """Returns a configuration that evicts early and often.
+
+    Args:
+        num_active_tasks: Size of the pool.
+        overrides: Other fields of the config, by name.
+    """
     return LearningProgressConfig.fast_learning(
         num_active_tasks=num_active_tasks, min_presentations_for_eviction=5, eviction_rate=0.2, **overrides
     )

@@ -1,4 +1,4 @@
-"""What every proposer of new tasks must hold."""
+"""The test suite for proposers of new tasks."""
 
 import pickle
 from typing import Any
@@ -24,26 +24,28 @@ from .play import play, quick
 
 
 class ProposerSuite:
-    """Every proposer is a pure function of the pool, the candidates and the stream, and leaves room for fresh tasks."""
+    """Checks that a proposer is a pure function of pool, candidates and stream, and keeps its share of fresh tasks."""
 
     fresh_share: float = 0.0
-    """The least share of fresh tasks that it promises; to override."""
+    """Minimum share of fresh tasks that the proposer promises. Override it."""
 
     num_cases = 4
+    """Number of pools that each test generates."""
+
     num_rounds = 100
-    """Calls in which chances are counted."""
+    """Number of calls over which the test of fresh tasks counts proposals."""
 
     def make_proposer(self, generator: TaskGenerator[Any]) -> Proposer:
-        """The proposer for the tasks of `generator`; to override."""
+        """Returns the proposer to test, for the tasks of `generator`. Override this method."""
         raise NotImplementedError("make_proposer: expected an override that returns a proposer; write it")
 
     def make_generator(self) -> TaskGenerator[Any]:
-        """Where tasks come from; override it if the proposer needs another one."""
+        """Returns the generator of the tasks. Override this method if the proposer needs another generator."""
         base = {"size": 0, "speed": 0.0, "colour": 0}
         return bucketed(base, {"size": Span(3, 15), "speed": Span(0.0, 1.0), "colour": [1, 2, 3]})
 
     def make_columns(self, seed: int) -> Columns:
-        """Columns of a pool as it may occur, read-only; of seed 0 nothing is active, of seed 1 nothing was played."""
+        """Returns read-only columns of a pool. Seed 0 gives a pool without tasks, seed 1 one without results."""
         generator = self.make_generator()
         capacity = 128 if generator.num_tasks is None else max(1, generator.num_tasks // 2)
         curriculum = Curriculum(quick(capacity, seed=seed, use_shared_memory=False), generator)
@@ -53,7 +55,10 @@ class ProposerSuite:
         return columns_of(table, Layout(generator.axes))
 
     def make_candidates(self, columns: Columns, num_candidates: int, seed: int) -> NewTasks:
-        """Fresh tasks, read-only; of a finite generator as many of those that are not in the pool as there are."""
+        """Returns up to `num_candidates` fresh tasks, read-only.
+
+        A finite generator may have fewer tasks that are not in the pool.
+        """
         generator, rng = self.make_generator(), np.random.default_rng((1, seed))
         if generator.num_tasks is None:
             seeds = rng.integers(2**63 - 1, size=num_candidates)
@@ -65,7 +70,7 @@ class ProposerSuite:
         return NewTasks(seeds, params)
 
     def propose(self, columns: Columns, n: int, num_candidates: int, seed: int) -> tuple[NewTasks, NewTasks]:
-        """What a new proposer proposes, and the candidates that it was given."""
+        """Returns `n` tasks that a new proposer proposes, and the candidates that it got."""
         candidates = self.make_candidates(columns, num_candidates, seed)
         proposer = self.make_proposer(self.make_generator())
         return proposer.propose(columns, candidates, n, np.random.default_rng(seed)), candidates
@@ -98,7 +103,7 @@ class ProposerSuite:
                 self.assert_among(candidates, proposed)
 
     def assert_among(self, candidates: NewTasks, proposed: NewTasks) -> None:
-        """Each of `proposed` is one of `candidates`, none twice."""
+        """Asserts that all tasks in `proposed` are among `candidates`, each at most once."""
         offered = dict(zip(candidates.seeds.tolist(), candidates.params.tolist(), strict=True))
         assert len(set(proposed.seeds.tolist())) == len(proposed.seeds)
         assert [offered[seed] for seed in proposed.seeds.tolist()] == proposed.params.tolist()

@@ -1,4 +1,4 @@
-"""The import path of the reference document. Re-exports `curricular` and PufferLib's `CurriculumEnv`, nothing else."""
+"""The import path of the reference document. Re-exports `curricular`, and the `CurriculumEnv` for PufferLib."""
 
 from importlib import import_module
 from typing import Any
@@ -8,8 +8,8 @@ from curricular import __all__ as __all__
 
 
 def __getattr__(name: str) -> Any:
-    # PufferLib is an extra, and the rest must work without it: so this one name is imported when somebody asks for it.
-    # It is not in __all__, where `import *` would ask.
+    # PufferLib is an optional dependency, so this name is imported on first access.
+    # The name is not in __all__, because `import *` would access it.
     if name == "CurriculumEnv":
         return import_module("curricular.wrappers.puffer").CurriculumEnv
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
