@@ -11,6 +11,6 @@ _BLOCK = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.DOTALL)
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Returns the page's HTML with MathML in place of TeX."""
+    """Returns the page's HTML with MathML instead of TeX."""
     content = _INLINE.sub(lambda match: convert(html.unescape(match[1])), content)
     return _BLOCK.sub(lambda match: convert(html.unescape(match[1]).strip(), display="block"), content)

@@ -46,7 +46,7 @@ ROOM = {"a": 0, "b": 0.0, "c": 0, "d": 0.0}
 
 
 def family(label, *axes):
-    """Tasks of a member of its own, over the given keys of a room."""
+    """Tasks of a member of its own, over the given keys."""
     values = {"a": [1, 2, 3], "b": Span(0.0, 1.0), "c": Span(1, 9), "d": [0.5]}
     return bucketed({**ROOM, "member": label}, {axis: values[axis] for axis in axes}, label=label)
 

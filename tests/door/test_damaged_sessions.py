@@ -48,7 +48,7 @@ def nothing_left_open():
 
 @pytest.fixture
 def directory(monkeypatch):
-    monkeypatch.setattr(shared, "MAX_DELAY", math.inf)  # what is in the logs stays there until somebody asks
+    monkeypatch.setattr(shared, "MAX_DELAY", math.inf)  # what is in the logs stays there until a test asks
     with tempfile.TemporaryDirectory(dir=session.base_directory(), prefix="curricular-test-") as name:
         monkeypatch.setattr(session, "base_directory", lambda: Path(name))
         yield session.session_directory()
