@@ -117,6 +117,5 @@ def _by_choice(choices: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]
     order = choices.argsort(kind="stable")
     ordered = choices[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return list(
-        zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False)
-    )  # without tasks, one empty part
+    # Not strict: without tasks, `np.split` returns one empty part.
+    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))

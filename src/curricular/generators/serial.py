@@ -96,8 +96,8 @@ def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
     """Converts `generator` to JSON-ready data that `load_task_generator` reads.
 
     Raises:
-        TypeError: If `generator` is a custom class that is not a pydantic model. A nested generator of such a class
-            raises the same error.
+        TypeError: If `generator` is not a pydantic model.
+        ValueError: If a generator inside `generator` is not a pydantic model.
     """
     if not isinstance(generator, BaseModel):
         raise TypeError(
