@@ -93,10 +93,10 @@ class TestTheRegistry:
     def test_what_mutate_must_not_return(self):
         class Wrong(type(ENDLESS)):
             def mutate(self, seeds, params, rng):
-                return params[:, :1] if self.name == "shape" else params * np.nan
+                return params[:, :1] if self.label == "shape" else params * np.nan
 
         for name, found in (("shape", r"got shape \(64, 1\)"), ("nan", "got some that are not")):
-            generator = Wrong(child=ENDLESS.child, buckets=ENDLESS.buckets, name=name)
+            generator = Wrong(child=ENDLESS.child, buckets=ENDLESS.buckets, label=name)
             with pytest.raises(ValueError, match=f"generator.mutate: expected finite .*{found}; return one row"):
                 create_proposer(ACCEL, generator)
 

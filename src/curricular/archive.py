@@ -66,7 +66,7 @@ class ArrayArchive:
         self._zip = zipfile.ZipFile(file)
         self._entries = {entry.filename.removesuffix(".npy"): entry for entry in self._zip.infolist()}
         if len(self._entries) < len(self._zip.infolist()):
-            raise ValueError("a name that stands twice")
+            raise ValueError("a name that occurs twice")
         self._heads: dict[str, _Head] = {}
         size = file.seek(0, os.SEEK_END)
         if sum(entry.compress_size for entry in self._entries.values()) > size:
@@ -113,7 +113,7 @@ class ArrayArchive:
         start = len(_MAGIC) + _LENGTH.size + length
         num_bytes = dtype.itemsize * math.prod(shape)
         if entry.file_size != start + num_bytes:
-            raise ValueError(f"{name} of {entry.file_size} bytes where {start + num_bytes} belong")
+            raise ValueError(f"{name} of {entry.file_size} bytes instead of {start + num_bytes}")
         return _Head(shape, order, start)
 
 

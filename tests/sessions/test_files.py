@@ -377,7 +377,7 @@ class TestHardLink:
                     reach()
             assert [info.name for info in list_sessions()] == ["shared"]
             assert session.sweep() == []
-            with pytest.raises(SessionError, match="living workers"):
+            with pytest.raises(SessionError, match="live workers"):
                 remove_session("link")
             Curriculum(config("other")).close()
             assert fork(self.look_for_life, curriculum).wait() == 0
