@@ -95,7 +95,7 @@ class TestTheRegistry:
             def mutate(self, seeds, params, rng):
                 return params[:, :1] if self.label == "shape" else params * np.nan
 
-        for name, found in (("shape", r"got shape \(64, 1\)"), ("nan", "got some that are not")):
+        for name, found in (("shape", r"got shape \(64, 1\)"), ("nan", "got some that are not finite")):
             generator = Wrong(child=ENDLESS.child, buckets=ENDLESS.buckets, label=name)
             with pytest.raises(ValueError, match=f"generator.mutate: expected finite .*{found}; return one row"):
                 create_proposer(ACCEL, generator)
