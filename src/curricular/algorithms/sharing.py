@@ -18,16 +18,16 @@ GROUP_HALF = 5.0
 def share_evidence(
     own: Array, score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
 ) -> Array:
-    """`own` scores ≥ 0 blended with those of the groups that a task belongs to, in units of their means; shape (n,).
+    """Returns `own` scores ≥ 0, blended with those of a task's groups, in units of their means; shape (n,).
 
     All tasks with the same values on two axes (on one, if there are no more than two) are taken together as one that
     was told the results of all of them, and scored by `score`. A task gets the product of its groups' scores over all
     pairs of axes; with n completions of its own, that counts half / (n + half), its own score the rest. Partial
     pooling, by evidence.
 
-    In a merged set, axes are taken one by one. Those that all tasks have, the choice of the member among them, make
-    groups of all tasks. Those of a member make groups of its own tasks, relative to their mean; there, what a task has
-    told itself is no evidence, since it would count on each axis again.
+    In a merged set, axes are taken one by one. Axes that all tasks have, the choice of the member among them, make
+    groups of all tasks. The axes of a member make groups of its own tasks, relative to the mean of these. There, a
+    task's own results are no evidence: they would count again on each axis.
 
     Args:
         own: shape (n,).
@@ -129,9 +129,15 @@ def _factors(group: Array, num_groups: int, score: Callable[[Columns], Array], h
 
 
 def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array], history: "_History") -> Array:
-    """The product over the axes of its own member of what `_factors` says, for tasks in `cells` (n, k); shape (n,).
+    """Returns the product of the scores of a task's member and of its values on the member's axes, shape (n,).
 
-    Relative to the mean of the tasks that have the axis. A task's `own` completions, shape (n,), are no evidence.
+    A score is relative to the mean of the tasks that have the axis, and shrunk to 1 where it has few results.
+
+    Args:
+        cells: The tasks, as in ``columns["cells"]``, shape (n, k).
+        own: Their completions that are no evidence on the axes of the member, shape (n,).
+        score: As for `share_evidence`.
+        history: Of the pool.
     """
     xp = cells.__array_namespace__()
     cell_axes = history.columns["cell_axes"]
@@ -140,11 +146,12 @@ def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array],
     of_cells = scores, _axis_means(scores, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
     shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
     here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
-    return xp.prod(_shrunk(here, mean, evidence - own), axis=0)
+    is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # beyond the choice of the member
+    return xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0)
 
 
 def _axis_means(scores: Array, sizes: Array, cell_axes: Array) -> Array:
-    """For each cell the mean score of the tasks that have its axis, shape (num_cells,) as all arguments."""
+    """Returns for each cell the mean score of the tasks that have its axis, shape (num_cells,) as all arguments."""
     xp = scores.__array_namespace__()
     first, end = (xp.searchsorted(cell_axes, cell_axes, side=side) for side in ("left", "right"))
 
