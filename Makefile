@@ -28,8 +28,7 @@ PEERS_READY := $(PEERS)/.installed
 CORE_PYTHONS := 3.11 3.12 3.13
 CORE_EXTRAS := cli,gymnasium,testing,yaml
 CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
-CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose) \
-	--deselect tests/test_cli.py::test_a_bad_option_is_one_line_and_exit_code_2
+CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean

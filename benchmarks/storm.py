@@ -158,9 +158,10 @@ def main() -> None:
         print(json.dumps(asdict(outcome)))
     else:
         for name, value in asdict(outcome).items():
-            print(
-                f"{name.replace('_', ' '):>14}  {value:,.3f}" if isinstance(value, float) else f"{name:>14}  {value:,}"
+            text = (
+                f"{value:,.3f}" if isinstance(value, float) else f"{value}" if isinstance(value, bool) else f"{value:,}"
             )
+            print(f"{name.replace('_', ' '):>14}  {text}")
     raise SystemExit(not outcome.is_good)
 
 

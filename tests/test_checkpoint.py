@@ -66,7 +66,7 @@ def test_a_checkpoint_needs_the_generator_it_was_saved_with(tmp_path):
         ),
         (None, "SeedGenerator, got BucketedTaskGenerator; no generator was given: "),
     ]:
-        with pytest.raises(ValueError, match=f"state: expected generator {difference}.*pass the one"):
+        with pytest.raises(ValueError, match=f"state: expected generator {difference}.*pass the generator"):
             Curriculum.load(tmp_path / "state.npz", other)
 
 

@@ -58,7 +58,7 @@ def test_no_episode_ended():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"advantages: expected shape \(T, B\) .* got \(3,\) and dones of \(4,\)"):
         l1_value_loss(np.ones(3), np.zeros(4, bool))
-    with pytest.raises(ValueError, match=r"best_returns: expected shape \(1,\), .* got \(2,\); take"):
+    with pytest.raises(ValueError, match=r"best_returns: expected shape \(1,\), .* got \(2,\); pass"):
         max_monte_carlo(np.ones(3), np.ones(2), [False, False, True])
 
 

@@ -1,4 +1,4 @@
-"""Which axis each column of a task's params stands for, for many tasks at once."""
+"""Maps each column of a task's params to its axis, for many tasks at once."""
 
 from typing import Any
 
@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 from .task import Axis, Params, num_params
 
 SPAN_CELLS = 8
-"""Equal parts of an interval that count as one value each where values are compared."""
+"""Number of equal parts of a `Span`; comparisons treat the values in one part as the same."""
 
 MAX_CELLS = 64
-"""Values of an axis without branches that are told apart at most; of more choices, neighbours count as one."""
+"""Maximum number of cells of an axis of whole numbers; on an axis with more values, neighbours share a cell.
+
+Members of a set each have their own cell, whatever their number."""
 
 
 class Layout:
-    """How the params of tasks with `axes` are read: column by column, as each choice leads to its branch.
+    """Reads the params of tasks with `axes` column by column; each choice leads to the axes of its branch.
+
+    Args:
+        axes: The axes of a generator.
 
     Examples:
         >>> size, lit = Axis("size", (5, 9, 15)), Axis("lit", (False, True))
@@ -30,8 +35,8 @@ class Layout:
         self.num_params: int = num_params(axes)
         branching = [column for column, axis in enumerate(axes) if axis.num_columns > 1]
         self.num_common: int = branching[0] if branching else self.num_params
-        """The columns before that of the first choice between members with axes of their own; all, if there is none."""
-        # Axes are numbered over all branches. A number without an axis is a column that a task leaves over.
+        """The number of leading columns before the choice of a member with axes of its own; all without such a choice."""
+        # Axes are numbered over all branches. A number without an axis stands for an unused column of a task.
         self._axes: list[Axis | None] = []
         self._exits: list[list[int]] = []
         self._add(None, [0])
@@ -43,17 +48,17 @@ class Layout:
         bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
         self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
         width = self._high - self._low + self._is_whole
-        num_told_apart = np.where(num_exits > 1, num_exits, MAX_CELLS)
-        num_cells = np.where(self._is_whole, np.minimum(width, num_told_apart), SPAN_CELLS).astype(np.int64)
+        most = np.where(num_exits > 1, num_exits, MAX_CELLS)
+        num_cells = np.where(self._is_whole, np.minimum(width, most), SPAN_CELLS).astype(np.int64)
         self._per_unit, self._last_cell = num_cells / width, num_cells - 1
         num_cells[[axis is None for axis in self._axes]] = 0
-        num_cells[0] = 1  # for all columns left over
+        num_cells[0] = 1  # for all unused columns
         self._first_cell = np.where(num_cells > 0, num_cells.cumsum() - num_cells, 0)
         self.cell_axes: NDArray[np.int64] = np.arange(len(num_cells)).repeat(num_cells)
-        """For each cell the number of its axis, ascending, shape (num_cells,); cell 0 is a column left over."""
+        """The number of the axis of each cell, ascending, shape (num_cells,); cell 0 stands for all unused columns."""
 
     def decode(self, params: Params) -> dict[str, Any]:
-        """Axis name -> value for the axes that a task with `params`, shape (num_params,), has."""
+        """Returns axis name -> value for the axes of one task with `params`, shape (num_params,)."""
         values, number = {}, self._start
         for param in params.tolist():
             axis, exits = self._axes[number], self._exits[number]
@@ -63,13 +68,16 @@ class Layout:
         return values
 
     def cells(self, params: Params) -> NDArray[np.int64]:
-        """The cell of each of `params` beyond the first `num_common` columns; shape (n, the rest).
+        """Returns the cells of tasks in the columns after the first `num_common`.
 
-        Tasks are in the same cell if they have the same axis there and the same value on it. Of a `Span`, the values of
-        each of `SPAN_CELLS` equal parts count as the same.
+        Two tasks share a cell of a column if they have the same axis there and the same value on the axis. A `Span` has
+        `SPAN_CELLS` equal parts, and values in the same part count as the same.
 
         Args:
-            params: Shape (n, num_params), on their axes; others get some cell.
+            params: Params of tasks, shape (n, num_params). Params off their axes get an arbitrary cell.
+
+        Returns:
+            Cells, shape (n, num_params − num_common).
         """
         if self.num_common == self.num_params:
             return np.empty((len(params), 0), np.int64)
@@ -79,9 +87,13 @@ class Layout:
         return cells + self._first_cell.take(numbers)
 
     def find_off(self, params: Params) -> tuple[str, float, int] | None:
-        """Where one of `params`, shape (n, num_params), has to be, in words, what it is, and of which of the n tasks.
+        """Finds the first of `params` that is off its axis, or that is not 0 in an unused column.
 
-        None if all are on their axes, and 0 in the columns that a task leaves over.
+        Args:
+            params: Params of tasks, shape (n, num_params).
+
+        Returns:
+            The expected values in words, the param, and the index of its task; None if there is no such param.
         """
         numbers = self._numbers(np.nan_to_num(params))
         is_off = ~((params >= self._low.take(numbers)) & (params <= self._high.take(numbers)))
@@ -94,7 +106,7 @@ class Layout:
         return wanted, float(params[task, column]), task
 
     def _numbers(self, params: Params) -> NDArray[np.int64]:
-        """The number of what stands at each column, shape (n, num_params): one for each column left over, too."""
+        """Returns the number of the axis or unused column at each column of each task, shape (n, num_params)."""
         numbers = np.empty((len(params), self.num_params), np.int64)
         at = np.full(len(params), self._start)
         for column in range(self.num_params):
@@ -104,7 +116,7 @@ class Layout:
         return numbers
 
     def _enter(self, axes: tuple[Axis, ...], after: int) -> int:
-        """The number at which `axes` begin, if `after` is what follows them."""
+        """Adds `axes` before the number `after`, and returns the number of the first."""
         for axis in reversed(axes):
             width = axis.num_columns - 1
             exits = [self._enter(branch, self._skip(width - num_params(branch), after)) for branch in axis.branches]
@@ -112,17 +124,20 @@ class Layout:
         return after
 
     def _skip(self, num_columns: int, after: int) -> int:
-        """The number at which `num_columns` columns without an axis begin, if `after` is what follows them."""
+        """Adds `num_columns` unused columns before the number `after`, and returns the number of the first."""
         for _ in range(num_columns):
             after = self._add(None, [after])
         return after
 
     def _add(self, axis: Axis | None, exits: list[int]) -> int:
-        """The next number, for `axis`; it leads to `exits`: one for each choice if it has branches, else one."""
+        """Adds `axis`, or an unused column, and returns its number.
+
+        `exits` are the numbers that follow: one for each choice if the axis has branches, otherwise one.
+        """
         self._axes.append(axis)
         self._exits.append(exits)
         return len(self._axes) - 1
 
 
 FLAT = Layout(())
-"""The layout of any params whose columns each stand for one axis."""
+"""The layout without axes, for params whose columns stand for the same axis in all tasks."""

@@ -1,4 +1,4 @@
-"""What a user sees of a task: the hand-out (`Task`), and the axes that its params run along."""
+"""What a user sees of a task: the hand-out (`Task`) and the axes of its params."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,33 +11,34 @@ ConfigT = TypeVar("ConfigT")
 
 
 Params = NDArray[np.float64]
-"""Axis values of tasks, shape (n, num_params) or (num_params,); a choice is stored as its index."""
+"""Values of tasks on their axes, shape (n, num_params) or (num_params,); a choice is stored as its index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[ConfigT]):
-    """One task as it is handed out: an id to tell the score to, and what the environment is built or reset from."""
+    """One task as it is handed out: the configuration to run, and the id under which to tell its score."""
 
     task_id: int
-    """What the score is told to."""
+    """The id under which the user tells the score."""
     config: ConfigT
-    """What the environment is built or reset from. Kept and handed out again, so read-only."""
+    """What the environment is built or reset from; read-only, since the pool keeps it and hands it out again."""
     label: str = ""
-    """Group for the per-label statistics."""
+    """The group of the task in the per-label statistics."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Axis name -> value, for example ``{"size": 9}``."""
 
     @property
     def _task_id(self) -> int:
-        """The id, under the name of the reference document; the only alias in the library."""
+        """`task_id` under its name in the reference document; the only alias in the library."""
         return self.task_id
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval to draw from: whole numbers low … high, both included, if both ends are ints; else [low, high).
+    """An interval of values: whole numbers from low to high, both included, if both ends are ints; else [low, high).
 
-    Raises `ValueError` if it is upside down or not finite, or if a whole number is beyond 2**53.
+    Raises:
+        ValueError: If an end is not finite, `low` is not below `high`, or a whole number is beyond ±2**53.
     """
 
     low: int | float
@@ -56,11 +57,11 @@ class Span:
 
     @property
     def is_integer(self) -> bool:
-        """Whether values are whole numbers."""
+        """Whether the values are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """`n` values, shape (n,), uniform over the span."""
+        """Draws `n` values uniformly from the span, shape (n,)."""
         if self.is_integer:
             return rng.integers(int(self.low), int(self.high), size=n, endpoint=True).astype(np.float64)
         return rng.uniform(self.low, self.high, size=n)
@@ -68,7 +69,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One dimension along which a generator's tasks differ: a column of their params, and those of its branches.
+    """One dimension along which the tasks of a generator differ: a column of params, plus the columns of its branches.
+
+    Raises:
+        ValueError: If there are no choices, or the number of branches differs from the number of choices.
 
     Examples:
         >>> maze, arena = Axis("size", Span(5, 15)), Axis("rivals", (1, 2, 4))
@@ -78,11 +82,12 @@ class Axis:
 
     name: str
     values: tuple[Any, ...] | Span
-    """The choices, or the interval."""
+    """The choices, at least one, or an interval."""
     branches: tuple[tuple["Axis", ...], ...] = ()
-    """For each choice, the axes of the tasks with this choice alone, as a member of a merged set has its own; () for
-    none at all. The branches share the columns after the axis's own, so a row is as wide as the widest branch needs;
-    what a narrower one leaves over is 0."""
+    """The further axes of the tasks with each choice, for example the axes of each member of a merged set.
+
+    There is one branch for each choice; () stands for no further axes. All branches share the columns after the axis,
+    which are as many as the widest branch needs. The columns that a narrower branch leaves unused are 0."""
 
     def __post_init__(self) -> None:
         num_choices = 0 if isinstance(self.values, Span) else len(self.values)
@@ -91,42 +96,42 @@ class Axis:
         if self.branches and len(self.branches) != num_choices:
             raise ValueError(
                 f"Axis {self.name!r}: expected one branch for each of its {num_choices} choices, got "
-                f"{len(self.branches)}; give () to a choice without axes of its own"
+                f"{len(self.branches)}; give () to a choice without further axes"
             )
 
     @property
     def num_columns(self) -> int:
-        """Columns of params that the axis takes, with those of its branches."""
+        """The number of columns of params that the axis takes, including the columns of its branches."""
         return 1 + max(map(num_params, self.branches), default=0)
 
     @property
     def bounds(self) -> tuple[float, float, bool]:
-        """The lowest and the highest param, and whether params are whole numbers."""
+        """The lowest and the highest param, and whether the params are whole numbers."""
         if isinstance(self.values, Span):
             return self.values.low, self.values.high, self.values.is_integer
         return 0, len(self.values) - 1, True
 
     @property
     def range_text(self) -> str:
-        """What params can be, for messages."""
+        """The range of the params in words, for messages."""
         if isinstance(self.values, Span):
             return f"from {self.values.low} to {self.values.high}"
         return f"the number of one of {len(self.values)} choices"
 
     def decode(self, param: float) -> Any:
-        """The value that `param`, as stored in a row, stands for."""
+        """Converts `param`, as stored in a row, to its value."""
         if isinstance(self.values, Span):
             return int(param) if self.values.is_integer else param
         return self.values[int(param)]
 
 
 def num_params(axes: tuple[Axis, ...]) -> int:
-    """How many columns the params of tasks with `axes` have."""
+    """Returns the number of columns in the params of tasks with `axes`."""
     return sum(axis.num_columns for axis in axes)
 
 
 def all_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
-    """`axes`, each before those of its branches."""
+    """Yields `axes`, each before the axes of its branches."""
     for axis in axes:
         yield axis
         for branch in axis.branches:

@@ -155,7 +155,7 @@ VALUES = {
     "a task's num_completions is negative": (row("num_completions", 2, -1), r"rows\['num_completions'\]"),
     "a task's num_completions is huge": (row("num_completions", 2, 2**63 - 1), r"rows\['num_completions'\]"),
     "a hand-out is pending in a row alone": (row("num_pending", 2, lambda n: n + 1), r"rows\['num_pending'\] and"),
-    "an orphan is missing": (row("num_orphans", slice(None), 0), r"rows\['num_orphans'\] that add up"),
+    "an orphan is missing": (row("num_orphans", slice(None), 0), r"rows\['num_orphans'\] with the sum"),
     "pending hand-outs add up only by overflow": (pending_overflow, r"rows\['num_pending'\] with a sum below"),
     "an id is of another slot": (row("task_id", 2, 3), r"rows\['task_id'\] of slot 2"),
     "two tasks have one id": (row("task_id", slice(2, 4), 2), r"rows\['task_id'\] of slot 3"),

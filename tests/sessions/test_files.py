@@ -331,7 +331,7 @@ class TestDamage:
         words = 2 * 16 if section == "cumulated" else 1
         before = damage(section, [-1] * words)
         for _ in range(3):
-            with pytest.raises(CorruptTableError, match=r"session 'shared': expected .* got .*; something else wrote"):
+            with pytest.raises(CorruptTableError, match=r"session 'shared': expected .* got .*; another program wrote"):
                 Curriculum(config())
         assert curriculum.tracker.backend._file.slots == {0}
         damage(section, before)

@@ -366,7 +366,7 @@ class TestNumber:
 
     def test_a_worker_beyond_the_limit_is_an_error(self):
         backends = [SharedMemoryBackend("many", 4) for _ in range(MAX_WORKERS)]
-        with pytest.raises(SessionError, match=f"fewer than {MAX_WORKERS} workers"):
+        with pytest.raises(SessionError, match=f"at most {MAX_WORKERS} workers"):
             SharedMemoryBackend("many", 4)
         backends[100].close()
         backends[100] = SharedMemoryBackend("many", 4)

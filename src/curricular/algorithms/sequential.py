@@ -30,7 +30,7 @@ class SequentialConfig(CurriculumConfig):
 
 
 class SequentialAlgorithm(Algorithm):
-    """Draws uniformly from the first stage that is not over, and a share from it and the stages before. Never evicts.
+    """Draws uniformly from the first stage that is not over, and a share from it and the stages before. Evicts unplayable tasks only.
 
     A stage whose tasks are forgotten is no longer over, so the curriculum returns to it.
     """

@@ -1,4 +1,4 @@
-"""Sharing evidence along the axes: what tasks with the same values have in common, where each has too few results."""
+"""Evidence shared along the axes: tasks with few results borrow from tasks with the same values."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,32 +9,34 @@ from ..arrays import Array, Columns, powers, stable_order
 from ..table import EMAS
 
 MAX_GROUPS = 4096
-"""Groups of tasks, by their bins on the axes that are looked at together; no more than there are tasks."""
+"""Maximum number of groups of tasks per axis or pair of axes; the number of tasks limits it further."""
 
 GROUP_HALF = 5.0
-"""Completions at which a group's score counts half, the mean of all groups the rest."""
+"""Completions at which the priority of a group counts half, and the mean priority the other half."""
 
 
 def share_evidence(
-    own: Array, score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
+    own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
 ) -> Array:
-    """Returns `own` scores ≥ 0, blended with those of a task's groups, in units of their means; shape (n,).
+    """Blends the priorities of tasks with the priorities of their groups (partial pooling by evidence).
 
-    All tasks with the same values on two axes (on one, if there are no more than two) are taken together as one that
-    was told the results of all of them, and scored by `score`. A task gets the product of its groups' scores over all
-    pairs of axes; with n completions of its own, that counts half / (n + half), its own score the rest. Partial
-    pooling, by evidence.
+    A group is all tasks with the same values on a pair of axes, or on one axis if there are at most two axes. The group
+    has the results of all its tasks, and `priorities_of` computes its priority as for a single task. For a task with n
+    completions, the product of the priorities of its groups counts half / (n + half), and its own priority the rest.
 
-    In a merged set, axes are taken one by one. Axes that all tasks have, the choice of the member among them, make
-    groups of all tasks. The axes of a member make groups of its own tasks, relative to the mean of these. There, a
-    task's own results are no evidence: they would count again on each axis.
+    In a merged set, each group is formed on one axis. Axes that all tasks have, such as the choice of the member, group
+    all tasks. Axes of a member group the tasks of the member, relative to their mean. On the axes of a member, a task's
+    own completions are not evidence, since they would count again on every axis.
 
     Args:
-        own: shape (n,).
-        score: columns of groups -> their scores ≥ 0; reads averages, completions, baseline and activity.
-        columns: of the tasks; `params` has at least one column.
-        rates: of the averages in the rows.
-        half: completions, > 0.
+        own: Priorities of the tasks, ≥ 0, shape (n,).
+        priorities_of: Columns of groups -> priorities ≥ 0; reads averages, completions, baseline and activity.
+        columns: Columns of the tasks; `params` has at least one column.
+        rates: Rates of the averages in the rows.
+        half: Completions at which a task's own priority counts half, > 0.
+
+    Returns:
+        Blended priorities in units of the mean priority, shape (n,).
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
@@ -43,54 +45,57 @@ def share_evidence(
     cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
     common = active
     for group in grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1):
-        common = common * xp.take(_factors(group, grid.num_groups, score, history), group)
+        common = common * xp.take(_factors(group, grid.num_groups, priorities_of, history), group)
     if is_merged:
-        common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), score, history)
+        common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), priorities_of, history)
     trust = own_weight(completions, half)
     return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
 
 
 def own_weight(num_completions: Array, half: float) -> Array:
-    """The weight n / (n + half) that a task's own results have beside those of its groups, shape (n,)."""
+    """Returns the weight n / (n + half) of a task's own results against the results of its groups, shape (n,)."""
     xp = num_completions.__array_namespace__()
     counts = xp.astype(num_completions, xp.float64)
     return counts / (counts + half)
 
 
 def expected_priorities(
-    score: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, cells: Array
+    priorities_of: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], params: Array, cells: Array
 ) -> Array:
-    """What tasks that nobody has played yet are expected to score, shape (m,).
+    """Predicts the priorities of new tasks, which have no results yet.
 
-    The product of the scores of the groups that they would belong to, as in `share_evidence`, but one for each axis:
-    few tasks of the pool share two values with a new one. 1 is as the mean of the pool, also where nothing is known.
+    The prediction is the product of the priorities of the groups that a new task would join, as in `share_evidence`.
+    Each group is formed on one axis, since few tasks of the pool share two values with a new task.
 
     Args:
-        score: As for `share_evidence`, like the next two.
-        columns: See there.
-        rates: See there.
-        params: Of the new tasks, shape (m, num_params).
-        cells: Of the new tasks, as in ``columns["cells"]``, shape (m, k).
+        priorities_of: Columns of groups -> priorities ≥ 0, as for `share_evidence`.
+        columns: Columns of the tasks in the pool.
+        rates: Rates of the averages in the rows.
+        params: Params of the new tasks, shape (m, num_params).
+        cells: Cells of the new tasks, as in ``columns["cells"]``, shape (m, k).
+
+    Returns:
+        Expected priorities, shape (m,). 1 is the mean of the pool, and the prediction where no group has results.
     """
     xp = params.__array_namespace__()
     grid, history = _grid(columns), _history(columns, rates)
     result = xp.ones(params.shape[0])
     for group, new in zip(grid.groups(columns["params"], 1), grid.groups(params, 1), strict=True):
-        result = result * xp.take(_factors(group, grid.num_groups, score, history), new)
+        result = result * xp.take(_factors(group, grid.num_groups, priorities_of, history), new)
     if cells.shape[1]:
-        result = result * _member_factors(cells, xp.zeros(params.shape[0]), score, history)
+        result = result * _member_factors(cells, xp.zeros(params.shape[0]), priorities_of, history)
     return result
 
 
 class _Grid(NamedTuple):
-    """How tasks are parted into groups: bins along each axis that all have, over the values that occur in the pool."""
+    """Bins along each axis that all tasks have, over the range of values in the pool; bins define groups of tasks."""
 
     low: list[Array]
     high: list[Array]
     num_groups: int
 
     def groups(self, params: Array, num_together: int) -> list[Array]:
-        """For each axis, or for each pair of axes, the group of each of the tasks, shape (n,)."""
+        """Returns the group of each task, shape (n,), for each axis (`num_together` 1) or each pair of axes (2)."""
         num_axes = len(self.low)
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
         bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
@@ -107,96 +112,97 @@ def _grid(columns: Columns) -> _Grid:
 
 
 def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
-    """The bin of each value among `num_bins` equal ones from `low` to `high`, shape (n,); the outer ones are open.
+    """Returns the index of each value among `num_bins` equal bins from `low` to `high`, shape (n,).
 
-    Choices of fewer values have a bin each.
+    Values beyond an end fall into the outermost bin. If there are at most `num_bins` choices, each choice has its own
+    bin.
     """
     xp = values.__array_namespace__()
-    place = (xp.clip(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
-    return xp.astype(place, xp.int64)
+    position = (xp.clip(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
+    return xp.astype(position, xp.int64)
 
 
-def _factors(group: Array, num_groups: int, score: Callable[[Columns], Array], history: "_History") -> Array:
-    """The score of each group over the mean, shrunk to 1 where it has few results; shape (num_groups,).
+def _factors(group: Array, num_groups: int, priorities_of: Callable[[Columns], Array], history: "_History") -> Array:
+    """Returns the priority of each group over the mean, shrunk towards 1 for few results; shape (num_groups,).
 
-    `group`, shape (n,), is that of each task of the pool.
+    `group` is the group of each task in the pool, shape (n,).
     """
     members, sizes = _group_columns(history, group[None, :], num_groups)
     xp = group.__array_namespace__()
-    scores, total = score(members), xp.sum(sizes)
-    mean = xp.sum(scores * sizes) / xp.where(total > 0.0, total, 1.0)
-    return _shrunk(scores, mean, xp.astype(members["num_completions"], xp.float64))
+    priorities, total = priorities_of(members), xp.sum(sizes)
+    mean = xp.sum(priorities * sizes) / xp.where(total > 0.0, total, 1.0)
+    return _shrunk(priorities, mean, xp.astype(members["num_completions"], xp.float64))
 
 
-def _member_factors(cells: Array, own: Array, score: Callable[[Columns], Array], history: "_History") -> Array:
-    """Returns the product of the scores of a task's member and of its values on the member's axes, shape (n,).
+def _member_factors(cells: Array, own: Array, priorities_of: Callable[[Columns], Array], history: "_History") -> Array:
+    """Returns the product of the factors of each task's member and of its groups over the member's axes, shape (n,).
 
-    A score is relative to the mean of the tasks that have the axis, and shrunk to 1 where it has few results.
+    A factor is the priority of a group over the mean of the tasks that have the axis, shrunk as in `_factors`.
 
     Args:
-        cells: The tasks, as in ``columns["cells"]``, shape (n, k).
-        own: Their completions that are no evidence on the axes of the member, shape (n,).
-        score: As for `share_evidence`.
-        history: Of the pool.
+        cells: Cells of the tasks, shape (n, k).
+        own: Completions of each task, which are not evidence on the axes of its member, shape (n,).
+        priorities_of: Columns of groups -> priorities ≥ 0.
+        history: Results of the pool.
     """
     xp = cells.__array_namespace__()
     cell_axes = history.columns["cell_axes"]
     members, sizes = _group_columns(history, history.columns["cells"].T, cell_axes.shape[0])
-    scores = score(members)
-    of_cells = scores, _axis_means(scores, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
+    priorities = priorities_of(members)
+    of_cells = priorities, _axis_means(priorities, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
     shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
     here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
-    is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # beyond the choice of the member
+    is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # after the choice of the member
     return xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0)
 
 
-def _axis_means(scores: Array, sizes: Array, cell_axes: Array) -> Array:
-    """Returns for each cell the mean score of the tasks that have its axis, shape (num_cells,) as all arguments."""
-    xp = scores.__array_namespace__()
+def _axis_means(priorities: Array, sizes: Array, cell_axes: Array) -> Array:
+    """Returns, for each cell, the mean priority of the tasks that have its axis; all shapes are (num_cells,)."""
+    xp = priorities.__array_namespace__()
     first, end = (xp.searchsorted(cell_axes, cell_axes, side=side) for side in ("left", "right"))
 
     def sums(values: Array) -> Array:
         running = xp.cumulative_sum(values, include_initial=True)
         return xp.take(running, end) - xp.take(running, first)
 
-    total, weighted = sums(sizes), scores * sizes
-    # What rounding leaves of zeros in a running sum is no score.
-    is_scored = xp.astype(sums(xp.astype(weighted > 0.0, xp.int64)) > 0, xp.float64)
-    return sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_scored
+    total, weighted = sums(sizes), priorities * sizes
+    # Rounding in the running sums can leave a small value where all priorities are 0; this resets it to 0.
+    is_positive = xp.astype(sums(xp.astype(weighted > 0.0, xp.int64)) > 0, xp.float64)
+    return sums(weighted) / xp.where(total > 0.0, total, 1.0) * is_positive
 
 
-def _shrunk(scores: Array, mean: Array, evidence: Array) -> Array:
-    """`scores` over their `mean`, nearer to 1 the fewer results the `evidence` has; 1 if the mean is 0."""
-    xp = scores.__array_namespace__()
+def _shrunk(priorities: Array, mean: Array, evidence: Array) -> Array:
+    """Returns priorities over their `mean`, shrunk towards 1 for few completions (`evidence`); 1 if the mean is 0."""
+    xp = priorities.__array_namespace__()
     is_flat = mean <= 0.0
-    relative = xp.where(is_flat, 1.0, scores / xp.where(is_flat, 1.0, mean))
+    relative = xp.where(is_flat, 1.0, priorities / xp.where(is_flat, 1.0, mean))
     return 1.0 + (relative - 1.0) * evidence / (evidence + GROUP_HALF)
 
 
-def _relative(scores: Array, active: Array) -> Array:
-    """Scores over their mean; `active` if all are 0."""
-    xp = scores.__array_namespace__()
-    mean = xp.sum(scores) / xp.sum(active)
-    return xp.where(mean <= 0.0, active, scores / xp.where(mean <= 0.0, 1.0, mean))
+def _relative(priorities: Array, active: Array) -> Array:
+    """Returns priorities over their mean over active tasks; `active` if all priorities are 0."""
+    xp = priorities.__array_namespace__()
+    mean = xp.sum(priorities) / xp.sum(active)
+    return xp.where(mean <= 0.0, active, priorities / xp.where(mean <= 0.0, 1.0, mean))
 
 
 class _Sums(NamedTuple):
-    """The decaying sums behind the averages at one rate of every task, shape (n,) each."""
+    """The decaying sums behind the averages at one rate, for every task; each has shape (n,)."""
 
     keep: float
-    """1 − α."""
+    """The decay per completion, 1 − α."""
     weight: Array
-    """1 − (1−α)^n, 0 where inactive."""
+    """The weight of each average, 1 − (1−α)^n; 0 for inactive tasks."""
     values: Mapping[str, Array]
-    """Name of an average -> it times its weight."""
+    """Name of an average -> the average times its weight."""
 
 
 class _History(NamedTuple):
-    """What the tasks of the pool were told."""
+    """The results of the tasks in the pool."""
 
     columns: Columns
     newest_first: Array
-    """The tasks by their last hand-out, shape (n,)."""
+    """Indices of the tasks in order of their last hand-out, latest first, shape (n,)."""
     averages: list[_Sums]
 
 
@@ -212,11 +218,18 @@ def _history(columns: Columns, rates: tuple[float, ...]) -> _History:
 
 
 def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[Columns, Array]:
-    """The columns of each of `num_groups` groups, as of one task with all of its results, and its active tasks.
+    """Combines the results of the tasks in each group into columns, as if one task had completed all of them.
 
-    Each row of `groups`, shape (k, n), says for each task the group that it is in. The average at rate α of a task with
-    n results, before m newer ones of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's: exact if its results
-    came in a row.
+    A task with n results, followed by m newer results of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's
+    average at rate α. The weight is exact if the results of the task came in a row.
+
+    Args:
+        history: Results of the pool.
+        groups: Groups of the n tasks in k groupings, shape (k, n); all groupings share one numbering.
+        num_groups: Number of groups.
+
+    Returns:
+        The columns of the groups, and the number of active tasks in each group, shape (num_groups,).
     """
     columns, newest_first, averages = history
     xp = groups.__array_namespace__()

@@ -37,7 +37,10 @@ class TargetScheduleConfig(FlooredConfig):
 
 
 class TargetScheduleAlgorithm(Algorithm):
-    """Draws by p ∝ exp(−½ ((position − target) / width)²); the target moves evenly from start to stop. Never evicts."""
+    """Draws by p ∝ exp(−½ ((position − target) / width)²); the target moves evenly from start to stop.
+
+    Evicts unplayable tasks only.
+    """
 
     follows_handouts = True
 

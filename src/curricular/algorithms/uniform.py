@@ -16,7 +16,7 @@ class UniformConfig(CurriculumConfig):
 
 
 class UniformAlgorithm(Algorithm):
-    """Draws by p = 1 / number of active tasks, which is domain randomisation. Never evicts."""
+    """Draws by p = 1 / number of active tasks, which is domain randomisation. Evicts unplayable tasks only."""
 
     def __init__(self, config: UniformConfig) -> None:
         self.config = config

@@ -30,7 +30,7 @@ class WeightedConfig(CurriculumConfig):
 
 
 class WeightedAlgorithm(Algorithm):
-    """Draws by p ∝ weight; uniformly if every active task has weight 0. Never evicts."""
+    """Draws by p ∝ weight; uniformly if every active task has weight 0. Evicts unplayable tasks only."""
 
     def __init__(self, config: WeightedConfig) -> None:
         self.config = config

@@ -86,7 +86,7 @@ def _path(name: str) -> Path:
     path = session_directory() / name
     if path.parent != session_directory() or not path.exists():
         names = ", ".join(info.name for info in list_sessions())
-        expected = f"one of {names}" if names else "the name of a session, but no session exists"
+        expected = f"one of {names}" if names else "an existing session (there is none)"
         raise KeyError(f"session: expected {expected}, got {name!r}; see `curricular sessions list`")
     return path
 

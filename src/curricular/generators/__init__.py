@@ -1,4 +1,4 @@
-"""Where tasks come from: one task, buckets of values, merged sets, or a class of your own."""
+"""Sources of tasks: a single task, buckets of values, merged sets, or a custom class."""
 
 import hashlib
 import json
@@ -31,18 +31,31 @@ __all__ = [
 
 
 def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
-    """A generator of the one task `config`."""
+    """Returns a generator of a single task.
+
+    Args:
+        config: What the environment is built or reset from.
+        label: The label of the task in the statistics.
+    """
     return SingleTaskGenerator(config=config, label=label)
 
 
 def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
-    """A generator of variations of `base`, a configuration or a generator in the box, over buckets by dotted path.
+    """Returns a generator that varies `base` over buckets of values.
 
-    Raises `KeyError` for a path that the configuration does not have, `ValueError` for a bucket that is empty or that
-    holds a value that the configuration refuses.
+    Args:
+        base: A configuration, or a built-in generator of configurations.
+        buckets: Dotted path into the configuration -> its possible values, or a `Span`.
+        label: The label of all tasks. None: the label of the task in `base`, then ``path=value`` for each bucket
+            of values.
 
-    >>> bucketed({"map": {"size": 5}, "lit": True}, {"map.size": [5, 9], "lit": [True, False]}).num_tasks
-    4
+    Raises:
+        KeyError: If the configuration does not have one of the paths.
+        ValueError: If a bucket is empty or contains a value that the configuration rejects.
+
+    Examples:
+        >>> bucketed({"map": {"size": 5}, "lit": True}, {"map.size": [5, 9], "lit": [True, False]}).num_tasks
+        4
     """
     is_generator = isinstance(base, SingleTaskGenerator | BucketedTaskGenerator | TaskGeneratorSet)
     child = base if is_generator else single_task(base)
@@ -54,20 +67,28 @@ def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str 
 
 
 def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
-    """A generator of the tasks of all `generators`, drawn by `weights` if given.
+    """Returns a generator of the tasks of all `generators`.
 
-    Raises `ValueError` for no generators, for weights that are not positive or not one per generator.
+    Args:
+        generators: At least one generator.
+        weights: How often each generator is drawn, relative to the others, > 0. None: all equally often.
 
-    >>> merge([single_task("reach"), single_task("grasp")]).num_tasks
-    2
+    Raises:
+        ValueError: If there are no generators, a weight is not positive, or the number of weights differs from the
+            number of generators.
+
+    Examples:
+        >>> merge([single_task("reach"), single_task("grasp")]).num_tasks
+        2
     """
     return TaskGeneratorSet(children=tuple(generators), weights=None if weights is None else tuple(weights))
 
 
 def fingerprint(generator: TaskGenerator[Any]) -> str:
-    """A short hash that differs between generators of different tasks, the same in every process.
+    """Returns a short hash that identifies the tasks of a generator and is the same in every process.
 
-    Of a pydantic model or dataclass, all of its data; of another class, its name, its axes and its number of tasks.
+    The hash covers all fields of a pydantic model or a dataclass. For any other class, it covers the class name, the
+    axes and the number of tasks.
     """
     data = canonical([generator, generator.num_tasks, generator.axes])
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

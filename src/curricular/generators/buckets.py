@@ -18,15 +18,15 @@ Bucket = Span | Annotated[tuple[AnyConfig, ...], Field(min_length=1)]
 
 
 def _sorted(buckets: dict[str, Bucket]) -> dict[str, Bucket]:
-    """By path, since the order decides which task is which, and files do not keep it."""
+    """Returns the buckets sorted by path: their order determines the task of each seed, and files do not keep it."""
     return dict(sorted(buckets.items()))
 
 
 class BucketedTaskGenerator(BaseModel):
-    """The tasks of `child`, with a value out of each bucket put at its dotted path.
+    """Varies the tasks of `child`: replaces the value at each dotted path with a value from its bucket.
 
-    With buckets of values and a finite child, tasks are all combinations, finitely many. With a `Span` or an endless
-    child they are endless, and every value is as likely as the others of its bucket, independently.
+    If the child is finite and no bucket is a `Span`, the tasks are all combinations of values. Otherwise the generator
+    is endless and draws each value uniformly from its bucket, independently of the other buckets.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -34,12 +34,17 @@ class BucketedTaskGenerator(BaseModel):
     kind: Literal["bucketed"] = "bucketed"
     child: AnyGenerator
     buckets: Annotated[dict[str, Bucket], Field(min_length=1), AfterValidator(_sorted)]
-    """Dotted path into the child's configuration -> the values that it may take, or a `Span`; kept by path."""
+    """Dotted path into the child's configuration -> its possible values, or a `Span`; sorted by path."""
     label: str | None = None
-    """The label of all its tasks; None: the child's label, then ``path=value`` of each bucket of values."""
+    """The label of all tasks. None: the child's label, then ``path=value`` for each bucket of values."""
 
     def model_post_init(self, context: Any, /) -> None:
-        """Checks that every path exists and every value is accepted there: now, not in the middle of training."""
+        """Checks that every path exists and accepts its values, so that errors appear before training.
+
+        Raises:
+            KeyError: If the configuration does not have a path.
+            ValueError: If the configuration rejects a value.
+        """
         seeds = np.zeros(1, np.int64)
         base = self.child.build(0, self.child.sample(seeds, np.random.default_rng(0))[0])
         for path, bucket in self.buckets.items():
@@ -55,7 +60,7 @@ class BucketedTaskGenerator(BaseModel):
 
     @cached_property
     def own_axes(self) -> tuple[Axis, ...]:
-        """The axes of the buckets, without the child's."""
+        """The axes of the buckets, without the axes of the child."""
         return tuple(Axis(path, bucket) for path, bucket in self.buckets.items())
 
     @property
@@ -76,7 +81,10 @@ class BucketedTaskGenerator(BaseModel):
 
     @cached_property
     def _value_labels(self) -> list[list[str]]:
-        """The label of each value of each bucket: as it is written in a file or, if that is no word, by its place."""
+        """The label of each value of each bucket.
+
+        A label shows the value as it is written in a file. A value that is written as a list or a dict shows its index.
+        """
         labels = []
         for path, bucket in self.buckets.items():
             values = [] if isinstance(bucket, Span) else [canonical(value) for value in bucket]
@@ -90,7 +98,7 @@ class BucketedTaskGenerator(BaseModel):
         if self.child.num_tasks is None or len(sizes) < len(self.buckets):
             return None
         count = prod(sizes) * int(self.child.num_tasks)
-        return count if count < 2**62 else None  # more than seeds can count: as good as endless
+        return count if count < 2**62 else None  # seeds cannot number more tasks: treat them as endless
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
         num_own = len(self.own_axes)
@@ -107,9 +115,10 @@ class BucketedTaskGenerator(BaseModel):
         return params
 
     def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
-        """`params` with one axis changed: a step along a span, or another choice; those of an endless child by it.
+        """Changes one axis of each task, by a step along a span or to another choice.
 
-        The params of a finite child, or of one that cannot mutate, stay.
+        An endless child changes its own params. The params of a finite child, or of a child that cannot mutate, stay
+        the same.
         """
         mutated, num_own, child = params.copy(), len(self.own_axes), self.child
         is_deep = child.num_tasks is None and isinstance(child, MutableTaskGenerator)

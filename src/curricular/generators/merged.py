@@ -1,4 +1,4 @@
-"""`TaskGeneratorSet`: the tasks of several generators, merged."""
+"""`TaskGeneratorSet`: the merged tasks of several generators."""
 
 from functools import cached_property
 from itertools import accumulate
@@ -14,10 +14,10 @@ from .serial import AnyConfig, AnyGenerator
 
 
 class TaskGeneratorSet(BaseModel):
-    """The tasks of all `children`. Their params are the number of the child and, beside it, the child's own.
+    """Merges the tasks of all `children`; the params of a task are the index of its child and the child's params.
 
-    If every child is finite and no weights are given, so is the set, and each task is in the pool at most once. Else
-    tasks are endless, each from a child drawn by weight.
+    If every child is finite and `weights` is None, the set is finite too, and each task is in the pool at most once.
+    Otherwise the set is endless and draws the child of each task by weight.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
@@ -26,7 +26,7 @@ class TaskGeneratorSet(BaseModel):
     children: tuple[AnyGenerator, ...] = Field(min_length=1)
     """The generators whose tasks are merged."""
     weights: tuple[PositiveFloat, ...] | None = None
-    """How often each child is drawn, relative to the others; None: equally."""
+    """How often each child is drawn, relative to the others, > 0. None: all equally often."""
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -55,7 +55,7 @@ class TaskGeneratorSet(BaseModel):
 
     @cached_property
     def _columns(self) -> list[slice]:
-        """The columns of each child's params: they begin at the same one, after that of the choice of the child."""
+        """The columns of each child's params: all children share the columns after the index of the child."""
         return [slice(1, 1 + num_params(child.axes)) for child in self.children]
 
     @cached_property
@@ -65,7 +65,7 @@ class TaskGeneratorSet(BaseModel):
 
     @cached_property
     def _first_seeds(self) -> list[int]:
-        """In a finite set, the seed of each child's first task."""
+        """The seed of each child's first task, in a finite set."""
         return list(accumulate((int(child.num_tasks) for child in self.children[:-1]), initial=0))
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
@@ -82,7 +82,10 @@ class TaskGeneratorSet(BaseModel):
         return params
 
     def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
-        """`params` changed by the child that they are of; those of a finite child, or one that cannot mutate, stay."""
+        """Lets the child of each task change the task's params.
+
+        The params of a finite child, or of a child that cannot mutate, stay the same.
+        """
         mutated = params.copy()
         for choice, chosen in _by_choice(params[:, 0].astype(np.int64)):
             child, columns = self.children[choice], self._columns[choice]
@@ -99,7 +102,7 @@ class TaskGeneratorSet(BaseModel):
         return child.build(child_seed, params[self._columns[choice]])
 
     def _child_seeds(self, seeds: SeedsT, choice: int) -> SeedsT:
-        """The child's seeds of the set's `seeds`: one, or an array of them."""
+        """Converts `seeds` of the set, an int or an array, to seeds of the child with index `choice`."""
         if self.num_tasks is not None:
             return seeds - self._first_seeds[choice]
         return local_seeds(seeds, self.children[choice])
@@ -110,8 +113,9 @@ class TaskGeneratorSet(BaseModel):
 
 
 def _by_choice(choices: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
-    """Each choice that occurs, the lowest first, and the indices of the tasks with it."""
+    """Returns each choice that occurs, in ascending order, with the indices of its tasks."""
     order = choices.argsort(kind="stable")
     ordered = choices[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))  # of no tasks, one empty part
+    # Not strict: without tasks, `np.split` returns one empty part.
+    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))

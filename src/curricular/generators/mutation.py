@@ -1,4 +1,4 @@
-"""Steps along axes: what `mutate` of the generators in the box is made of."""
+"""Random steps along axes, used by `mutate` of the built-in generators."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,13 +6,21 @@ from numpy.typing import NDArray
 from ..task import Axis, Span
 
 STEP = 0.1
-"""Standard deviation of a step along a span, as a share of its width."""
+"""Standard deviation of a step along a span, as a share of the width of the span."""
 
 
 def stepped(axis: Axis, values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """`values` on `axis`, shape (n,), each a step further: a little along a span, or another choice; shape (n,).
+    """Moves each value by a small random step along a span, or to another choice.
 
-    Whole numbers move by one at least, unless an end stops them.
+    Whole numbers move by at least 1, except where an end of the span stops them.
+
+    Args:
+        axis: The axis of the values.
+        values: Params on the axis, shape (n,).
+        rng: The source of the steps.
+
+    Returns:
+        The new params, shape (n,).
     """
     if isinstance(axis.values, Span):
         width = axis.values.high - axis.values.low
@@ -27,7 +35,7 @@ def stepped(axis: Axis, values: NDArray[np.float64], rng: np.random.Generator) -
 
 
 def onto(span: Span, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest values that `span` has, shape of `values`."""
+    """Returns the nearest values in `span`, in the shape of `values`."""
     if span.is_integer:
         return values.round().clip(span.low, span.high)
     return values.clip(span.low, np.nextafter(span.high, span.low))

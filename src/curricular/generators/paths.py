@@ -1,4 +1,4 @@
-"""Dotted paths into configurations: pydantic models, dataclasses and dicts, nested. Nothing is changed in place."""
+"""Dotted paths into nested configurations of pydantic models, dataclasses and dicts; nothing is changed in place."""
 
 import dataclasses
 import difflib
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 def fields(config: Any) -> dict[str, Any]:
-    """The fields of a pydantic model, a dataclass or a dict that a path can name; empty for anything else."""
+    """Returns the fields of a pydantic model, a dataclass or a dict that a path can name; empty for other objects."""
     if isinstance(config, BaseModel):
         return dict(config)
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
@@ -20,23 +20,27 @@ def fields(config: Any) -> dict[str, Any]:
 
 
 def all_paths(config: Any, prefix: str = "") -> Iterator[str]:
-    """Every dotted path that `config` has."""
+    """Yields every dotted path of `config`."""
     for name, value in fields(config).items():
         yield prefix + name
         yield from all_paths(value, f"{prefix}{name}.")
 
 
 def check_path(config: Any, path: str) -> None:
-    """Raises `KeyError` that names `path` and the nearest one there is, if `config` has no such path."""
+    """Checks that `config` has `path`.
+
+    Raises:
+        KeyError: If `config` does not have `path`; the message names the nearest path.
+    """
     paths = list(all_paths(config))
     if path not in paths:
         near = difflib.get_close_matches(path, paths, n=1, cutoff=0.0)
-        hint = f"the nearest is {near[0]!r}" if near else f"a {type(config).__name__} has none"
+        hint = f"the nearest is {near[0]!r}" if near else f"a {type(config).__name__} has no paths"
         raise KeyError(f"path: expected one that the config has, got {path!r}; {hint}")
 
 
 def with_values(config: Any, values: Mapping[str, Any]) -> Any:
-    """A copy of `config` with the value at each dotted path replaced; models validate the whole of the copy."""
+    """Returns a copy of `config` with the value at each dotted path replaced; a model validates the whole copy."""
     nested: dict[str, dict[str, Any]] = {}
     changed: dict[str, Any] = {}
     for path, value in values.items():

@@ -1,4 +1,4 @@
-"""The protocol of a task generator, and the simplest one that meets it."""
+"""The protocol of a task generator, and its simplest implementation."""
 
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -12,45 +12,65 @@ SeedsT = TypeVar("SeedsT", int, NDArray[np.int64])
 
 
 class TaskGenerator(Protocol[ConfigT_co]):
-    """A family of tasks. A task is its seed and its params; any process can build it again from the two."""
+    """A family of tasks; a task is its seed and its params, from which any process can rebuild the configuration."""
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What its tasks differ in; may be empty. Each is a column of params, with `Axis.branches` more than one."""
+        """The dimensions along which the tasks differ; may be empty.
+
+        An axis takes one column of params. An axis with branches takes the columns of its widest branch as well.
+        """
         ...
 
     @property
     def num_tasks(self) -> int | None:
-        """How many distinct tasks there are: seeds 0 … num_tasks − 1, each in the pool at most once. None: endless."""
+        """The number of distinct tasks; None: endless.
+
+        The tasks of a finite generator have seeds 0 … num_tasks − 1, and each is in the pool at most once.
+        """
         ...
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        """Params of new tasks, shape (len(seeds), num_params): from `rng`; if `num_tasks` is finite, from the seeds."""
+        """Draws the params of new tasks, shape (len(seeds), num_params).
+
+        An endless generator draws params from `rng`. A finite generator derives params from the seeds.
+        """
         ...
 
     def label_of(self, seed: int, params: Params) -> str:
-        """The group of a task in the statistics. Called for every task, so cheap; few distinct values."""
+        """Returns the label that groups a task in the statistics.
+
+        The pool calls this for every task, so it must be cheap. There should be few distinct labels.
+        """
         ...
 
     def build(self, seed: int, params: Params) -> ConfigT_co:
-        """The configuration of a task. Pure: the same arguments give an equal result, in any process."""
+        """Builds the configuration of a task: equal arguments give an equal configuration in any process."""
         ...
 
 
 @runtime_checkable
 class MutableTaskGenerator(TaskGenerator[ConfigT_co], Protocol[ConfigT_co]):
-    """An endless generator that can also change a task a little, for algorithms that edit levels."""
+    """An endless generator that can also make small changes to a task, for algorithms that edit levels."""
 
     def mutate(self, seeds: NDArray[np.int64], params: Params, rng: np.random.Generator) -> Params:
-        """New params, shape (n, num_params), a small step from `params`, for tasks that keep their `seeds`, shape (n,).
+        """Returns params a small step from `params`, for tasks that keep their seeds.
 
-        A task that cannot be changed keeps its params. Arguments are never written into.
+        A task that cannot be changed keeps its params. The generator must not write to the arguments.
+
+        Args:
+            seeds: Seeds of the tasks, shape (n,).
+            params: Params of the tasks, shape (n, num_params).
+            rng: The source of the steps.
+
+        Returns:
+            The new params, shape (n, num_params).
         """
         ...
 
 
 class SeedGenerator:
-    """The generator of a curriculum without one: a task's configuration is its seed."""
+    """The default generator of a curriculum: the configuration of a task is its seed."""
 
     axes: tuple[Axis, ...] = ()
     num_tasks = None
@@ -66,5 +86,5 @@ class SeedGenerator:
 
 
 def local_seeds(seeds: SeedsT, child: TaskGenerator[object]) -> SeedsT:
-    """The seeds of `child` that belong to the seeds of its parent, one or many: below `num_tasks` if that is finite."""
+    """Converts seeds of a parent, an int or an array, to seeds of `child`: below `child.num_tasks` if it is finite."""
     return seeds if child.num_tasks is None else seeds % child.num_tasks

@@ -1,7 +1,7 @@
-"""Generators and task configurations as plain data and back, for JSON and YAML.
+"""Conversion of generators and task configurations to plain data and back, for JSON and YAML.
 
-A configuration that is a pydantic model or a dataclass is written as its fields and a ``"$type": "module:name"``; a
-generator names its class in ``"kind"``. Reading imports the modules named, so read only files that you trust.
+A pydantic model or a dataclass is written as its fields and a ``"$type": "module:name"``. A generator names its class
+in ``"kind"``. Reading imports the named modules, so read only files that you trust.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ KINDS = {
     "bucketed": "curricular.generators:BucketedTaskGenerator",
     "set": "curricular.generators:TaskGeneratorSet",
 }
-"""Short kinds of the generators in the box; a user's own has its ``module:name`` as kind."""
+"""Short kind -> class of each built-in generator; the kind of a custom generator is its ``module:name``."""
 
 
 def _resolve(name: str, argument: str) -> Any:
@@ -31,7 +31,7 @@ def _resolve(name: str, argument: str) -> Any:
             found = vars(found)[part]
     except (ImportError, KeyError, ValueError) as error:
         raise ValueError(
-            f"{argument}: expected module:name of a class that can be imported, got {name!r} ({error}); "
+            f"{argument}: expected module:name of an importable class, got {name!r} ({error}); "
             f"install the module or correct the name"
         ) from error
     return found
@@ -42,7 +42,7 @@ def _type_name(value: object) -> str:
 
 
 def encode_config(config: Any) -> Any:
-    """A task configuration as JSON-ready data."""
+    """Converts a task configuration to JSON-ready data."""
     if isinstance(config, BaseModel):
         return {"$type": _type_name(config), **{name: encode_config(value) for name, value in config}}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
@@ -56,7 +56,11 @@ def encode_config(config: Any) -> Any:
 
 
 def decode_config(data: Any) -> Any:
-    """The task configuration that `encode_config` wrote; any other object as it is."""
+    """Converts data from `encode_config` back to the task configuration; returns any other object unchanged.
+
+    Raises:
+        ValueError: If a named class cannot be imported or rejects its fields.
+    """
     if type(data) is dict:
         values = {key: decode_config(value) for key, value in data.items() if key != "$type"}
         if "$type" in data:
@@ -66,7 +70,10 @@ def decode_config(data: Any) -> Any:
 
 
 def canonical(value: Any) -> Any:
-    """`value` as JSON-ready data to compare: the same in every process. Of an object without data to see, its class."""
+    """Converts `value` to JSON-ready data for comparison, the same in every process.
+
+    An object whose data cannot be read is represented by its class.
+    """
     if isinstance(value, BaseModel):
         return [_type_name(value), canonical(dict(value))]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -86,9 +93,11 @@ def canonical(value: Any) -> Any:
 
 
 def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
-    """`generator` as JSON-ready data that `load_task_generator` reads.
+    """Converts `generator` to JSON-ready data that `load_task_generator` reads.
 
-    Raises `TypeError` if it, or one inside it, is a class of your own that is not a pydantic model.
+    Raises:
+        TypeError: If `generator` is not a pydantic model.
+        ValueError: If a generator inside `generator` is not a pydantic model.
     """
     if not isinstance(generator, BaseModel):
         raise TypeError(
@@ -99,9 +108,13 @@ def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
 
 
 def load_task_generator(data: Any) -> TaskGenerator[Any]:
-    """The generator that `data`, from `dump_task_generator`, describes; a generator is returned as it is.
+    """Builds the generator that `data` describes.
 
-    Raises `ValueError` for an unknown kind, a class that cannot be imported, or wrong fields.
+    Args:
+        data: Data from `dump_task_generator`, or a generator, which is returned unchanged.
+
+    Raises:
+        ValueError: If the kind is unknown, the class cannot be imported, or a field is wrong.
     """
     if not isinstance(data, Mapping):
         return data  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""`SingleTaskGenerator`: one task."""
+"""`SingleTaskGenerator`: a generator of a single task."""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ from .serial import AnyConfig
 
 
 class SingleTaskGenerator(BaseModel):
-    """One task: `config`, always the same object, so treat it as read-only."""
+    """Generates a single task; every build returns the same `config` object, so treat it as read-only."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
