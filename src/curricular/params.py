@@ -13,7 +13,7 @@ SPAN_CELLS = 8
 MAX_CELLS = 64
 """Maximum number of cells of an axis of whole numbers; on an axis with more values, neighbours share a cell.
 
-Members of a set each have their own cell, whatever their number."""
+Each member of a set has its own cell."""
 
 
 class Layout:
@@ -35,7 +35,7 @@ class Layout:
         self.num_params: int = num_params(axes)
         branching = [column for column, axis in enumerate(axes) if axis.num_columns > 1]
         self.num_common: int = branching[0] if branching else self.num_params
-        """The number of leading columns before the choice of a member with axes of its own; all without such a choice."""
+        """The number of columns before the choice of a member that has axes; without such a choice, of all columns."""
         # Axes are numbered over all branches. A number without an axis stands for an unused column of a task.
         self._axes: list[Axis | None] = []
         self._exits: list[list[int]] = []
