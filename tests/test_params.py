@@ -101,11 +101,11 @@ def test_a_cell_is_a_value_or_a_part_of_a_span():
                            rng.integers(-2, 3, size=4000), rng.uniform(1, 3, size=4000)])  # fmt: skip
     params = np.column_stack([rng.integers(2, size=4000), own])
     cells = layout.cells(params)
-    assert [len(np.unique(column)) for column in cells.T] == [2 * MAX_CELLS, 2 * 3, 2 * 5, 2 * SPAN_CELLS]
+    assert [len(np.unique(column)) for column in cells.T] == [2, 2 * MAX_CELLS, 2 * 3, 2 * 5, 2 * SPAN_CELLS]
     assert len(np.unique(cells)) == sum(len(np.unique(column)) for column in cells.T)
     assert (np.diff(layout.cell_axes) >= 0).all()
     of_first = params[:, 0] == 0
-    for column, part in zip(cells[of_first].T, (own[of_first, 0] // 3, own[of_first, 1], own[of_first, 2] + 2,
+    for column, part in zip(cells[of_first, 1:].T, (own[of_first, 0] // 3, own[of_first, 1], own[of_first, 2] + 2,
                                                (own[of_first, 3] - 1) * SPAN_CELLS // 2), strict=True):  # fmt: skip
         assert (column - column.min() == part).all()
 
@@ -127,3 +127,15 @@ def test_branches_that_are_not_one_for_each_choice_are_refused(values, branches)
 def test_an_axis_without_choices_is_refused():
     with pytest.raises(ValueError, match="Axis 'a': expected a Span or at least one choice, got none; add one"):
         Axis("a", ())
+
+
+def test_members_are_told_apart_however_many_there_are():
+    num_members = 3 * MAX_CELLS
+    generator = Axis("generator", tuple(range(num_members)), branches=((Axis("a", (0, 1)),),) * num_members)
+    cells = Layout((generator,)).cells(np.column_stack([np.arange(num_members), np.zeros(num_members)]))
+    assert len(np.unique(cells)) == 2 * num_members
+
+
+def test_members_without_axes_are_choices_of_one_axis():
+    layout = Layout((Axis("generator", (0, 1), branches=((), ())),))
+    assert (layout.num_params, layout.num_common) == (1, 1)

@@ -11,10 +11,10 @@ Array = Any
 Columns = Mapping[str, Array]
 """Columns of a pool by field of `TaskState`, shape (capacity,) each; `params` has shape (capacity, num_params).
 
-``"cells"``, shape (capacity, k), are whole numbers for the last k params of each task in a merged set, which belong to
-axes of its own member: two tasks are in the same cell if they have the same value on the same axis; a task without such
-an axis is in cell 0. Without merged sets, k is 0. ``"cell_axes"``, shape (num_cells,), ascending, is the axis of each
-cell.
+``"cells"``, shape (capacity, k), are whole numbers for the last k params of each task in a merged set, which are the
+choice of the member and the member's own axes: two tasks are in the same cell if they have the same value on the same
+axis; a task without such an axis is in cell 0. Without merged sets, k is 0. ``"cell_axes"``, shape (num_cells,),
+ascending, is the axis of each cell.
 
 The statistics of labels are columns, too: ``"label_"`` and a field of `table.LABEL` (all but its name), shape
 (MAX_LABELS,), indexed by `label_index`.

@@ -11,7 +11,9 @@ SPAN_CELLS = 8
 """Number of equal parts of a `Span`; comparisons treat the values in one part as the same."""
 
 MAX_CELLS = 64
-"""Maximum number of cells of an axis of whole numbers; on an axis with more values, neighbours share a cell."""
+"""Maximum number of cells of an axis of whole numbers; on an axis with more values, neighbours share a cell.
+
+Each member of a set has its own cell."""
 
 
 class Layout:
@@ -24,18 +26,16 @@ class Layout:
         >>> size, lit = Axis("size", (5, 9, 15)), Axis("lit", (False, True))
         >>> layout = Layout((lit, Axis("kind", ("maze", "hall"), branches=((size, lit), (size,)))))
         >>> layout.num_params, layout.num_common
-        (4, 2)
+        (4, 1)
         >>> layout.cells(np.array([[1.0, 0.0, 2.0, 1.0], [1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 2.0, 0.0]])).tolist()
-        [[5, 2], [3, 2], [8, 0]]
+        [[9, 5, 2], [9, 3, 2], [10, 8, 0]]
     """
 
     def __init__(self, axes: tuple[Axis, ...]) -> None:
         self.num_params: int = num_params(axes)
-        branching = [column for column, axis in enumerate(axes) if axis.branches]
-        self.num_common: int = branching[0] + 1 if branching else self.num_params
-        """The number of leading columns that stand for the same axis in all tasks.
-
-        They end with the column of the first axis with branches."""
+        branching = [column for column, axis in enumerate(axes) if axis.num_columns > 1]
+        self.num_common: int = branching[0] if branching else self.num_params
+        """The number of columns before the choice of a member that has axes; without such a choice, of all columns."""
         # Axes are numbered over all branches. A number without an axis stands for an unused column of a task.
         self._axes: list[Axis | None] = []
         self._exits: list[list[int]] = []
@@ -48,7 +48,8 @@ class Layout:
         bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
         self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
         width = self._high - self._low + self._is_whole
-        num_cells = np.where(self._is_whole, np.minimum(width, MAX_CELLS), SPAN_CELLS).astype(np.int64)
+        most = np.where(num_exits > 1, num_exits, MAX_CELLS)
+        num_cells = np.where(self._is_whole, np.minimum(width, most), SPAN_CELLS).astype(np.int64)
         self._per_unit, self._last_cell = num_cells / width, num_cells - 1
         num_cells[[axis is None for axis in self._axes]] = 0
         num_cells[0] = 1  # for all unused columns

@@ -135,13 +135,13 @@ def _factors(group: Array, num_groups: int, priorities_of: Callable[[Columns], A
 
 
 def _member_factors(cells: Array, own: Array, priorities_of: Callable[[Columns], Array], history: "_History") -> Array:
-    """Returns the product of the factors of each task's groups over the axes of its member, shape (n,).
+    """Returns the product of the factors of each task's member and of its groups over the member's axes, shape (n,).
 
     A factor is the priority of a group over the mean of the tasks that have the axis, shrunk as in `_factors`.
 
     Args:
         cells: Cells of the tasks, shape (n, k).
-        own: Completions of each task, which are not evidence, shape (n,).
+        own: Completions of each task, which are not evidence on the axes of its member, shape (n,).
         priorities_of: Columns of groups -> priorities ≥ 0.
         history: Results of the pool.
     """
@@ -152,7 +152,8 @@ def _member_factors(cells: Array, own: Array, priorities_of: Callable[[Columns],
     of_cells = priorities, _axis_means(priorities, sizes, cell_axes), xp.astype(members["num_completions"], xp.float64)
     shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
     here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
-    return xp.prod(_shrunk(here, mean, evidence - own), axis=0)
+    is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # after the choice of the member
+    return xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0)
 
 
 def _axis_means(priorities: Array, sizes: Array, cell_axes: Array) -> Array:
