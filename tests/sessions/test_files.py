@@ -278,7 +278,7 @@ class TestDirectory:
         with Curriculum(config("other")):
             assert [path.name for path in directory.iterdir()] == ["other"]
 
-    def test_keeps_what_is_not_curriculars(self, directory, tmp_path):
+    def test_files_of_other_programs_are_kept(self, directory, tmp_path):
         (directory / "notes.txt").write_text("curricula, and more")
         (directory / ".private-1-abc").write_bytes(b"")
         (directory / "sub").mkdir()
@@ -326,7 +326,7 @@ class TestDamage:
             yield curriculum, damage
 
     @pytest.mark.parametrize("section", ["counters", "labels", "control", "cumulated", "tails", "words", "checks"])
-    def test_is_refused_by_whoever_joins(self, damaged, section):
+    def test_damage_is_refused_by_a_joiner(self, damaged, section):
         curriculum, damage = damaged
         words = 2 * 16 if section == "cumulated" else 1
         before = damage(section, [-1] * words)
@@ -350,7 +350,7 @@ class TestDamage:
             ("rings", r"events\['task_id'\] from 0"),
         ],
     )
-    def test_is_refused_by_workers(self, damaged, section, match):
+    def test_damage_is_refused_by_the_workers(self, damaged, section, match):
         curriculum, damage = damaged
         skip = int(curriculum.tracker.backend._tails[0]) % LOG_SIZE * EVENT.itemsize if section == "rings" else 0
         before = damage(section, [-1], skip)
@@ -365,7 +365,7 @@ class TestDamage:
 class TestHardLink:
     """Opening a file a second time, and closing that, would cost a process all of its locks."""
 
-    def test_to_a_session_of_this_process_is_refused_and_costs_no_lock(self, directory, fork):
+    def test_a_hard_link_to_a_session_of_this_process_is_refused_and_costs_no_lock(self, directory, fork):
         with Curriculum(config()) as curriculum:
             os.link(directory / "shared", directory / "link")
             for reach in (
@@ -393,7 +393,7 @@ class TestHardLink:
         assert curriculum.tracker.backend._file.is_alive(0)
         assert session.remove_file(session.session_directory() / "shared", force=False) is False
 
-    def test_to_a_session_that_lost_its_name_is_refused(self, directory):
+    def test_a_hard_link_to_a_session_that_lost_its_name_is_refused(self, directory):
         with Curriculum(config()) as curriculum:
             os.link(directory / "shared", directory / "link")
             remove_session("shared", force=True)
@@ -403,7 +403,7 @@ class TestHardLink:
             play(curriculum, 5)
             check_accounts(curriculum)
 
-    def test_to_a_session_of_another_process_is_the_same_session(self, directory, fork):
+    def test_a_hard_link_to_a_session_of_another_process_is_the_same_session(self, directory, fork):
         ready, done = shared_array(1), shared_array(1)
 
         def hold():
