@@ -348,7 +348,10 @@ class TestGoingOn:
         ("change", "message"),
         [
             ({"version": 99}, r"version 1, got 99; load it with"),
-            ({"generator": "0" * 16}, "generator '.*', got '0000000000000000'; no generator was given: pass the generator"),
+            (
+                {"generator": "0" * 16},
+                "generator '.*', got '0000000000000000'; no generator was given: pass the generator",
+            ),
             ({"config": {"score_range": [0.0, 2.0]}}, r"score_range \[0.0, 1.0\], got \[0.0, 2.0\]"),
         ],
     )
