@@ -232,7 +232,7 @@ VALUES = {
         for name in ("num_scheduled", "num_completed", "num_evicted", "num_recent")
         for value in (-1, 10**9, LOWEST)
     },
-    "a label has a result too few": (label("num_completed", 1, lambda n: n - 1), r"labels\['num_completed'\] with the sum"),
+    "a label has a result too few": (label("num_completed", 1, lambda n: n - 1), r"labels\['num_completed'\] with"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
         for name in ("chance", "recent_score", "recent_regret")
