@@ -30,9 +30,9 @@ class SequentialConfig(CurriculumConfig):
 
 
 class SequentialAlgorithm(Algorithm):
-    """Draws uniformly from the first stage that is not over, and a share from it and the stages before. Evicts unplayable tasks only.
+    """Draws uniformly from the first stage that is not over, and a share from it and the stages before.
 
-    A stage whose tasks are forgotten is no longer over, so the curriculum returns to it.
+    Evicts unplayable tasks only. A stage whose tasks are forgotten is no longer over, so the curriculum returns to it.
     """
 
     def __init__(self, config: SequentialConfig) -> None:
