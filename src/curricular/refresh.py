@@ -129,8 +129,8 @@ class Refresher:
         self._eviction_rate = config.eviction_rate
         self._config = config
         self._estimator = estimator
-        self.follows_handouts = algorithm.follows_handouts
-        self.missing = 0
+        self.follows_handouts: bool = algorithm.follows_handouts
+        self.missing: int = 0
         """Number of endings until this object checks whether a refresh is due."""
         self.error: Exception | None = None
         """The error of the last refresh; None if the refresh succeeded."""

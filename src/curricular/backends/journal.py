@@ -52,12 +52,16 @@ class SessionTable:
     """The arrays of a session file. Only the process that holds the lock calls methods that change them."""
 
     def __init__(self, file: SessionFile) -> None:
-        self.file = file
+        self.file: SessionFile = file
         view = {name: file.layout.view(file.mapping, name) for name in file.layout.sections}
-        self.workers, self.tails, self.rings = view["workers"], view["tails"], view["rings"]
-        self.counters, self.labels, self.checks = view["counters"], view["labels"], view["checks"]
-        self.distributions = view["cumulated"]
-        self.rows = Rows(view["words"])
+        self.workers: NDArray[np.int64] = view["workers"]
+        self.tails: NDArray[np.int64] = view["tails"]
+        self.rings: NDArray[np.void] = view["rings"]
+        self.counters: NDArray[np.int64] = view["counters"]
+        self.labels: NDArray[np.void] = view["labels"]
+        self.checks: NDArray[np.int64] = view["checks"]
+        self.distributions: NDArray[np.float64] = view["cumulated"]
+        self.rows: Rows = Rows(view["words"])
         self.control: memoryview = view["control"].data
         self.counts: memoryview = self.counters.data
         self._journal = {name.removeprefix("journal_"): array for name, array in view.items() if "journal" in name}
@@ -253,7 +257,7 @@ class SessionTransaction:
     def __init__(self, session_table: SessionTable) -> None:
         self._session_table: SessionTable | None = session_table
         self._events: tuple[NDArray[np.void], NDArray[np.int64]] | None = None
-        self.has_flushed = False
+        self.has_flushed: bool = False
         """Whether a commit has removed events from the logs."""
 
     @property

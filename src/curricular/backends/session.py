@@ -102,7 +102,7 @@ class SessionFile:
         self.path = path
         self.fd = fd
         self.spec = spec
-        self.inode = _inode(os.fstat(fd))
+        self.inode: tuple[int, int] = _inode(os.fstat(fd))
         """Device and inode of the file, which identify it under all of its names."""
         self.layout: Layout = Layout(spec.capacity, spec.num_axes)
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)

@@ -231,7 +231,7 @@ class Draft:
     """Collects changes to a table into one patch, before they are committed."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table: Table = table
         """Table with the changes so far."""
         self.patch: Patch | None = None
         """All changes so far as one patch to the original table; None: no change yet."""

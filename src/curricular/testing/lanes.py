@@ -63,14 +63,14 @@ class Lane:
 
     def __init__(self, script_of: Callable[[Config], Script]) -> None:
         self.script_of = script_of
-        self.is_playing = False
+        self.is_playing: bool = False
         self.applied: list[Config] = []
         """Configurations that came in, in order."""
         self.begun: list[Config] = []
         """Configuration of each episode that began, in order."""
         self.finished: list[Config] = []
         """Configuration of each episode that the lane ended, in order."""
-        self.num_raised = 0
+        self.num_raised: int = 0
         self._clock = 0
 
     def apply(self, config: Config) -> None:

@@ -54,7 +54,10 @@ class Stage:
         driver: Driver,
         max_pending: int,
     ) -> None:
-        self.curriculum, self.lanes, self.driver, self.max_pending = curriculum, lanes, driver, max_pending
+        self.curriculum: Curriculum[Config] = curriculum
+        self.lanes: Sequence[Lane] = lanes
+        self.driver: Driver = driver
+        self.max_pending: int = max_pending
         self._values = {state.task_id: values[int(state.params[0])] for state in curriculum.task_states()}
 
     def __enter__(self) -> Self:
