@@ -115,9 +115,10 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        if self._turns.lock.locked():
+        lock = self._turns.lock  # `Turns.take`, inlined: this call is the hot path
+        if lock.locked():
             self._turns.wait(self)
-        with self._turns.lock:
+        with lock:
             refresher, draws = self._refresher, self._draws
             if refresher.error is not None:
                 refresher.check()
@@ -192,9 +193,10 @@ class Curriculum(Generic[ConfigT]):
             ValueError: If the score is outside `config.score_range`.
             KeyError: If the id was never issued.
         """
-        if self._turns.lock.locked():
+        lock = self._turns.lock  # `Turns.take`, inlined: this call is the hot path
+        if lock.locked():
             self._turns.wait(self)
-        with self._turns.lock:
+        with lock:
             is_log_due, refresher = self.tracker.record(task_id, score), self._refresher
             refresher.missing = missing = refresher.missing - 1
             if missing <= 0 or is_log_due:
