@@ -28,7 +28,7 @@ PEERS_READY := $(PEERS)/.installed
 CORE_PYTHONS := 3.11 3.12 3.13
 CORE_EXTRAS := cli,gymnasium,testing,yaml
 CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
-CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench crafting demo docs_ examples jax learners mixtures prose)
+CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers storm bench-choice bench-crafting bench-time-scale clean
@@ -43,7 +43,7 @@ test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (opt
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-lowest: .venv-lowest/.installed-lowest  ## run the core's tests with the lowest versions that pyproject.toml allows
-	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/sessions/test_processes.py $(ARGS)
+	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/test_interrupts.py --ignore tests/sessions/test_processes.py $(ARGS)
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
