@@ -25,6 +25,7 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.generators import SeedGenerator
 from curricular.table import CANCELLED, SCHEDULED, TOLD, TOLD_WITH_REGRET, check_table
 
 from .reference import Model, fits
@@ -524,15 +525,7 @@ def test_a_cache_that_is_full_forgets_what_was_built_first(monkeypatch):
     monkeypatch.setattr(handouts, "CACHE_SIZE", 8)
     built = []
 
-    class Counting:
-        axes, num_tasks = (), None
-
-        def sample(self, seeds, rng):
-            return np.empty((len(seeds), 0))
-
-        def label_of(self, seed, params):
-            return ""
-
+    class Counting(SeedGenerator):
         def build(self, seed, params):
             built.append(seed)
             return seed

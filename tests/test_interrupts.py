@@ -15,6 +15,7 @@ import pytest
 import curricular
 from curricular import Curriculum, LearningProgressConfig, ReentrantCallError
 from curricular.backends import session
+from curricular.generators import SeedGenerator
 
 from .helpers import balance
 
@@ -186,15 +187,7 @@ def test_three_thousand_alarms_leave_everything_free_and_exact(use_shared_memory
 @BACKENDS
 class TestCallsWithinCalls:
     def test_a_save_from_a_signal_handler_in_the_middle_of_a_call_says_what_to_do(self, use_shared_memory, tmp_path):
-        class Slow:
-            axes, num_tasks = (), None
-
-            def sample(self, seeds, rng):
-                return np.empty((len(seeds), 0))
-
-            def label_of(self, seed, params):
-                return ""
-
+        class Slow(SeedGenerator):
             def build(self, seed, params):
                 os.kill(os.getpid(), signal.SIGUSR1)
                 return seed
@@ -242,15 +235,7 @@ class TestCallsWithinCalls:
             signal.signal(signal.SIGALRM, old)
 
     def test_a_generator_that_asks_its_own_curriculum_is_refused(self, use_shared_memory):
-        class Curious:
-            axes, num_tasks = (), None
-
-            def sample(self, seeds, rng):
-                return np.empty((len(seeds), 0))
-
-            def label_of(self, seed, params):
-                return ""
-
+        class Curious(SeedGenerator):
             def build(self, seed, params):
                 return curriculum.get_task()
 

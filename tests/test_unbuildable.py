@@ -3,28 +3,22 @@
 import logging
 import pickle
 
-import numpy as np
 import pytest
 
 from curricular import Curriculum, CurriculumConfig, TaskBuildError, UniformConfig, merge, single_task
+from curricular.generators import SeedGenerator
 from curricular.handouts import MAX_UNBUILDABLE
 
 SIZE = 8
 
 
-class Sometimes:
+class Sometimes(SeedGenerator):
     """Tasks 0 … 7, of which some cannot be built."""
 
-    axes, num_tasks = (), SIZE
+    num_tasks = SIZE
 
     def __init__(self, broken):
         self.broken = set(broken)
-
-    def sample(self, seeds, rng):
-        return np.empty((len(seeds), 0))
-
-    def label_of(self, seed, params):
-        return ""
 
     def build(self, seed, params):
         if seed in self.broken:

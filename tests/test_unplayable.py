@@ -74,25 +74,10 @@ def test_a_score_ends_the_count_of_failures():
     assert curriculum.task_states()[0].num_failures == 1
 
 
-class Endless:
-    """One seed in ten is of a task that cannot be played."""
-
-    axes, num_tasks = (), None
-
-    def sample(self, seeds, rng):
-        return np.empty((len(seeds), 0))
-
-    def label_of(self, seed, params):
-        return ""
-
-    def build(self, seed, params):
-        return seed
-
-
 @pytest.mark.parametrize("name", ["uniform", "learning-progress", "noise-aware", "learnability", "thompson"])
 def test_of_an_endless_family_few_broken_tasks_stay_in_the_pool(name):
     config = variants()[name](num_active_tasks=64, use_shared_memory=False, eviction_rate=0.05)
-    curriculum = Curriculum(config, Endless())
+    curriculum = Curriculum(config)
     play(curriculum, 12_000, lambda task: task.config % 10 == 0)
     states = curriculum.task_states()
     assert sum(state.seed % 10 == 0 for state in states) <= 0.1 * len(states)
