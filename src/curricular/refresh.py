@@ -24,6 +24,7 @@ from .table import (
     resize,
     restore,
 )
+from .tracker import flush_log
 
 MIN_INTERVAL = 32
 """Minimum number of endings after which a worker of a session checks again whether a refresh is due."""
@@ -250,9 +251,7 @@ class Refresher:
         self._pass(transaction)
 
     def _flush(self, transaction: Transaction) -> None:
-        """Flushes all logged events into the table."""
-        if len(transaction.events):
-            transaction.commit(record(transaction.table, transaction.events, self._estimator), flushes=True)
+        flush_log(transaction, self._estimator)
 
     def _pass(self, transaction: Transaction, *, fills: bool = False, is_due: bool = False) -> None:
         """Records, evicts, admits and chooses, then commits one patch. If a later step fails, commits the results."""

@@ -68,6 +68,12 @@ def estimator(config: CurriculumConfig) -> Estimator:
     )
 
 
+def flush_log(transaction: Transaction, estimator: Estimator) -> None:
+    """Records all logged events in the rows."""
+    if len(transaction.events):
+        transaction.commit(record(transaction.table, transaction.events, estimator), flushes=True)
+
+
 class TaskTracker:
     """Checks and logs hand-outs, results and cancellations of the tasks in a pool.
 
@@ -209,16 +215,12 @@ class TaskTracker:
 
     def flush(self) -> None:
         """Records all logged events, of all processes, in the rows."""
-        self.backend.apply(self._flush)
+        self.backend.apply(lambda transaction: flush_log(transaction, self.estimator))
 
     def snapshot(self) -> Table:
         """Flushes, and returns a consistent copy of the table."""
         self.flush()
         return self.backend.snapshot()
-
-    def _flush(self, transaction: Transaction) -> None:
-        if len(transaction.events):
-            transaction.commit(record(transaction.table, transaction.events, self.estimator), flushes=True)
 
     def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
         """Logs events, all or none; if they do not fit, records them in the rows, with the events logged before."""
@@ -296,13 +298,13 @@ def group_events(
     is_there = ~np.isnan(values)
     sizes = is_there.sum(axis=1)
     divisor = np.maximum(sizes, 1)
-    scaled = np.where(is_there, (values - estimator.score_low) / estimator.score_scale, 0.0).clip(0.0, 1.0)
+    scaled = np.where(is_there, estimator.scaled(values), 0.0)
     events = np.zeros(len(ids), GROUP_EVENT)
     events["task_id"], events["size"] = ids, divisor
     events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
     events["square"] = (scaled * scaled).sum(axis=1) / divisor
-    threshold = estimator.success_threshold - ROUNDING * estimator.score_scale
-    events["success"] = (is_there & (values >= threshold)).sum(axis=1) / divisor
+    # A comparison with NaN is false, so a failed rollout is no success.
+    events["success"] = estimator.is_success(values, estimator.success_threshold).sum(axis=1) / divisor
     events["kind"] = TOLD
     if regrets is not None:
         events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets

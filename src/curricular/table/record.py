@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ROUNDING
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 from .schema import (
     CANCELLED,
@@ -213,7 +212,7 @@ def _record_scores(
     changed, num_events = group.take(starts), _sizes(starts, len(group))
     row = rows.take(changed)
     num_old = row["num_completions"].copy()
-    scores = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
+    scores = estimator.scaled(events["score"])
     sizes: NDArray[np.int64] | None = None
     if events.dtype == GROUP_EVENT:
         sizes, squares, successes = events["size"], events["square"], events["success"]
@@ -221,8 +220,8 @@ def _record_scores(
         num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
     else:
         squares = scores * scores
-        thresholds = row["success_threshold"] - ROUNDING * estimator.score_scale
-        successes = (events["score"] >= thresholds.repeat(num_events)).astype(np.float64)
+        thresholds = row["success_threshold"].repeat(num_events)
+        successes = estimator.is_success(events["score"], thresholds).astype(np.float64)
         num_new = num_events
         num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 

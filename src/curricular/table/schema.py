@@ -108,6 +108,14 @@ class Estimator:
     num_baseline_samples: int
     """Number of first scores of a task whose mean is its baseline; 0: the baseline is fixed."""
 
+    def scaled(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns `scores`, in the user's units, scaled to [0, 1]."""
+        return ((scores - self.score_low) / self.score_scale).clip(0.0, 1.0)
+
+    def is_success(self, scores: NDArray[np.float64], thresholds: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+        """Returns whether each score reaches its threshold, except for rounding; all in the user's units."""
+        return scores >= thresholds - ROUNDING * self.score_scale
+
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 """Kinds of event: a task was handed out; a hand-out was cancelled; a score was told; a score and a regret were told."""
@@ -168,9 +176,8 @@ def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void
     groups = np.empty(len(events), GROUP_EVENT)
     for name in EVENT.names or ():
         groups[name] = events[name]
-    scaled = ((events["score"] - estimator.score_low) / estimator.score_scale).clip(0.0, 1.0)
-    groups["size"], groups["square"] = 1, scaled * scaled
-    groups["success"] = events["score"] >= estimator.success_threshold - ROUNDING * estimator.score_scale
+    groups["size"], groups["square"] = 1, estimator.scaled(events["score"]) ** 2
+    groups["success"] = estimator.is_success(events["score"], estimator.success_threshold)
     return groups
 
 
