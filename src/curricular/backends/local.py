@@ -1,7 +1,6 @@
 """`LocalMemoryBackend`: keeps the table in the memory of one process."""
 
 import os
-import struct
 import sys
 import weakref
 from collections.abc import Callable
@@ -15,10 +14,9 @@ from ..mutex import ReentrantCallError, is_inside
 from ..probabilities import pick
 from ..rows import Rows
 from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
-from .protocol import LOG_SIZE, LogFullError, ResultT, Transaction
+from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
 
-_EVENT = struct.Struct("=qqdd")
-_SIZE = _EVENT.size
+_SIZE = EVENT.itemsize
 _REMEDY = "leave use_shared_memory=True, or give the config a session_id"
 
 
@@ -145,7 +143,7 @@ class LocalMemoryBackend:
             end = log.end
             if end == log.limit:
                 raise LogFullError
-        _EVENT.pack_into(log.bytes, end, task_id, kind, score, regret)
+        PACKED_EVENT.pack_into(log.bytes, end, task_id, kind, score, regret)
         log.end = end = end + _SIZE
         return end == log.limit
 

@@ -5,7 +5,6 @@ of all workers, dead workers included, through the `journal`. docs/sessions.md d
 """
 
 import os
-import struct
 import sys
 import time
 import weakref
@@ -18,15 +17,14 @@ from numpy.typing import NDArray
 
 from ..probabilities import pick
 from ..rows import Rows
-from ..table import Counters, Table, copy_table, issue_stream
+from ..table import EVENT, Counters, Table, copy_table, issue_stream
 from . import session
 from .journal import SessionTable, SessionTransaction, row_checks
 from .layout import HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, PID, SessionError, Spec
-from .protocol import LOG_SIZE, LogFullError, ResultT, Transaction
+from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
 from .session import SessionFile, is_in_place, join_session, open_session, release_session, remove_private
 
-_EVENT = struct.Struct("=qqdd")
-_SIZE = _EVENT.size
+_SIZE = EVENT.itemsize
 _EPOCH = Counters._fields.index("epoch")
 _RESTORES = Counters._fields.index("num_restores")
 
@@ -190,7 +188,7 @@ class SharedMemoryBackend:
             if self._find_free() == 0:
                 raise LogFullError
             head = self._own[HEAD]
-        _EVENT.pack_into(self._ring, head % LOG_SIZE * _SIZE, task_id, kind, score, regret)
+        PACKED_EVENT.pack_into(self._ring, head % LOG_SIZE * _SIZE, task_id, kind, score, regret)
         self._own[HEAD] = head + 1  # the one store that publishes the event
         if head + 1 >= self._full_at and self._find_free() == 0:
             return True

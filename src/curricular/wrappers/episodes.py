@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias
 
+from ..config import ROUNDING
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 
@@ -19,9 +20,6 @@ _log = logging.getLogger(__name__)
 
 INFO_KEY = "curriculum"
 """The key of an info under which a wrapper reports."""
-
-ROUNDING = 1e-6
-"""Tolerance of a score beyond its range, as a share of the range: float32 rewards of 1 may sum to 1.00000001."""
 
 
 class EnvironmentFailedError(RuntimeError):
@@ -164,6 +162,7 @@ class Handouts(Generic[ConfigT]):
     def _mapped(self, score: float, episode: Episode[ConfigT]) -> float:
         low, high = self._score_range
         share = (score - low) / (high - low)
+        # Float32 rewards of 1 may sum to 1.00000001.
         if not -ROUNDING <= share <= 1 + ROUNDING:
             raise ValueError(
                 f"score: expected a number in the declared score_range {self._score_range}, got {score} by rule "
