@@ -61,7 +61,7 @@ class Handouts(Generic[ConfigT]):
         max_failures: Number of consecutive failures that raises `EnvironmentFailedError`, at least 1.
 
     Raises:
-        ValueError: If `score` is no rule, `score_range` is reversed or infinite, or a number is below 1.
+        ValueError: If `score` is not a rule, `score_range` is reversed or infinite, or a number is below 1.
     """
 
     def __init__(
