@@ -32,7 +32,8 @@ from .handouts import TaskBuildError
 from .mutex import ReentrantCallError
 from .refresh import RefreshError
 from .rows import TaskState
-from .task import Axis, Span, Task
+from .table import LedgerFullError
+from .task import Axis, Batch, Span, Task
 from .tracker import TaskTracker, create_task_tracker
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "Algorithm",
     "Axis",
     "Backend",
+    "Batch",
     "BucketedTaskGenerator",
     "CheckpointError",
     "CorruptTableError",
@@ -50,6 +52,7 @@ __all__ = [
     "FreshProposer",
     "Interest",
     "LearningProgressAlgorithm",
+    "LedgerFullError",
     "LocalMemoryBackend",
     "LockTimeoutError",
     "MeanOfFirst",

@@ -17,13 +17,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .archive import READ_ERRORS, ArrayArchive
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
-from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_table
+from .table import (
+    HANDOUT,
+    LABEL,
+    MAX_COUNT,
+    MAX_LABELS,
+    MAX_REASONS,
+    REASON,
+    Counters,
+    LedgerFullError,
+    Table,
+    TableError,
+    check_array,
+    check_table,
+    filled,
+    open_entries,
+)
 from .task import all_axes
 
 DRAFT_AGE = 3600.0
@@ -31,6 +47,9 @@ DRAFT_AGE = 3600.0
 
 MAX_PLAIN = 2**24
 """Maximum size of the JSON text in a checkpoint, in bytes."""
+
+MAX_LEDGER = 2**24
+"""Maximum number of places in the ledger of a checkpoint."""
 
 MAX_TRAITS = 100
 """Maximum number of the generator's axes that a state describes."""
@@ -40,12 +59,15 @@ _KIND = "curricular checkpoint"
 _ARRAYS = {
     "labels": LABEL,
     "cumulated": np.dtype(np.float64),
+    "reasons": REASON,
+    "ledger": HANDOUT,
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
 }
 """Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
-_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "stream", "num_draws"}
-_STATE_KEYS = _PLAIN_KEYS | {"rows", "labels", "cumulated"}
+_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "ledger_size", "stream", "num_draws"}
+_PARTS = ("labels", "cumulated", "reasons", "ledger")
+_STATE_KEYS = _PLAIN_KEYS | {"rows", *_PARTS}
 
 
 class CheckpointError(ValueError):
@@ -63,7 +85,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
     """
     rows = Rows(state["rows"])
-    plain = {name: value for name, value in state.items() if name not in {"rows", "labels", "cumulated"}}
+    plain = {name: value for name, value in state.items() if name not in {"rows", *_PARTS}}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
@@ -74,8 +96,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
             np.savez_compressed(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                labels=state["labels"],
-                cumulated=state["cumulated"],
+                **{name: state[name] for name in _PARTS},
                 **arrays,
             )
             file.flush()
@@ -133,7 +154,13 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     if not isinstance(plain, dict) or plain.keys() != _PLAIN_KEYS or type(num_axes) is not int or num_axes < 0:
         raise _refused(path, "state or num_axes with other content")
     (capacity, *_) = archive.shape("cumulated", _ARRAYS["cumulated"]) or (0,)
-    shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {"labels": (MAX_LABELS,), "rows/params": (capacity, num_axes)}
+    (num_handouts, *_) = archive.shape("ledger", _ARRAYS["ledger"]) or (0,)
+    shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {
+        "labels": (MAX_LABELS,),
+        "reasons": (MAX_REASONS,),
+        "ledger": (num_handouts,),
+        "rows/params": (capacity, num_axes),
+    }
     for name, shape in shapes.items():
         found = archive.shape(name, _ARRAYS[name])
         if found != shape:
@@ -141,7 +168,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
-    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in ("labels", "cumulated")}
+    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in _PARTS}
     state = {**plain, "rows": rows.words, **arrays}
     _saved(state)
     return state
@@ -193,6 +220,9 @@ def pack_state(
         "labels": table.labels,
         "counters": table.counters._asdict(),
         "cumulated": table.cumulated,
+        "reasons": table.reasons,
+        "ledger": open_entries(table.ledger),
+        "ledger_size": len(table.ledger),
         "stream": stream,
         "num_draws": num_draws,
     }
@@ -260,15 +290,32 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     _score_range(state["config"])
     counters = _counters(state["counters"])
     # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
-    rows, labels, cumulated = (
-        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name]
-        for name in ("rows", "labels", "cumulated")
+    rows, labels, cumulated, reasons, ledger = (
+        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
-    table = Table(Rows(rows), labels, counters, cumulated)
+    table = Table(Rows(rows), labels, counters, cumulated, reasons, _ledger(ledger, state["ledger_size"]))
     check_table(table)
     if not table.rows["is_active"].any():
         raise TableError("rows['is_active'] for at least one task", "none")
     return SavedState(table, _whole("stream", state["stream"]), _whole("num_draws", state["num_draws"]))
+
+
+def _ledger(entries: Any, size: Any) -> NDArray[np.void]:
+    """Returns the ledger of `size` places with the saved `entries`.
+
+    Raises:
+        TableError: If `entries` are not open hand-outs, or do not fit.
+    """
+    check_array("ledger", entries, HANDOUT, (None,))
+    number = _whole("ledger_size", size)
+    if not 1 <= number <= MAX_LEDGER or number & (number - 1):
+        raise TableError(f"ledger_size as a power of two up to {MAX_LEDGER}", f"{size!r:.100}")
+    if (entries["ticket"] <= 0).any():
+        raise TableError("ledger['ticket'] above 0", str(entries["ticket"].min()))
+    try:
+        return filled(entries, number)
+    except LedgerFullError as error:
+        raise TableError("ledger with one hand-out per place", "two of them in one place") from error
 
 
 def _score_range(config: Any) -> list[float]:

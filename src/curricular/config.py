@@ -53,7 +53,8 @@ class CurriculumConfig(BaseModel):
     """Share of the pool that can be evicted: the tasks of lowest priority."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Maximum number of tasks replaced per result or cancellation. 0 keeps the first tasks forever."""
-
+    max_open_handouts: int = Field(default=16_384, ge=1, le=2**24)
+    """Number of hand-outs with tickets that can be open at a time, rounded up to a power of two."""
     max_failures: int = Field(default=3, ge=1)
     """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task
     is drawn at most as often as by uniform choice, and evicted first."""

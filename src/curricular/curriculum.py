@@ -22,7 +22,8 @@ from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table
-from .task import ConfigT, Task, num_params
+from .task import Batch, ConfigT, Task, num_params
+from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Curriculum(Generic[ConfigT]):
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker)
+        self._tickets = Tickets(self.tracker, self._draws)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -207,18 +209,107 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            reason: Why there is no score, for the log.
+            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, of at most about 25
+                different ones.
 
         Raises:
-            TypeError: If `task_ids` have a wrong dtype.
-            ValueError: If `task_ids` have a wrong shape.
+            TypeError: If `task_ids` have a wrong dtype, or `reason` is not a string.
+            ValueError: If `task_ids` have a wrong shape, or `reason` is empty.
             KeyError: If an id was never issued.
         """
         with self._turns.take(self):
-            num_cancelled, is_log_due = self.tracker.cancel(task_ids)
+            num_cancelled, is_log_due = self.tracker.cancel(task_ids, reason)
             self._refresher.count(num_cancelled, is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
+
+    # Tickets: hand-outs with an identity, in batches
+
+    def ask_batch(self, n: int, *, replace: bool = True) -> Batch:
+        """Returns the next `n` hand-outs, with tickets and as arrays; `Curriculum.task` gives the tasks.
+
+        After a state was loaded, the hand-outs that were open in it come first, oldest first, with the same tickets.
+
+        Args:
+            n: Number of tasks, at least 0.
+            replace: Whether a task may be drawn more than once.
+
+        Raises:
+            TypeError: If `n` is not a whole number.
+            ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
+            LedgerFullError: If more than `config.max_open_handouts` hand-outs with tickets would be open.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+
+        Examples:
+            >>> from curricular import Curriculum, LearningProgressConfig
+            >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
+            >>> batch = curriculum.ask_batch(2)
+            >>> curriculum.tell_batch(batch.tickets, [[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+            2
+            >>> curriculum.tell_batch(batch.tickets[:1], [0.0])  # told again: counted, and nothing else
+            0
+        """
+        with self._turns.take(self):
+            self._refresher.check()
+            batch = self._tickets.ask(n, replace=replace)
+            self._refresher.count_handouts(n, is_log_due=False)
+            return batch
+
+    def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
+        """Reports one result per ticket, and returns how many hand-outs ended by it.
+
+        A ticket that was told or cancelled before, or that a lost life issued, is counted and changes nothing else. A
+        call that raises has recorded nothing.
+
+        Args:
+            tickets: Tickets from `ask_batch`, shape (n,).
+            scores: One score per ticket, shape (n,), or a group of G exchangeable scores per ticket, shape (n, G), as
+                in `tell`.
+            regrets: One finite regret per ticket, shape (n,), for algorithms that choose by regret.
+
+        Raises:
+            TypeError: If an argument has a wrong dtype.
+            ValueError: If an argument has a wrong shape or value.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.tell(tickets, scores, regrets)
+            self._refresher.count(num_ended, is_log_due=False)
+            return num_ended
+
+    def cancel_batch(self, tickets: ArrayLike, reason: str) -> int:
+        """Reports that hand-outs will get no score, and returns how many ended by it.
+
+        Args:
+            tickets: Tickets from `ask_batch`, shape (n,).
+            reason: Why there is no score, as in `cancel`.
+
+        Raises:
+            TypeError: If an argument has a wrong type.
+            ValueError: If an argument has a wrong shape or value.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.cancel(tickets, reason)
+            self._refresher.count(num_ended, is_log_due=False)
+            return num_ended
+
+    def open_handouts(self) -> Batch:
+        """Returns the hand-outs with tickets that have not ended, oldest first."""
+        return open_batch(self._snapshot())
+
+    def expire(self, older_than: int) -> int:
+        """Cancels open hand-outs with tickets that are too old, for the reason "expired"; returns how many.
+
+        Args:
+            older_than: Highest age of a hand-out, as the number of tasks that the pool has handed out since.
+
+        Raises:
+            TypeError: If `older_than` is not a whole number.
+            ValueError: If `older_than` is negative.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.expire(older_than)
+            self._refresher.count(num_ended, is_log_due=False)
+            return num_ended
 
     # Looking
 

@@ -13,6 +13,7 @@ from .generators import TaskGenerator
 from .mutex import ReentrantCallError
 from .params import Layout
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
+from .table import BUILT_IN_REASONS, UNBUILDABLE
 from .task import ConfigT, Task
 from .tracker import TaskTracker
 
@@ -260,7 +261,7 @@ class Detour(Generic[ConfigT]):
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
         self._tracker.schedule(error.task_id)
-        self._tracker.cancel([error.task_id])
+        self._tracker.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
 
 
 DRAW_AHEAD = 256
@@ -283,18 +284,23 @@ MAX_TRIES = 1000
 """Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
 
 
-def checked_number(n: int, limit: int | None) -> int:
+def checked_number(n: int, limit: int | None, name: str = "n") -> int:
     """Returns `n` as an int.
+
+    Args:
+        n: A number of tasks.
+        limit: The highest allowed number; None: there is no limit.
+        name: The name of the argument, for the error.
 
     Raises:
         TypeError: If `n` is not a whole number.
-        ValueError: If `n` is negative or above `limit`; None: there is no limit.
+        ValueError: If `n` is negative or above `limit`.
     """
     try:
         number = index(n)
     except TypeError as error:
-        raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
+        raise TypeError(f"{name}: expected a whole number of tasks, got {n!r}; round it") from error
     if number < 0 or (limit is not None and number > limit):
         allowed = "at least 0" if limit is None else f"0 to {limit}"
-        raise ValueError(f"n: expected {allowed} tasks, got {number}; ask for a number in this range")
+        raise ValueError(f"{name}: expected {allowed} tasks, got {number}; pass a number in this range")
     return number

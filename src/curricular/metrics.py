@@ -102,6 +102,9 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "num_stale": float(counters.num_stale),
         "num_unsolicited": float(counters.num_unsolicited),
         "num_pending": float(counters.num_pending),
+        "num_open": float(counters.num_open),
+        "num_repeated": float(counters.num_repeated),
+        "num_unknown": float(counters.num_unknown),
         "num_refreshes": float(counters.num_refreshes),
         "num_never_completed": float(len(rows) - seen.sum()),
         **_distribution("score", low + (high - low) * rows["slow_ema"][seen]),
@@ -119,6 +122,9 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     for name, values in per_task.items():
         stats[f"gini/{name}"] = gini(values)
 
+    for name, count in table.reasons.tolist():
+        if count:
+            stats[f"cancelled/{name.decode()}"] = float(count)
     num_labels = counters.num_labels
     counts = np.bincount(rows["label_index"], minlength=num_labels)
     counts_seen = np.bincount(rows["label_index"][seen], minlength=num_labels)

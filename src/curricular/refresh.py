@@ -1,6 +1,7 @@
 """The refresh: records results, evicts and admits tasks and computes the distribution, in one patch of the table."""
 
 import logging
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .config import CurriculumConfig
 from .priorities import unplayable
 from .probabilities import capped, cumulative
 from .table import (
+    MAX_COUNT,
     Counters,
     Draft,
     Estimator,
@@ -20,11 +22,16 @@ from .table import (
     choose,
     lowest,
     num_evictions_due,
-    record,
     resize,
     restore,
 )
-from .tracker import flush_log
+from .tracker import flush_log, recorded
+
+GENERATIONS_PER_SECOND = 100
+"""Number of tasks that a slot can have per second without ids that a later life issues, too, if the process dies."""
+
+_EPOCH = 1_767_225_600
+"""The beginning of 2026, in seconds since 1970. A later beginning keeps ids short."""
 
 MIN_INTERVAL = 32
 """Minimum number of endings after which a worker of a session checks again whether a refresh is due."""
@@ -218,7 +225,10 @@ class Refresher:
         self._flush(transaction)
         now = transaction.table
         keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
-        transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
+        # The clock is ahead of every life that was lost, as far as that one evicted fewer tasks per slot.
+        generation = int((time.time() - _EPOCH) * GENERATIONS_PER_SECOND)
+        generation = min(max(generation, 0), MAX_COUNT // 2 // self._backend.capacity)
+        transaction.commit(restore(saved, now, keeps_ids=keeps_ids, generation=generation))
         self._update_missing(transaction.table.counters)
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
@@ -255,18 +265,16 @@ class Refresher:
 
     def _pass(self, transaction: Transaction, *, fills: bool = False, is_due: bool = False) -> None:
         """Records, evicts, admits and chooses, then commits one patch. If a later step fails, commits the results."""
-        draft, has_events = Draft(transaction.table), len(transaction.events) > 0
-        if has_events:
-            draft.add(record(draft.table, transaction.events, self._estimator))
-        recorded = draft.patch
+        draft = recorded(transaction, self._estimator)
+        results = draft.patch
         try:
             self._change(draft, fills=fills, is_due=is_due)
         except BaseException:
-            if recorded is not None:
-                transaction.commit(recorded, flushes=has_events)
+            if results is not None:
+                transaction.commit(results, flushes=True)
             raise
         if draft.patch is not None:
-            transaction.commit(draft.patch, flushes=has_events)
+            transaction.commit(draft.patch, flushes=True)
         self._update_missing(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:

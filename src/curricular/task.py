@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,19 @@ class Task(Generic[ConfigT]):
     def _task_id(self) -> int:
         """`task_id` under its name in the reference document; the only alias in the library."""
         return self.task_id
+
+
+class Batch(NamedTuple):
+    """Hand-outs with tickets, as arrays of shape (n,)."""
+
+    tickets: NDArray[np.int64]
+    """The ticket of each hand-out, under which its result is told: a positive number that is never given twice."""
+    task_ids: NDArray[np.int64]
+    """The id of each task."""
+    seeds: NDArray[np.int64]
+    """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
+    chances: NDArray[np.float64]
+    """The probability with which each task was drawn."""
 
 
 @dataclass(frozen=True, slots=True)

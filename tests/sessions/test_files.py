@@ -531,7 +531,7 @@ class TestCreation:
 
 
 def test_the_parts_of_a_file_do_not_overlap():
-    parts = Layout(1000, 3)
+    parts = Layout(1000, 3, 64)
     spans = sorted(
         (start, start + int(np.prod(shape)) * np.dtype(dtype).itemsize)
         for start, shape, dtype in parts.sections.values()

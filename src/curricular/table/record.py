@@ -9,6 +9,7 @@ from .schema import (
     EMAS,
     GROUP_EVENT,
     MAX_LABELS,
+    MAX_REASONS,
     MAX_REGRET,
     SCHEDULED,
     TOLD,
@@ -154,7 +155,11 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
     is_told_here = is_told & is_current
+    reasons = None
     if is_cancelled.any():
+        reasons = table.reasons.copy()
+        indices = events_by_slot["score"][is_cancelled].astype(np.int64)
+        reasons["count"] += np.bincount(indices, minlength=MAX_REASONS)
         failed = is_cancelled & is_current
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
         # Only cancellations after the last score count; a score resets the count.
@@ -194,7 +199,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         num_unsolicited=old.num_unsolicited + num_unsolicited,
         num_pending=old.num_pending + num_scheduled + num_unsolicited - num_completed - num_cancelled - num_stale,
     )
-    return Patch(changed, rows, labels, counters)
+    return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
 def _record_scores(
