@@ -95,7 +95,7 @@ class Accounts(RuleBasedStateMachine):
         self.waiting.sort(key=lambda ticket: (self.moments[ticket], ticket))
         again = [ticket for ticket in self.waiting if self.open[ticket] in current][:n]
         batch = self.curriculum.ask_batch(n, replace=replace)
-        for ticket in gone:  # nobody can build a task that left the pool
+        for ticket in gone:  # a task that left the pool cannot be built
             self.end(ticket, CANCELLED)
         assert batch.tickets[: len(again)].tolist() == again
         for ticket, task_id in zip(batch.tickets.tolist(), batch.task_ids.tolist(), strict=True):

@@ -13,7 +13,7 @@ from .table import (
     EVICTED,
     EXPIRED,
     LIFE_BITS,
-    NOBODY,
+    NO_WORKER,
     SCHEDULED,
     Draft,
     Table,
@@ -82,11 +82,11 @@ class Tickets:
         return np.concatenate([waiting, new])
 
     def _take_waiting(self, draft: Draft, n: int) -> NDArray[np.void]:
-        """Hands over up to `n` open hand-outs that nobody holds, oldest first; ends those of evicted tasks."""
+        """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
         counters = draft.table.counters
         places = np.empty(0, np.int64)
         if counters.num_restores and counters.num_open:
-            places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NOBODY)
+            places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
             here = is_current(draft.table, draft.table.ledger["task_id"].take(places))
             end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
             places = places[here][:n]

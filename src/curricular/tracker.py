@@ -434,7 +434,7 @@ def _reason_key(name: str) -> str:
 
 
 def _add_reason(transaction: Transaction, key: str) -> dict[str, int]:
-    """Adds the reason `key`, if it is new and there is room; returns the index of each reason."""
+    """Adds the reason `key`, if it is new and not all are in use; returns the index of each reason."""
     patch = add_reason(transaction.table, key.encode())
     if patch is not None:
         transaction.commit(patch)

@@ -51,7 +51,7 @@ from .schema import MAX_OPEN as MAX_OPEN
 from .schema import MAX_REASON_BYTES as MAX_REASON_BYTES
 from .schema import MAX_REASONS as MAX_REASONS
 from .schema import MAX_REGRET as MAX_REGRET
-from .schema import NOBODY as NOBODY
+from .schema import NO_WORKER as NO_WORKER
 from .schema import OTHER_REASON as OTHER_REASON
 from .schema import REASON as REASON
 from .schema import SCHEDULED as SCHEDULED

@@ -247,7 +247,7 @@ def merge_reasons(counts: NDArray[np.void], names: NDArray[np.void]) -> NDArray[
 
 
 def add_reason(table: Table, name: bytes) -> Patch | None:
-    """Returns the patch that adds a reason for cancellations; None if it is known or if there is no room.
+    """Returns the patch that adds a reason for cancellations; None if it is known or if all are in use.
 
     Args:
         table: The pool.

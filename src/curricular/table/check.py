@@ -20,7 +20,7 @@ from .schema import (
     MAX_LABELS,
     MAX_REASONS,
     MAX_REGRET,
-    NOBODY,
+    NO_WORKER,
     REASON,
     SCHEDULED,
     TOLD_WITH_REGRET,
@@ -225,7 +225,7 @@ def check_ledger(ledger: NDArray[np.void], counters: Counters) -> None:
     _check_range("ledger['seed']", entries["seed"], 0, np.iinfo(np.int64).max, "ticket", keys)
     _check_range("ledger['moment']", entries["moment"], 0, counters.num_scheduled, "ticket", keys)
     _check_range("ledger['chance']", entries["chance"], 0.0, 1 + _TOLERANCE, "ticket", keys)
-    _check_range("ledger['worker']", entries["worker"], NOBODY, MAX_COUNT, "ticket", keys)
+    _check_range("ledger['worker']", entries["worker"], NO_WORKER, MAX_COUNT, "ticket", keys)
 
 
 def check_distribution(cumulated: NDArray[np.float64]) -> None:

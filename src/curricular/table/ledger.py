@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .schema import CANCELLED, EVENT, HANDOUT, NOBODY, LedgerChange, Patch, Table, unchanged
+from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
 
 LIFE_BITS = 30
 """Number of random bits in a ticket. Two lives of one state have the same number with a chance of 2 ** -30."""
@@ -20,7 +20,7 @@ _COUNTS = 2**_COUNT_BITS
 
 
 class LedgerFullError(RuntimeError):
-    """More hand-outs with tickets are open than the ledger has room for."""
+    """More hand-outs with tickets are open than the ledger has entries for."""
 
 
 class Found(NamedTuple):
@@ -79,7 +79,7 @@ def issue(
         life: A random number from 2 to 2 ** LIFE_BITS − 1, which the life gets if it has none yet.
 
     Raises:
-        LedgerFullError: If the ledger has no room.
+        LedgerFullError: If the ledger has too few free entries.
     """
     n, size, old = len(task_ids), len(table.ledger), table.counters
     if old.num_open + n > size:
@@ -159,7 +159,7 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
     if len(np.unique(places)) < len(places):
         raise LedgerFullError(
-            f"max_open_handouts: expected room for the {len(entries)} open hand-outs of the state, got {size} places; "
+            f"max_open_handouts: expected at least the {len(entries)} open hand-outs of the state, got {size}; "
             f"set max_open_handouts to at least what the state was saved with"
         )
     ledger[places] = entries
@@ -173,5 +173,5 @@ def waiting(entries: NDArray[np.void], size: int) -> LedgerChange:
         LedgerFullError: As `filled` does.
     """
     ledger = filled(entries, size)
-    ledger["worker"][ledger["ticket"] != 0] = NOBODY
+    ledger["worker"][ledger["ticket"] != 0] = NO_WORKER
     return LedgerChange(np.arange(size), ledger)

@@ -220,10 +220,10 @@ HANDOUT = np.dtype(
     [("ticket", "i8"), ("task_id", "i8"), ("seed", "i8"), ("moment", "i8"), ("chance", "f8"), ("worker", "i8")]
 )
 """Dtype of an open hand-out. `moment` counts the hand-outs of the pool before it, `chance` is the probability with
-which the task was drawn, and `worker` is the number of the worker that asked, or `NOBODY`."""
+which the task was drawn, and `worker` is the number of the worker that asked, or `NO_WORKER`."""
 
 
-NOBODY = -1
+NO_WORKER = -1
 """Stands for the worker of a hand-out that was open when the state was saved: it is handed out again first."""
 
 
