@@ -36,7 +36,7 @@ def quick(num_active_tasks=8, **overrides):
 def play(curriculum, num_rounds, seed=0):
     """Asks one by one and in batches, tells scores that only depend on the calls; returns (slot, config) of all tasks.
 
-    Not the ids: a task that enters the pool after a load has another id than in another life that began at the same state.
+    Not the ids: a task that enters the pool after a load gets another id in each life that begins there.
     """
     rng = np.random.default_rng(seed)
     asked = []
