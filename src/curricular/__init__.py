@@ -34,6 +34,7 @@ from .refresh import RefreshError
 from .rows import TaskState
 from .task import Axis, Span, Task
 from .tracker import TaskTracker, create_task_tracker
+from .views import TaskView
 
 __version__ = "0.1.0"
 
@@ -74,6 +75,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskState",
     "TaskTracker",
+    "TaskView",
     "bucketed",
     "create_task_tracker",
     "dump_task_generator",
