@@ -35,6 +35,7 @@ from .rows import TaskState
 from .table import LedgerFullError
 from .task import Axis, Batch, Span, Task
 from .tracker import TaskTracker, create_task_tracker
+from .views import TaskView
 
 __version__ = "0.1.0"
 
@@ -77,6 +78,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskState",
     "TaskTracker",
+    "TaskView",
     "bucketed",
     "create_task_tracker",
     "dump_task_generator",

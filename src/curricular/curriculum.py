@@ -25,6 +25,7 @@ from .table import Table
 from .task import Batch, ConfigT, Task, num_params
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
+from .views import Pool, TaskView, find_slot
 
 _log = logging.getLogger(__name__)
 
@@ -331,10 +332,36 @@ class Curriculum(Generic[ConfigT]):
         table = self._snapshot()
         return summary(table, self._refresher.probabilities(table), self.config.score_range)
 
+    def task(self, task_id: int) -> TaskView[ConfigT]:
+        """Returns what is known of one task in the pool. To look at many tasks, use `tasks`.
+
+        Args:
+            task_id: Id of the task.
+
+        Raises:
+            TypeError: If `task_id` is not an integer.
+            KeyError: If the task was evicted, or if the id was never issued.
+            TaskBuildError: If the generator fails to build the task.
+        """
+        with self._turns.take(self):
+            table = self.tracker.snapshot()
+            slot = find_slot(table, task_id)
+            task = self._tasks.of_row(table.rows.take(np.array([slot])))
+        return self._pool(table).task(slot, task)
+
+    def tasks(self) -> dict[str, NDArray[Any]]:
+        """Returns all active tasks as columns, shape (num_active,) each, sorted by slot.
+
+        Pass the result to ``pandas.DataFrame`` or ``polars.DataFrame``. The columns are the fields of `TaskView`, with
+        NaN for None and without `config`, and ``"params/<name>"`` for each axis of the generator. A task that lacks an
+        axis has NaN there in a column of numbers, and None in any other column.
+        """
+        return self._pool(self._snapshot()).columns(self.generator, self._tasks.layout)
+
     def task_states(self) -> list[TaskState]:
-        """Returns the typed row of every active task, sorted by slot."""
+        """Returns the stored row of every active task, sorted by slot. To look at tasks, use `tasks`."""
         rows = self._snapshot().rows
-        return [rows.state(slot) for slot in np.flatnonzero(rows["is_active"]).tolist()]
+        return rows.states(np.flatnonzero(rows["is_active"]))
 
     def flush(self) -> None:
         """Flushes the results of all processes of the session into the shared table.
@@ -434,6 +461,9 @@ class Curriculum(Generic[ConfigT]):
     def _snapshot(self) -> Table:
         with self._turns.take(self):
             return self.tracker.snapshot()
+
+    def _pool(self, table: Table) -> Pool:
+        return Pool(table, *self._refresher.judge(table), self.config.score_range)
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

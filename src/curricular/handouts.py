@@ -12,6 +12,7 @@ from .backends.protocol import Backend
 from .generators import TaskGenerator
 from .mutex import ReentrantCallError
 from .params import Layout
+from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE
 from .task import ConfigT, Task
@@ -52,13 +53,21 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         super().__init__()
         self._backend = backend
         self._generator = generator
-        self._layout = Layout(generator.axes)
+        self.layout: Layout = Layout(generator.axes)
+        """Layout of the generator's params."""
         self._ids: deque[int] = deque()
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
-        row = self._backend.read(np.array([task_id % self._backend.capacity]))
+        return self._build(self._backend.read(np.array([task_id % self._backend.capacity])))
+
+    def of_row(self, row: Rows) -> Task[ConfigT]:
+        """Returns the task of `row`, which has the length 1, even if the task was evicted since `row` was read."""
+        task_id = int(row["task_id"][0])
+        return self[task_id] if task_id in self else self._build(row)
+
+    def _build(self, row: Rows) -> Task[ConfigT]:
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = self._layout.decode(params)
+        values = self.layout.decode(params)
         try:
             config = self._generator.build(seed, params)
         except ReentrantCallError:

@@ -233,11 +233,17 @@ class Refresher:
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
+        return self.judge(table)[1]
+
+    def judge(self, table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns the priorities and the distribution that follow from `table`, shape (capacity,) each."""
         columns = self._admission.columns(table)
-        probabilities = self.algorithm.probabilities(columns, self.algorithm.priorities(columns))
+        priorities = self.algorithm.priorities(columns)
+        probabilities = self.algorithm.probabilities(columns, priorities)
         active, failing = columns["is_active"], unplayable(columns, self._config)
         checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
-        return np.asarray(capped(checked, active, failing)) if failing.any() else checked
+        chosen = np.asarray(capped(checked, active, failing)) if failing.any() else checked
+        return np.asarray(priorities, np.float64), chosen
 
     def _advance(self, *, is_log_due: bool) -> None:
         if self.missing <= 0 and self._backend.num_workers > 1:

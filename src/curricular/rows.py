@@ -158,8 +158,17 @@ class Rows:
 
     def state(self, slot: int) -> TaskState:
         """Returns the row in `slot` as a `TaskState`."""
-        values = {name: self[name][slot].item() for name in _FIELDS}
-        return TaskState(**values, params=tuple(self["params"][slot].tolist()))
+        return self.states(np.array([slot]))[0]
+
+    def states(self, slots: NDArray[np.int64]) -> list[TaskState]:
+        """Returns the rows in `slots`, shape (k,), as `TaskState`s."""
+        rows = self.take(slots)
+        columns = [rows[name].tolist() for name in _FIELDS]
+        params = map(tuple, rows["params"].tolist())
+        return [
+            TaskState(**dict(zip(_FIELDS, values, strict=True)), params=row)
+            for *values, row in zip(*columns, params, strict=True)
+        ]
 
 
 class PatchedRows(Rows):

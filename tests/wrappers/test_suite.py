@@ -13,7 +13,7 @@ class Wrapper:
 
     catches = Exception
 
-    def __init__(self, env, curriculum, *, score="return", score_range=None, stats_interval=100, max_failures=5):
+    def __init__(self, env, curriculum, *, score="return", score_range=None, stats_interval="auto", max_failures=5):
         self.env, self.curriculum, self.task = env, curriculum, None
         self.handouts = Handouts(curriculum, score, score_range, stats_interval, max_failures)
 

@@ -239,7 +239,7 @@ class WrapperSuite:
             ({"score_range": (0, np.inf)}, r"score_range: expected .*finite.*got \(0, inf\)"),
             ({"score_range": (-np.inf, np.inf)}, "score_range: expected low < high, a finite distance"),
             ({"score_range": (0, np.nan)}, "score_range: expected low < high"),
-            ({"stats_interval": 0}, "stats_interval: expected at least 1 episode, got 0; None"),
+            ({"stats_interval": 0}, "stats_interval: expected 'auto' or at least 1 episode, got 0; None"),
             ({"max_failures": 0}, "max_failures: expected at least 1, got 0"),
         ],
     )

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeAlias
 from ..config import ROUNDING
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
+from .statistics import PeriodicStats, StatsInterval
 
 __all__ = ["INFO_KEY", "EnvironmentFailedError", "Episode", "Handouts", "ScoreRule", "named_method"]
 
@@ -57,7 +58,7 @@ class Handouts(Generic[ConfigT]):
         curriculum: Where tasks come from and scores are told.
         score: What is told at an episode's end.
         score_range: Lowest and highest score. None: the curriculum's range, or (0, 1) for ``"success"``.
-        stats_interval: Number of told episodes between two ``stats`` in a report, at least 1. None: no ``stats``.
+        stats_interval: Number of told episodes of the curriculum between two ``stats`` in a report.
         max_failures: Number of consecutive failures that raises `EnvironmentFailedError`, at least 1.
 
     Raises:
@@ -69,7 +70,7 @@ class Handouts(Generic[ConfigT]):
         curriculum: Curriculum[ConfigT],
         score: ScoreRule[ConfigT],
         score_range: tuple[float, float] | None,
-        stats_interval: int | None,
+        stats_interval: StatsInterval,
         max_failures: int,
     ) -> None:
         if not callable(score) and score not in {"return", "success"}:
@@ -83,26 +84,21 @@ class Handouts(Generic[ConfigT]):
             raise ValueError(
                 f"score_range: expected low < high, a finite distance apart, got {score_range}; swap or move the ends"
             )
-        if stats_interval is not None and stats_interval < 1:
-            raise ValueError(
-                f"stats_interval: expected at least 1 episode, got {stats_interval}; None switches statistics off"
-            )
         if max_failures < 1:
             raise ValueError(f"max_failures: expected at least 1, got {max_failures}; 1 stops at the first failure")
         self._curriculum = curriculum
         self._score = score
         self._score_range = low, high
-        self._stats_interval = stats_interval
+        self._periodic_stats = PeriodicStats(curriculum, stats_interval)
         self._max_failures = max_failures
         self._num_failures = 0
-        self._num_episodes = 0
 
     def tell(self, episodes: Sequence[Episode[ConfigT]]) -> list[dict[str, Any]]:
         """Tells the scores of `episodes` and returns the report on each.
 
         Returns:
             One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it; after every
-            `stats_interval` episodes also ``stats``, as `Curriculum.stats`.
+            `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`.
 
         Raises:
             KeyError: If an info lacks what the rule reads. No score is told then.
@@ -174,10 +170,8 @@ class Handouts(Generic[ConfigT]):
 
     def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
         report = {"task_id": episode.task.task_id, "label": episode.task.label, "score": score}
-        self._num_episodes += 1
-        if self._stats_interval is not None and self._num_episodes % self._stats_interval == 0:
-            report["stats"] = self._curriculum.stats()
-        return report
+        stats = self._periodic_stats.after_episode()
+        return report if stats is None else {**report, "stats": stats}
 
 
 def named_method(name: str, lookup: Callable[[str], Any], env: object) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ except ModuleNotFoundError as _error:
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
 
@@ -31,7 +32,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
 
     - from `reset`: ``task_id`` and ``label``;
     - from the step that ends an episode: ``task_id``, ``label`` and ``score``; after every `stats_interval` episodes of
-      this environment also ``stats``, as `Curriculum.stats`;
+      the curriculum also ``stats``, as `Curriculum.stats`;
     - from a step that raised: ``task_id``, ``label`` and ``error``.
 
     Args:
@@ -44,7 +45,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             `Episode`.
         score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
             (0, 1) for ``"success"``. A score outside raises `ValueError`.
-        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
+            info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
 
     Raises:
@@ -70,7 +72,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         apply: Callable[[gymnasium.Env[ObsType, ActType], Task[ConfigT]], None] | str,
         score: ScoreRule[ConfigT] = "return",
         score_range: tuple[float, float] | None = None,
-        stats_interval: int | None = 100,
+        stats_interval: StatsInterval = "auto",
         max_failures: int = 5,
     ) -> None:
         super().__init__(env)

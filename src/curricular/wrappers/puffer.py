@@ -37,6 +37,7 @@ from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
+from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
 
@@ -70,8 +71,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     call resets the truncations.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
-    `stats_interval` episodes also ``"stats"``, as `Curriculum.stats`. For an episode that a raising step ended, they
-    get ``"error"`` instead of ``"score"``.
+    `stats_interval` episodes of the curriculum also ``"stats"``, as `Curriculum.stats`. For an episode that a raising
+    step ended, they get ``"error"`` instead of ``"score"``.
 
     Args:
         env: A native `PufferEnv`. Its spaces are the same for all tasks.
@@ -88,7 +89,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             whose `info` is empty if `env` holds several.
         score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
             (0, 1) for ``"success"``. A score outside raises `ValueError`.
-        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
+            info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
 
     Raises:
@@ -107,7 +109,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         reduce: Reducer = "mean",
         score: ScoreRule[ConfigT] = "return",
         score_range: tuple[float, float] | None = None,
-        stats_interval: int | None = 100,
+        stats_interval: StatsInterval = "auto",
         max_failures: int = 5,
     ) -> None:
         if env.emulated:
