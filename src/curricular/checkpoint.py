@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .archive import READ_ERRORS, ArrayArchive
-from .config import CurriculumConfig
+from .config import OBSERVED, CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
@@ -59,6 +59,7 @@ _KIND = "curricular checkpoint"
 _ARRAYS = {
     "labels": LABEL,
     "cumulated": np.dtype(np.float64),
+    "score_range": np.dtype(np.float64),
     "reasons": REASON,
     "ledger": HANDOUT,
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
@@ -66,7 +67,7 @@ _ARRAYS = {
 """Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
 _PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "ledger_size", "stream", "num_draws"}
-_PARTS = ("labels", "cumulated", "reasons", "ledger")
+_PARTS = ("labels", "cumulated", "score_range", "reasons", "ledger")
 _STATE_KEYS = _PLAIN_KEYS | {"rows", *_PARTS}
 
 
@@ -157,6 +158,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     (num_handouts, *_) = archive.shape("ledger", _ARRAYS["ledger"]) or (0,)
     shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {
         "labels": (MAX_LABELS,),
+        "score_range": (2,),
         "reasons": (MAX_REASONS,),
         "ledger": (num_handouts,),
         "rows/params": (capacity, num_axes),
@@ -220,6 +222,7 @@ def pack_state(
         "labels": table.labels,
         "counters": table.counters._asdict(),
         "cumulated": table.cumulated,
+        "score_range": table.score_range,
         "reasons": table.reasons,
         "ledger": open_entries(table.ledger),
         "ledger_size": len(table.ledger),
@@ -248,10 +251,11 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
 
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     """Checks that this version saved `state`, with the same range of scores."""
-    low, high = config.score_range
+    declared = config.score_range
+    here = declared if isinstance(declared, str) else list(declared)
     expected = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "score_range": ([low, high], _score_range(state["config"]), "use the score_range that it was saved with"),
+        "score_range": (here, _score_range(state["config"]), "use the score_range that it was saved with"),
     }
     for name, (here, there, remedy) in expected.items():
         if type(there) is not type(here) or here != there:
@@ -290,10 +294,11 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     _score_range(state["config"])
     counters = _counters(state["counters"])
     # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
-    rows, labels, cumulated, reasons, ledger = (
+    rows, labels, cumulated, score_range, reasons, ledger = (
         np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
-    table = Table(Rows(rows), labels, counters, cumulated, reasons, _ledger(ledger, state["ledger_size"]))
+    handouts = _ledger(ledger, state["ledger_size"])
+    table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, handouts)
     check_table(table)
     if not table.rows["is_active"].any():
         raise TableError("rows['is_active'] for at least one task", "none")
@@ -318,13 +323,15 @@ def _ledger(entries: Any, size: Any) -> NDArray[np.void]:
         raise TableError("ledger with one hand-out per place", "two of them in one place") from error
 
 
-def _score_range(config: Any) -> list[float]:
-    """Returns the range of scores in a saved config.
+def _score_range(config: Any) -> list[float] | str:
+    """Returns the range of scores in a saved config, or `OBSERVED`.
 
     Raises:
         TableError: If `config` is not a mapping with a range of scores.
     """
     found = config.get("score_range") if isinstance(config, Mapping) else None
+    if found == OBSERVED:
+        return OBSERVED
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(end) in {int, float} for end in found):
         raise TableError("config as a mapping with a score_range of two numbers", f"{config!r:.200}")
     return list(found)

@@ -17,7 +17,7 @@ from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpo
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
-from .metrics import summary
+from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
@@ -330,7 +330,7 @@ class Curriculum(Generic[ConfigT]):
         """
         self._refresher.check()
         table = self._snapshot()
-        return summary(table, self._refresher.probabilities(table), self.config.score_range)
+        return summary(table, self._refresher.probabilities(table), range_of(table, self.config.score_range))
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns what is known of one task in the pool. To look at many tasks, use `tasks`.
@@ -463,7 +463,7 @@ class Curriculum(Generic[ConfigT]):
             return self.tracker.snapshot()
 
     def _pool(self, table: Table) -> Pool:
-        return Pool(table, *self._refresher.judge(table), self.config.score_range)
+        return Pool(table, *self._refresher.judge(table), range_of(table, self.config.score_range))
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

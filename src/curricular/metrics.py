@@ -92,6 +92,17 @@ _COLUMNS = ("num_completions", "num_scheduled", "fast_ema", "slow_ema", "success
 """Names of the columns of active tasks that `summary` reads."""
 
 
+def range_of(table: Table, declared: tuple[float, float] | str) -> tuple[float, float]:
+    """Returns the range of scores of `table`: `declared`, or the observed one if `declared` is a string.
+
+    While no score was observed, the range is (0, 0).
+    """
+    if not isinstance(declared, str):
+        return declared
+    low, high = np.nan_to_num(table.score_range).tolist()
+    return low, high
+
+
 def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float]) -> dict[str, float]:
     """Returns flat statistics of `table`: at most about 600 keys.
 

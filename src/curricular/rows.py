@@ -29,7 +29,7 @@ class TaskState(BaseModel):
     slow_ema: float
     """Average of the score at rate ``ema_timescale * slow_timescale_factor``."""
     success_threshold: float
-    """Lowest score that counts as a success, in the user's units."""
+    """Lowest score that counted as a success at the last result, in the user's units."""
     seed: int
     """Seed from which, with `params`, the generator builds the task."""
     num_scheduled: int

@@ -115,7 +115,11 @@ class Tickets:
             TypeError: If an argument has a wrong dtype.
             ValueError: If an argument has a wrong shape or value.
         """
-        return self._end(_checked_tickets(tickets), lambda ids: self._tracker.results(ids, scores, regrets))
+
+        def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
+            return self._tracker.results(table, ids, scores, regrets)
+
+        return self._end(_checked_tickets(tickets), events_of)
 
     def cancel(self, tickets: ArrayLike, reason: str) -> int:
         """Cancels the hand-outs that are open, and returns how many were.
@@ -125,15 +129,15 @@ class Tickets:
             ValueError: If an argument has a wrong shape or value.
         """
         keys, index = _checked_tickets(tickets), self._tracker.reason(reason)
-        return self._end(keys, lambda ids: cancellations(ids, index))
+        return self._end(keys, lambda _, ids: cancellations(ids, index))
 
-    def _end(self, keys: NDArray[np.int64], events_of: Callable[[NDArray[np.int64]], NDArray[np.void]]) -> int:
-        """Ends hand-outs with the events that `events_of` makes from task ids, shape (n,); counts other tickets."""
+    def _end(self, keys: NDArray[np.int64], events_of: Callable[[Table, NDArray[np.int64]], NDArray[np.void]]) -> int:
+        """Ends hand-outs with the events that `events_of` makes from table and task ids; counts other tickets."""
 
         def end(transaction: Transaction) -> int:
             draft = recorded(transaction, self._tracker.estimator)
             places, is_open = find(draft.table.ledger, keys)
-            events = events_of(draft.table.ledger["task_id"].take(places))[is_open]
+            events = events_of(draft.table, draft.table.ledger["task_id"].take(places))[is_open]
             if not is_open.all():
                 draft.add(count_closed(draft.table, keys[~is_open]))
             if is_open.any():

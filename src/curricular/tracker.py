@@ -1,6 +1,7 @@
 """`TaskTracker`: checks hand-outs and results, logs them, and flushes them into the rows. Knows no algorithm."""
 
 import logging
+import math
 import sys
 from operator import index
 from typing import Any, NoReturn, cast
@@ -20,6 +21,7 @@ from .table import (
     GROUP_EVENT,
     MAX_REASON_BYTES,
     MAX_REASONS,
+    MAX_SCORE,
     OTHER_REASON,
     SCHEDULED,
     TOLD,
@@ -33,6 +35,7 @@ from .table import (
     cancellations,
     close,
     oldest,
+    range_with,
     record,
     unchanged,
 )
@@ -82,15 +85,16 @@ def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> B
 
 def estimator(config: CurriculumConfig) -> Estimator:
     """Returns the settings of the averages, as `config` gives them."""
-    low, high = config.score_range
-    baseline = config.random_baseline
+    low, high = (0.0, 1.0) if isinstance(config.score_range, str) else config.score_range
+    baseline, threshold = config.random_baseline, config.threshold
     return Estimator(
         rates=config.rates,
         score_low=low,
         score_scale=high - low,
-        success_threshold=config.threshold,
+        success_threshold=math.nan if threshold is None else threshold,
         random_baseline=0.0 if isinstance(baseline, MeanOfFirst) else baseline,
         num_baseline_samples=baseline.num_completions if isinstance(baseline, MeanOfFirst) else 0,
+        is_observed=isinstance(config.score_range, str),
     )
 
 
@@ -154,10 +158,9 @@ class TaskTracker:
         """Number of rows."""
         self.estimator: Estimator = estimator(config)
         """Settings of the averages."""
-        self.score_range: tuple[float, float] = config.score_range
-        """Lowest and highest score that can be told."""
-        self._low, self._high = config.score_range
-        self._slack = ROUNDING * (self._high - self._low)
+        declared = config.score_range
+        self._low, self._high = (-MAX_SCORE, MAX_SCORE) if isinstance(declared, str) else declared
+        self._slack = 0.0 if isinstance(declared, str) else ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
         self._reasons: dict[str, int] = {}
         self._has_free_reasons = True
@@ -221,18 +224,23 @@ class TaskTracker:
             ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
             KeyError: If an id was never issued.
         """
-        ids = self._checked_ids(task_ids)
-        events = self.results(ids, scores, regrets)
-        if events.dtype == EVENT:
-            return len(ids), self._log(events)
-        if len(events):
-            self.backend.apply(lambda transaction: self._take(transaction, events))
+        ids, given = self._checked_ids(task_ids), _as_array("scores", scores)
+        if given.ndim != 2:
+            return len(ids), self._log(self.results(None, ids, given, regrets))
+
+        def take(transaction: Transaction) -> None:
+            self._take(transaction, self.results(transaction.table, ids, given, regrets))
+
+        self.backend.apply(take)
         return len(ids), False
 
-    def results(self, ids: NDArray[np.int64], scores: ArrayLike, regrets: ArrayLike | None = None) -> NDArray[np.void]:
+    def results(
+        self, table: Table | None, ids: NDArray[np.int64], scores: ArrayLike, regrets: ArrayLike | None = None
+    ) -> NDArray[np.void]:
         """Returns the events of n results, dtype `EVENT` or, of groups, `GROUP_EVENT`, shape (n,).
 
         Args:
+            table: The pool, whose observed range of scores groups need; None: there are no groups.
             ids: Task ids, shape (n,).
             scores: Scores, shape (n,), or groups of scores, shape (n, G), as for `record_batch`.
             regrets: Finite regrets, shape (n,).
@@ -242,10 +250,10 @@ class TaskTracker:
             ValueError: As `record_batch` does.
         """
         given, extra = _as_array("scores", scores), self._checked_regrets(regrets, ids)
-        if given.ndim == 2 and len(given) == len(ids):
-            groups = group_events(ids, given, extra, self.estimator)
-            self._rounded_batch(given[~np.isnan(given.astype(np.float64))])
-            return groups
+        if table is not None and given.ndim == 2 and len(given) == len(ids):
+            values = _checked_groups(given)
+            told = self._rounded_batch(values[~np.isnan(values)])
+            return group_events(ids, values, extra, self.estimator.fitted(range_with(table.score_range, told)))
         values = self._rounded_batch(_checked_numbers("scores", given, len(ids)))
         events = np.zeros(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"] = ids, TOLD, values
@@ -331,9 +339,10 @@ class TaskTracker:
 
     def _take(self, transaction: Transaction, events: NDArray[np.void]) -> None:
         """Records `events`, dtype `EVENT` or `GROUP_EVENT`, in the rows, after the events logged before."""
-        draft = recorded(transaction, self.estimator)
-        draft.add(record(draft.table, events, self.estimator))
-        transaction.commit(cast(Patch, draft.patch), flushes=True)
+        if len(events):
+            draft = recorded(transaction, self.estimator)
+            draft.add(record(draft.table, events, self.estimator))
+            transaction.commit(cast(Patch, draft.patch), flushes=True)
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
         ids = given = _as_array("task_ids", task_ids)
@@ -372,14 +381,19 @@ class TaskTracker:
         return scores
 
     def _refuse_score(self, score: float) -> NoReturn:
+        if self.estimator.is_observed:
+            raise ValueError(
+                f"score: expected a finite number within ±{MAX_SCORE:g}, got {score}; cancel a hand-out that gave no "
+                f"valid score"
+            )
         raise ValueError(
-            f"score: expected a finite number in score_range {self.score_range}, got {score}; "
-            f"clip it or declare the range of your scores in the config"
+            f"score: expected a finite number in score_range {(self._low, self._high)}, got {score}; clip it, declare "
+            f"the range of your scores in the config, or set score_range='observed'"
         )
 
 
 def group_events(
-    ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
+    ids: NDArray[np.int64], scores: NDArray[np.float64], regrets: NDArray[np.float64] | None, estimator: Estimator
 ) -> NDArray[np.void]:
     """Returns the events of n groups of scores, dtype `GROUP_EVENT`, shape (n,). A group of NaN is a cancellation.
 
@@ -387,7 +401,29 @@ def group_events(
         ids: Task id of each group, shape (n,).
         scores: Scores of each group, NaN where a rollout failed, shape (n, G).
         regrets: Regret of each group, shape (n,); None: there are none.
-        estimator: Gives the scale of the scores and the threshold of success.
+        estimator: Gives the threshold of success.
+    """
+    is_there = ~np.isnan(scores)
+    sizes = is_there.sum(axis=1)
+    divisor = np.maximum(sizes, 1)
+    events = np.zeros(len(ids), GROUP_EVENT)
+    events["task_id"], events["size"] = ids, divisor
+    means = np.where(is_there, scores, 0.0).sum(axis=1) / divisor
+    events["score"] = means
+    events["variance"] = (np.where(is_there, scores - means[:, None], 0.0) ** 2).sum(axis=1) / divisor
+    events["low"] = np.where(is_there, scores, np.inf).min(axis=1)
+    events["high"] = np.where(is_there, scores, -np.inf).max(axis=1)
+    # A comparison with NaN is false, so a failed rollout is no success.
+    events["success"] = estimator.is_success(scores).sum(axis=1) / divisor
+    events["kind"] = TOLD
+    if regrets is not None:
+        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
+    events["kind"][sizes == 0], events["score"][sizes == 0] = CANCELLED, FAILED
+    return events
+
+
+def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns groups of scores, shape (n, G), as floats.
 
     Raises:
         TypeError: If the scores are not numbers.
@@ -399,22 +435,7 @@ def group_events(
         raise ValueError(
             f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
         )
-    values = scores.astype(np.float64)
-    is_there = ~np.isnan(values)
-    sizes = is_there.sum(axis=1)
-    divisor = np.maximum(sizes, 1)
-    scaled = np.where(is_there, estimator.scaled(values), 0.0)
-    events = np.zeros(len(ids), GROUP_EVENT)
-    events["task_id"], events["size"] = ids, divisor
-    events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
-    events["square"] = (scaled * scaled).sum(axis=1) / divisor
-    # A comparison with NaN is false, so a failed rollout is no success.
-    events["success"] = estimator.is_success(values, estimator.success_threshold).sum(axis=1) / divisor
-    events["kind"] = TOLD
-    if regrets is not None:
-        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
-    events["kind"][sizes == 0], events["score"][sizes == 0] = CANCELLED, FAILED
-    return events
+    return scores.astype(np.float64)
 
 
 def _reason_key(name: str) -> str:

@@ -28,6 +28,7 @@ from ..table import (
     check_ledger,
     check_reasons,
     check_rows,
+    check_score_range,
     empty_table,
 )
 from . import session
@@ -78,6 +79,7 @@ class SessionTable:
         self.rings: NDArray[np.void] = view["rings"]
         self.counters: NDArray[np.int64] = view["counters"]
         self.labels: NDArray[np.void] = view["labels"]
+        self.score_range: NDArray[np.float64] = view["score_range"]
         self.reasons: NDArray[np.void] = view["reasons"]
         self.ledger: NDArray[np.void] = view["ledger"]
         self.checks: NDArray[np.int64] = view["checks"]
@@ -96,6 +98,7 @@ class SessionTable:
             self.distributions[:] = empty.cumulated
             self.counters[:] = empty.counters
             self.labels[:] = empty.labels
+            self.score_range[:] = empty.score_range
             self.reasons[:] = empty.reasons
             self.control[CREATED] = int(time.time())
 
@@ -106,7 +109,7 @@ class SessionTable:
         # A table without tasks has no valid rows, but a killed process may have written some.
         rows = self.rows if counters.num_created else Rows.zeros(len(self.checks), self.rows.num_axes)
         cumulated = self.distributions[counters.epoch % 2]
-        return Table(rows, self.labels, counters, cumulated, self.reasons, self.ledger)
+        return Table(rows, self.labels, counters, cumulated, self.score_range, self.reasons, self.ledger)
 
     # Checks for damage, run by the process that holds the lock
 
@@ -130,7 +133,8 @@ class SessionTable:
         self._passes(check_distribution, self.table.cumulated)
 
     def check_reasons(self) -> None:
-        """Checks the reasons against the counters, which must have passed their check."""
+        """Checks the reasons, against the counters, which must have passed their check, and the range of scores."""
+        self._passes(check_score_range, self.score_range)
         self._passes(check_reasons, self.reasons, Counters(*self.counters.tolist()))
 
     def check_ledger(self) -> None:
@@ -253,6 +257,7 @@ class SessionTable:
         num_rows = self._write_rows(patch)
         self._write_ledger(patch.ledger)
         journal["labels"][:] = patch.labels
+        journal["score_range"][:] = self.score_range if patch.score_range is None else patch.score_range
         journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
         journal["counters"][:] = patch.counters
         journal["head"][NUM_ROWS], journal["head"][HAS_TAILS] = num_rows, tails is not None
@@ -327,6 +332,7 @@ class SessionTable:
         counters = Counters(*journal["counters"].tolist())
         self._passes(check_counters, counters)
         self._passes(check_labels, journal["labels"], counters)
+        self._passes(check_score_range, journal["score_range"])
         self._passes(check_reasons, journal["reasons"], counters)
         if counters.num_tickets and num_handouts:
             ledger = self.ledger.copy()
@@ -356,6 +362,7 @@ class SessionTable:
             self.ledger[journal["places"][:num_handouts]] = journal["handouts"][:num_handouts]
             session.fault("ledger installed")
         self.labels[:] = journal["labels"]
+        self.score_range[:] = journal["score_range"]
         self.reasons[:] = journal["reasons"]
         cleared = np.flatnonzero(np.unpackbits(journal["head"][CLEARED:].view(np.uint8)))
         self.workers[cleared, PID] = 0

@@ -110,7 +110,8 @@ class LocalMemoryBackend:
             table.ledger[patch.ledger.places] = patch.ledger.entries
         cumulated = table.cumulated if patch.cumulated is None else patch.cumulated
         reasons = table.reasons if patch.reasons is None else patch.reasons
-        self._table = Table(table.rows, patch.labels, patch.counters, cumulated, reasons, table.ledger)
+        scores = table.score_range if patch.score_range is None else patch.score_range
+        self._table = Table(table.rows, patch.labels, patch.counters, cumulated, scores, reasons, table.ledger)
         self.epoch = patch.counters.epoch
         self._log = committed.log
         self._committed = None

@@ -20,6 +20,7 @@ from .check import check_labels as check_labels
 from .check import check_ledger as check_ledger
 from .check import check_reasons as check_reasons
 from .check import check_rows as check_rows
+from .check import check_score_range as check_score_range
 from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
@@ -51,6 +52,7 @@ from .schema import MAX_OPEN as MAX_OPEN
 from .schema import MAX_REASON_BYTES as MAX_REASON_BYTES
 from .schema import MAX_REASONS as MAX_REASONS
 from .schema import MAX_REGRET as MAX_REGRET
+from .schema import MAX_SCORE as MAX_SCORE
 from .schema import NO_WORKER as NO_WORKER
 from .schema import OTHER_REASON as OTHER_REASON
 from .schema import REASON as REASON
@@ -69,3 +71,4 @@ from .schema import columns_of as columns_of
 from .schema import copy_table as copy_table
 from .schema import empty_table as empty_table
 from .schema import unchanged as unchanged
+from .widen import range_with as range_with

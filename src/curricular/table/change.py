@@ -84,7 +84,7 @@ def admit(
     rows["task_id"] = np.maximum(successors, slots + len(table.rows) * table.counters.first_generation)
     rows["creation_time"] = creation_time
     rows["is_active"] = True
-    rows["success_threshold"] = estimator.success_threshold
+    rows["success_threshold"] = estimator.fitted(table.score_range).success_threshold
     rows["random_baseline"] = estimator.random_baseline
     rows["seed"] = seeds
     rows["label_index"] = indices
@@ -181,7 +181,8 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
         first_generation=old.first_generation * num_old // capacity + 1,
     )
     cumulated = np.linspace(0, 1, capacity + 1)[1:]
-    return Table(rows, saved.labels, counters, cumulated, reasons, filled(entries, len(saved.ledger)))
+    ledger = filled(entries, len(saved.ledger))
+    return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, ledger)
 
 
 def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> Patch:
@@ -223,6 +224,7 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
         saved.labels,
         counters,
         saved.cumulated,
+        saved.score_range,
         merge_reasons(saved.reasons, table.reasons),
         waiting(entries, len(table.ledger)) if has_ledger else None,
     )

@@ -20,6 +20,7 @@ from .schema import (
     MAX_LABELS,
     MAX_REASONS,
     MAX_REGRET,
+    MAX_SCORE,
     NO_WORKER,
     REASON,
     SCHEDULED,
@@ -89,9 +90,11 @@ def check_table(table: Table) -> None:
         raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
     check_array("labels", table.labels, LABEL, (MAX_LABELS,))
     check_array("cumulated", table.cumulated, np.float64, (capacity,))
+    check_array("score_range", table.score_range, np.float64, (2,))
     check_array("reasons", table.reasons, REASON, (MAX_REASONS,))
     check_array("ledger", table.ledger, HANDOUT, (None,))
     check_counters(table.counters)
+    check_score_range(table.score_range)
     check_reasons(table.reasons, table.counters)
     check_ledger(table.ledger, table.counters)
     check_labels(table.labels, table.counters)
@@ -187,6 +190,13 @@ def _check_names(part: str, names: list[bytes]) -> None:
             name.decode()
         except UnicodeDecodeError as error:
             raise TableError(f"{part}['name'] in UTF-8", repr(name)) from error
+
+
+def check_score_range(score_range: NDArray[np.float64]) -> None:
+    """Checks that `score_range`, shape (2,), is a finite range, or NaN."""
+    low, high = score_range.tolist()
+    if not (low <= high and low >= -MAX_SCORE and high <= MAX_SCORE) and not (np.isnan(low) and np.isnan(high)):
+        raise TableError(f"score_range as finite low <= high within {MAX_SCORE:g}, or as NaN", f"{low} and {high}")
 
 
 def check_reasons(reasons: NDArray[np.void], counters: Counters) -> None:

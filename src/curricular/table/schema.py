@@ -1,7 +1,8 @@
 """The parts of a table (counters, rows, labels, distribution), its events, and patches to it. NumPy only."""
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,9 @@ class Table:
     """All-time counts."""
     cumulated: NDArray[np.float64]
     """Running sum of the distribution in use, shape (capacity,)."""
+    score_range: NDArray[np.float64]
+    """Lowest and highest score observed, in the user's units, shape (2,); NaN while there is none, or if the range is
+    declared."""
     reasons: NDArray[np.void]
     """Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`."""
     ledger: NDArray[np.void]
@@ -115,6 +119,8 @@ class Patch:
     """New counts."""
     cumulated: NDArray[np.float64] | None = None
     """Running sum of the new distribution, shape (capacity,); None: the distribution does not change."""
+    score_range: NDArray[np.float64] | None = None
+    """New range of scores, shape (2,); None: it does not change."""
     reasons: NDArray[np.void] | None = None
     """New cancellations by reason, shape (MAX_REASONS,), dtype `REASON`; None: they do not change."""
     ledger: LedgerChange | None = None
@@ -137,14 +143,27 @@ class Estimator:
     """Random baseline of a new task, scaled to [0, 1]; it stays if `num_baseline_samples` is 0."""
     num_baseline_samples: int
     """Number of first scores of a task whose mean is its baseline; 0: the baseline is fixed."""
+    is_observed: bool = False
+    """Whether the range of scores is observed: `fitted` then gives the estimator for the range so far. A success
+    threshold of NaN stands for the middle of the range."""
+
+    def fitted(self, score_range: NDArray[np.float64]) -> "Estimator":
+        """Returns the estimator for an observed `score_range`, shape (2,); itself if the range is declared."""
+        if not self.is_observed:
+            return self
+        low, high = np.nan_to_num(score_range).tolist()
+        threshold = (low + high) / 2 if math.isnan(self.success_threshold) else self.success_threshold
+        return replace(
+            self, score_low=low, score_scale=(high - low) or 1.0, success_threshold=threshold, is_observed=False
+        )
 
     def scaled(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns `scores`, in the user's units, scaled to [0, 1]."""
         return ((scores - self.score_low) / self.score_scale).clip(0.0, 1.0)
 
-    def is_success(self, scores: NDArray[np.float64], thresholds: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-        """Returns whether each score reaches its threshold, except for rounding; all in the user's units."""
-        return scores >= thresholds - ROUNDING * self.score_scale
+    def is_success(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns whether each of `scores`, in the user's units, reaches the success threshold, except for rounding."""
+        return scores >= self.success_threshold - ROUNDING * self.score_scale
 
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
@@ -156,10 +175,12 @@ EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret",
 reason."""
 
 
-GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
+GROUP_EVENT = np.dtype(
+    [*EVENT.descr, ("size", "i8"), ("variance", "f8"), ("low", "f8"), ("high", "f8"), ("success", "f8")]
+)
 """Dtype of an event that may stand for a group of exchangeable scores, such as the rollouts of one prompt: `score` is
-their mean, in the user's units, `size` their number, `square` the mean square of the scores scaled to [0, 1], and
-`success` the share of successes. An event that is no result has a `size` of 1."""
+their mean, `variance` their variance, `low` and `high` the lowest and highest, all in the user's units; `size` is their
+number, and `success` the share of successes. An event that is no result has a `size` of 1."""
 
 
 EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
@@ -176,6 +197,10 @@ MAX_LABEL_BYTES = 96
 
 MAX_REGRET = 1e290
 """Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
+
+
+MAX_SCORE = 1e100
+"""Largest absolute value of a score where the range is observed, so that squares and ranges stay finite."""
 
 
 LABEL = np.dtype(
@@ -244,7 +269,9 @@ def empty_table(capacity: int, num_axes: int, max_open: int = MAX_OPEN) -> Table
     reasons = np.zeros(MAX_REASONS, REASON)
     reasons["name"][: len(BUILT_IN_REASONS)] = [name.encode() for name in BUILT_IN_REASONS]
     cumulated = np.linspace(0, 1, capacity + 1)[1:]
-    return Table(Rows.zeros(capacity, num_axes), labels, Counters(), cumulated, reasons, np.zeros(max_open, HANDOUT))
+    score_range = np.full(2, np.nan)
+    ledger = np.zeros(max_open, HANDOUT)
+    return Table(Rows.zeros(capacity, num_axes), labels, Counters(), cumulated, score_range, reasons, ledger)
 
 
 def copy_table(table: Table) -> Table:
@@ -255,6 +282,7 @@ def copy_table(table: Table) -> Table:
         table.labels.copy(),
         table.counters,
         table.cumulated.copy(),
+        table.score_range.copy(),
         table.reasons.copy(),
         table.ledger.copy() if has_ledger else np.zeros(len(table.ledger), HANDOUT),
     )
@@ -334,6 +362,7 @@ def _patched(base: Table, patch: Patch) -> Table:
         patch.labels,
         patch.counters,
         base.cumulated if patch.cumulated is None else patch.cumulated,
+        base.score_range if patch.score_range is None else patch.score_range,
         base.reasons if patch.reasons is None else patch.reasons,
         ledger,
     )
@@ -354,6 +383,7 @@ def _joined(first: Patch, second: Patch, capacity: int) -> Patch:
         second.labels,
         second.counters,
         first.cumulated if second.cumulated is None else second.cumulated,
+        first.score_range if second.score_range is None else second.score_range,
         first.reasons if second.reasons is None else second.reasons,
         _joined_ledger(first.ledger, second.ledger),
     )
