@@ -19,7 +19,7 @@ from curricular import (
     single_task,
 )
 from curricular.generators import SeedGenerator
-from curricular.handouts import TaskCache
+from curricular.handouts import TaskBuildError, TaskCache
 
 ROOM = {"size": 5, "lit": True, "kind": "maze", "seed": 0}
 MAZES = bucketed(ROOM, {"size": [5, 9], "lit": [True, False], "seed": Span(0, 9)})
@@ -215,6 +215,19 @@ class CountingGenerator(SeedGenerator):
     def build(self, seed, params):
         self.num_builds += 1
         return seed
+
+
+class BrokenGenerator(SeedGenerator):
+    def build(self, seed, params):
+        raise OSError("no such map")
+
+
+def test_a_task_that_cannot_be_built_is_in_the_columns_and_is_named_by_its_view():
+    curriculum = Curriculum(UniformConfig(num_active_tasks=3), BrokenGenerator())
+    assert curriculum.tasks()["task_id"].tolist() == [0, 1, 2]
+    with pytest.raises(TaskBuildError, match="got OSError: no such map, for task 2 ") as caught:
+        curriculum.task(2)
+    assert caught.value.task_id == 2
 
 
 def test_the_columns_call_no_generator_once_per_task():
