@@ -104,6 +104,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "num_pending": float(counters.num_pending),
         "num_refreshes": float(counters.num_refreshes),
         "num_never_completed": float(len(rows) - seen.sum()),
+        "num_label_overflow": float((rows["label_index"] == 0).sum()),
         **_distribution("score", low + (high - low) * rows["slow_ema"][seen]),
         **_distribution("success", rows["success_ema"][seen]),
         **_distribution("learning_progress", progress[seen]),

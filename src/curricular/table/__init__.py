@@ -9,6 +9,7 @@ from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
 from .change import resize as resize
 from .change import restore as restore
+from .change import stored_label as stored_label
 from .check import MAX_COUNT as MAX_COUNT
 from .check import TableError as TableError
 from .check import check_counters as check_counters
@@ -26,6 +27,7 @@ from .schema import LABEL as LABEL
 from .schema import MAX_LABEL_BYTES as MAX_LABEL_BYTES
 from .schema import MAX_LABELS as MAX_LABELS
 from .schema import MAX_REGRET as MAX_REGRET
+from .schema import OTHER as OTHER
 from .schema import SCHEDULED as SCHEDULED
 from .schema import TOLD as TOLD
 from .schema import TOLD_WITH_REGRET as TOLD_WITH_REGRET

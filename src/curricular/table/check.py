@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, Rows, TaskState
-from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
+from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, OTHER, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
 
 MAX_COUNT = 2**62
 """Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
@@ -154,8 +154,8 @@ def _check_entries(name: str, values: list[float], low: float, high: float) -> N
 
 
 def _check_names(names: list[bytes]) -> None:
-    if names[0] != b"other":
-        raise TableError("labels['name'] to begin with b'other'", repr(names[0]))
+    if names[0] != OTHER:
+        raise TableError(f"labels['name'] to begin with {OTHER!r}", repr(names[0]))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TableError("labels['name'] to hold each name once", f"{twice!r} twice")

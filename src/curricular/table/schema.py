@@ -36,7 +36,7 @@ class Counters(NamedTuple):
     num_pending: int = 0
     """Hand-outs that are not told or cancelled yet."""
     num_labels: int = 1
-    """Label indices in use, that of "other" included."""
+    """Label indices in use, that of `OTHER` included."""
     num_refreshed_endings: int = 0
     """Value of `num_endings` when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
@@ -136,11 +136,15 @@ EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 
 
 MAX_LABELS = 64
-"""Number of label indices: 0 is "other", and the first 63 labels have statistics of their own."""
+"""Number of label indices: 0 is `OTHER`, and the first 63 labels have statistics of their own."""
+
+
+OTHER = b"(other)"
+"""Name of the group that all labels after the first 63 share; no label is stored under this name."""
 
 
 MAX_LABEL_BYTES = 96
-"""Length limit of a label, in bytes of UTF-8; a longer one counts as "other"."""
+"""Length limit of a stored label, in bytes of UTF-8; a longer one is stored as its beginning and a hash."""
 
 
 MAX_REGRET = 1e290
@@ -182,9 +186,9 @@ def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void
 
 
 def empty_table(capacity: int, num_axes: int) -> Table:
-    """Returns a table of `capacity` inactive rows, with the label "other"."""
+    """Returns a table of `capacity` inactive rows, with the label `OTHER`."""
     labels = np.zeros(MAX_LABELS, LABEL)
-    labels["name"][0] = b"other"
+    labels["name"][0] = OTHER
     return Table(Rows.zeros(capacity, num_axes), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
 
 
