@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..task import Axis, Params
+from .copies import copied
 from .serial import AnyConfig
 
 
 class SingleTaskGenerator(BaseModel):
-    """Generates a single task; every build returns the same `config` object, so treat it as read-only."""
+    """Generates a single task; every build returns a copy of `config`, or `config` itself if it cannot change."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -36,4 +37,4 @@ class SingleTaskGenerator(BaseModel):
         return self.label
 
     def build(self, seed: int, params: Params) -> AnyConfig:
-        return self.config
+        return copied(self.config)
