@@ -15,6 +15,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from curricular import (
@@ -353,7 +355,16 @@ HOLDABLE = [
     *(dt.date(2026, 1, 2), dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC), dt.time(1, 2), dt.timedelta(1, 2, 3)),
     *(Decimal("1.10"), uuid.UUID(int=7), 1 + 2j, Light.DIM, Level.LOW, Rights.READ | Rights.WRITE),
     *(np.int64(3), np.float32(0.1), np.bool_(True), np.float64(2.5), np.str_("x")),
-    *({1: "a", "1": "b"}, {(0, 1): 2}, {"$price": 1}, {None: 1}, Holder((1, {2: b"x"})), Extra(b=(1, 2))),
+    *(
+        {1: "a", "1": "b"},
+        {(0, 1): 2},
+        {"$price": 1},
+        {"$type": "sword"},
+        {"$type": 1, "$value": {"$value": 2}},
+        {None: 1},
+        Holder((1, {2: b"x"})),
+        Extra(b=(1, 2)),
+    ),
     *(float("inf"), 10**30),
 ]
 
@@ -544,3 +555,32 @@ class TestMappingsOfAnyClass:
     def test_a_wrong_value_names_its_field_alone(self):
         with pytest.raises(ValueError, match=r"1 validation error for NoiseAwareConfig\nnum_active_tasks\n"):
             load_config({"algorithm": "noise_aware", "num_active_tasks": -1})
+
+
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3) | st.binary(max_size=3)
+)
+keys = st.sampled_from(["a", "$type", "$value", "low", "high", "a.b", ""]) | st.integers(0, 2) | st.dates()
+configurations = st.recursive(
+    leaves
+    | st.dates()
+    | st.sampled_from([Light.DIM, np.int8(3), pathlib.Path("x")])
+    | st.frozensets(st.integers(), max_size=1),
+    lambda parts: (
+        st.lists(parts, max_size=3)
+        | st.dictionaries(keys, parts, max_size=3)
+        | st.tuples(parts, parts)
+        | st.builds(Holder, parts)
+    ),
+    max_leaves=10,
+)
+
+
+@given(configurations)
+@settings(max_examples=300, deadline=None)
+def test_any_configuration_comes_back_from_a_file(config):
+    generator = bucketed({"a": config, "b": 0}, {"b": [config, 0]})
+    again = load_task_generator(json.loads(json.dumps(dump_task_generator(generator), allow_nan=False)))
+    assert again.build(0, np.zeros(1)) == {"a": config, "b": config}
+    assert repr(again.build(0, np.zeros(1))["a"]) == repr(config)
+    assert fingerprint(again) == fingerprint(generator)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..task import Span
-from .bucket_values import as_bucket
 from .buckets import BucketedTaskGenerator
 from .canonical import canonical
 from .copies import copied, copier
@@ -14,7 +13,7 @@ from .encoding import plain
 from .merged import TaskGeneratorSet
 from .mutation import onto
 from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator, check_generator, is_generator
-from .serial import dump_task_generator, load_task_generator
+from .serial import AS_IS, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
 __all__ = [
@@ -45,7 +44,7 @@ def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
         config: What the environment is built or reset from.
         label: The label of the task in the statistics.
     """
-    return SingleTaskGenerator(config=config, label=label)
+    return SingleTaskGenerator.model_validate({"config": config, "label": label}, context=AS_IS)
 
 
 def bucketed(base: Any, buckets: Mapping[str, Iterable[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
@@ -70,8 +69,8 @@ def bucketed(base: Any, buckets: Mapping[str, Iterable[Any] | Span], label: str 
     if not isinstance(buckets, Mapping):
         raise TypeError(f"buckets: expected a mapping of paths to values, got {buckets!r:.100}; give a dict")
     child = base if is_generator(base) else single_task(base)
-    values = {path: as_bucket(path, bucket) for path, bucket in buckets.items()}
-    return BucketedTaskGenerator(child=child, buckets=values, label=label)
+    fields = {"child": child, "buckets": buckets, "label": label}
+    return BucketedTaskGenerator.model_validate(fields, context=AS_IS)
 
 
 def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:

@@ -1,6 +1,6 @@
 """The values of a bucket: what may be given, how a file holds it, its axis, its labels, and samples for checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,13 @@ MAX_PROBES = 16
 """Number of values of a `Span` with which a configuration is tried."""
 
 
-def as_bucket(path: str, values: Any) -> Bucket:
+def as_bucket(path: str, values: Any, read: Callable[[Any], Any] = copied) -> Bucket:
     """Returns the bucket of `values`; a single `Span` in a list is that `Span`.
+
+    Args:
+        path: The path of the bucket, for errors.
+        values: What was given as the bucket.
+        read: Converts a value to one that belongs to the bucket.
 
     Raises:
         TypeError: If `values` is neither a `Span` nor an ordered collection.
@@ -35,7 +40,7 @@ def as_bucket(path: str, values: Any) -> Bucket:
         raise TypeError(
             f"buckets[{path!r}]: expected a Span or a list of values, got {values!r:.100}{reason}; write {fix}"
         )
-    bucket = tuple(value if isinstance(value, Span) else copied(decode_config(value)) for value in values)
+    bucket = tuple(value if isinstance(value, Span) else read(value) for value in values)
     if not bucket:
         raise ValueError(f"buckets[{path!r}]: expected a Span or at least one value, got none; add one or drop it")
     return bucket[0] if len(bucket) == 1 and isinstance(bucket[0], Span) else bucket
@@ -65,7 +70,11 @@ def read_bucket(path: str, data: Any, *, is_from_file: bool) -> Bucket:
         return span
     if is_from_file and isinstance(data, list):
         data = [value if (span := _as_span(value)) is None else span for value in data]
-    return as_bucket(path, data)
+    return as_bucket(path, data, _read)
+
+
+def _read(data: Any) -> Any:
+    return copied(decode_config(data))
 
 
 def _as_span(data: Any) -> Span | None:

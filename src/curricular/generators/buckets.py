@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationInfo
 
 from ..task import Axis, Params, Span, num_params
-from .bucket_values import Bucket, axis_of, dump_bucket, labels_of, probes, read_bucket
+from .bucket_values import Bucket, as_bucket, axis_of, dump_bucket, labels_of, probes, read_bucket
 from .copies import copied
 from .mutation import stepped
 from .paths import Steps, steps_of, with_values
 from .protocol import MutableTaskGenerator, local_seeds
-from .serial import FROM_FILE, AnyConfig, AnyGenerator
+from .serial import AS_IS, FROM_FILE, AnyConfig, AnyGenerator
 
 NUM_BASES = 16
 """Number of the child's tasks in which every path must exist."""
@@ -29,8 +29,11 @@ def _as_buckets(data: Any, info: ValidationInfo) -> Any:
     """Returns the buckets sorted by path: their order determines the task of each seed, and files do not keep it."""
     if not isinstance(data, Mapping):
         return data
-    is_from_file = info.context == FROM_FILE
-    buckets = {path: read_bucket(path, bucket, is_from_file=is_from_file) for path, bucket in data.items()}
+    if info.context == AS_IS:
+        buckets = {path: as_bucket(path, bucket) for path, bucket in data.items()}
+    else:
+        is_from_file = info.context == FROM_FILE
+        buckets = {path: read_bucket(path, bucket, is_from_file=is_from_file) for path, bucket in data.items()}
     return dict(sorted(buckets.items(), key=lambda pair: str(pair[0])))
 
 

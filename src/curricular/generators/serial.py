@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, PlainSerializer, PlainValidator
+from pydantic import BaseModel, PlainSerializer, PlainValidator, ValidationInfo
 
 from .canonical import type_name
 from .copies import copied
@@ -18,7 +18,10 @@ KINDS = {
 """Short kind -> class of each built-in generator; the kind of a custom generator is its ``module:name``."""
 
 FROM_FILE = "from a file"
-"""Validation context of a generator that is read from data, where a dict may stand for a `Span`."""
+"""Validation context of a generator that is read from data, where a dict in a list may stand for a `Span`."""
+
+AS_IS = "as it is"
+"""Validation context of a configuration that is not read from data, and may have keys such as ``"$type"`` itself."""
 
 
 def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
@@ -65,9 +68,9 @@ def load_task_generator(data: Any) -> TaskGenerator[Any]:
     return cls.model_validate(fields, context=FROM_FILE)  # type: ignore[return-value]
 
 
-def _owned(data: Any) -> Any:
+def _owned(data: Any, info: ValidationInfo) -> Any:
     """Returns the configuration that `data` describes, as an object that belongs to the generator alone."""
-    return copied(decode_config(data))
+    return copied(data if info.context == AS_IS else decode_config(data))
 
 
 AnyConfig = Annotated[Any, PlainValidator(_owned), PlainSerializer(encode_config)]
