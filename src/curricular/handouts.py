@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends.protocol import Backend
-from .generators import TaskGenerator, copied, copier
+from .generators import TaskGenerator, copier
 from .mutex import ReentrantCallError
 from .params import Layout
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
@@ -92,10 +92,9 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
             self._templates.pop(oldest, None)
         self._ids.append(task_id)
         label = self._generator.label_of(seed, params)
-        config, values = copied(config), copied(values)
         make_config, make_params = copier(config), copier(values) or values.copy
         if make_config is None:
-            task = self[task_id] = Task(task_id, config, label, values)
+            task = self[task_id] = Task(task_id, config, label, make_params())
             return task
         self._templates[task_id] = make_config, label, make_params
         return Task(task_id, make_config(), label, make_params())

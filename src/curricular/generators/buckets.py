@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 
 from ..task import Axis, Params, Span, num_params
 from .bucket_values import Bucket, as_bucket, axis_of, dump_bucket, labels_of, probes, read_bucket
@@ -60,9 +60,6 @@ class BucketedTaskGenerator(BaseModel):
     label: str | None = None
     """The label of all tasks. None: the child's label, then ``path=value`` for each bucket of values."""
 
-    _steps: dict[str, Steps] = PrivateAttr()
-    """The steps of each path."""
-
     def model_post_init(self, context: Any, /) -> None:
         """Checks that every path exists and accepts its values, so that errors appear before training.
 
@@ -73,7 +70,6 @@ class BucketedTaskGenerator(BaseModel):
             ValueError: If the configuration rejects a value, alone and in all combinations tried.
         """
         bases = self._bases()
-        self._steps = {path: steps_of(bases[0], path) for path in self.buckets}
         for path, steps in self._steps.items():
             if any(steps_of(base, path) != steps for base in bases):
                 raise KeyError(f"path: expected the same keys in all tasks, got {path!r}; rename keys with dots")
@@ -110,6 +106,12 @@ class BucketedTaskGenerator(BaseModel):
             if _rejection(bases[rng.integers(len(bases))], values | {self._steps[path]: value}) is None:
                 return True
         return False
+
+    @cached_property
+    def _steps(self) -> dict[str, Steps]:
+        """The steps of each path."""
+        base = self._bases()[0]
+        return {path: steps_of(base, path) for path in self.buckets}
 
     @cached_property
     def own_axes(self) -> tuple[Axis, ...]:

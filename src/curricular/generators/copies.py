@@ -15,10 +15,15 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel
 
+_CONTAINERS = (dict, list, tuple)
+
 Maker = Callable[[], Any]
 
 Seen = dict[int, bool]
 """Identity of each part of a configuration so far -> whether the part can change, or is being looked at."""
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, types.FunctionType})
+"""The most frequent classes of values that cannot change."""
 
 _IMMUTABLE = (
     *(type(None), bool, int, float, complex, str, bytes, range, frozenset, type, Enum, PurePath, Decimal, UUID),
@@ -29,6 +34,11 @@ _IMMUTABLE = (
 
 def copied(value: Any) -> Any:
     """Returns a copy of `value` that shares nothing that can change with it; `value` itself if nothing in it can."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is dict and _ATOMS.issuperset(map(type, value.values())):
+        return value.copy()
     make = copier(value)
     return value if make is None else make()
 
@@ -55,7 +65,8 @@ class _SharedPartError(Exception):
 
 
 def _copier(value: Any, seen: Seen) -> Maker | None:
-    if isinstance(value, _IMMUTABLE) or type(value) is object:
+    kind = type(value)
+    if kind in _ATOMS or (kind not in _CONTAINERS and (isinstance(value, _IMMUTABLE) or kind is object)):
         return None
     if seen.get(id(value), False):
         raise _SharedPartError
@@ -67,6 +78,8 @@ def _copier(value: Any, seen: Seen) -> Maker | None:
 
 def _copier_of_parts(value: Any, seen: Seen) -> Maker | None:
     kind = type(value)
+    if kind in _CONTAINERS and _ATOMS.issuperset(map(type, value.values() if kind is dict else value)):
+        return None if kind is tuple else value.copy
     if kind is dict:
         return _container_copier(value.copy, dict.__setitem__, _makers(value.items(), seen))
     if kind is list:
@@ -90,7 +103,7 @@ def _copier_of_parts(value: Any, seen: Seen) -> Maker | None:
 
 def _makers(items: Any, seen: Seen) -> list[tuple[Any, Maker]]:
     """Returns key and copier of those of the `items`, pairs of a key and a value, that can change."""
-    return [(key, make) for key, item in items if (make := _copier(item, seen)) is not None]
+    return [(key, make) for key, item in items if type(item) not in _ATOMS and (make := _copier(item, seen))]
 
 
 def _container_copier(shallow: Maker, put: Callable[[Any, Any, Any], None], makers: list[tuple[Any, Maker]]) -> Maker:

@@ -1,5 +1,6 @@
 """`SingleTaskGenerator`: a generator of a single task."""
 
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..task import Axis, Params
-from .copies import copied
+from .copies import copied, copier
 from .serial import AnyConfig
 
 
@@ -37,4 +38,8 @@ class SingleTaskGenerator(BaseModel):
         return self.label
 
     def build(self, seed: int, params: Params) -> AnyConfig:
-        return copied(self.config)
+        return copied(self.config) if self._can_change else self.config
+
+    @cached_property
+    def _can_change(self) -> bool:
+        return copier(self.config) is not None
