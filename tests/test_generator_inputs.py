@@ -493,6 +493,18 @@ class TestWrongTypes:
             with pytest.raises(TypeError, match=r"buckets\['k'\]: expected a Span or a list"):
                 BucketedTaskGenerator(child=single_task({"k": "a"}), buckets={"k": bucket})
 
+    @pytest.mark.parametrize("ends", [("easy", "hard"), ([1], [2]), (None, 3), (True, False)])
+    def test_a_dict_in_a_file_whose_ends_are_no_numbers_is_a_value(self, ends):
+        value = dict(zip(("low", "high"), ends, strict=True))
+        data = {"kind": "bucketed", "child": {"kind": "single", "config": {"k": 0}}, "buckets": {"k": [value, 1]}}
+        assert load_task_generator(data).buckets == {"k": (value, 1)}
+        with pytest.raises(TypeError, match=r"buckets\['k'\]: expected a Span or a list of values"):
+            load_task_generator(data | {"buckets": {"k": value}})
+
+    def test_a_bucket_of_many_values_is_no_slower_than_its_values(self):
+        generator = bucketed({"seed": 0}, {"seed": range(30_000)})
+        assert generator.label_of(5, np.array([5.0])) == "seed=5"
+
     def test_buckets_that_are_no_mapping(self):
         with pytest.raises(TypeError, match="buckets: expected a mapping of paths to values, got"):
             bucketed({"k": 1}, [("k", [1, 2])])

@@ -1,5 +1,6 @@
 """The values of a bucket: what may be given, how a file holds it, its axis, its labels, and samples for checks."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -78,11 +79,21 @@ def _read(data: Any) -> Any:
 
 
 def _as_span(data: Any) -> Span | None:
-    """Returns the `Span` whose fields `data` has, or None."""
+    """Returns the `Span` whose fields `data` has, or None if the fields are others or the ends are no numbers."""
     if not isinstance(data, Mapping) or set(data) not in _SPAN_FIELDS:
         return None
-    low, high = (float(end) if isinstance(end, str) else end for end in (data["low"], data["high"]))  # 1e-4 in YAML 1.1
-    return Span(low, high, log=bool(data.get("log", False)))
+    low, high, log = _number(data["low"]), _number(data["high"]), data.get("log", False)
+    return None if low is None or high is None or not isinstance(log, bool) else Span(low, high, log=log)
+
+
+def _number(end: Any) -> int | float | None:
+    """Returns an end of a `Span`; None if it is no number. YAML 1.1 reads 1e-4 as a text."""
+    if isinstance(end, bool):
+        return None
+    try:
+        return float(end) if isinstance(end, str) else end + 0
+    except (TypeError, ValueError):
+        return None
 
 
 def dump_bucket(path: str, bucket: Bucket) -> Any:
@@ -109,7 +120,8 @@ def labels_of(path: str, bucket: Bucket) -> list[str]:
     if isinstance(bucket, Span):
         return []
     texts = [f"{value.low}..{value.high}" if isinstance(value, Span) else label_text(value) for value in bucket]
-    is_clear = [text is not None and texts.count(text) == 1 for text in texts]
+    counts = Counter(texts)
+    is_clear = [text is not None and counts[text] == 1 for text in texts]
     return [f"{path}={text if clear else f'#{i}'}" for i, (text, clear) in enumerate(zip(texts, is_clear, strict=True))]
 
 

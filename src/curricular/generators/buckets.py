@@ -1,6 +1,6 @@
 """`BucketedTaskGenerator`: the tasks of another generator, varied over buckets of values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from math import prod
@@ -69,7 +69,7 @@ class BucketedTaskGenerator(BaseModel):
             KeyError: If the configuration does not have a path.
             ValueError: If the configuration rejects a value, alone and in all combinations tried.
         """
-        bases = self._bases()
+        bases = list(self._bases())
         for path, steps in self._steps.items():
             if any(steps_of(base, path) != steps for base in bases):
                 raise KeyError(f"path: expected the same keys in all tasks, got {path!r}; rename keys with dots")
@@ -83,20 +83,22 @@ class BucketedTaskGenerator(BaseModel):
                         f"the config says: {error}"
                     ) from error
 
-    def _bases(self) -> list[Any]:
-        """Returns some tasks of the child, without those that cannot be built."""
+    def _bases(self) -> Iterator[Any]:
+        """Builds some tasks of the child, without those that cannot be built."""
         num_tasks = self.child.num_tasks
         last = NUM_BASES - 1 if num_tasks is None else num_tasks - 1
         seeds = np.unique(np.linspace(0, last, NUM_BASES).astype(np.int64))
-        bases, failure = [], None
+        num_built, failure = 0, None
         for seed, row in zip(seeds.tolist(), self.child.sample(seeds, np.random.default_rng(0)), strict=True):
             try:
-                bases.append(self.child.build(seed, row))
+                base = self.child.build(seed, row)
             except Exception as error:  # noqa: BLE001  a user's build may raise anything
                 failure = error
-        if failure is not None and not bases:
+            else:
+                num_built += 1
+                yield base
+        if failure is not None and not num_built:
             raise failure
-        return bases
 
     def _fits_elsewhere(self, bases: list[Any], path: str, value: Any, trials: dict[str, list[Any]]) -> bool:
         """Returns whether the configuration accepts `value` at `path` in one of some random combinations."""
@@ -110,7 +112,7 @@ class BucketedTaskGenerator(BaseModel):
     @cached_property
     def _steps(self) -> dict[str, Steps]:
         """The steps of each path."""
-        base = self._bases()[0]
+        base = next(self._bases())
         return {path: steps_of(base, path) for path in self.buckets}
 
     @cached_property
