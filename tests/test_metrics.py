@@ -82,7 +82,8 @@ def test_a_thousand_labels_give_a_bounded_number_of_keys():
     stats = curriculum.stats()
     labels = {key.split("/")[1] for key in stats if key.startswith("label/")}
     assert len(labels) == MAX_LABELS
-    assert "other" in labels
+    assert "(other)" in labels
+    assert stats["num_label_overflow"] == stats["label/(other)/num_tasks"] == 1000 - (MAX_LABELS - 1)
     assert len(stats) < 600
     assert sum(value for key, value in stats.items() if key.endswith("/num_tasks")) == 1000
     assert sum(value for key, value in stats.items() if key.startswith("label/") and key.endswith("scheduled")) == 3000

@@ -15,7 +15,7 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .generators import SeedGenerator, TaskGenerator, check_generator, fingerprint
 from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
@@ -44,6 +44,7 @@ class Curriculum(Generic[ConfigT]):
         backend: A custom backend, instead of the one that `config` selects.
 
     Raises:
+        TypeError: If `generator` is no task generator.
         ValueError: If `config` asks for more tasks than the generator has.
         SessionError: If the session cannot be created or joined.
 
@@ -69,6 +70,7 @@ class Curriculum(Generic[ConfigT]):
         self.generator: TaskGenerator[ConfigT] = (
             cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
         )
+        check_generator(self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(

@@ -2,14 +2,15 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from operator import index
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backends.protocol import Backend
-from .generators import TaskGenerator
+from .generators import TaskGenerator, copier
 from .mutex import ReentrantCallError
 from .params import Layout
 from .rows import Rows
@@ -41,6 +42,9 @@ class TaskBuildError(RuntimeError):
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
     """Id -> task. Builds a missing task; beyond `CACHE_SIZE` tasks, forgets the one built first.
 
+    The dict has the tasks whose configurations cannot change. Of any other task, each look-up returns a new object with
+    a copy of the configuration, so that a caller may change it.
+
     If a task was evicted after it was drawn, the cache returns its successor in the slot, so read the id of the task
     returned.
 
@@ -56,16 +60,27 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self.layout: Layout = Layout(generator.axes)
         """Layout of the generator's params."""
         self._ids: deque[int] = deque()
+        self._templates: dict[int, tuple[Callable[[], ConfigT], str, Callable[[], dict[str, Any]]]] = {}
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
-        return self._build(self._backend.read(np.array([task_id % self._backend.capacity])))
+        template = self._templates.get(task_id)
+        if template is None:
+            return self._build(self._backend.read(np.array([task_id % self._backend.capacity])))
+        make_config, label, make_params = template
+        task: Task[ConfigT] = object.__new__(Task)  # at half the cost of the `__init__` of a frozen dataclass
+        _set_id(task, task_id)
+        _set_config(task, make_config())
+        _set_label(task, label)
+        _set_params(task, make_params())
+        return task
 
     def of_row(self, row: Rows) -> Task[ConfigT]:
         """Returns the task of `row`, which has the length 1, even if the task was evicted since `row` was read."""
         task_id = int(row["task_id"][0])
-        return self[task_id] if task_id in self else self._build(row)
+        return self[task_id] if task_id in self or task_id in self._templates else self._build(row)
 
     def _build(self, row: Rows) -> Task[ConfigT]:
+        """Builds the task of `row`, which has the length 1, and remembers it."""
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
         values = self.layout.decode(params)
         try:
@@ -79,16 +94,33 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
                 task_id,
             ) from error
         if len(self._ids) >= CACHE_SIZE:
-            self.pop(self._ids.popleft(), None)
+            oldest = self._ids.popleft()
+            self.pop(oldest, None)
+            self._templates.pop(oldest, None)
         self._ids.append(task_id)
-        task = self[task_id] = Task(task_id, config, self._generator.label_of(seed, params), values)
-        return task
+        label = self._generator.label_of(seed, params)
+        make_config, make_params = copier(config), copier(values) or values.copy
+        if make_config is None:
+            task = self[task_id] = Task(task_id, config, label, make_params())
+            return task
+        self._templates[task_id] = make_config, label, make_params
+        return Task(task_id, make_config(), label, make_params())
+
+    @property
+    def num_built(self) -> int:
+        """Number of tasks in the cache."""
+        return len(self._ids)
 
     def clear(self) -> None:
         """Forgets all tasks."""
         super().clear()
+        self._templates.clear()
         self._ids.clear()
 
+
+_set_id, _set_config, _set_label, _set_params = (
+    vars(Task)[name].__set__ for name in ("task_id", "config", "label", "params")
+)
 
 CACHE_SIZE = 100_000
 """Number of built tasks that a `TaskCache` keeps."""
@@ -216,10 +248,11 @@ class Detour(Generic[ConfigT]):
         """Returns the next task that can be built. The caller advances the draws by 1.
 
         Raises:
-            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all tasks, cannot be built.
+            TaskBuildError: If no task could be built so far, and `MAX_UNBUILDABLE` different tasks in a row cannot, or
+                if no task of the pool can be built.
         """
         failed: set[int] = set()
-        limit = min(MAX_UNBUILDABLE, self._tracker.capacity)
+        limit = self._tracker.capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, self._tracker.capacity)
         num_tries = 0
         while True:
             try:
@@ -285,8 +318,11 @@ _SELECTION = 0
 """Makes the streams of selection independent of those of task generation."""
 
 
-MAX_UNBUILDABLE = 5
-"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
+MAX_UNBUILDABLE = 20
+"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`, if none was built yet.
+
+A grid of values may have many combinations that its configuration rejects. If three in four are, 20 in a row are
+as rare as 1 in 300; and once a task was built, the generator works."""
 
 
 MAX_TRIES = 1000

@@ -139,6 +139,7 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         "num_unknown": float(counters.num_unknown),
         "num_refreshes": float(counters.num_refreshes),
         "num_never_completed": float(num_active - num_seen),
+        "num_label_overflow": float((rows["label_index"] == 0).sum()),
         **_distribution("score", low + (high - low) * rows["slow_ema"][seen]),
         **_distribution("success", rows["success_ema"][seen]),
         **_distribution("learning_progress", sorted_progress[num_active - num_seen :]),

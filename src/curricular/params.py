@@ -50,6 +50,7 @@ class Layout:
         bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
         self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
         width = self._high - self._low + self._is_whole
+        width = np.where(width > 0, width, 1.0)  # a constant
         most = np.where(num_exits > 1, num_exits, MAX_CELLS)
         num_cells = np.where(self._is_whole, np.minimum(width, most), SPAN_CELLS).astype(np.int64)
         self._per_unit, self._last_cell = num_cells / width, num_cells - 1

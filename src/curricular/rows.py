@@ -70,7 +70,7 @@ class TaskState(BaseModel):
     last_regret: float
     """Last regret told."""
     label_index: int
-    """Index of the task's label, by first occurrence. Index 0 is "other", which labels after the first 63 share."""
+    """Index of the task's label, by first occurrence. Index 0 is "(other)", which labels after the first 63 share."""
     params: tuple[float, ...] = ()
     """Value of the task on each of the generator's axes; a choice is stored as its index."""
 

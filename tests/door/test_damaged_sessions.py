@@ -156,7 +156,7 @@ DAMAGES = {
         r"reasons\['count'\] with the sum num_cancelled",
     ),
     "the counters are zero": (at("counters", slice(None), 0), EVERYONE, r"counters\['num_labels'\]"),
-    "a label's name is that of another": (at_label("name", 2, b"other"), EVERYONE, r"labels\['name'\] to hold each"),
+    "a label's name is that of another": (at_label("name", 2, b"(other)"), EVERYONE, r"labels\['name'\] to hold each"),
     "a label's name is not UTF-8": (at_label("name", 2, b"\xff"), EVERYONE, r"labels\['name'\] in UTF-8"),
     "the first label has no name": (at_label("name", 0, b""), EVERYONE, r"labels\['name'\] to begin"),
     "the labels are zero": (at("labels", slice(None), np.zeros((), LABEL)), EVERYONE, r"labels\['name'\]"),

@@ -220,7 +220,7 @@ VALUES = {
     "there is no label": (counter(num_labels=0), r"counters\['num_labels'\]"),
     "there are more labels than places": (counter(num_labels=65), r"counters\['num_labels'\]"),
     "a label is not counted": (counter(num_labels=3), "only 3 labels"),
-    "the first label is not other": (label("name", 0, b"else"), r"labels\['name'\] to begin with b'other'"),
+    "the first label is not other": (label("name", 0, b"else"), r"labels\['name'\] to begin with b'\(other\)'"),
     "a label's name is empty bytes of another": (
         label("name", 2, b"size 0"),
         r"labels\['name'\] to hold each name once",

@@ -344,7 +344,7 @@ class TestDamage:
         ("section", "match"),
         [
             ("counters", r"counters\['num_created'\] as a whole number"),
-            ("labels", r"labels\['name'\] to begin with b'other'"),
+            ("labels", r"labels\['name'\] to begin with b'\(other\)'"),
             ("control", "a journal with the words"),
             ("tails", "logs of"),
             ("rings", r"events\['task_id'\] from 0"),

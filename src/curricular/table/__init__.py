@@ -10,6 +10,7 @@ from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
 from .change import resize as resize
 from .change import restore as restore
+from .change import stored_label as stored_label
 from .check import MAX_COUNT as MAX_COUNT
 from .check import TableError as TableError
 from .check import check_array as check_array
@@ -54,6 +55,7 @@ from .schema import MAX_REASONS as MAX_REASONS
 from .schema import MAX_REGRET as MAX_REGRET
 from .schema import MAX_SCORE as MAX_SCORE
 from .schema import NO_WORKER as NO_WORKER
+from .schema import OTHER as OTHER
 from .schema import OTHER_REASON as OTHER_REASON
 from .schema import REASON as REASON
 from .schema import SCHEDULED as SCHEDULED

@@ -1,5 +1,6 @@
 """Changes to a table other than events: admit, choose, resize, restore. No function writes into an argument."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from .schema import (
     MAX_LABEL_BYTES,
     MAX_LABELS,
     MAX_REASONS,
+    OTHER,
     OTHER_REASON,
     Estimator,
     Patch,
@@ -33,18 +35,39 @@ def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -
         names: Names to look up, n of them.
 
     Returns:
-        Indices, shape (n,), 0 for a name that is too long or finds no free index; and the new names.
+        Indices, shape (n,), 0 for a name that finds no free index; and the new names, as they are stored.
     """
     known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
     new: list[bytes] = []
     indices = np.empty(len(names), np.int64)
     for position, name in enumerate(names):
-        key = name.encode(errors="replace").rstrip(b"\0")
-        if key not in known and len(known) < MAX_LABELS and len(key) <= MAX_LABEL_BYTES:
+        key = stored_label(name)
+        if key not in known and len(known) < MAX_LABELS:
             known[key] = len(known)
             new.append(key)
         indices[position] = known.get(key, 0)
     return indices, new
+
+
+def stored_label(name: str) -> bytes:
+    """Returns the form under which a label is stored: its UTF-8, or its beginning and a hash of the whole.
+
+    The hash stands in names that are too long, that the array of names would change, and that are reserved.
+
+    Examples:
+        >>> stored_label("size=5"), stored_label("x" * 100)[-20:]
+        (b'size=5', b'xxxxxxx~09ecb6ebc8bc')
+    """
+    key = name.encode(errors="replace")
+    if len(key) <= MAX_LABEL_BYTES and key != OTHER and not key.endswith(b"\0") and key.decode() == name:
+        return key
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:LABEL_HASH_DIGITS]
+    beginning = key[: MAX_LABEL_BYTES - LABEL_HASH_DIGITS - 1].decode(errors="ignore").rstrip("\0")
+    return f"{beginning}~{digest}".encode()
+
+
+LABEL_HASH_DIGITS = 12
+"""Number of hexadecimal digits of a hash in a stored label: two of a million labels share one in 1 case of 500."""
 
 
 def admit(

@@ -22,6 +22,7 @@ from .schema import (
     MAX_REGRET,
     MAX_SCORE,
     NO_WORKER,
+    OTHER,
     REASON,
     SCHEDULED,
     TOLD_WITH_REGRET,
@@ -150,8 +151,8 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         raise TableError(f"only {num_labels} labels, as counters['num_labels'] says", "more of them")
     used = labels[:num_labels]
     names = used["name"].tolist()
-    if names[0] != b"other":
-        raise TableError("labels['name'] to begin with b'other'", repr(names[0]))
+    if names[0] != OTHER:
+        raise TableError(f"labels['name'] to begin with {OTHER!r}", repr(names[0]))
     _check_names("labels", names)
     totals = {
         "num_scheduled": counters.num_scheduled,

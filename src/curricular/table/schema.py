@@ -43,7 +43,7 @@ class Counters(NamedTuple):
     num_unknown: int = 0
     """Tickets of a lost life that were told or cancelled; nothing else changed."""
     num_labels: int = 1
-    """Label indices in use, that of "other" included."""
+    """Label indices in use, that of `OTHER` included."""
     num_refreshed_endings: int = 0
     """Value of `num_endings` when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
@@ -188,11 +188,15 @@ EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 
 
 MAX_LABELS = 64
-"""Number of label indices: 0 is "other", and the first 63 labels have statistics of their own."""
+"""Number of label indices: 0 is `OTHER`, and the first 63 labels have statistics of their own."""
+
+
+OTHER = b"(other)"
+"""Name of the group that all labels after the first 63 share; no label is stored under this name."""
 
 
 MAX_LABEL_BYTES = 96
-"""Length limit of a label, in bytes of UTF-8; a longer one counts as "other"."""
+"""Length limit of a stored label, in bytes of UTF-8; a longer one is stored as its beginning and a hash."""
 
 
 MAX_REGRET = 1e290
@@ -263,9 +267,9 @@ _CELL_COLUMNS = ("cells", "cell_axes")
 
 
 def empty_table(capacity: int, num_axes: int, max_open: int = MAX_OPEN) -> Table:
-    """Returns a table of `capacity` inactive rows, with the label "other", the built-in reasons and an empty ledger."""
+    """Returns a table of `capacity` inactive rows, with the label `OTHER`, the built-in reasons and an empty ledger."""
     labels = np.zeros(MAX_LABELS, LABEL)
-    labels["name"][0] = b"other"
+    labels["name"][0] = OTHER
     reasons = np.zeros(MAX_REASONS, REASON)
     reasons["name"][: len(BUILT_IN_REASONS)] = [name.encode() for name in BUILT_IN_REASONS]
     cumulated = np.linspace(0, 1, capacity + 1)[1:]

@@ -71,7 +71,8 @@ class GeneratorSuite:
         for axis in axes:
             param, params = params[0], params[1:]
             if isinstance(axis.values, Span):
-                assert axis.values.low <= param <= axis.values.high
+                low, high, _ = axis.values.bounds
+                assert low <= param <= high
             else:
                 assert param in range(len(axis.values))
             named.append((axis.name, axis.decode(param)))
