@@ -1,4 +1,4 @@
-"""An observed range of scores: the rows are those that the range of all scores, declared at the start, would have given."""
+"""An observed range of scores: the rows are those that the final range, declared at the start, would have given."""
 
 import numpy as np
 import pytest
