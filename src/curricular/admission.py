@@ -33,10 +33,10 @@ class Admission(Generic[ConfigT]):
         self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
     ) -> None:
         num_tasks = generator.num_tasks
-        if num_tasks is not None and config.num_active_tasks > num_tasks:
+        if num_tasks is not None and config.pool_size > num_tasks:
             raise ValueError(
                 f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
-                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
+                f"{config.pool_size}; set num_active_tasks={num_tasks}"
             )
         self._generator = generator
         self._layout = Layout(generator.axes)

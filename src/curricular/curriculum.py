@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Generic, Self, cast
+from typing import Any, Generic, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,8 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .defaults import arranged, check_load, fitted
+from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import summary
 from .mutex import Turns
@@ -35,38 +36,78 @@ class Curriculum(Generic[ConfigT]):
     original. `close`, or the end of a ``with`` block, leaves the pool. Calls from several threads take turns.
 
     Args:
-        config: Settings of the pool and of the algorithm.
-        generator: Creates the tasks. With None, the configuration of a task is its seed.
+        tasks: A generator of tasks, or a list or another sequence of configurations. Without tasks, the configuration
+            of a task is its seed.
+        config: Settings of the pool and of the algorithm, before or after the tasks. Without a config, the algorithm is
+            the recommended one, and the size of the pool suits the tasks.
         algorithm: A custom algorithm, instead of the one that `config` belongs to.
         proposer: A custom proposer of new tasks, instead of the one that `config` selects.
         backend: A custom backend, instead of the one that `config` selects.
 
     Raises:
+        TypeError: If the arguments are not tasks and a config.
         ValueError: If `config` asks for more tasks than the generator has.
         SessionError: If the session cannot be created or joined.
 
     Examples:
-        >>> from curricular import Curriculum, LearningProgressConfig
-        >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
+        >>> from curricular import Curriculum
+        >>> curriculum = Curriculum(["level-1", "level-2", "level-3"])
         >>> tasks = curriculum.ask(4)
         >>> curriculum.tell([task.task_id for task in tasks], [0.0, 0.5, 1.0, 1.0])
         >>> curriculum.stats()["num_completed"]
         4.0
     """
 
+    @overload
+    def __init__(
+        self: "Curriculum[int]",
+        config: CurriculumConfig,
+        tasks: None = None,
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    @overload
     def __init__(
         self,
         config: CurriculumConfig,
-        generator: TaskGenerator[ConfigT] | None = None,
+        tasks: Tasks[ConfigT],
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        tasks: Tasks[ConfigT],
+        config: CurriculumConfig | None = None,
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        first: Tasks[ConfigT] | CurriculumConfig,
+        second: Tasks[ConfigT] | CurriculumConfig | None = None,
+        /,
         *,
         algorithm: Algorithm | None = None,
         proposer: Proposer | None = None,
         backend: Backend | None = None,
     ) -> None:
-        self.config = config
-        self.generator: TaskGenerator[ConfigT] = (
-            cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
-        )
+        self.config: CurriculumConfig
+        self.generator: TaskGenerator[ConfigT]
+        self.config, self.generator = arranged(first, second)
+        config = fitted(self.config, self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
@@ -91,7 +132,7 @@ class Curriculum(Generic[ConfigT]):
         )
 
     def __repr__(self) -> str:
-        num_tasks, kind = self.config.num_active_tasks, type(self.generator).__name__
+        num_tasks, kind = self._backend.capacity, type(self.generator).__name__
         where = f", session_id={self.config.session_id!r}" if self.config.session_id else ""
         return f"Curriculum({type(self.config).__name__}, {kind}, num_active_tasks={num_tasks}{where})"
 
@@ -297,7 +338,7 @@ class Curriculum(Generic[ConfigT]):
     def load(
         cls,
         path: str | os.PathLike[str],
-        generator: TaskGenerator[ConfigT] | None = None,
+        tasks: Tasks[ConfigT] | None = None,
         *,
         config: CurriculumConfig | None = None,
         algorithm: Algorithm | None = None,
@@ -311,7 +352,7 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             path: Where `save` wrote the checkpoint.
-            generator: The generator that the curriculum was saved with.
+            tasks: The generator or the list of configurations that the curriculum was saved with.
             config: Replaces the saved config.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
@@ -322,12 +363,14 @@ class Curriculum(Generic[ConfigT]):
             CheckpointError: If the file is damaged or not a checkpoint.
             ValueError: If the checkpoint does not fit `generator` or `config`.
         """
+        check_load(path, tasks)
         state = read_checkpoint(path)
         if config is None:
             config = load_config(state["config"])
+        _, generator = arranged(config, tasks)
         curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
         try:
-            if len(state["cumulated"]) == config.num_active_tasks:
+            if len(state["cumulated"]) == curriculum._backend.capacity:
                 curriculum.load_state_dict(state)
             else:
                 curriculum._refresher.restore_resized(unpack_state(state, config, curriculum.generator).table)

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..task import Span
+from ..task import ConfigT, Span
 from .buckets import BucketedTaskGenerator
+from .columns import SupportsRows
 from .merged import TaskGeneratorSet
 from .mutation import onto
 from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator
+from .sequence import SequenceTaskGenerator, dataset
 from .serial import canonical, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
@@ -17,10 +19,15 @@ __all__ = [
     "BucketedTaskGenerator",
     "MutableTaskGenerator",
     "SeedGenerator",
+    "SequenceTaskGenerator",
     "SingleTaskGenerator",
+    "SupportsRows",
     "TaskGenerator",
     "TaskGeneratorSet",
+    "Tasks",
+    "as_generator",
     "bucketed",
+    "dataset",
     "dump_task_generator",
     "fingerprint",
     "load_task_generator",
@@ -28,6 +35,20 @@ __all__ = [
     "onto",
     "single_task",
 ]
+
+
+Tasks: TypeAlias = TaskGenerator[ConfigT] | SupportsRows[ConfigT]
+"""What tasks come from: a generator, or a list or another sequence of configurations."""
+
+
+def as_generator(tasks: Tasks[ConfigT]) -> TaskGenerator[ConfigT]:
+    """Returns `tasks` if it is a generator, otherwise a generator of the configurations in `tasks`.
+
+    Raises:
+        TypeError: If `tasks` is neither a generator nor a sequence of configurations.
+        ValueError: If there are no configurations, or two of them are equal.
+    """
+    return tasks if isinstance(tasks, TaskGenerator) else dataset(tasks)
 
 
 def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
@@ -66,7 +87,7 @@ def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str 
     return BucketedTaskGenerator(child=child, buckets=values, label=label)
 
 
-def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
+def merge(generators: Sequence[Tasks[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
     """Returns a generator of the tasks of all `generators`.
 
     Args:
@@ -81,7 +102,9 @@ def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | N
         >>> merge([single_task("reach"), single_task("grasp")]).num_tasks
         2
     """
-    return TaskGeneratorSet(children=tuple(generators), weights=None if weights is None else tuple(weights))
+    return TaskGeneratorSet(
+        children=tuple(map(as_generator, generators)), weights=None if weights is None else tuple(weights)
+    )
 
 
 def fingerprint(generator: TaskGenerator[Any]) -> str:

@@ -19,6 +19,7 @@ KINDS = {
     "single": "curricular.generators:SingleTaskGenerator",
     "bucketed": "curricular.generators:BucketedTaskGenerator",
     "set": "curricular.generators:TaskGeneratorSet",
+    "sequence": "curricular.generators:SequenceTaskGenerator",
 }
 """Short kind -> class of each built-in generator; the kind of a custom generator is its ``module:name``."""
 
@@ -69,11 +70,22 @@ def decode_config(data: Any) -> Any:
     return [decode_config(value) for value in data] if type(data) is list else data
 
 
+class Identified:
+    """A base class for generators that are identified by a hash, because their fields hold too much data to compare."""
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that determines the tasks, the same in every process."""
+        raise NotImplementedError("identity: expected an override that returns a hash; write it")
+
+
 def canonical(value: Any) -> Any:
     """Converts `value` to JSON-ready data for comparison, the same in every process.
 
     An object whose data cannot be read is represented by its class.
     """
+    if isinstance(value, Identified):
+        return [_type_name(value), value.identity]
     if isinstance(value, BaseModel):
         return [_type_name(value), canonical(dict(value))]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
