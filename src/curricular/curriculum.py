@@ -15,7 +15,7 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .defaults import arranged, check_load, fitted
+from .defaults import arranged, check_load, fitted, reduced
 from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import summary
@@ -319,9 +319,12 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
-            self._refresher.restore(saved.table)
+            if saved.is_whole or len(saved.table.rows) != self._backend.capacity:
+                self._refresher.restore(saved.table)
+                self._draws.seek(saved.stream, saved.num_draws)
+            else:
+                self._refresher.restore_resized(saved.table)
             self._tasks.clear()
-            self._draws.seek(saved.stream, saved.num_draws)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a checkpoint to `path` atomically. Other processes of the session may continue meanwhile.
@@ -350,9 +353,12 @@ class Curriculum(Generic[ConfigT]):
         If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
         for more, new tasks are added. A change of size is logged, and open hand-outs then count as cancelled.
 
+        If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
+        other tasks by their content. Tasks that are missing leave the pool, and new ones enter. Both are logged.
+
         Args:
             path: Where `save` wrote the checkpoint.
-            tasks: The generator or the list of configurations that the curriculum was saved with.
+            tasks: The generator or the list of configurations that the curriculum was saved with, perhaps changed.
             config: Replaces the saved config.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
@@ -361,13 +367,14 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             FileNotFoundError: If there is no file.
             CheckpointError: If the file is damaged or not a checkpoint.
-            ValueError: If the checkpoint does not fit `generator` or `config`.
+            ValueError: If `tasks` has no task of the checkpoint, or the checkpoint does not fit `config`.
+            TypeError: If an argument has a wrong type.
         """
         check_load(path, tasks)
         state = read_checkpoint(path)
-        if config is None:
-            config = load_config(state["config"])
-        _, generator = arranged(config, tasks)
+        saved_config = load_config(state["config"]) if config is None else config
+        _, generator = arranged(saved_config, tasks)
+        config = reduced(saved_config, generator) if config is None else config
         curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
         try:
             if len(state["cumulated"]) == curriculum._backend.capacity:

@@ -67,10 +67,20 @@ def check_load(path: Any, tasks: Any) -> None:
 
 def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
     """Returns `config` with a size of the pool: the user's, or one that suits `generator`."""
-    if config.num_active_tasks is not None:
+    return config if config.num_active_tasks is not None else _resized(config, pool_size(generator))
+
+
+def reduced(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
+    """Returns a saved `config` with at most as many tasks in the pool as a `generator` that has shrunk since has."""
+    num_tasks = generator.num_tasks
+    if num_tasks is None or config.num_active_tasks is None or config.num_active_tasks <= num_tasks:
         return config
+    return _resized(config, num_tasks)
+
+
+def _resized(config: AnyConfigT, num_active_tasks: int) -> AnyConfigT:
     chosen = {name: getattr(config, name) for name in config.model_fields_set}
-    return type(config)(**{**chosen, "num_active_tasks": pool_size(generator)})
+    return type(config)(**{**chosen, "num_active_tasks": num_active_tasks})
 
 
 def pool_size(generator: TaskGenerator[Any]) -> int:

@@ -11,6 +11,7 @@ from .change import resize as resize
 from .change import restore as restore
 from .check import MAX_COUNT as MAX_COUNT
 from .check import TableError as TableError
+from .check import check_array as check_array
 from .check import check_counters as check_counters
 from .check import check_distribution as check_distribution
 from .check import check_events as check_events
