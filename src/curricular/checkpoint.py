@@ -267,10 +267,12 @@ def _matched(state: Mapping[str, Any], saved: SavedState, generator: TaskGenerat
     is_known = type(state["generator"]) is str
     table = matched(saved.table, saved.source, saved.keys, generator) if is_known else None
     if table is None:
-        missing = "no generator was given: " if isinstance(generator, SeedGenerator) else ""
+        num_saved = int(saved.table.rows["is_active"].sum())
+        reason = f"none of the {num_saved} saved tasks is one of its tasks"
+        reason = "no generator was given" if isinstance(generator, SeedGenerator) else reason
         raise ValueError(
-            f"state: expected generator {here}, got {there:.200}; {missing}pass the generator that the state was saved "
-            f"with"
+            f"state: expected generator {here}, got {there:.200}; {reason}: pass the generator that the state was "
+            f"saved with"
         )
     num_saved, num_found = (int(rows["is_active"].sum()) for rows in (saved.table.rows, table.rows))
     num_new = "" if generator.num_tasks is None else f", and has {generator.num_tasks - num_found} others"

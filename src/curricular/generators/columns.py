@@ -168,7 +168,7 @@ def numbers(values: Sequence[Any], name: str) -> tuple[Axis, Params]:
         raise _not_a_number(name, values[odd], odd)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         odd = int((~np.isfinite(array)).argmax())
-        raise _not_a_number(name, array[odd], odd)
+        raise _not_a_number(name, array[odd].item(), odd)
     low, high = array.min().item(), array.max().item()
     if array.dtype.kind == "b":
         return Axis(name, (False, True)), array.astype(np.float64)

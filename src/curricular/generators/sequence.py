@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from ..task import Axis, Params
 from .columns import SupportsRows, check_distinct, coded, column, content_hashes, each, is_rows, key_hashes, numbers
@@ -29,7 +29,20 @@ def _plain_columns(columns: Any) -> Any:
 _Values = Annotated[Any, PlainSerializer(_plain)]
 """A field that holds the name of a field of the rows, or one value per row."""
 
-_NUMBER_ROWS = "remove one of the two rows, or name the rows with key="
+
+class _Read(NamedTuple):
+    """What is read of n rows."""
+
+    hashes: NDArray[np.uint64]
+    """Hash of the key of each row, shape (n,)."""
+    codes: NDArray[Any] | None
+    """Index of the label of each row, shape (n,); None: no labels."""
+    labels: tuple[str, ...]
+    """The distinct labels."""
+    axes: tuple[Axis, ...]
+    """The axis of each column."""
+    params: Params
+    """Values of the columns, shape (n, number of columns)."""
 
 
 class SequenceTaskGenerator(BaseModel, Identified):
@@ -51,12 +64,6 @@ class SequenceTaskGenerator(BaseModel, Identified):
     columns: Annotated[Any, PlainSerializer(_plain_columns)] = Field(default=(), repr=False)
     """Names of numeric fields, or name -> one number per row. Each column becomes an axis of the tasks."""
 
-    _hashes: NDArray[np.uint64] = PrivateAttr()
-    _codes: NDArray[Any] | None = PrivateAttr(default=None)
-    _labels: tuple[str, ...] = PrivateAttr(default=("",))
-    _axes: tuple[Axis, ...] = PrivateAttr()
-    _params: Params = PrivateAttr()
-
     @model_validator(mode="before")
     @classmethod
     def _decode_rows(cls, data: Any) -> Any:
@@ -74,60 +81,76 @@ class SequenceTaskGenerator(BaseModel, Identified):
             ValueError: If there are no rows, two rows have the same key, or a column has a value that is no number.
         """
         _check_rows(self.rows)
+        _ = self._read
+
+    @cached_property
+    def _read(self) -> "_Read":
+        """What is read of the rows; not a private attribute of pydantic, which takes a microsecond at every access."""
         if self.key is None:
-            self._hashes = content_hashes(self.rows)
-            check_distinct(self._hashes, self.rows, "tasks", _NUMBER_ROWS)
+            hashes = content_hashes(self.rows)
+            check_distinct(hashes, self.rows, "tasks", "remove one of the two rows, or name the rows with key=")
         else:
             keys = column(self.rows, self.key, "key")
-            self._hashes = key_hashes(keys, "key")
-            check_distinct(self._hashes, keys, "key", "remove one of the two rows, or choose another key")
+            hashes = key_hashes(keys, "key")
+            check_distinct(hashes, keys, "key", "remove one of the two rows, or choose another key")
+        codes: NDArray[Any] | None = None
+        labels: tuple[str, ...] = ()
         if self.label is not None:
-            self._codes, self._labels = coded(column(self.rows, self.label, "label"))
+            codes, labels = coded(column(self.rows, self.label, "label"))
         sources = self.columns if isinstance(self.columns, Mapping) else {name: name for name in self.columns}
-        read = [numbers(column(self.rows, source, f"columns[{name!r}]"), name) for name, source in sources.items()]
-        self._axes = tuple(axis for axis, _ in read)
-        self._params = np.empty((len(self.rows), len(read)))
-        for index, (_, params) in enumerate(read):
-            self._params[:, index] = params
+        params, axes = np.empty((len(self.rows), len(sources))), []
+        for index, (name, source) in enumerate(sources.items()):
+            axis, params[:, index] = numbers(column(self.rows, source, f"columns[{name!r}]"), name)
+            axes.append(axis)
+        return _Read(hashes, codes, labels, tuple(axes), params)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SequenceTaskGenerator) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
 
     def __repr_args__(self) -> Any:
-        return [("num_tasks", self.num_tasks), ("axes", tuple(axis.name for axis in self._axes))]
+        return [("num_tasks", self.num_tasks), ("axes", tuple(axis.name for axis in self._read.axes))]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        return self._axes
+        return self._read.axes
 
     @property
     def num_tasks(self) -> int:
-        return len(self._hashes)
+        return len(self._read.hashes)
 
     @cached_property
     def identity(self) -> str:
         """Hash of the keys, labels and columns, by row."""
-        digest = hashlib.sha256(json.dumps([self._labels, [axis.name for axis in self._axes]]).encode())
-        for array in (self._hashes, self._codes, self._params):
+        read = self._read
+        digest = hashlib.sha256(json.dumps([read.labels, [axis.name for axis in read.axes]]).encode())
+        for array in (read.hashes, read.codes, read.params):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        return self._params.take(seeds, axis=0)
+        return self._read.params.take(seeds, axis=0)
 
     def label_of(self, seed: int, params: Params) -> str:
-        return "" if self._codes is None else self._labels[self._codes[seed]]
+        read = self._read
+        return "" if read.codes is None else read.labels[read.codes[seed]]
 
     def build(self, seed: int, params: Params) -> AnyConfig:
         return self.rows[seed]
 
     def hashes_of(self, seeds: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Returns the hash of the key of each task, shape (n,)."""
-        return self._hashes.take(seeds)
+        return self._read.hashes.take(seeds)
 
     def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Returns the seed of the task with each hash of a key, and whether there is one; both of shape (n,)."""
-        order = np.argsort(self._hashes)
-        seeds = order.take(self._hashes.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
-        return seeds, self._hashes.take(seeds) == hashes
+        here = self._read.hashes
+        order = np.argsort(here)
+        seeds = order.take(here.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
+        return seeds, here.take(seeds) == hashes
 
 
 def _check_rows(rows: Any) -> None:
