@@ -24,7 +24,8 @@ from pydantic import ValidationError
 from .archive import READ_ERRORS, ArrayArchive
 from .config import CurriculumConfig
 from .generators import SeedGenerator, TaskGenerator, fingerprint
-from .matching import Source, describe, keys_of, matched
+from .generators.source import Source, describe, keys_of
+from .matching import matched
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_array, check_table

@@ -4,65 +4,18 @@ A task is recognised by what it is: the key of its row, the values of its bucket
 The members of a merged set are recognised by their content, then by their positions.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from .generators import (
-    BucketedTaskGenerator,
-    SequenceTaskGenerator,
-    SingleTaskGenerator,
-    TaskGenerator,
-    TaskGeneratorSet,
-    fingerprint,
-)
-from .generators.protocol import local_seeds
-from .generators.serial import canonical
+from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet
+from .generators.source import Source, content_of, source_of
 from .rows import NUM_WORDS, Rows
 from .table import Table, label_indices
 from .task import Params, Span, num_params
-
-Kind = Literal["sequence", "single", "bucketed", "set", "custom"]
-
-MAX_SOURCE = 2**20
-"""Maximum length of the description of a generator in a state. The tasks of a generator with a longer one are not
-matched: the generator must stay the same."""
-
-
-class Source(BaseModel):
-    """What a state says about the generator of its tasks."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    kind: Kind
-    num_tasks: int | None = Field(ge=1, lt=2**63)
-    """Number of tasks; None: endless."""
-    width: int = Field(default=0, ge=0)
-    """Number of params of a task without children."""
-    content: str = ""
-    """Hash of the configuration of a single task, or fingerprint of a custom generator."""
-    buckets: dict[str, Span | tuple[str, ...]] = {}
-    """Path -> the span, or the hash of each value."""
-    children: tuple["Source", ...] = ()
-
-    @property
-    def num_params(self) -> int:
-        """Number of params of a task."""
-        widest = max((child.num_params for child in self.children), default=0)
-        return self.width + len(self.buckets) + widest + (self.kind == "set")
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What two descriptions must share if a task of one may be a task of the other."""
-        content = self.content if self.kind in {"single", "custom"} else ""
-        children = () if self.kind == "set" else tuple(child.shape for child in self.children)
-        return self.kind, content, tuple(sorted(self.buckets)), children
 
 
 class Pool(NamedTuple):
@@ -89,54 +42,6 @@ class Found(NamedTuple):
     """Shape (n, num_params of the generator)."""
     is_found: NDArray[np.bool_]
     """Whether the generator has the task, shape (n,)."""
-
-
-def describe(generator: TaskGenerator[Any]) -> dict[str, Any]:
-    """Returns what a state says about `generator`, as plain data."""
-    data = source_of(generator).model_dump(mode="json", exclude_defaults=True)
-    if len(json.dumps(data)) > MAX_SOURCE:
-        return _custom(generator).model_dump(mode="json", exclude_defaults=True)
-    return data
-
-
-def source_of(generator: TaskGenerator[Any]) -> Source:
-    """Returns what a state says about `generator`."""
-    num_tasks = generator.num_tasks
-    if isinstance(generator, SequenceTaskGenerator):
-        return Source(kind="sequence", num_tasks=num_tasks, width=len(generator.axes))
-    if isinstance(generator, SingleTaskGenerator):
-        return Source(kind="single", num_tasks=num_tasks, content=_content(generator.config))
-    if isinstance(generator, BucketedTaskGenerator):
-        buckets = {
-            path: bucket if isinstance(bucket, Span) else tuple(map(_content, bucket))
-            for path, bucket in generator.buckets.items()
-        }
-        return Source(kind="bucketed", num_tasks=num_tasks, buckets=buckets, children=(source_of(generator.child),))
-    if isinstance(generator, TaskGeneratorSet):
-        return Source(kind="set", num_tasks=num_tasks, children=tuple(map(source_of, generator.children)))
-    return _custom(generator)
-
-
-def _custom(generator: TaskGenerator[Any]) -> Source:
-    width = num_params(generator.axes)
-    return Source(kind="custom", num_tasks=generator.num_tasks, width=width, content=fingerprint(generator))
-
-
-def _content(value: Any) -> str:
-    return hashlib.sha256(json.dumps(canonical(value), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def keys_of(generator: TaskGenerator[Any], seeds: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
-    """Returns the hash of the key of the row that each task is made of, shape (n,); 0 for tasks that are not rows."""
-    keys = np.zeros(len(seeds), np.int64)
-    if isinstance(generator, SequenceTaskGenerator):
-        return generator.hashes_of(seeds).view(np.int64)
-    if isinstance(generator, BucketedTaskGenerator):
-        return keys_of(generator.child, local_seeds(seeds, generator.child), params[:, len(generator.buckets) :])
-    if isinstance(generator, TaskGeneratorSet):
-        for index, chosen, child_seeds, child_params in generator.members(seeds, params):
-            keys[chosen] = keys_of(generator.children[index], child_seeds, child_params)
-    return keys
 
 
 def find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
@@ -179,7 +84,7 @@ def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: P
     is_found, own = inner.is_found.copy(), []
     for column, path in enumerate(generator.buckets):
         bucket = generator.buckets[path]
-        here = bucket if isinstance(bucket, Span) else tuple(map(_content, bucket))
+        here = bucket if isinstance(bucket, Span) else tuple(map(content_of, bucket))
         params, is_here = _moved(source.buckets[path], here, pool.params[:, column])
         own.append(params)
         is_found &= is_here

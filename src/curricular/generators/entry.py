@@ -72,12 +72,12 @@ def _next_of_members(
     for index, chosen, seeds, params in generator.members(pool.seeds, pool.params):
         parts[index] = chosen, Entries(seeds, params)
     numbers = [None if child.num_tasks is None else int(child.num_tasks) for child in generator.children]
-    room = [
+    num_free = [
         n if number is None else max(0, number - len(part.seeds))
         for number, (_, part) in zip(numbers, parts, strict=True)
     ]
     is_missing = np.array([is_leaving[chosen].all() for chosen, _ in parts])
-    counts = member_counts(n, generator.shares, np.array(room), is_missing, turn.rng)
+    counts = member_counts(n, generator.shares, np.array(num_free), is_missing, turn.rng)
     found, params = np.empty(n, np.int64), np.zeros((n, width))
     end = 0
     for index in np.flatnonzero(counts).tolist():
@@ -113,8 +113,8 @@ def _next_seeds(
     first = sizes.cumsum() - sizes
     member = first.searchsorted(used % num_tasks, side="right") - 1
     staying = np.bincount(member[~is_leaving], minlength=len(sizes))
-    room = sizes * (num_seeds // num_tasks) - np.bincount(member, minlength=len(sizes))
-    counts = member_counts(n, generator.shares, room.clip(0), staying == 0, turn.rng)
+    num_free = sizes * (num_seeds // num_tasks) - np.bincount(member, minlength=len(sizes))
+    counts = member_counts(n, generator.shares, num_free.clip(0), staying == 0, turn.rng)
     found = [np.empty(0, np.int64)]
     for index in np.flatnonzero(counts).tolist():
         size, (chosen,) = int(sizes[index]), np.nonzero(member == index)
@@ -172,34 +172,34 @@ def _drawn_seeds(generator: TaskGenerator[Any], n: int, rng: np.random.Generator
 def member_counts(
     n: int,
     shares: NDArray[np.float64],
-    room: NDArray[np.int64],
+    num_free: NDArray[np.int64],
     is_missing: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Returns how many of `n` new tasks come from each member, shape (m,); fewer in all if there is less room.
+    """Returns how many of `n` new tasks come from each member, shape (m,); fewer in all if fewer are free.
 
     One comes from each member that is missing in the pool, as far as `n` goes. All in all, the number of each member
-    differs from n · share by less than 1, except for that and for the limits of `room`.
+    differs from n · share by less than 1, except for that and for the limits of `num_free`.
 
     Args:
         n: Number of new tasks.
         shares: Share of each member > 0, sum 1, shape (m,).
-        room: Number of new tasks that each member has, shape (m,).
+        num_free: Number of new tasks that each member has, shape (m,).
         is_missing: Whether the pool has no task of the member, shape (m,).
         rng: Source of randomness.
     """
     counts = np.zeros(len(shares), np.int64)
-    (missing,) = np.nonzero(is_missing & (room > 0))
+    (missing,) = np.nonzero(is_missing & (num_free > 0))
     if len(missing) > n:
         missing = rng.choice(missing, n, replace=False, p=shares[missing] / shares[missing].sum())
     counts[missing] = 1
     quotas = np.maximum(n * shares - counts, 0.0)
-    while (left := min(n, int(room.sum())) - int(counts.sum())) > 0:
-        quotas = np.where(room > counts, quotas, 0.0)
+    while (left := min(n, int(num_free.sum())) - int(counts.sum())) > 0:
+        quotas = np.where(num_free > counts, quotas, 0.0)
         if not quotas.any():
-            quotas = np.where(room > counts, shares, 0.0)
-        counts += np.minimum(_systematic(left, quotas, rng), room - counts)
-        quotas = np.where(room > counts, shares, 0.0)
+            quotas = np.where(num_free > counts, shares, 0.0)
+        counts += np.minimum(_systematic(left, quotas, rng), num_free - counts)
+        quotas = np.where(num_free > counts, shares, 0.0)
     return counts
 
 
