@@ -35,7 +35,7 @@ def unchanged(curriculum):
 
     def everything():
         state = curriculum.state_dict()
-        arrays = {name: state.pop(name).tobytes() for name in ("rows", "labels", "cumulated")}
+        arrays = {name: state.pop(name).tobytes() for name in ("rows", "labels", "cumulated", "keys")}
         return state, arrays
 
     before = everything()
