@@ -112,7 +112,7 @@ class TestCost:
 
 class TestQuotas:
     def test_groups_get_their_share_and_proportions_stay(self):
-        generator = merge([single_task("a"), bucketed({"size": 0}, {"size": [1, 2]}), single_task("b")])
+        generator = merge([single_task("a"), bucketed({"size": 0}, {"size": list(range(58))}), single_task("b")])
         config = UniformConfig(num_active_tasks=60)
         weighted = generator.model_copy(update={"weights": (1.0, 2.0, 1.0)})
         algorithm = ModifiedAlgorithm(create_algorithm(config), Quotas((0.2, 0.7, 0.1), axis=0))

@@ -25,7 +25,8 @@ def columns_for(generator, scores, num_results=20, seed=0):
     """Columns of tasks drawn from `generator` that were told `num_results` results of mean `scores`, shape (n,)."""
     table = empty_table(len(scores), num_params(generator.axes))
     rows = table.rows
-    rows["params"] = generator.sample(np.arange(len(scores)), np.random.default_rng(seed))
+    seeds = np.arange(len(scores)) % (generator.num_tasks or len(scores))
+    rows["params"] = generator.sample(seeds, np.random.default_rng(seed))
     rows["is_active"], rows["num_completions"] = True, num_results
     for name in EMAS:
         rows[name] = scores

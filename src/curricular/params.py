@@ -1,7 +1,7 @@
 """Maps each column of a task's params to its axis, for many tasks at once."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,8 @@ class Layout:
     def decode(self, params: Params) -> dict[str, Any]:
         """Returns axis name -> value for the axes of one task with `params`, shape (num_params,).
 
-        If a task has several axes of one name, the second is called ``name#2``, and so on.
+        If a task has several axes of one name, the second is called ``name#2``, and so on. But an axis of the branch of
+        an axis with the same name gives the value of its choice, such as a `Span` among values.
         """
         values, number = {}, self._start
         for param in params.tolist():
@@ -96,12 +97,15 @@ class Layout:
         numbers = self._numbers(params)
         found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
         for name, axis in self._named.values():
-            found.setdefault(name, []).append((np.empty(0, np.int64), _decoded(axis, np.empty(0))))
+            if isinstance(axis.values, Span) or _own_values(axis):
+                found.setdefault(name, []).append((np.empty(0, np.int64), _decoded(axis, np.empty(0))))
         for column in range(self.num_params):
             for number, tasks in _by_value(numbers[:, column]):
                 if number in self._named:
                     name, axis = self._named[number]
-                    found[name].append((tasks, _decoded(axis, params[tasks, column])))
+                    own = tasks[~np.isin(params[tasks, column], _refined(axis))]
+                    if len(own):
+                        found[name].append((own, _decoded(axis, params[own, column])))
         return {name: _joined(parts, len(params)) for name, parts in found.items()}
 
     def cells(self, params: Params) -> NDArray[np.int64]:
@@ -163,9 +167,11 @@ class Layout:
                 copies = (f"{axis.name}#{count}" for count in range(2, len(taken) + 2))
                 name = next(name for name in (axis.name, *copies) if name not in taken)
                 named[number], taken = (name, axis), taken | {name}
-            for after in self._exits[number]:
+            refined = [] if axis is None else _refined(axis)
+            for choice, after in enumerate(self._exits[number]):
                 if after:
-                    columns[after], before[after] = columns[number] + 1, before[after] | taken
+                    names = taken - {named[number][0]} if choice in refined else taken
+                    columns[after], before[after] = columns[number] + 1, before[after] | names
         return {number: named[number] for number in sorted(named, key=lambda number: (columns[number], number))}
 
     def _enter(self, axes: tuple[Axis, ...], after: int) -> int:
@@ -200,11 +206,28 @@ def _by_value(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int6
     yield from zip(ordered.take(starts).tolist(), np.split(order, starts[1:]), strict=bool(len(numbers)))
 
 
+def _refined(axis: Axis) -> list[int]:
+    """Returns the choices of `axis` that are spans: their branch begins with an axis of the same name, for the value."""
+    if isinstance(axis.values, Span):
+        return []
+    spans = [choice for choice, value in enumerate(axis.values) if isinstance(value, Span) and axis.branches]
+    return [choice for choice in spans if axis.branches[choice] and axis.branches[choice][0].name == axis.name]
+
+
+def _own_values(axis: Axis) -> Sequence[Any] | Span:
+    """Returns the values of `axis`, in which a value of its own stands for each choice that its branch refines."""
+    refined = _refined(axis)
+    if isinstance(axis.values, Span) or not refined:
+        return axis.values
+    own = [value for choice, value in enumerate(axis.values) if choice not in refined]
+    return [own[0] if choice in refined else value for choice, value in enumerate(axis.values)] if own else []
+
+
 def _decoded(axis: Axis, params: NDArray[np.float64]) -> NDArray[Any]:
     """Returns the values of `params`, shape (n,), on `axis`, as `Axis.decode` does for one."""
     if isinstance(axis.values, Span):
         return params.astype(np.int64) if axis.values.is_integer else params
-    return _as_array(axis.values).take(params.astype(np.int64))
+    return _as_array(cast(Sequence[Any], _own_values(axis))).take(params.astype(np.int64))
 
 
 def _as_array(values: Sequence[Any]) -> NDArray[Any]:

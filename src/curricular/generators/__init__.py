@@ -61,7 +61,8 @@ def as_generator(tasks: Tasks[ConfigT], argument: str = "tasks") -> TaskGenerato
     """
     if not is_generator(tasks) and is_rows(tasks):
         return dataset(cast(SupportsRows[ConfigT], tasks))
-    check_generator(tasks, argument)
+    expected, fix = "a list of configurations or a task generator", "put it into a list, or vary it with bucketed"
+    check_generator(tasks, argument, expected, fix)
     return cast(TaskGenerator[ConfigT], tasks)
 
 

@@ -95,8 +95,16 @@ def is_generator(value: object) -> bool:
     return not isinstance(value, type) and set(_MEMBERS) <= set(dir(value))
 
 
-def check_generator(generator: object, argument: str = "generator") -> None:
+def check_generator(
+    generator: object, argument: str = "generator", expected: str = "a task generator", fix: str = ""
+) -> None:
     """Checks that `generator` is a task generator.
+
+    Args:
+        generator: The object to check.
+        argument: Name of the argument, for the error.
+        expected: What is expected, for the error.
+        fix: What to do with a configuration, for the error.
 
     Raises:
         TypeError: If it is not; names `argument`, and what to do with the value.
@@ -113,8 +121,8 @@ def check_generator(generator: object, argument: str = "generator") -> None:
     elif isinstance(generator, Mapping) and "kind" in generator:
         fix = "read it with load_task_generator"
     else:
-        fix = "wrap a configuration in single_task, or vary it with bucketed"
-    raise TypeError(f"{argument}: expected a task generator, got {got}; {fix}")
+        fix = fix or "wrap a configuration in single_task, or vary it with bucketed"
+    raise TypeError(f"{argument}: expected {expected}, got {got}; {fix}")
 
 
 def local_seeds(seeds: SeedsT, child: TaskGenerator[object]) -> SeedsT:

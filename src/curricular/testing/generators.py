@@ -75,7 +75,9 @@ class GeneratorSuite:
                 assert low <= param <= high
             else:
                 assert param in range(len(axis.values))
-            named.append((axis.name, axis.decode(param)))
+            value = axis.decode(param)
+            if not isinstance(value, Span):  # a span among values: the branch has the value
+                named.append((axis.name, value))
             if axis.branches:
                 own, params = params[: axis.num_columns - 1], params[axis.num_columns - 1 :]
                 assert not any(self._after(axis.branches[int(param)], own, named))
