@@ -35,11 +35,7 @@ def unchanged(curriculum):
 
     def everything():
         state = curriculum.state_dict()
-<<<<<<< HEAD
         arrays = {name: state.pop(name).tobytes() for name in list(state) if isinstance(state[name], np.ndarray)}
-=======
-        arrays = {name: state.pop(name).tobytes() for name in ("rows", "labels", "cumulated", "keys")}
->>>>>>> w-seq
         return state, arrays
 
     before = everything()
