@@ -91,9 +91,13 @@ class Curriculum(Generic[ConfigT]):
         )
 
     def __repr__(self) -> str:
-        num_tasks, kind = self.config.num_active_tasks, type(self.generator).__name__
-        where = f", session_id={self.config.session_id!r}" if self.config.session_id else ""
-        return f"Curriculum({type(self.config).__name__}, {kind}, num_active_tasks={num_tasks}{where})"
+        config, kind = self.config, type(self.generator).__name__
+        settings = (
+            f"num_active_tasks={config.num_active_tasks}, score_range={config.score_range}, "
+            f"success_threshold={config.threshold}"
+        )
+        where = f", session_id={config.session_id!r}" if config.session_id else ""
+        return f"Curriculum({type(config).__name__}, {kind}, {settings}{where})"
 
     def __enter__(self) -> Self:
         return self
@@ -238,7 +242,8 @@ class Curriculum(Generic[ConfigT]):
         """
         self._refresher.check()
         table = self._snapshot()
-        return summary(table, self._refresher.probabilities(table), self.config.score_range)
+        stats = summary(table, self._refresher.probabilities(table), self.config.score_range)
+        return {**stats, "success/threshold": self.config.threshold}
 
     def task_states(self) -> list[TaskState]:
         """Returns the typed row of every active task, sorted by slot."""

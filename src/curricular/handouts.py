@@ -275,7 +275,7 @@ _SELECTION = 0
 """Makes the streams of selection independent of those of task generation."""
 
 
-MAX_UNBUILDABLE = 5
+MAX_UNBUILDABLE = 16
 """Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
 
 
@@ -283,18 +283,22 @@ MAX_TRIES = 1000
 """Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
 
 
+MAX_ASKED = 10_000_000
+"""Maximum number of tasks per call of `ask`. More would fill the memory of most machines before anything is trained."""
+
+
 def checked_number(n: int, limit: int | None) -> int:
     """Returns `n` as an int.
 
     Raises:
         TypeError: If `n` is not a whole number.
-        ValueError: If `n` is negative or above `limit`; None: there is no limit.
+        ValueError: If `n` is negative or above `limit`; None: the limit is `MAX_ASKED`.
     """
     try:
         number = index(n)
     except TypeError as error:
         raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
-    if number < 0 or (limit is not None and number > limit):
-        allowed = "at least 0" if limit is None else f"0 to {limit}"
-        raise ValueError(f"n: expected {allowed} tasks, got {number}; ask for a number in this range")
+    limit = MAX_ASKED if limit is None else limit
+    if not 0 <= number <= limit:
+        raise ValueError(f"n: expected 0 to {limit} tasks, got {number}; ask for a number in this range")
     return number
