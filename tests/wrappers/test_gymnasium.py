@@ -196,6 +196,113 @@ def test_a_step_that_raises_returns_the_observation_before():
     assert [state.num_completions for state in env.curriculum.task_states()] == [0]
 
 
+class Says(Pays):
+    """Returns what it is told to."""
+
+    def __init__(self, of_reset=None, of_step=None):
+        super().__init__()
+        self.of_reset, self.of_step = of_reset, of_step
+
+    def reset(self, **kwargs):
+        result = super().reset(**kwargs)
+        return result if self.of_reset is None else self.of_reset
+
+    def step(self, action):
+        result = super().step(action)
+        return result if self.of_step is None else self.of_step
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (np.zeros(1), r"env.reset: expected \(observation, info\), got a ndarray"),
+        ((np.zeros(1), {}, 3), r"env.reset: expected \(observation, info\), got 3 values"),
+        ((np.zeros(1), None), "env.reset: expected an info that is a dict, got None"),
+    ],
+)
+def test_a_reset_that_returns_something_else_is_one_clear_error(result, message):
+    env = wrap(env=Says(of_reset=result))
+    for _ in range(3):
+        with pytest.raises(TypeError, match=message):
+            env.reset()
+        assert env.task is None
+        assert counts(env.curriculum)["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ((0, 1.0, False, {}), r"env.step: expected \(observation, reward, .*\), got 4 values"),
+        ((0, None, False, False, {}), "env.step: reward: expected one number, got None"),
+        ((0, [1.0, 2.0], False, False, {}), r"env.step: reward: expected one number, got \[1.0, 2.0\]"),
+        ((0, 1j, False, False, {}), "env.step: reward: expected one number, got 1j"),
+        ((0, 1.0, np.array([True, False]), False, {}), "env.step: terminated: expected one number, got array"),
+        ((0, 1.0, False, False, None), "env.step: expected an info that is a dict, got None"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_episode(result, message):
+    env = wrap(env=Says(of_step=result))
+    env.reset()
+    with pytest.raises(TypeError, match=message):
+        env.step(0)
+    assert counts(env.curriculum) == {"scheduled": 1, "completed": 0, "cancelled": 1, "pending": 0}
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(0)
+    env.env.of_step = None
+    play(env)
+    assert counts(env.curriculum)["completed"] == 1
+
+
+def test_rewards_and_flags_of_one_entry_are_these_entries():
+    env = wrap(env=Says(of_step=(0, np.array([0.5]), np.array([True]), np.False_, {"success": np.array([1.0])})))
+    env.reset()
+    *_, info = env.step(0)
+    assert info[INFO_KEY]["score"] == 0.5
+    env = wrap(env=env.env, score="success")
+    env.reset()
+    assert env.step(0)[-1][INFO_KEY]["score"] == 1.0
+
+
+def test_a_reward_that_is_not_finite_spoils_its_own_episode_only():
+    env = wrap(env=Says(of_step=(0, np.nan, True, False, {})))
+    env.reset()
+    with pytest.raises(ValueError, match=r"got nan by rule 'return' for task \d 'value=.*' in environment 0"):
+        env.step(0)
+    env.env.of_step = None
+    for _, last in play(env, 10):
+        assert last[INFO_KEY]["score"] in VALUES
+
+
+def test_a_time_limit_outside_is_in_the_log_once_and_inside_is_not(caplog):
+    class Endless(Pays):
+        length = 1000
+
+    env = gymnasium.wrappers.TimeLimit(wrap(env=Endless()), 10)
+    for _ in range(3):
+        play(env, 10)
+    (text,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "CurriculumEnv(TimeLimit(env, ...), ...)" in text
+    caplog.clear()
+    env = wrap(env=gymnasium.wrappers.TimeLimit(Endless(), 10))
+    play(env, 10)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_reasons_of_cancellations_are_few_and_fixed(caplog):
+    caplog.set_level("INFO")
+    env = wrap(env=Says(of_step=(0, 9.0, True, False, {})))
+    env.unwrapped.raises_in_reset = VALUES[:1]
+    for _ in range(20):
+        env.reset()
+        env.reset()
+        with pytest.raises(ValueError, match="score: expected"):
+            env.step(0)
+    env.reset()
+    env.close()
+    texts = [record.message for record in caplog.records if record.message.startswith("cancelled tasks")]
+    assert {text.split(": ")[1] for text in texts} == {"failed", "reset", "unscored", "closed"}
+
+
 # Being a wrapper
 
 

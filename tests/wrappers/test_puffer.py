@@ -410,6 +410,83 @@ def test_an_episode_that_ends_in_any_environment_resets_the_count_of_failures():
     assert counts(env.curriculum)["cancelled"] == 12
 
 
+class Says(Payers):
+    """Returns what `change` makes of what it should return."""
+
+    change = staticmethod(lambda *result: result)
+
+    def step(self, actions):
+        return self.change(*super().step(actions))
+
+
+@EVERY_MODE
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda *result: result[:4], r"env.step: expected \(observations, rewards, .*\), got 4 values"),
+        (lambda o, r, t, u, i: (o, r[:3], t, u, i), r"env.step: expected rewards of 6 agents, got shape \(3,\)"),
+        (lambda o, r, t, u, i: (o, None, t, u, i), "env.step: expected rewards of 6 agents, got .* dtype object"),
+        (lambda o, r, t, u, i: (o, r, t, u, "lost"), "env.step: expected infos as a list of dicts, got 'lost'"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_episodes(autoreset, change, message):
+    env = wrap(Says(autoreset=autoreset))
+    env.reset()
+    env.env.change = change
+    with pytest.raises(TypeError, match=message):
+        play(env, 1)
+    assert counts(env.curriculum)["pending"] == 0
+    with pytest.raises(pufferlib.APIUsageError):
+        play(env, 1)
+    del env.env.change
+    env.reset()
+    assert play(env, 12)[0]
+
+
+@pytest.mark.parametrize("infos", [None, {"success": 1.0}])
+def test_infos_that_are_no_list_are_taken_as_pufferlib_takes_them(infos):
+    env = wrap(Says(num_envs=1))
+    env.env.change = lambda *result: (*result[:4], infos)
+    env.reset()
+    reports, others = play(env, 12)
+    assert len(reports) == 4
+    assert others == ([] if infos is None else [infos] * 12)
+
+
+@EVERY_MODE
+def test_a_reward_that_is_not_finite_spoils_its_own_episode_only(autoreset):
+    def change(observations, rewards, *rest):
+        rewards[0] = np.nan
+        return observations, rewards, *rest
+
+    env = wrap(Says(autoreset=autoreset))
+    env.env.change = change
+    env.reset()
+    num_refused = 0
+    for _ in range(60):
+        try:
+            play(env, 1)
+        except ValueError as error:
+            assert "got nan by rule 'return' for task" in str(error) and "in environment 0;" in str(error)
+            num_refused += 1
+    ended = Counter(index for index, _ in env.env.played)
+    seen = counts(env.curriculum)
+    assert (seen["completed"], seen["cancelled"]) == (ended[1] + ended[2], ended[0])
+    assert num_refused == ended[0] > 10
+
+
+@EVERY_MODE
+def test_a_reducer_that_raises_ends_its_episodes(autoreset):
+    env = wrap(Payers(num_envs=1, autoreset=autoreset), reduce=lambda _: 1 / 0)
+    env.reset()
+    with pytest.raises(ZeroDivisionError):
+        play(env, 3)
+    seen = counts(env.curriculum)
+    assert (seen["completed"], seen["cancelled"]) == (0, 1)
+    env.close()
+    assert counts(env.curriculum)["pending"] == 0
+
+
 # PufferLib's emulation and vectorization
 
 
