@@ -77,7 +77,7 @@ class Curriculum(Generic[ConfigT]):
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._detour = Detour(self._tasks, self._draws, self.tracker)
+        self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -220,7 +220,7 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             num_cancelled, is_log_due = self.tracker.cancel(task_ids)
-            self._refresher.count(num_cancelled, is_log_due)
+            self._refresher.count_cancelled(np.asarray(task_ids, np.int64), is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
 
@@ -317,7 +317,7 @@ class Curriculum(Generic[ConfigT]):
         Args:
             path: Where `save` wrote the checkpoint.
             generator: The generator that the curriculum was saved with.
-            config: Replaces the saved config.
+            config: Replaces the saved config. The score range and the success threshold must be the saved ones.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
             backend: A custom backend, as for `Curriculum`.

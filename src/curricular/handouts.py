@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from operator import index
 from typing import Generic
 
@@ -194,12 +195,20 @@ class Detour(Generic[ConfigT]):
         tasks: Builds the tasks.
         draws: Draws the tasks.
         tracker: Logs the hand-outs and cancellations of unbuildable tasks.
+        count_cancelled: Called with the ids that were cancelled, and with whether the log is due to be flushed.
     """
 
-    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker) -> None:
+    def __init__(
+        self,
+        tasks: TaskCache[ConfigT],
+        draws: Draws,
+        tracker: TaskTracker,
+        count_cancelled: Callable[[NDArray[np.int64], bool], None],
+    ) -> None:
         self._tasks = tasks
         self._draws = draws
         self._tracker = tracker
+        self._count_cancelled = count_cancelled
         self._reported: set[int] = set()
 
     def next(self) -> Task[ConfigT]:
@@ -260,7 +269,8 @@ class Detour(Generic[ConfigT]):
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
         self._tracker.schedule(error.task_id)
-        self._tracker.cancel([error.task_id])
+        _, is_log_due = self._tracker.cancel([error.task_id])
+        self._count_cancelled(np.array([error.task_id]), is_log_due)
 
 
 DRAW_AHEAD = 256
@@ -275,7 +285,7 @@ _SELECTION = 0
 """Makes the streams of selection independent of those of task generation."""
 
 
-MAX_UNBUILDABLE = 16
+MAX_UNBUILDABLE = 5
 """Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
 
 

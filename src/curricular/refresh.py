@@ -1,6 +1,7 @@
 """The refresh: records results, evicts and admits tasks and computes the distribution, in one patch of the table."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
 from .priorities import unplayable
 from .probabilities import capped, cumulative
+from .rows import Rows
 from .table import (
     Counters,
     Draft,
@@ -135,6 +137,7 @@ class Refresher:
         """Number of endings until this object checks whether a refresh is due."""
         self.error: Exception | None = None
         """The error of the last refresh; None if the refresh succeeded."""
+        self._num_cancelled = Counter[int]()
 
     def count(self, num_endings: int, is_log_due: bool) -> None:
         """Counts logged endings of hand-outs, and flushes or refreshes if that is due."""
@@ -146,14 +149,32 @@ class Refresher:
         """Counts logged hand-outs as `count` counts endings, if the algorithm follows hand-outs."""
         self.count(num_handouts if self.follows_handouts else 0, is_log_due)
 
-    def advance(self, *, is_log_due: bool) -> None:
-        """Flushes or refreshes if that is due.
+    def count_cancelled(self, task_ids: NDArray[np.int64], is_log_due: bool) -> None:
+        """Counts cancelled hand-outs, and refreshes at once if a task became unplayable that is drawn too often.
+
+        An algorithm may give all draws to a few tasks. If these cannot be played, nothing else is until the next
+        refresh, which may be hundreds of cancellations away.
+
+        Args:
+            task_ids: Ids of the tasks, as logged, shape (n,).
+            is_log_due: Whether the log is due to be flushed.
+        """
+        self._num_cancelled.update(task_ids.tolist())
+        self.count(len(task_ids), is_log_due)
+        rows = self._backend.read(np.unique(task_ids % self._backend.capacity))
+        # Counts of this object since its last pass are an upper limit for what the rows do not hold yet.
+        logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
+        if (rows["num_failures"] + logged >= self._config.max_failures).any():
+            self.advance(is_log_due=False, is_urgent=True)
+
+    def advance(self, *, is_log_due: bool, is_urgent: bool = False) -> None:
+        """Flushes or refreshes if that is due; with `is_urgent`, looks whether it is although `missing` says no.
 
         A failure does not affect the caller's results, which are logged already. The error is kept for `check`, and
         the refresh is tried again later.
         """
         try:
-            self._advance(is_log_due=is_log_due)
+            self._advance(is_log_due=is_log_due, is_urgent=is_urgent)
         except Exception as error:  # noqa: BLE001  generators, disks and locks raise anything; `check` raises it
             self.missing = MIN_INTERVAL
             self._keep(error)
@@ -229,8 +250,8 @@ class Refresher:
         checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
         return np.asarray(capped(checked, active, failing)) if failing.any() else checked
 
-    def _advance(self, *, is_log_due: bool) -> None:
-        if self.missing <= 0 and self._backend.num_workers > 1:
+    def _advance(self, *, is_log_due: bool, is_urgent: bool) -> None:
+        if self.missing <= 0 and self._backend.num_workers > 1 and not is_urgent:
             self._advance_session(is_log_due=is_log_due)
         elif not self._backend.try_apply(self._pass_if_due):
             self.missing = MIN_INTERVAL  # another process has the lock: check again later
@@ -267,6 +288,7 @@ class Refresher:
             raise
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=has_events)
+        self._num_cancelled.clear()
         self._update_missing(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
@@ -275,7 +297,7 @@ class Refresher:
             if len(empty):
                 draft.add(self._admission.patch(draft.table, empty))
                 is_due = True
-        elif self._is_due(draft.table.counters):
+        elif self._is_due(draft.table.counters) or self._is_overdrawn(draft):
             is_due = True
             self._evict(draft)
         if is_due:
@@ -295,6 +317,23 @@ class Refresher:
             slots = lowest(np.where(failing, -np.inf, priorities), may_go, num_due)
             if len(slots):
                 draft.add(self._admission.patch(table, slots))
+
+    def _is_overdrawn(self, draft: Draft) -> bool:
+        """Returns whether a task that has just been cancelled, and is unplayable, is drawn above its uniform share."""
+        if draft.patch is None:
+            return False
+        slots = draft.patch.slots[self._is_failing(draft.patch.rows)]
+        if not len(slots):
+            return False
+        rows, cumulated = draft.table.rows, draft.table.cumulated
+        active = rows["is_active"]
+        shares = cumulated[slots] - np.where(slots > 0, cumulated[slots - 1], 0.0)
+        is_overdrawn = (shares * active.sum() > 1 + 1e-6).any()
+        # Where every task is unplayable, a refresh changes nothing.
+        return bool(is_overdrawn) and not self._is_failing(rows)[active].all()
+
+    def _is_failing(self, rows: Rows) -> NDArray[np.bool_]:
+        return np.asarray(rows["is_active"] & (rows["num_failures"] >= self._config.max_failures))
 
     def _is_due(self, counters: Counters) -> bool:
         return self._age(counters) >= self._interval_after(counters)
