@@ -255,7 +255,7 @@ def warm_up(subject: Subject, num_results: int, rng: np.random.Generator) -> Non
 
 
 def once(subject: Subject, scores: Scores) -> dict[str, float]:
-    """Measures each line once, in µs per task drawn and reported; `stats` in µs per call."""
+    """Measures each line once, in µs per task drawn and reported; `stats` and `tasks` in µs per call."""
     count = len(scores)
     asked, updated = 0.0, 0.0
     for start in range(0, count, BLOCK):
@@ -273,6 +273,8 @@ def once(subject: Subject, scores: Scores) -> dict[str, float]:
         values[f"ask + tell {size}"] = cpu_us(subject.batches, size, batches) / (size * len(batches))
     if subject.stats() is not None:
         values["stats"] = cpu_us(subject.stats)
+    if isinstance(subject, Curricular):
+        values["tasks"] = cpu_us(subject.curriculum.tasks)
     return values
 
 

@@ -17,5 +17,6 @@ for _ in range(400):
         score, is_over = score + float(reward), is_terminated or is_truncated
     curriculum.update_task_performance(task.task_id, score)
 
-for state in curriculum.task_states():
-    print(f"task {state.task_id}: {state.num_completions} episodes, mean score {state.slow_ema:.2f}")
+tasks = curriculum.tasks()  # columns: pandas.DataFrame(tasks) is a table
+for label, count, score in zip(tasks["label"], tasks["num_completions"], tasks["score"], strict=True):
+    print(f"{label}: {count} episodes, mean score {score:.2f}")

@@ -85,6 +85,7 @@ class Model:
     num_stale: int = 0
     num_unsolicited: int = 0
     num_evicted: int = 0
+    first_generation: int = 0
 
     @classmethod
     def new(cls, capacity, estimator):
@@ -125,7 +126,7 @@ class Model:
         old = self.rows[slot]
         self.num_evicted += 1
         self.rows[slot] = Row(
-            old.task_id + len(self.rows),
+            max(old.task_id + len(self.rows), slot + len(self.rows) * self.first_generation),
             num_orphans=old.num_pending + old.num_orphans,
             last_scheduled=self.num_scheduled,
             random_baseline=self.estimator.random_baseline,

@@ -19,8 +19,9 @@ def documented_keys() -> set[str]:
 
 
 def given_keys(curriculum: Curriculum) -> set[str]:
-    """The keys of `stats`, with the name of a label replaced by the pattern of the page."""
-    return {re.sub(rf"^label/({'|'.join(LABELS)})/", "label/<name>/", key) for key in curriculum.stats()}
+    """The keys of `stats`, with the names of labels and reasons replaced by the patterns of the page."""
+    keys = {re.sub(rf"^label/({'|'.join(LABELS)})/", "label/<name>/", key) for key in curriculum.stats()}
+    return {re.sub(r"^cancelled/.*", "cancelled/<reason>", key) for key in keys}
 
 
 @pytest.fixture(params=[LearningProgressConfig, UniformConfig])
@@ -31,13 +32,14 @@ def curriculum(request):
 
 def test_every_key_is_documented_and_every_documented_key_is_given(curriculum):
     curriculum.tell([task.task_id for task in curriculum.ask(20)], [1.0] * 20)
+    curriculum.cancel([curriculum.get_task().task_id], "the robot fell over")
     assert given_keys(curriculum) == documented_keys()
 
 
 def test_before_the_first_result_only_averages_are_missing(curriculum):
     missing = documented_keys() - given_keys(curriculum)
     assert given_keys(curriculum) < documented_keys()
-    assert {key.split("/")[0] for key in missing} == {"score", "success", "learning_progress", "label"}
+    assert {key.split("/")[0] for key in missing} == {"score", "success", "learning_progress", "label", "cancelled"}
     assert {key for key in missing if key.startswith("label/")} == {
         "label/<name>/success",
         "label/<name>/learning_progress",
@@ -47,7 +49,7 @@ def test_before_the_first_result_only_averages_are_missing(curriculum):
 def test_tasks_without_a_label_have_no_label_keys():
     curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4))
     curriculum.tell([task.task_id for task in curriculum.ask(20)], [1.0] * 20)
-    assert given_keys(curriculum) == {key for key in documented_keys() if not key.startswith("label/")}
+    assert given_keys(curriculum) == {key for key in documented_keys() if not key.startswith(("label/", "cancelled/"))}
 
 
 def test_the_number_of_keys_is_bounded_whatever_the_number_of_labels():
@@ -56,4 +58,4 @@ def test_the_number_of_keys_is_bounded_whatever_the_number_of_labels():
     curriculum.tell(range(200), [1.0] * 200)
     names = {key.split("/")[1] for key in curriculum.stats() if key.startswith("label/")}
     assert len(names) == 64
-    assert "other" in names
+    assert "(other)" in names

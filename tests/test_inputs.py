@@ -99,5 +99,5 @@ def test_what_are_no_scores_is_refused_and_changes_nothing(curriculum, scores, e
 
 
 def test_more_tasks_than_fit_into_memory_are_refused_at_once(curriculum):
-    with pytest.raises(ValueError, match=rf"n: expected 0 to {MAX_ASKED} tasks, got {10**12}; ask for a number"):
+    with pytest.raises(ValueError, match=rf"n: expected 0 to {MAX_ASKED} tasks, got {10**12}; pass a number"):
         curriculum.ask(10**12)

@@ -1,6 +1,7 @@
 """Summaries of a pool: exact where a formula says so, and never an error."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def test_gini_is_the_mean_difference(x):
     expected = 0.0 if total == 0 else np.abs(x[:, None] - x).sum() / (2 * n * total)
     assert gini(x) == pytest.approx(expected, abs=1e-9)
     assert -1e-9 <= gini(x) < 1
+
+
+@given(hnp.arrays(np.int64, st.integers(0, 30), elements=st.integers(0, 40)))
+def test_gini_of_whole_numbers_is_that_of_the_same_floats(x):
+    assert gini(x) == pytest.approx(gini(x.astype(np.float64)), abs=1e-12)
 
 
 @given(amounts, st.floats(1e-3, 1e3))
@@ -57,6 +63,17 @@ def test_statistics_are_finite_floats_on_any_pool(num_tasks, num_completed):
         assert -2 <= stats["score/p10"] <= stats["score/p50"] <= stats["score/p90"] <= 6
 
 
+def test_inactive_rows_do_not_count():
+    whole = Curriculum(LearningProgressConfig.default(num_active_tasks=6, use_shared_memory=False))
+    whole.tell([task.task_id for task in whole.ask(40)], [number / 40 for number in range(40)])
+    table = whole.tracker.snapshot()
+    chances = np.array([0.5, 0.2, 0.0, 0.2, 0.1, 0.0])
+    table.rows["is_active"] = chances > 0
+    slots = np.flatnonzero(chances)
+    part = replace(table, rows=table.rows.take(slots))
+    assert summary(table, chances, (0.0, 1.0)) == pytest.approx(summary(part, chances[slots], (0.0, 1.0)))
+
+
 def test_a_thousand_labels_give_a_bounded_number_of_keys():
     generator = merge([single_task(i, label=f"task {i}") for i in range(1000)])
     curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=1000), generator)
@@ -65,7 +82,8 @@ def test_a_thousand_labels_give_a_bounded_number_of_keys():
     stats = curriculum.stats()
     labels = {key.split("/")[1] for key in stats if key.startswith("label/")}
     assert len(labels) == MAX_LABELS
-    assert "other" in labels
+    assert "(other)" in labels
+    assert stats["num_label_overflow"] == stats["label/(other)/num_tasks"] == 1000 - (MAX_LABELS - 1)
     assert len(stats) < 600
     assert sum(value for key, value in stats.items() if key.endswith("/num_tasks")) == 1000
     assert sum(value for key, value in stats.items() if key.startswith("label/") and key.endswith("scheduled")) == 3000

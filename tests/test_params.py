@@ -139,3 +139,61 @@ def test_members_are_told_apart_however_many_there_are():
 def test_members_without_axes_are_choices_of_one_axis():
     layout = Layout((Axis("generator", (0, 1), branches=((), ())),))
     assert (layout.num_params, layout.num_common) == (1, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_columns_of_values_agree_with_the_values_of_each_task(seed):
+    rng = np.random.default_rng(seed)
+    axes = SIDE_BY_SIDE if seed == 0 else tree(rng, 3)
+    layout = Layout(axes)
+    drawn = [draw(axes, rng) for _ in range(60)]
+    columns = layout.decode_columns(np.array([params for params, _, _ in drawn]).reshape(60, num_params(axes)))
+    assert list(columns) == list(dict.fromkeys(columns))
+    for task, (_, values, _) in enumerate(drawn):
+        assert {name: column[task] for name, column in columns.items() if name in values} == values
+        assert all(
+            column[task] is None or np.isnan(column[task]) for name, column in columns.items() if name not in values
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (Span(0, 3), "i"),
+        (Span(0.0, 3.0), "f"),
+        ((1, 2), "i"),
+        ((1, 2.5), "f"),
+        ((True, False), "b"),
+        ((True, 2), "O"),
+        (("a", "b"), "O"),
+        ((2**70, 1), "O"),
+        (((1, 2), (3, 4)), "O"),
+        ((np.float32(0.5), np.float32(1.5)), "f"),
+        ((None, 1), "O"),
+    ],
+)
+def test_a_column_has_the_type_of_its_values(values, kind):
+    axis = Axis("x", values)
+    params = np.array([[0.0], [1.0], [1.0]])
+    column = Layout((axis,)).decode_columns(params)["x"]
+    assert column.dtype.kind == kind
+    assert column.tolist() == [axis.decode(param) for param in (0.0, 1.0, 1.0)]
+    assert Layout((axis,)).decode_columns(params[:0])["x"].dtype.kind == kind
+
+
+def test_a_column_of_two_axes_holds_the_values_of_both():
+    for first, second, expected in (
+        ((1, 2), Span(0.0, 1.0), [2.0, 0.5]),
+        (Span(0, 5), ("a", "b"), [1, "a"]),
+        ((True, False), (1, 2), [False, 1]),
+    ):
+        kind = Axis("kind", (0, 1), ((Axis("x", first),), (Axis("x", second),)))
+        column = Layout((kind,)).decode_columns(np.array([[0.0, 1.0], [1.0, 0.5]]))["x"]
+        assert column.tolist() == expected
+
+
+def test_axes_of_one_name_are_told_apart():
+    kind = Axis("x", (5, 6), ((Axis("x", Span(0, 9)), Axis("x#2", Span(0, 9))), (Axis("y", Span(0, 9)),)))
+    layout = Layout((kind, Axis("y", Span(0, 9))))
+    assert layout.decode(np.array([0.0, 1.0, 2.0, 3.0])) == {"x": 5, "x#2": 1, "x#2#2": 2, "y#2": 3}
+    assert layout.decode(np.array([1.0, 1.0, 0.0, 3.0])) == {"x": 6, "y": 1, "y#2": 3}

@@ -20,6 +20,7 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.backends.protocol import NOTHING_LOST
 from curricular.refresh import PATIENCE, refresh_interval
 from curricular.table import EVENT, TOLD, Draft, admit, columns_of, empty_table
 from curricular.tracker import estimator
@@ -45,7 +46,7 @@ class Noted:
     """A transaction that keeps what is committed."""
 
     def __init__(self, table, events):
-        self.table, self.events, self.commits = table, events, []
+        self.table, self.events, self.lost, self.commits = table, events, NOTHING_LOST, []
 
     def commit(self, patch, *, flushes=False):
         self.commits.append((patch, flushes))

@@ -139,6 +139,15 @@ def test_tasks_that_have_all_draws_and_cannot_be_played_lose_them_at_once(num_ta
     assert num_cancelled == config.max_failures
 
 
+def test_it_is_the_same_for_hand_outs_with_tickets():
+    curriculum = Curriculum(SequentialConfig(num_active_tasks=64, use_shared_memory=False), generator(64))
+    (broken,) = [state.task_id for state in curriculum.task_states() if state.seed == 0]
+    batch = curriculum.ask_batch(3)
+    assert set(batch.task_ids.tolist()) == {broken}
+    assert curriculum.cancel_batch(batch.tickets, "failed") == 3
+    assert [task.config for task in curriculum.ask(20)].count(1) > 15
+
+
 def test_tasks_that_have_all_draws_and_cannot_be_built_lose_them_at_once():
     class FirstIsBroken(SeedGenerator):
         num_tasks = 64

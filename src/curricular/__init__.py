@@ -32,8 +32,10 @@ from .handouts import TaskBuildError
 from .mutex import ReentrantCallError
 from .refresh import RefreshError
 from .rows import TaskState
-from .task import Axis, Span, Task
+from .table import LedgerFullError
+from .task import Axis, Batch, Span, Task
 from .tracker import TaskTracker, create_task_tracker
+from .views import TaskView
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,7 @@ __all__ = [
     "Algorithm",
     "Axis",
     "Backend",
+    "Batch",
     "BucketedTaskGenerator",
     "CheckpointError",
     "CorruptTableError",
@@ -50,6 +53,7 @@ __all__ = [
     "FreshProposer",
     "Interest",
     "LearningProgressAlgorithm",
+    "LedgerFullError",
     "LocalMemoryBackend",
     "LockTimeoutError",
     "MeanOfFirst",
@@ -74,6 +78,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskState",
     "TaskTracker",
+    "TaskView",
     "bucketed",
     "create_task_tracker",
     "dump_task_generator",

@@ -1,5 +1,6 @@
 """Admission of new tasks: the generator samples them, the proposer chooses among them, both are checked."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Generic, cast
@@ -13,8 +14,10 @@ from .config import CurriculumConfig
 from .generators import TaskGenerator
 from .params import Layout
 from .streams import permuted, stream_key
-from .table import Estimator, Patch, Table, admit, columns_of
+from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
 from .task import ConfigT, Params
+
+_log = logging.getLogger(__name__)
 
 
 class Admission(Generic[ConfigT]):
@@ -44,6 +47,7 @@ class Admission(Generic[ConfigT]):
         self._proposer = proposer
         self._seed = config.seed
         self._estimator = estimator
+        self._has_warned = False
 
     def limit(self, capacity: int) -> int | None:
         """Returns how many tasks a pool of `capacity` can replace at once without duplicates; None: any number."""
@@ -67,7 +71,23 @@ class Admission(Generic[ConfigT]):
         self._check_params("proposer.propose", params, len(slots))
         names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
         _check_labels(names)
-        return admit(table, slots, seeds, params, names, time.time(), self._estimator)
+        patch = admit(table, slots, seeds, params, names, time.time(), self._estimator)
+        self._warn_of_overflow(patch, names)
+        return patch
+
+    def _warn_of_overflow(self, patch: Patch, names: list[str]) -> None:
+        """Warns once if a new task has a label for which there is no place."""
+        if self._has_warned or patch.rows["label_index"].all():
+            return
+        self._has_warned = True
+        name = names[int(patch.rows["label_index"].argmin())]
+        _log.warning(
+            "labels: expected at most %d different ones, got one more, %r; tasks with further labels count together as "
+            "%r, for the statistics and for algorithms that choose by label; give fewer labels",
+            MAX_LABELS - 1,
+            name,
+            OTHER.decode(),
+        )
 
     def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
         """Returns `n` fresh tasks; fewer if a finite generator has fewer tasks outside the pool."""

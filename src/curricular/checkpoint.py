@@ -18,13 +18,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .archive import READ_ERRORS, ArrayArchive
-from .config import CurriculumConfig, MeanOfFirst
+from .config import OBSERVED, CurriculumConfig, MeanOfFirst
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
-from .table import LABEL, MAX_COUNT, MAX_LABELS, Counters, Table, TableError, check_table
+from .table import (
+    HANDOUT,
+    LABEL,
+    MAX_COUNT,
+    MAX_LABELS,
+    MAX_REASONS,
+    REASON,
+    Counters,
+    LedgerFullError,
+    Table,
+    TableError,
+    check_array,
+    check_table,
+    filled,
+    open_entries,
+)
 from .task import all_axes
 
 DRAFT_AGE = 3600.0
@@ -32,6 +48,9 @@ DRAFT_AGE = 3600.0
 
 MAX_PLAIN = 2**24
 """Maximum size of the JSON text in a checkpoint, in bytes."""
+
+MAX_LEDGER = 2**24
+"""Maximum number of places in the ledger of a checkpoint."""
 
 MAX_TRAITS = 100
 """Maximum number of the generator's axes that a state describes."""
@@ -41,12 +60,16 @@ _KIND = "curricular checkpoint"
 _ARRAYS = {
     "labels": LABEL,
     "cumulated": np.dtype(np.float64),
+    "score_range": np.dtype(np.float64),
+    "reasons": REASON,
+    "ledger": HANDOUT,
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
 }
 """Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
-_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "stream", "num_draws"}
-_STATE_KEYS = _PLAIN_KEYS | {"rows", "labels", "cumulated"}
+_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "ledger_size", "stream", "num_draws"}
+_PARTS = ("labels", "cumulated", "score_range", "reasons", "ledger")
+_STATE_KEYS = _PLAIN_KEYS | {"rows", *_PARTS}
 
 
 class CheckpointError(ValueError):
@@ -64,7 +87,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
     """
     rows = Rows(state["rows"])
-    plain = {name: value for name, value in state.items() if name not in {"rows", "labels", "cumulated"}}
+    plain = {name: value for name, value in state.items() if name not in {"rows", *_PARTS}}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
@@ -82,8 +105,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
             np.savez_compressed(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                labels=state["labels"],
-                cumulated=state["cumulated"],
+                **{name: state[name] for name in _PARTS},
                 **arrays,
             )
             file.flush()
@@ -146,7 +168,14 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     if not isinstance(plain, dict) or plain.keys() != _PLAIN_KEYS or type(num_axes) is not int or num_axes < 0:
         raise _refused(path, "state or num_axes with other content")
     (capacity, *_) = archive.shape("cumulated", _ARRAYS["cumulated"]) or (0,)
-    shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {"labels": (MAX_LABELS,), "rows/params": (capacity, num_axes)}
+    (num_handouts, *_) = archive.shape("ledger", _ARRAYS["ledger"]) or (0,)
+    shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {
+        "labels": (MAX_LABELS,),
+        "score_range": (2,),
+        "reasons": (MAX_REASONS,),
+        "ledger": (num_handouts,),
+        "rows/params": (capacity, num_axes),
+    }
     for name, shape in shapes.items():
         found = archive.shape(name, _ARRAYS[name])
         if found != shape:
@@ -154,7 +183,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
-    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in ("labels", "cumulated")}
+    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in _PARTS}
     state = {**plain, "rows": rows.words, **arrays}
     _saved(state)
     return state
@@ -206,6 +235,10 @@ def pack_state(
         "labels": table.labels,
         "counters": table.counters._asdict(),
         "cumulated": table.cumulated,
+        "score_range": table.score_range,
+        "reasons": table.reasons,
+        "ledger": open_entries(table.ledger),
+        "ledger_size": len(table.ledger),
         "stream": stream,
         "num_draws": num_draws,
     }
@@ -234,13 +267,17 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
 
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     """Checks that this version saved `state`, and that what it counted has the meaning that `config` gives it."""
-    low, high = config.score_range
-    saved_low, saved_high = _score_range(state["config"])
+    declared, saved = config.score_range, _score_range(state["config"])
     threshold, baseline = (state["config"].get(name) for name in ("success_threshold", "random_baseline"))
-    threshold = (saved_low + saved_high) / 2 if threshold is None else threshold
-    expected = {
+    if threshold is None and not isinstance(saved, str):
+        threshold = (saved[0] + saved[1]) / 2
+    expected: dict[str, tuple[Any, Any, str]] = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "score_range": ([low, high], [saved_low, saved_high], "use the score_range that it was saved with"),
+        "score_range": (
+            declared if isinstance(declared, str) else list(declared),
+            saved,
+            "use the score_range that it was saved with",
+        ),
         "success_threshold": (
             config.threshold,
             threshold,
@@ -290,24 +327,44 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     _score_range(state["config"])
     counters = _counters(state["counters"])
     # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
-    rows, labels, cumulated = (
-        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name]
-        for name in ("rows", "labels", "cumulated")
+    rows, labels, cumulated, score_range, reasons, ledger = (
+        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
-    table = Table(Rows(rows), labels, counters, cumulated)
+    handouts = _ledger(ledger, state["ledger_size"])
+    table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, handouts)
     check_table(table)
     if not table.rows["is_active"].any():
         raise TableError("rows['is_active'] for at least one task", "none")
     return SavedState(table, _whole("stream", state["stream"]), _whole("num_draws", state["num_draws"]))
 
 
-def _score_range(config: Any) -> list[float]:
-    """Returns the range of scores in a saved config.
+def _ledger(entries: Any, size: Any) -> NDArray[np.void]:
+    """Returns the ledger of `size` places with the saved `entries`.
+
+    Raises:
+        TableError: If `entries` are not open hand-outs, or do not fit.
+    """
+    check_array("ledger", entries, HANDOUT, (None,))
+    number = _whole("ledger_size", size)
+    if not 1 <= number <= MAX_LEDGER or number & (number - 1):
+        raise TableError(f"ledger_size as a power of two up to {MAX_LEDGER}", f"{size!r:.100}")
+    if (entries["ticket"] <= 0).any():
+        raise TableError("ledger['ticket'] above 0", str(entries["ticket"].min()))
+    try:
+        return filled(entries, number)
+    except LedgerFullError as error:
+        raise TableError("ledger with one hand-out per place", "two of them in one place") from error
+
+
+def _score_range(config: Any) -> list[float] | str:
+    """Returns the range of scores in a saved config, or `OBSERVED`.
 
     Raises:
         TableError: If `config` is not a mapping with a range of scores.
     """
     found = config.get("score_range") if isinstance(config, Mapping) else None
+    if found == OBSERVED:
+        return OBSERVED
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(end) in {int, float} for end in found):
         raise TableError("config as a mapping with a score_range of two numbers", f"{config!r:.200}")
     return list(found)

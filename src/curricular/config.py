@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,10 +36,12 @@ class CurriculumConfig(BaseModel):
     False, and on Windows without a `session_id`, the table belongs to this process alone."""
     session_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the session that processes share: at most 100 letters, digits, dots, dashes and underscores."""
-    score_range: tuple[float, float] = (0.0, 1.0)
-    """Lowest and highest score that can be told. Averages are over scores scaled from this range to [0, 1]."""
+    score_range: tuple[float, float] | Literal["observed"] = (0.0, 1.0)
+    """Lowest and highest score that can be told. Averages are over scores scaled from this range to [0, 1]. With
+    ``"observed"``, the range is that of all scores so far: it widens, and the averages are rescaled exactly."""
     success_threshold: float | None = None
-    """Lowest score that counts as a success, in the user's units; None: the middle of `score_range`."""
+    """Lowest score that counts as a success, in the user's units; None: the middle of `score_range`, which for an
+    observed range is its middle when the score is told."""
     random_baseline: float | MeanOfFirst = 0.0
     """Score of a random policy, scaled to [0, 1] and at most 0.75; `MeanOfFirst` estimates it for each task."""
     ema_timescale: float = Field(default=0.1, ge=1e-6, le=1)
@@ -53,7 +55,8 @@ class CurriculumConfig(BaseModel):
     """Share of the pool that can be evicted: the tasks of lowest priority."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Maximum number of tasks replaced per result or cancellation. 0 keeps the first tasks forever."""
-
+    max_open_handouts: int = Field(default=16_384, ge=1, le=2**24)
+    """Number of hand-outs with tickets that can be open at a time, rounded up to a power of two."""
     max_failures: int = Field(default=3, ge=1)
     """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task
     is drawn at most as often as by uniform choice, and evicted first."""
@@ -70,7 +73,17 @@ class CurriculumConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
-        low, high = self.score_range
+        if self.score_range != OBSERVED:
+            self._check_range(*self.score_range)
+        self._check_baseline()
+        if self.session_id is not None and not self.use_shared_memory:
+            raise ValueError(
+                f"session_id: expected None with use_shared_memory=False, got {self.session_id!r}; remove one of the "
+                f"two"
+            )
+        return self
+
+    def _check_range(self, low: float, high: float) -> None:
         if not 0 < high - low < math.inf:
             raise ValueError(
                 f"score_range: expected low < high, a finite distance apart, got {self.score_range}; "
@@ -81,17 +94,13 @@ class CurriculumConfig(BaseModel):
                 f"success_threshold: expected a value within score_range {self.score_range}, "
                 f"got {self.success_threshold}; move it into the range"
             )
+
+    def _check_baseline(self) -> None:
         if not isinstance(self.random_baseline, MeanOfFirst) and not 0 <= self.random_baseline <= MAX_BASELINE:
             raise ValueError(
                 f"random_baseline: expected a share of score_range from 0 to {MAX_BASELINE}, "
                 f"got {self.random_baseline}; lower it or use MeanOfFirst(num_completions=...)"
             )
-        if self.session_id is not None and not self.use_shared_memory:
-            raise ValueError(
-                f"session_id: expected None with use_shared_memory=False, got {self.session_id!r}; remove one of the "
-                f"two"
-            )
-        return self
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
@@ -123,10 +132,16 @@ class CurriculumConfig(BaseModel):
         return False
 
     @property
-    def threshold(self) -> float:
-        """Lowest score that counts as a success, in the user's units."""
+    def threshold(self) -> float | None:
+        """Lowest score that counts as a success, in the user's units; None: the middle of an observed range."""
+        if self.success_threshold is not None or isinstance(self.score_range, str):
+            return self.success_threshold
         low, high = self.score_range
-        return (low + high) / 2 if self.success_threshold is None else self.success_threshold
+        return (low + high) / 2
+
+
+OBSERVED = "observed"
+"""The `score_range` that stands for the range of all scores so far."""
 
 
 MAX_BASELINE = 0.75

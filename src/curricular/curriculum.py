@@ -15,15 +15,17 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .generators import SeedGenerator, TaskGenerator, fingerprint
-from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
-from .metrics import summary
+from .generators import SeedGenerator, TaskGenerator, check_generator, fingerprint
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
+from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table
-from .task import ConfigT, Task, num_params
+from .task import Batch, ConfigT, Task, num_params
+from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
+from .views import Pool, TaskView, find_slot
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Curriculum(Generic[ConfigT]):
         backend: A custom backend, instead of the one that `config` selects.
 
     Raises:
+        TypeError: If `generator` is no task generator.
         ValueError: If `config` asks for more tasks than the generator has.
         SessionError: If the session cannot be created or joined.
 
@@ -67,6 +70,7 @@ class Curriculum(Generic[ConfigT]):
         self.generator: TaskGenerator[ConfigT] = (
             cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
         )
+        check_generator(self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
@@ -78,6 +82,7 @@ class Curriculum(Generic[ConfigT]):
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
+        self._tickets = Tickets(self.tracker, self._draws)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -151,7 +156,7 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        n = checked_number(n, None if replace else self._backend.capacity)
+        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
         with self._turns.take(self):
             self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -211,18 +216,107 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            reason: Why there is no score, for the log.
+            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, of at most about 25
+                different ones.
 
         Raises:
-            TypeError: If `task_ids` have a wrong dtype.
-            ValueError: If `task_ids` have a wrong shape.
+            TypeError: If `task_ids` have a wrong dtype, or `reason` is not a string.
+            ValueError: If `task_ids` have a wrong shape, or `reason` is empty.
             KeyError: If an id was never issued.
         """
         with self._turns.take(self):
-            num_cancelled, is_log_due = self.tracker.cancel(task_ids)
+            num_cancelled, is_log_due = self.tracker.cancel(task_ids, reason)
             self._refresher.count_cancelled(np.asarray(task_ids, np.int64), is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
+
+    # Tickets: hand-outs with an identity, in batches
+
+    def ask_batch(self, n: int, *, replace: bool = True) -> Batch:
+        """Returns the next `n` hand-outs, with tickets and as arrays; `Curriculum.task` gives the tasks.
+
+        After a state was loaded, the hand-outs that were open in it come first, oldest first, with the same tickets.
+
+        Args:
+            n: Number of tasks, at least 0.
+            replace: Whether a task may be drawn more than once.
+
+        Raises:
+            TypeError: If `n` is not a whole number.
+            ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
+            LedgerFullError: If more than `config.max_open_handouts` hand-outs with tickets would be open.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+
+        Examples:
+            >>> from curricular import Curriculum, LearningProgressConfig
+            >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
+            >>> batch = curriculum.ask_batch(2)
+            >>> curriculum.tell_batch(batch.tickets, [[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+            2
+            >>> curriculum.tell_batch(batch.tickets[:1], [0.0])  # told again: counted, and nothing else
+            0
+        """
+        with self._turns.take(self):
+            self._refresher.check()
+            batch = self._tickets.ask(n, replace=replace)
+            self._refresher.count_handouts(n, is_log_due=False)
+            return batch
+
+    def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
+        """Reports one result per ticket, and returns how many hand-outs ended by it.
+
+        A ticket that was told or cancelled before, or that a lost life issued, is counted and changes nothing else. A
+        call that raises has recorded nothing.
+
+        Args:
+            tickets: Tickets from `ask_batch`, shape (n,).
+            scores: One score per ticket, shape (n,), or a group of G exchangeable scores per ticket, shape (n, G), as
+                in `tell`.
+            regrets: One finite regret per ticket, shape (n,), for algorithms that choose by regret.
+
+        Raises:
+            TypeError: If an argument has a wrong dtype.
+            ValueError: If an argument has a wrong shape or value.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.tell(tickets, scores, regrets)
+            self._refresher.count(num_ended, is_log_due=False)
+            return num_ended
+
+    def cancel_batch(self, tickets: ArrayLike, reason: str) -> int:
+        """Reports that hand-outs will get no score, and returns how many ended by it.
+
+        Args:
+            tickets: Tickets from `ask_batch`, shape (n,).
+            reason: Why there is no score, as in `cancel`.
+
+        Raises:
+            TypeError: If an argument has a wrong type.
+            ValueError: If an argument has a wrong shape or value.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.cancel(tickets, reason)
+            self._refresher.count_cancelled_tickets(num_ended)
+            return num_ended
+
+    def open_handouts(self) -> Batch:
+        """Returns the hand-outs with tickets that have not ended, oldest first."""
+        return open_batch(self._snapshot())
+
+    def expire(self, older_than: int) -> int:
+        """Cancels open hand-outs with tickets that are too old, for the reason "expired"; returns how many.
+
+        Args:
+            older_than: Highest age of a hand-out, as the number of tasks that the pool has handed out since.
+
+        Raises:
+            TypeError: If `older_than` is not a whole number.
+            ValueError: If `older_than` is negative.
+        """
+        with self._turns.take(self):
+            num_ended = self._tickets.expire(older_than)
+            self._refresher.count_cancelled_tickets(num_ended)
+            return num_ended
 
     # Looking
 
@@ -242,13 +336,41 @@ class Curriculum(Generic[ConfigT]):
         """
         self._refresher.check()
         table = self._snapshot()
-        stats = summary(table, self._refresher.probabilities(table), self.config.score_range)
-        return {**stats, "success/threshold": self.config.threshold}
+        score_range = range_of(table, self.config.score_range)
+        stats = summary(table, self._refresher.probabilities(table), score_range)
+        threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
+        return {**stats, "success/threshold": threshold}
+
+    def task(self, task_id: int) -> TaskView[ConfigT]:
+        """Returns what is known of one task in the pool. To look at many tasks, use `tasks`.
+
+        Args:
+            task_id: Id of the task.
+
+        Raises:
+            TypeError: If `task_id` is not an integer.
+            KeyError: If the task was evicted, or if the id was never issued.
+            TaskBuildError: If the generator fails to build the task.
+        """
+        with self._turns.take(self):
+            table = self.tracker.snapshot()
+            slot = find_slot(table, task_id)
+            task = self._tasks.of_row(table.rows.take(np.array([slot])))
+        return self._pool(table).task(slot, task)
+
+    def tasks(self) -> dict[str, NDArray[Any]]:
+        """Returns all active tasks as columns, shape (num_active,) each, sorted by slot.
+
+        Pass the result to ``pandas.DataFrame`` or ``polars.DataFrame``. The columns are the fields of `TaskView`, with
+        NaN for None and without `config`, and ``"params/<name>"`` for each axis of the generator. A task that lacks an
+        axis has NaN there in a column of numbers, and None in any other column.
+        """
+        return self._pool(self._snapshot()).columns(self.generator, self._tasks.layout)
 
     def task_states(self) -> list[TaskState]:
-        """Returns the typed row of every active task, sorted by slot."""
+        """Returns the stored row of every active task, sorted by slot. To look at tasks, use `tasks`."""
         rows = self._snapshot().rows
-        return [rows.state(slot) for slot in np.flatnonzero(rows["is_active"]).tolist()]
+        return rows.states(np.flatnonzero(rows["is_active"]))
 
     def flush(self) -> None:
         """Flushes the results of all processes of the session into the shared table.
@@ -348,6 +470,9 @@ class Curriculum(Generic[ConfigT]):
     def _snapshot(self) -> Table:
         with self._turns.take(self):
             return self.tracker.snapshot()
+
+    def _pool(self, table: Table) -> Pool:
+        return Pool(table, *self._refresher.judge(table), range_of(table, self.config.score_range))
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

@@ -4,16 +4,18 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from operator import index
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backends.protocol import Backend
-from .generators import TaskGenerator
+from .generators import TaskGenerator, copier
 from .mutex import ReentrantCallError
 from .params import Layout
+from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
+from .table import BUILT_IN_REASONS, UNBUILDABLE
 from .task import ConfigT, Task
 from .tracker import TaskTracker
 
@@ -40,6 +42,9 @@ class TaskBuildError(RuntimeError):
 class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
     """Id -> task. Builds a missing task; beyond `CACHE_SIZE` tasks, forgets the one built first.
 
+    The dict has the tasks whose configurations cannot change. Of any other task, each look-up returns a new object with
+    a copy of the configuration, so that a caller may change it.
+
     If a task was evicted after it was drawn, the cache returns its successor in the slot, so read the id of the task
     returned.
 
@@ -52,13 +57,32 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         super().__init__()
         self._backend = backend
         self._generator = generator
-        self._layout = Layout(generator.axes)
+        self.layout: Layout = Layout(generator.axes)
+        """Layout of the generator's params."""
         self._ids: deque[int] = deque()
+        self._templates: dict[int, tuple[Callable[[], ConfigT], str, Callable[[], dict[str, Any]]]] = {}
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
-        row = self._backend.read(np.array([task_id % self._backend.capacity]))
+        template = self._templates.get(task_id)
+        if template is None:
+            return self._build(self._backend.read(np.array([task_id % self._backend.capacity])))
+        make_config, label, make_params = template
+        task: Task[ConfigT] = object.__new__(Task)  # at half the cost of the `__init__` of a frozen dataclass
+        _set_id(task, task_id)
+        _set_config(task, make_config())
+        _set_label(task, label)
+        _set_params(task, make_params())
+        return task
+
+    def of_row(self, row: Rows) -> Task[ConfigT]:
+        """Returns the task of `row`, which has the length 1, even if the task was evicted since `row` was read."""
+        task_id = int(row["task_id"][0])
+        return self[task_id] if task_id in self or task_id in self._templates else self._build(row)
+
+    def _build(self, row: Rows) -> Task[ConfigT]:
+        """Builds the task of `row`, which has the length 1, and remembers it."""
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = self._layout.decode(params)
+        values = self.layout.decode(params)
         try:
             config = self._generator.build(seed, params)
         except ReentrantCallError:
@@ -70,16 +94,33 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
                 task_id,
             ) from error
         if len(self._ids) >= CACHE_SIZE:
-            self.pop(self._ids.popleft(), None)
+            oldest = self._ids.popleft()
+            self.pop(oldest, None)
+            self._templates.pop(oldest, None)
         self._ids.append(task_id)
-        task = self[task_id] = Task(task_id, config, self._generator.label_of(seed, params), values)
-        return task
+        label = self._generator.label_of(seed, params)
+        make_config, make_params = copier(config), copier(values) or values.copy
+        if make_config is None:
+            task = self[task_id] = Task(task_id, config, label, make_params())
+            return task
+        self._templates[task_id] = make_config, label, make_params
+        return Task(task_id, make_config(), label, make_params())
+
+    @property
+    def num_built(self) -> int:
+        """Number of tasks in the cache."""
+        return len(self._ids)
 
     def clear(self) -> None:
         """Forgets all tasks."""
         super().clear()
+        self._templates.clear()
         self._ids.clear()
 
+
+_set_id, _set_config, _set_label, _set_params = (
+    vars(Task)[name].__set__ for name in ("task_id", "config", "label", "params")
+)
 
 CACHE_SIZE = 100_000
 """Number of built tasks that a `TaskCache` keeps."""
@@ -215,10 +256,11 @@ class Detour(Generic[ConfigT]):
         """Returns the next task that can be built. The caller advances the draws by 1.
 
         Raises:
-            TaskBuildError: If `MAX_UNBUILDABLE` different tasks in a row, or all tasks, cannot be built.
+            TaskBuildError: If no task could be built so far, and `MAX_UNBUILDABLE` different tasks in a row cannot, or
+                if no task of the pool can be built.
         """
         failed: set[int] = set()
-        limit = min(MAX_UNBUILDABLE, self._tracker.capacity)
+        limit = self._tracker.capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, self._tracker.capacity)
         num_tries = 0
         while True:
             try:
@@ -269,7 +311,7 @@ class Detour(Generic[ConfigT]):
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
         self._tracker.schedule(error.task_id)
-        _, is_log_due = self._tracker.cancel([error.task_id])
+        _, is_log_due = self._tracker.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
         self._count_cancelled(np.array([error.task_id]), is_log_due)
 
 
@@ -285,8 +327,11 @@ _SELECTION = 0
 """Makes the streams of selection independent of those of task generation."""
 
 
-MAX_UNBUILDABLE = 5
-"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`."""
+MAX_UNBUILDABLE = 20
+"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`, if none was built yet.
+
+A grid of values may have many combinations that its configuration rejects. If three in four are, 20 in a row are
+as rare as 1 in 300; and once a task was built, the generator works."""
 
 
 MAX_TRIES = 1000
@@ -297,18 +342,23 @@ MAX_ASKED = 10_000_000
 """Maximum number of tasks per call of `ask`. More would fill the memory of most machines before anything is trained."""
 
 
-def checked_number(n: int, limit: int | None) -> int:
+def checked_number(n: int, limit: int | None, name: str = "n") -> int:
     """Returns `n` as an int.
+
+    Args:
+        n: A number of tasks.
+        limit: The highest allowed number; None: there is no limit.
+        name: The name of the argument, for the error.
 
     Raises:
         TypeError: If `n` is not a whole number.
-        ValueError: If `n` is negative or above `limit`; None: the limit is `MAX_ASKED`.
+        ValueError: If `n` is negative or above `limit`.
     """
     try:
         number = index(n)
     except TypeError as error:
-        raise TypeError(f"n: expected a whole number of tasks, got {n!r}; round it") from error
-    limit = MAX_ASKED if limit is None else limit
-    if not 0 <= number <= limit:
-        raise ValueError(f"n: expected 0 to {limit} tasks, got {number}; ask for a number in this range")
+        raise TypeError(f"{name}: expected a whole number of tasks, got {n!r}; round it") from error
+    if number < 0 or (limit is not None and number > limit):
+        allowed = "at least 0" if limit is None else f"0 to {limit}"
+        raise ValueError(f"{name}: expected {allowed} tasks, got {number}; pass a number in this range")
     return number

@@ -1,11 +1,12 @@
 """Maps each column of a task's params to its axis, for many tasks at once."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .task import Axis, Params, num_params
+from .task import Axis, Params, Span, num_params
 
 SPAN_CELLS = 8
 """Number of equal parts of a `Span`; comparisons treat the values in one part as the same."""
@@ -41,6 +42,7 @@ class Layout:
         self._exits: list[list[int]] = []
         self._add(None, [0])
         self._start = self._enter(axes, 0)
+        self._named = self._named_axes()
         self._next = np.concatenate([np.array(exits) for exits in self._exits])
         num_exits = np.array([len(exits) for exits in self._exits])
         self._last_exit, self._first_exit = num_exits - 1, num_exits.cumsum() - num_exits
@@ -48,6 +50,7 @@ class Layout:
         bounds = [(0, 0, True) if axis is None else axis.bounds for axis in self._axes]
         self._low, self._high, self._is_whole = (np.array(column) for column in zip(*bounds, strict=True))
         width = self._high - self._low + self._is_whole
+        width = np.where(width > 0, width, 1.0)  # a constant
         most = np.where(num_exits > 1, num_exits, MAX_CELLS)
         num_cells = np.where(self._is_whole, np.minimum(width, most), SPAN_CELLS).astype(np.int64)
         self._per_unit, self._last_cell = num_cells / width, num_cells - 1
@@ -58,14 +61,48 @@ class Layout:
         """The number of the axis of each cell, ascending, shape (num_cells,); cell 0 stands for all unused columns."""
 
     def decode(self, params: Params) -> dict[str, Any]:
-        """Returns axis name -> value for the axes of one task with `params`, shape (num_params,)."""
+        """Returns axis name -> value for the axes of one task with `params`, shape (num_params,).
+
+        If a task has several axes of one name, the second is called ``name#2``, and so on.
+        """
         values, number = {}, self._start
         for param in params.tolist():
-            axis, exits = self._axes[number], self._exits[number]
-            if axis is not None:
-                values[axis.name] = axis.decode(param)
+            exits = self._exits[number]
+            if number in self._named:
+                name, axis = self._named[number]
+                values[name] = axis.decode(param)
             number = exits[int(param) if len(exits) > 1 else 0]
         return values
+
+    def decode_columns(self, params: Params) -> dict[str, NDArray[Any]]:
+        """Returns axis name -> values of n tasks for all axes, as `decode` does for one task.
+
+        Args:
+            params: Params of tasks, shape (n, num_params).
+
+        Returns:
+            One column per name, shape (n,): numbers or truth values where all values are such, else objects. A task
+            without the axis has NaN in a column of numbers, which is then of floats, and None in a column of objects.
+
+        Examples:
+            >>> maze, arena = Axis("size", Span(5, 15)), Axis("rivals", (1, 2, 4))
+            >>> layout = Layout((Axis("kind", ("maze", "arena"), branches=((maze,), (arena,))),))
+            >>> for name, column in layout.decode_columns(np.array([[0.0, 9.0], [1.0, 2.0]])).items():
+            ...     print(name, column)
+            kind ['maze' 'arena']
+            size [ 9. nan]
+            rivals [nan  4.]
+        """
+        numbers = self._numbers(params)
+        found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
+        for name, axis in self._named.values():
+            found.setdefault(name, []).append((np.empty(0, np.int64), _decoded(axis, np.empty(0))))
+        for column in range(self.num_params):
+            for number, tasks in _by_value(numbers[:, column]):
+                if number in self._named:
+                    name, axis = self._named[number]
+                    found[name].append((tasks, _decoded(axis, params[tasks, column])))
+        return {name: _joined(parts, len(params)) for name, parts in found.items()}
 
     def cells(self, params: Params) -> NDArray[np.int64]:
         """Returns the cells of tasks in the columns after the first `num_common`.
@@ -115,6 +152,22 @@ class Layout:
             at = self._next.take(self._first_exit.take(at) + choices)
         return numbers
 
+    def _named_axes(self) -> dict[int, tuple[str, Axis]]:
+        """Returns number -> unique name and axis, by column; a name is unique among all axes that may come before."""
+        columns = [0] * len(self._axes)
+        before: list[frozenset[str]] = [frozenset()] * len(self._axes)
+        named: dict[int, tuple[str, Axis]] = {}
+        for number in reversed(range(1, len(self._axes))):  # an axis has a higher number than those that follow it
+            axis, taken = self._axes[number], before[number]
+            if axis is not None:
+                copies = (f"{axis.name}#{count}" for count in range(2, len(taken) + 2))
+                name = next(name for name in (axis.name, *copies) if name not in taken)
+                named[number], taken = (name, axis), taken | {name}
+            for after in self._exits[number]:
+                if after:
+                    columns[after], before[after] = columns[number] + 1, before[after] | taken
+        return {number: named[number] for number in sorted(named, key=lambda number: (columns[number], number))}
+
     def _enter(self, axes: tuple[Axis, ...], after: int) -> int:
         """Adds `axes` before the number `after`, and returns the number of the first."""
         for axis in reversed(axes):
@@ -137,6 +190,48 @@ class Layout:
         self._axes.append(axis)
         self._exits.append(exits)
         return len(self._axes) - 1
+
+
+def _by_value(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yields each of `numbers`, shape (n,), in ascending order, with the indices of the entries equal to it."""
+    order = numbers.argsort(kind="stable")
+    ordered = numbers.take(order)
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    yield from zip(ordered.take(starts).tolist(), np.split(order, starts[1:]), strict=bool(len(numbers)))
+
+
+def _decoded(axis: Axis, params: NDArray[np.float64]) -> NDArray[Any]:
+    """Returns the values of `params`, shape (n,), on `axis`, as `Axis.decode` does for one."""
+    if isinstance(axis.values, Span):
+        return params.astype(np.int64) if axis.values.is_integer else params
+    return _as_array(axis.values).take(params.astype(np.int64))
+
+
+def _as_array(values: Sequence[Any]) -> NDArray[Any]:
+    """Returns `values`, at least one, as numbers or truth values if all are of such a type, else as objects."""
+    kinds = {type(value) for value in values}
+    is_plain = kinds <= {int, float} or kinds == {bool} or all(issubclass(kind, np.generic) for kind in kinds)
+    array = np.array(values) if is_plain else np.empty(0, object)
+    if array.dtype.kind in "iufb":
+        return array
+    return np.fromiter(values, object, len(values))
+
+
+def _joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]], n: int) -> NDArray[Any]:
+    """Returns one column from values for some of its entries, shape (n,); NaN or None for the other entries."""
+    kinds = {values.dtype.kind for _, values in parts}
+    is_complete = sum(len(tasks) for tasks, _ in parts) == n
+    if kinds <= set("iuf"):
+        missing: float | None = np.nan
+        dtype = np.result_type(*(values.dtype for _, values in parts)) if is_complete else np.dtype(np.float64)
+    else:
+        missing, dtype = None, np.dtype(bool if kinds == {"b"} and is_complete else object)
+    column = np.empty(n, dtype)
+    if not is_complete:
+        column.fill(missing)
+    for tasks, values in parts:
+        column[tasks] = values
+    return column
 
 
 FLAT = Layout(())

@@ -1,6 +1,7 @@
 """The refresh: records results, evicts and admits tasks and computes the distribution, in one patch of the table."""
 
 import logging
+import time
 from collections import Counter
 from typing import Any
 
@@ -13,8 +14,8 @@ from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
 from .priorities import unplayable
 from .probabilities import capped, cumulative
-from .rows import Rows
 from .table import (
+    MAX_COUNT,
     Counters,
     Draft,
     Estimator,
@@ -22,11 +23,16 @@ from .table import (
     choose,
     lowest,
     num_evictions_due,
-    record,
     resize,
     restore,
 )
-from .tracker import flush_log
+from .tracker import flush_log, recorded
+
+GENERATIONS_PER_SECOND = 100
+"""Number of tasks that a slot can have per second without ids that a later life issues, too, if the process dies."""
+
+_EPOCH = 1_767_225_600
+"""The beginning of 2026, in seconds since 1970. A later beginning keeps ids short."""
 
 MIN_INTERVAL = 32
 """Minimum number of endings after which a worker of a session checks again whether a refresh is due."""
@@ -138,6 +144,7 @@ class Refresher:
         self.error: Exception | None = None
         """The error of the last refresh; None if the refresh succeeded."""
         self._num_cancelled = Counter[int]()
+        self._is_urgent = False
 
     def count(self, num_endings: int, is_log_due: bool) -> None:
         """Counts logged endings of hand-outs, and flushes or refreshes if that is due."""
@@ -161,20 +168,32 @@ class Refresher:
         """
         self._num_cancelled.update(task_ids.tolist())
         self.count(len(task_ids), is_log_due)
-        rows = self._backend.read(np.unique(task_ids % self._backend.capacity))
+        slots = np.unique(task_ids % self._backend.capacity)
+        rows = self._backend.read(slots)
         # Counts of this object since its last pass are an upper limit for what the rows do not hold yet.
         logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
         if (rows["num_failures"] + logged >= self._config.max_failures).any():
-            self.advance(is_log_due=False, is_urgent=True)
+            self._advance_at_once()
 
-    def advance(self, *, is_log_due: bool, is_urgent: bool = False) -> None:
-        """Flushes or refreshes if that is due; with `is_urgent`, looks whether it is although `missing` says no.
+    def count_cancelled_tickets(self, num_endings: int) -> None:
+        """Counts cancelled hand-outs with tickets, which rows hold already, as `count_cancelled` does."""
+        self.count(num_endings, is_log_due=False)
+        if num_endings:
+            self._advance_at_once()
+
+    def _advance_at_once(self) -> None:
+        """Looks whether an unplayable task is drawn too often, and refreshes if so."""
+        self._is_urgent = True
+        self.advance(is_log_due=False)
+
+    def advance(self, *, is_log_due: bool) -> None:
+        """Flushes or refreshes if that is due.
 
         A failure does not affect the caller's results, which are logged already. The error is kept for `check`, and
         the refresh is tried again later.
         """
         try:
-            self._advance(is_log_due=is_log_due, is_urgent=is_urgent)
+            self._advance(is_log_due=is_log_due)
         except Exception as error:  # noqa: BLE001  generators, disks and locks raise anything; `check` raises it
             self.missing = MIN_INTERVAL
             self._keep(error)
@@ -239,19 +258,28 @@ class Refresher:
         self._flush(transaction)
         now = transaction.table
         keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
-        transaction.commit(restore(saved, now, keeps_ids=keeps_ids))
+        # The clock is ahead of every life that was lost, as far as that one evicted fewer tasks per slot.
+        generation = int((time.time() - _EPOCH) * GENERATIONS_PER_SECOND)
+        generation = min(max(generation, 0), MAX_COUNT // 2 // self._backend.capacity)
+        transaction.commit(restore(saved, now, keeps_ids=keeps_ids, generation=generation))
         self._update_missing(transaction.table.counters)
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:
         """Returns the distribution that follows from `table`, shape (capacity,)."""
+        return self.judge(table)[1]
+
+    def judge(self, table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns the priorities and the distribution that follow from `table`, shape (capacity,) each."""
         columns = self._admission.columns(table)
-        probabilities = self.algorithm.probabilities(columns, self.algorithm.priorities(columns))
+        priorities = self.algorithm.priorities(columns)
+        probabilities = self.algorithm.probabilities(columns, priorities)
         active, failing = columns["is_active"], unplayable(columns, self._config)
         checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
-        return np.asarray(capped(checked, active, failing)) if failing.any() else checked
+        chosen = np.asarray(capped(checked, active, failing)) if failing.any() else checked
+        return np.asarray(priorities, np.float64), chosen
 
-    def _advance(self, *, is_log_due: bool, is_urgent: bool) -> None:
-        if self.missing <= 0 and self._backend.num_workers > 1 and not is_urgent:
+    def _advance(self, *, is_log_due: bool) -> None:
+        if self.missing <= 0 and self._backend.num_workers > 1 and not self._is_urgent:
             self._advance_session(is_log_due=is_log_due)
         elif not self._backend.try_apply(self._pass_if_due):
             self.missing = MIN_INTERVAL  # another process has the lock: check again later
@@ -276,19 +304,18 @@ class Refresher:
 
     def _pass(self, transaction: Transaction, *, fills: bool = False, is_due: bool = False) -> None:
         """Records, evicts, admits and chooses, then commits one patch. If a later step fails, commits the results."""
-        draft, has_events = Draft(transaction.table), len(transaction.events) > 0
-        if has_events:
-            draft.add(record(draft.table, transaction.events, self._estimator))
-        recorded = draft.patch
+        draft = recorded(transaction, self._estimator)
+        results = draft.patch
         try:
             self._change(draft, fills=fills, is_due=is_due)
         except BaseException:
-            if recorded is not None:
-                transaction.commit(recorded, flushes=has_events)
+            if results is not None:
+                transaction.commit(results, flushes=True)
             raise
         if draft.patch is not None:
-            transaction.commit(draft.patch, flushes=has_events)
+            transaction.commit(draft.patch, flushes=True)
         self._num_cancelled.clear()
+        self._is_urgent = False
         self._update_missing(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
@@ -297,7 +324,7 @@ class Refresher:
             if len(empty):
                 draft.add(self._admission.patch(draft.table, empty))
                 is_due = True
-        elif self._is_due(draft.table.counters) or self._is_overdrawn(draft):
+        elif self._is_due(draft.table.counters) or (self._is_urgent and self._is_overdrawn(draft.table)):
             is_due = True
             self._evict(draft)
         if is_due:
@@ -318,22 +345,16 @@ class Refresher:
             if len(slots):
                 draft.add(self._admission.patch(table, slots))
 
-    def _is_overdrawn(self, draft: Draft) -> bool:
-        """Returns whether a task that has just been cancelled, and is unplayable, is drawn above its uniform share."""
-        if draft.patch is None:
+    def _is_overdrawn(self, table: Table) -> bool:
+        """Returns whether a task is unplayable and drawn above its uniform share."""
+        active = table.rows["is_active"]
+        failing = active & (table.rows["num_failures"] >= self._config.max_failures)
+        (slots,) = np.nonzero(failing)
+        num_active = np.count_nonzero(active)
+        if not 0 < len(slots) < num_active:  # where every task is unplayable, a refresh changes nothing
             return False
-        slots = draft.patch.slots[self._is_failing(draft.patch.rows)]
-        if not len(slots):
-            return False
-        rows, cumulated = draft.table.rows, draft.table.cumulated
-        active = rows["is_active"]
-        shares = cumulated[slots] - np.where(slots > 0, cumulated[slots - 1], 0.0)
-        is_overdrawn = (shares * active.sum() > 1 + 1e-6).any()
-        # Where every task is unplayable, a refresh changes nothing.
-        return bool(is_overdrawn) and not self._is_failing(rows)[active].all()
-
-    def _is_failing(self, rows: Rows) -> NDArray[np.bool_]:
-        return np.asarray(rows["is_active"] & (rows["num_failures"] >= self._config.max_failures))
+        shares = table.cumulated[slots] - np.where(slots > 0, table.cumulated[slots - 1], 0.0)
+        return bool((shares * num_active > 1 + 1e-6).any())
 
     def _is_due(self, counters: Counters) -> bool:
         return self._age(counters) >= self._interval_after(counters)

@@ -29,7 +29,7 @@ class TaskState(BaseModel):
     slow_ema: float
     """Average of the score at rate ``ema_timescale * slow_timescale_factor``."""
     success_threshold: float
-    """Lowest score that counts as a success, in the user's units."""
+    """Lowest score that counted as a success at the last result, in the user's units."""
     seed: int
     """Seed from which, with `params`, the generator builds the task."""
     num_scheduled: int
@@ -70,7 +70,7 @@ class TaskState(BaseModel):
     last_regret: float
     """Last regret told."""
     label_index: int
-    """Index of the task's label, by first occurrence. Index 0 is "other", which labels after the first 63 share."""
+    """Index of the task's label, by first occurrence. Index 0 is "(other)", which labels after the first 63 share."""
     params: tuple[float, ...] = ()
     """Value of the task on each of the generator's axes; a choice is stored as its index."""
 
@@ -158,8 +158,17 @@ class Rows:
 
     def state(self, slot: int) -> TaskState:
         """Returns the row in `slot` as a `TaskState`."""
-        values = {name: self[name][slot].item() for name in _FIELDS}
-        return TaskState(**values, params=tuple(self["params"][slot].tolist()))
+        return self.states(np.array([slot]))[0]
+
+    def states(self, slots: NDArray[np.int64]) -> list[TaskState]:
+        """Returns the rows in `slots`, shape (k,), as `TaskState`s."""
+        rows = self.take(slots)
+        columns = [rows[name].tolist() for name in _FIELDS]
+        params = map(tuple, rows["params"].tolist())
+        return [
+            TaskState(**dict(zip(_FIELDS, values, strict=True)), params=row)
+            for *values, row in zip(*columns, params, strict=True)
+        ]
 
 
 class PatchedRows(Rows):

@@ -1,8 +1,9 @@
 """What a user sees of a task: the hand-out (`Task`) and the axes of its params."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ ConfigT = TypeVar("ConfigT")
 
 
 Params = NDArray[np.float64]
-"""Values of tasks on their axes, shape (n, num_params) or (num_params,); a choice is stored as its index."""
+"""Values of tasks on their axes, shape (n, num_params) or (num_params,).
+
+A choice is stored as its index, and a value of a `Span` with `log` as its natural logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Task(Generic[ConfigT]):
     task_id: int
     """The id under which the user tells the score."""
     config: ConfigT
-    """What the environment is built or reset from; read-only, since the pool keeps it and hands it out again."""
+    """What the environment is built or reset from. It belongs to the caller: a change to it changes nothing else."""
     label: str = ""
     """The group of the task in the per-label statistics."""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -33,38 +36,95 @@ class Task(Generic[ConfigT]):
         return self.task_id
 
 
+class Batch(NamedTuple):
+    """Hand-outs with tickets, as arrays of shape (n,)."""
+
+    tickets: NDArray[np.int64]
+    """The ticket of each hand-out, under which its result is told: a positive number that is never given twice."""
+    task_ids: NDArray[np.int64]
+    """The id of each task."""
+    seeds: NDArray[np.int64]
+    """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
+    chances: NDArray[np.float64]
+    """The probability with which each task was drawn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """An interval of values: whole numbers from low to high, both included, if both ends are ints; else [low, high).
 
+    If both ends are equal, the span is that constant. With `log`, the logarithms of the values are uniform, so that
+    every order of magnitude is drawn equally often.
+
     Raises:
-        ValueError: If an end is not finite, `low` is not below `high`, or a whole number is beyond ±2**53.
+        TypeError: If an end is not a number.
+        ValueError: If an end or the width is not finite, `low` is above `high`, a whole number is beyond ±2**53, or
+            `low` is not positive although `log` is set.
+
+    Examples:
+        >>> rates = Span(1e-4, 1e-1, log=True)
+        >>> params = rates.sample(10_000, np.random.default_rng(0))
+        >>> round(sum(rates.decode(param) < 1e-3 for param in params) / 10_000, 2)
+        0.33
     """
 
     low: int | float
     high: int | float
+    log: bool = False
 
     def __post_init__(self) -> None:
         for name, end in (("low", self.low), ("high", self.high)):
             if isinstance(end, np.generic):
                 object.__setattr__(self, name, end.item())
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            if isinstance(end, bool | np.bool) or not isinstance(getattr(self, name), int | float):
+                raise TypeError(f"Span: expected two numbers, got {name}={end!r}; give ints or floats")
+        if not (self.low <= self.high and _is_finite(self.low, self.high)):
             raise ValueError(
-                f"Span: expected finite low < high, got low={self.low!r}, high={self.high!r}; swap or widen the ends"
+                f"Span: expected finite low <= high, got low={self.low!r}, high={self.high!r}; swap or move the ends"
             )
         if self.is_integer and max(abs(self.low), abs(self.high)) > 2**53:
             raise ValueError(f"Span: expected whole numbers within ±2**53, got {self!r}; narrow the ends")
+        if self.log and self.low <= 0:
+            raise ValueError(f"Span: expected low > 0 for log=True, got low={self.low!r}; raise it or drop log")
 
     @property
     def is_integer(self) -> bool:
         """Whether the values are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def bounds(self) -> tuple[float, float, bool]:
+        """The lowest and the highest param, and whether the params are whole numbers.
+
+        A param is the value itself, or with `log` its natural logarithm. Whole numbers with `log` are rounded from
+        params that reach half a unit further than the ends.
+        """
+        if not self.log:
+            return self.low, self.high, self.is_integer
+        margin = 0.5 if self.is_integer else 0.0
+        return math.log(self.low - margin), math.log(self.high + margin), False
+
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draws `n` values uniformly from the span, shape (n,)."""
+        """Draws the params of `n` values uniformly from the span, shape (n,)."""
+        low, high, is_whole = self.bounds
+        if is_whole:
+            return rng.integers(int(low), int(high), size=n, endpoint=True).astype(np.float64)
+        return np.minimum(rng.uniform(low, high, size=n), np.nextafter(high, low))
+
+    def decode(self, param: float) -> int | float:
+        """Converts `param`, as stored in a row, to its value."""
+        value = math.exp(param) if self.log else param
         if self.is_integer:
-            return rng.integers(int(self.low), int(self.high), size=n, endpoint=True).astype(np.float64)
-        return rng.uniform(self.low, self.high, size=n)
+            return min(max(round(value), int(self.low)), int(self.high)) if self.log else int(value)
+        return min(max(value, self.low), math.nextafter(self.high, self.low)) if self.log else value
+
+
+def _is_finite(low: float, high: float) -> bool:
+    """Returns whether the ends and the width of a span are finite floats."""
+    try:
+        return math.isfinite(low) and math.isfinite(high) and math.isfinite(high - low)
+    except OverflowError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +168,21 @@ class Axis:
     def bounds(self) -> tuple[float, float, bool]:
         """The lowest and the highest param, and whether the params are whole numbers."""
         if isinstance(self.values, Span):
-            return self.values.low, self.values.high, self.values.is_integer
+            return self.values.bounds
         return 0, len(self.values) - 1, True
 
     @property
     def range_text(self) -> str:
         """The range of the params in words, for messages."""
         if isinstance(self.values, Span):
-            return f"from {self.values.low} to {self.values.high}"
+            low, high, _ = self.values.bounds
+            return f"from {low} to {high}"
         return f"the number of one of {len(self.values)} choices"
 
     def decode(self, param: float) -> Any:
         """Converts `param`, as stored in a row, to its value."""
         if isinstance(self.values, Span):
-            return int(param) if self.values.is_integer else param
+            return self.values.decode(param)
         return self.values[int(param)]
 
 

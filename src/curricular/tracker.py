@@ -1,8 +1,10 @@
 """`TaskTracker`: checks hand-outs and results, logs them, and flushes them into the rows. Knows no algorithm."""
 
+import logging
+import math
 import sys
 from operator import index
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +14,34 @@ from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import ROUNDING, CurriculumConfig, MeanOfFirst
 from .inputs import as_array, as_number
-from .table import CANCELLED, EVENT, GROUP_EVENT, SCHEDULED, TOLD, TOLD_WITH_REGRET, Estimator, Table, as_groups, record
+from .table import (
+    BUILT_IN_REASONS,
+    CANCELLED,
+    EVENT,
+    FAILED,
+    GROUP_EVENT,
+    MAX_REASON_BYTES,
+    MAX_REASONS,
+    MAX_SCORE,
+    OTHER_REASON,
+    SCHEDULED,
+    TOLD,
+    TOLD_WITH_REGRET,
+    WORKER_LOST,
+    Draft,
+    Estimator,
+    Patch,
+    Table,
+    add_reason,
+    cancellations,
+    close,
+    oldest,
+    range_with,
+    record,
+    unchanged,
+)
+
+_log = logging.getLogger(__name__)
 
 
 def create_task_tracker(
@@ -49,30 +78,68 @@ def create_task_tracker(
 def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> Backend:
     has_shared_memory = sys.platform != "win32"
     if not config.use_shared_memory or not (has_shared_memory or config.session_id):
-        return LocalMemoryBackend(config.num_active_tasks, num_axes)
+        return LocalMemoryBackend(config.num_active_tasks, num_axes, config.max_open_handouts)
     settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
     settings["generator"] = identity
-    return SharedMemoryBackend(config.session_id, config.num_active_tasks, num_axes, settings)
+    return SharedMemoryBackend(config.session_id, config.num_active_tasks, num_axes, settings, config.max_open_handouts)
 
 
 def estimator(config: CurriculumConfig) -> Estimator:
     """Returns the settings of the averages, as `config` gives them."""
-    low, high = config.score_range
-    baseline = config.random_baseline
+    low, high = (0.0, 1.0) if isinstance(config.score_range, str) else config.score_range
+    baseline, threshold = config.random_baseline, config.threshold
     return Estimator(
         rates=config.rates,
         score_low=low,
         score_scale=high - low,
-        success_threshold=config.threshold,
+        success_threshold=math.nan if threshold is None else threshold,
         random_baseline=0.0 if isinstance(baseline, MeanOfFirst) else baseline,
         num_baseline_samples=baseline.num_completions if isinstance(baseline, MeanOfFirst) else 0,
+        is_observed=isinstance(config.score_range, str),
     )
 
 
-def flush_log(transaction: Transaction, estimator: Estimator) -> None:
-    """Records all logged events in the rows."""
+def recorded(transaction: Transaction, estimator: Estimator) -> Draft:
+    """Returns the draft of a change that records all logged events and ends the open hand-outs of dead workers."""
+    draft, lost = Draft(transaction.table), transaction.lost
     if len(transaction.events):
-        transaction.commit(record(transaction.table, transaction.events, estimator), flushes=True)
+        draft.add(record(draft.table, transaction.events, estimator))
+    if len(lost.task_ids):
+        # Another worker may have told some of them: cancel no more hand-outs of a task than are pending.
+        ids, counts = np.unique(lost.task_ids, return_counts=True)
+        slots, rows = ids % len(draft.table.rows), draft.table.rows
+        pending = np.where(rows["task_id"][slots] == ids, rows["num_pending"][slots], rows["num_orphans"][slots])
+        _cancel(draft, ids.repeat(np.minimum(counts, pending)), WORKER_LOST, estimator)
+    if len(lost.workers):
+        if draft.table.counters.num_open:
+            places = oldest(draft.table.ledger, _of_workers(draft.table, lost.workers))
+            end_handouts(draft, places, WORKER_LOST, estimator)
+        draft.add(unchanged(draft.table))  # so that a commit gives up their slots, even if nothing was out
+    return draft
+
+
+def _of_workers(table: Table, workers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.isin(table.ledger["worker"], workers)
+
+
+def end_handouts(draft: Draft, places: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
+    """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with this index."""
+    if len(places):
+        ids = draft.table.ledger["task_id"].take(places)
+        _cancel(draft, ids, reason, estimator)
+        draft.add(close(draft.table, places))
+
+
+def _cancel(draft: Draft, ids: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
+    if len(ids):
+        draft.add(record(draft.table, cancellations(ids, reason), estimator))
+
+
+def flush_log(transaction: Transaction, estimator: Estimator) -> None:
+    """Records all logged events in the rows, and ends the open hand-outs of dead workers."""
+    draft = recorded(transaction, estimator)
+    if draft.patch is not None:
+        transaction.commit(draft.patch, flushes=True)
 
 
 class TaskTracker:
@@ -92,11 +159,12 @@ class TaskTracker:
         """Number of rows."""
         self.estimator: Estimator = estimator(config)
         """Settings of the averages."""
-        self.score_range: tuple[float, float] = config.score_range
-        """Lowest and highest score that can be told."""
-        self._low, self._high = config.score_range
-        self._slack = ROUNDING * (self._high - self._low)
+        declared = config.score_range
+        self._low, self._high = (-MAX_SCORE, MAX_SCORE) if isinstance(declared, str) else declared
+        self._slack = 0.0 if isinstance(declared, str) else ROUNDING * (self._high - self._low)
         self._needs_regrets = config.needs_regrets
+        self._reasons: dict[str, int] = {}
+        self._has_free_reasons = True
 
     def schedule(self, task_id: int) -> bool:
         """Logs a hand-out of `task_id`, which was drawn from the backend."""
@@ -126,7 +194,7 @@ class TaskTracker:
             task_id = _as_id(task_id)
         if type(score) is not float:
             score = as_number("score", score, "reduce the episode to one score")
-        if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity):
+        if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity) and not self._is_old(task_id):
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
             score = self._rounded(score)
@@ -157,16 +225,42 @@ class TaskTracker:
             ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
             KeyError: If an id was never issued.
         """
-        ids = self._checked_ids(task_ids)
-        given = as_array("scores", scores)
-        if given.ndim == 2 and len(given) == len(ids):
-            return len(ids), self._record_groups(ids, given, self._checked_regrets(regrets, ids))
-        values = _checked_numbers("scores", given, len(ids))
-        values = self._rounded_batch(values)
-        extra = self._checked_regrets(regrets, ids)
-        if extra is None:
-            return len(ids), self._extend(ids, TOLD, values)
-        return len(ids), self._extend(ids, TOLD_WITH_REGRET, values, extra)
+        ids, given = self._checked_ids(task_ids), as_array("scores", scores)
+        if given.ndim != 2:
+            return len(ids), self._log(self.results(None, ids, given, regrets))
+
+        def take(transaction: Transaction) -> None:
+            self._take(transaction, self.results(transaction.table, ids, given, regrets))
+
+        self.backend.apply(take)
+        return len(ids), False
+
+    def results(
+        self, table: Table | None, ids: NDArray[np.int64], scores: ArrayLike, regrets: ArrayLike | None = None
+    ) -> NDArray[np.void]:
+        """Returns the events of n results, dtype `EVENT` or, of groups, `GROUP_EVENT`, shape (n,).
+
+        Args:
+            table: The pool, whose observed range of scores groups need; None: there are no groups.
+            ids: Task ids, shape (n,).
+            scores: Scores, shape (n,), or groups of scores, shape (n, G), as for `record_batch`.
+            regrets: Finite regrets, shape (n,).
+
+        Raises:
+            TypeError: As `record_batch` does.
+            ValueError: As `record_batch` does.
+        """
+        given, extra = as_array("scores", scores), self._checked_regrets(regrets, ids)
+        if table is not None and given.ndim == 2 and len(given) == len(ids):
+            values = _checked_groups(given)
+            told = self._rounded_batch(values[~np.isnan(values)])
+            return group_events(ids, values, extra, self.estimator.fitted(range_with(table.score_range, told)))
+        values = self._rounded_batch(_checked_numbers("scores", given, len(ids)))
+        events = np.zeros(len(ids), EVENT)
+        events["task_id"], events["kind"], events["score"] = ids, TOLD, values
+        if extra is not None:
+            events["kind"], events["regret"] = TOLD_WITH_REGRET, extra
+        return events
 
     def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
         if regrets is None:
@@ -182,37 +276,44 @@ class TaskTracker:
             )
         return extra
 
-    def _record_groups(self, ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None) -> bool:
-        """Records groups of scores, shape (n, G), in the rows, after the events logged before."""
-        groups = group_events(ids, scores, regrets, self.estimator)
-        self._rounded_batch(scores[~np.isnan(scores.astype(np.float64))])
-
-        def take(transaction: Transaction) -> None:
-            logged = as_groups(transaction.events, self.estimator)
-            transaction.commit(
-                record(transaction.table, np.concatenate([logged, groups]), self.estimator), flushes=True
-            )
-
-        if len(groups):
-            self.backend.apply(take)
-        return False
-
-    def cancel(self, task_ids: ArrayLike) -> tuple[int, bool]:
+    def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[int, bool]:
         """Logs the cancellation of n hand-outs, all or none.
 
         Args:
             task_ids: Ids that were issued, shape (n,).
+            reason: Why there is no score, in a few words.
 
         Returns:
             n, and whether the log is due to be flushed.
 
         Raises:
-            TypeError: If ids are not integers.
-            ValueError: If `task_ids` has another shape.
+            TypeError: If ids are not integers, or `reason` is not a string.
+            ValueError: If `task_ids` has another shape, or `reason` is empty.
             KeyError: If an id was never issued.
         """
-        ids = self._checked_ids(task_ids)
-        return len(ids), self._extend(ids, CANCELLED)
+        ids, key = self._checked_ids(task_ids), _reason_key(reason)
+        return len(ids), self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
+
+    def reason(self, name: str) -> int:
+        """Returns the index of the reason `name` for cancellations, which stays valid while the pool is in use.
+
+        Raises:
+            TypeError: If `name` is not a string.
+            ValueError: If `name` is empty.
+        """
+        key = _reason_key(name)
+        if key not in self._reasons and self._has_free_reasons:
+            self._reasons = self.backend.apply(lambda transaction: _add_reason(transaction, key))
+            self._has_free_reasons = key in self._reasons
+            if not self._has_free_reasons:
+                _log.warning(
+                    "the pool counts %d reasons for cancellations, and %r is one more: it counts as %r, like all "
+                    "further ones; use few, short reasons",
+                    MAX_REASONS,
+                    key,
+                    BUILT_IN_REASONS[OTHER_REASON],
+                )
+        return self._reasons.get(key, OTHER_REASON)
 
     def flush(self) -> None:
         """Records all logged events, of all processes, in the rows."""
@@ -223,20 +324,26 @@ class TaskTracker:
         self.flush()
         return self.backend.snapshot()
 
-    def _extend(self, ids: NDArray[np.int64], kind: int, scores: ArrayLike = 0.0, regrets: ArrayLike = 0.0) -> bool:
+    def _extend(self, ids: NDArray[np.int64], kind: int, reason: int = 0) -> bool:
+        """Logs events without a score, as `_log` does."""
+        events = np.zeros(len(ids), EVENT)
+        events["task_id"], events["kind"], events["score"] = ids, kind, reason
+        return self._log(events)
+
+    def _log(self, events: NDArray[np.void]) -> bool:
         """Logs events, all or none; if they do not fit, records them in the rows, with the events logged before."""
-        events = np.empty(len(ids), EVENT)
-        events["task_id"], events["kind"], events["score"], events["regret"] = ids, kind, scores, regrets
         try:
             return self.backend.extend(events)
         except LogFullError:
-
-            def take(transaction: Transaction) -> None:
-                logged = np.concatenate([transaction.events, events])
-                transaction.commit(record(transaction.table, logged, self.estimator), flushes=True)
-
-            self.backend.apply(take)
+            self.backend.apply(lambda transaction: self._take(transaction, events))
             return False
+
+    def _take(self, transaction: Transaction, events: NDArray[np.void]) -> None:
+        """Records `events`, dtype `EVENT` or `GROUP_EVENT`, in the rows, after the events logged before."""
+        if len(events):
+            draft = recorded(transaction, self.estimator)
+            draft.add(record(draft.table, events, self.estimator))
+            transaction.commit(cast(Patch, draft.patch), flushes=True)
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
         ids = given = as_array("task_ids", task_ids)
@@ -249,8 +356,15 @@ class TaskTracker:
         ids = ids.astype(np.int64, copy=False)
         issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
         if not issued.all():
-            _refuse_id(int(given[~issued][0]))
+            wrong = [task_id for task_id in given[~issued].tolist() if not self._is_old(task_id)]
+            if wrong:
+                _refuse_id(wrong[0])
         return ids
+
+    def _is_old(self, task_id: int) -> bool:
+        """Returns whether an earlier life, perhaps a lost one, may have issued `task_id`."""
+        counters, _ = self.backend.glance()
+        return 0 <= task_id < counters.first_generation * self.capacity
 
     def _rounded(self, score: float) -> float:
         """Returns `score`, moved to the end of the range if rounding put it just outside."""
@@ -268,14 +382,19 @@ class TaskTracker:
         return scores
 
     def _refuse_score(self, score: float) -> NoReturn:
+        if self.estimator.is_observed:
+            raise ValueError(
+                f"score: expected a finite number within ±{MAX_SCORE:g}, got {score}; cancel a hand-out that gave no "
+                f"valid score"
+            )
         raise ValueError(
-            f"score: expected a finite number in score_range {self.score_range}, got {score}; "
-            f"clip it or declare the range of your scores in the config"
+            f"score: expected a finite number in score_range {(self._low, self._high)}, got {score}; clip it, declare "
+            f"the range of your scores in the config, or set score_range='observed'"
         )
 
 
 def group_events(
-    ids: NDArray[np.int64], scores: NDArray[Any], regrets: NDArray[np.float64] | None, estimator: Estimator
+    ids: NDArray[np.int64], scores: NDArray[np.float64], regrets: NDArray[np.float64] | None, estimator: Estimator
 ) -> NDArray[np.void]:
     """Returns the events of n groups of scores, dtype `GROUP_EVENT`, shape (n,). A group of NaN is a cancellation.
 
@@ -283,7 +402,29 @@ def group_events(
         ids: Task id of each group, shape (n,).
         scores: Scores of each group, NaN where a rollout failed, shape (n, G).
         regrets: Regret of each group, shape (n,); None: there are none.
-        estimator: Gives the scale of the scores and the threshold of success.
+        estimator: Gives the threshold of success.
+    """
+    is_there = ~np.isnan(scores)
+    sizes = is_there.sum(axis=1)
+    divisor = np.maximum(sizes, 1)
+    events = np.zeros(len(ids), GROUP_EVENT)
+    events["task_id"], events["size"] = ids, divisor
+    means = np.where(is_there, scores, 0.0).sum(axis=1) / divisor
+    events["score"] = means
+    events["variance"] = (np.where(is_there, scores - means[:, None], 0.0) ** 2).sum(axis=1) / divisor
+    events["low"] = np.where(is_there, scores, np.inf).min(axis=1)
+    events["high"] = np.where(is_there, scores, -np.inf).max(axis=1)
+    # A comparison with NaN is false, so a failed rollout is no success.
+    events["success"] = estimator.is_success(scores).sum(axis=1) / divisor
+    events["kind"] = TOLD
+    if regrets is not None:
+        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
+    events["kind"][sizes == 0], events["score"][sizes == 0] = CANCELLED, FAILED
+    return events
+
+
+def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns groups of scores, shape (n, G), as floats.
 
     Raises:
         TypeError: If the scores are not numbers.
@@ -295,22 +436,32 @@ def group_events(
         raise ValueError(
             f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
         )
-    values = scores.astype(np.float64)
-    is_there = ~np.isnan(values)
-    sizes = is_there.sum(axis=1)
-    divisor = np.maximum(sizes, 1)
-    scaled = np.where(is_there, estimator.scaled(values), 0.0)
-    events = np.zeros(len(ids), GROUP_EVENT)
-    events["task_id"], events["size"] = ids, divisor
-    events["score"] = np.where(is_there, values, 0.0).sum(axis=1) / divisor
-    events["square"] = (scaled * scaled).sum(axis=1) / divisor
-    # A comparison with NaN is false, so a failed rollout is no success.
-    events["success"] = estimator.is_success(values, estimator.success_threshold).sum(axis=1) / divisor
-    events["kind"] = TOLD
-    if regrets is not None:
-        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
-    events["kind"][sizes == 0] = CANCELLED
-    return events
+    return scores.astype(np.float64)
+
+
+def _reason_key(name: str) -> str:
+    """Returns a reason as it is stored: without spaces around it, cut to `MAX_REASON_BYTES` of UTF-8.
+
+    Raises:
+        TypeError: If `name` is not a string.
+        ValueError: If nothing is left.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"reason: expected a short text, got {name!r:.200}; say why there is no score")
+    text = " ".join(name.replace("\0", " ").split()).lstrip("(")  # what begins with a parenthesis is built in
+    key = text.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
+    if not key:
+        raise ValueError(f"reason: expected a short text, got {name!r}; say why there is no score")
+    return key
+
+
+def _add_reason(transaction: Transaction, key: str) -> dict[str, int]:
+    """Adds the reason `key`, if it is new and not all are in use; returns the index of each reason."""
+    patch = add_reason(transaction.table, key.encode())
+    if patch is not None:
+        transaction.commit(patch)
+    names = transaction.table.reasons["name"].tolist()
+    return {name.decode(): index for index, name in enumerate(names) if name}
 
 
 def _refuse_id(task_id: int) -> NoReturn:

@@ -31,7 +31,7 @@ from curricular.backends.layout import (
     SessionError,
 )
 from curricular.backends.protocol import LOG_SIZE
-from curricular.table import EVENT, LABEL, Counters
+from curricular.table import EVENT, LABEL, MAX_OPEN, Counters
 
 from .levels import CAPACITY, INF, LOWEST, NAN, check_accounts, lived, made
 
@@ -153,10 +153,10 @@ DAMAGES = {
     "a pending hand-out is counted as cancelled": (
         both(at_counter("num_pending", lambda n: n - 1), at_counter("num_cancelled", lambda n: n + 1)),
         ("join",),
-        r"num_pending",
+        r"reasons\['count'\] with the sum num_cancelled",
     ),
     "the counters are zero": (at("counters", slice(None), 0), EVERYONE, r"counters\['num_labels'\]"),
-    "a label's name is that of another": (at_label("name", 2, b"other"), EVERYONE, r"labels\['name'\] to hold each"),
+    "a label's name is that of another": (at_label("name", 2, b"(other)"), EVERYONE, r"labels\['name'\] to hold each"),
     "a label's name is not UTF-8": (at_label("name", 2, b"\xff"), EVERYONE, r"labels\['name'\] in UTF-8"),
     "the first label has no name": (at_label("name", 0, b""), EVERYONE, r"labels\['name'\] to begin"),
     "the labels are zero": (at("labels", slice(None), np.zeros((), LABEL)), EVERYONE, r"labels\['name'\]"),
@@ -349,7 +349,7 @@ def of_size(size):
 def huge_and_sparse(path):
     """A file that declares tasks for terabytes and is as long as that, of holes."""
     with_setting(capacity=10**10)(path)
-    os.truncate(path, Layout(10**10, 2).size)
+    os.truncate(path, Layout(10**10, 2, MAX_OPEN).size)
 
 
 HEADERS = {
@@ -388,7 +388,7 @@ def dead(directory, workers):
     path.touch(mode=0o600)
     shared = directory / "shared"
     with shared.open("rb") as source, path.open("r+b") as target:
-        target.write(source.read(Layout(CAPACITY, 2).fixed_size))
+        target.write(source.read(Layout(CAPACITY, 2, MAX_OPEN).fixed_size))
         target.truncate(shared.stat().st_size)
     return path
 

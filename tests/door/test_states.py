@@ -110,6 +110,7 @@ def without_tasks(state):
     rows = Rows.zeros(CAPACITY, 2)
     empty = empty_table(CAPACITY, 2)
     state.update(rows=rows.words, labels=empty.labels, counters=empty.counters._asdict(), cumulated=empty.cumulated)
+    state.update(reasons=empty.reasons)
 
 
 def pending_overflow(state):
@@ -124,6 +125,7 @@ def pending_overflow(state):
         state["counters"][f"num_{name}"] = 0
     state["counters"]["num_refreshed_scheduled"] = 0
     rows["num_completions"] = rows["num_cancelled"] = rows["num_failures"] = 0
+    state["reasons"]["count"] = 0
     Rows(state["rows"])["num_regrets"] = 0
     for name in ("num_completed", "num_recent", "recent_score", "recent_regret"):
         state["labels"][name] = 0
@@ -218,7 +220,7 @@ VALUES = {
     "there is no label": (counter(num_labels=0), r"counters\['num_labels'\]"),
     "there are more labels than places": (counter(num_labels=65), r"counters\['num_labels'\]"),
     "a label is not counted": (counter(num_labels=3), "only 3 labels"),
-    "the first label is not other": (label("name", 0, b"else"), r"labels\['name'\] to begin with b'other'"),
+    "the first label is not other": (label("name", 0, b"else"), r"labels\['name'\] to begin with b'\(other\)'"),
     "a label's name is empty bytes of another": (
         label("name", 2, b"size 0"),
         r"labels\['name'\] to hold each name once",

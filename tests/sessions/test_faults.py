@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from curricular import Curriculum
+from curricular import Curriculum, refresh, tickets
 from curricular.backends import session, shared
 from curricular.backends.journal import SessionTable
 from curricular.generators import SeedGenerator, fingerprint
@@ -22,12 +22,17 @@ CREATION_TIME = 1
 
 
 def live():
-    """Attach, fill, record, evict, admit, refresh, save, restore, leave."""
+    """Attach, fill, record, evict, admit, refresh, ask and end with tickets, save, restore, leave."""
     curriculum = Curriculum(config())
     for _ in range(4):
         tasks = curriculum.ask(32)
         curriculum.tell([task.task_id for task in tasks], [task.task_id % 3 / 2 for task in tasks])
+    batch = curriculum.ask_batch(8)
+    curriculum.tell_batch(batch.tickets[:3], np.full((3, 4), 0.5))
+    curriculum.cancel_batch(batch.tickets[2:5], "for the test")
     curriculum.load_state_dict(curriculum.state_dict())
+    curriculum.ask_batch(4)
+    curriculum.expire(older_than=2)
     play(curriculum, 40)
     curriculum.close()
 
@@ -50,16 +55,20 @@ def observer():
 
 def content(table):
     words = np.delete(table.rows.words, CREATION_TIME, axis=0)
-    return [words.tobytes(), table.labels.tobytes(), table.counters, table.cumulated.tobytes()]
+    rest = (table.labels, table.cumulated, table.reasons, table.ledger)
+    return [words.tobytes(), table.counters, *(part.tobytes() for part in rest)]
 
 
 def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fork):
-    monkeypatch.setattr(shared, "MAX_DELAY", math.inf)  # the steps are to be the same in every run
+    # The steps, the tickets and the ids are to be the same in every run.
+    monkeypatch.setattr(shared, "MAX_DELAY", math.inf)
+    monkeypatch.setattr(tickets.secrets, "randbelow", lambda _: 7)
+    monkeypatch.setattr(refresh, "GENERATIONS_PER_SECOND", 0)
     points, tables = [], []
     commit = SessionTable.commit
 
-    def commit_and_note(self, patch, tails):
-        commit(self, patch, tails)
+    def commit_and_note(self, patch, *rest):
+        commit(self, patch, *rest)
         tables.append(content(copy_table(self.table)))
 
     with monkeypatch.context() as patch:
@@ -72,15 +81,25 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
         num_steps = len(points)
         backend.close()
     session.sweep()
-    needed = {"claimed", "counted", "distribution written", "journal written", "committed", "rows installed"}
+    needed = {
+        "claimed",
+        "counted",
+        "distribution written",
+        "journal written",
+        "committed",
+        "rows installed",
+        "ledger installed",
+    }
     assert needed | {"tails installed", "counters installed", "leaving"} == set(points)
-    assert tables[-1][2].num_evicted > 0
-    assert tables[-1][2].num_restores == 1
+    counters = tables[-1][1]
+    assert counters.num_evicted > 0
+    assert counters.num_restores == 1
+    assert counters.num_open > 0
 
     num_commits = shared_array(1)
 
-    def commit_and_count(self, patch, tails):
-        commit(self, patch, tails)
+    def commit_and_count(self, patch, *rest):
+        commit(self, patch, *rest)
         num_commits[0] += 1
 
     for step in range(num_steps):

@@ -344,7 +344,7 @@ class TestDamage:
         ("section", "match"),
         [
             ("counters", r"counters\['num_created'\] as a whole number"),
-            ("labels", r"labels\['name'\] to begin with b'other'"),
+            ("labels", r"labels\['name'\] to begin with b'\(other\)'"),
             ("control", "a journal with the words"),
             ("tails", "logs of"),
             ("rings", r"events\['task_id'\] from 0"),
@@ -531,7 +531,7 @@ class TestCreation:
 
 
 def test_the_parts_of_a_file_do_not_overlap():
-    parts = Layout(1000, 3)
+    parts = Layout(1000, 3, 64)
     spans = sorted(
         (start, start + int(np.prod(shape)) * np.dtype(dtype).itemsize)
         for start, shape, dtype in parts.sections.values()

@@ -273,6 +273,18 @@ def test_a_reward_that_is_not_finite_spoils_its_own_episode_only():
         assert last[INFO_KEY]["score"] in VALUES
 
 
+def test_an_observed_range_takes_any_finite_score():
+    curriculum = curriculum_of([5.0, 9.8, 20.0], score_range="observed")
+    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply=set_gravity)
+    scores = [report[INFO_KEY]["score"] for report in random_episodes(env, 50)]
+    stats = curriculum.stats()
+    assert min(scores) < stats["score/mean"] < max(scores)
+    assert stats["success/threshold"] == (min(scores) + max(scores)) / 2
+    env = wrap(curriculum=curriculum_of(VALUES, score_range="observed"), score=lambda _: np.inf)
+    with pytest.raises(ValueError, match="score: expected a finite number"):
+        play(env)
+
+
 def test_a_time_limit_outside_is_in_the_log_once_and_inside_is_not(caplog):
     class Endless(Pays):
         length = 1000

@@ -13,7 +13,7 @@ class Wrapper:
 
     catches = Exception
 
-    def __init__(self, env, curriculum, *, score="return", stats_interval=100, max_failures=16):
+    def __init__(self, env, curriculum, *, score="return", stats_interval="auto", max_failures=16):
         self.env, self.curriculum, self.task = env, curriculum, None
         self.handouts = Handouts(curriculum, score, stats_interval, max_failures)
 

@@ -109,7 +109,7 @@ class ProgressMixtureProposer:
         self._spans: dict[int, Span] = {}
         column = 0
         for axis in generator.axes:
-            if isinstance(axis.values, Span):
+            if isinstance(axis.values, Span) and axis.values.low < axis.values.high:
                 self._spans[column] = axis.values
             column += axis.num_columns
         found = _what_is_missing(generator, has_span=bool(self._spans))
@@ -127,8 +127,9 @@ class ProgressMixtureProposer:
         if not len(indices) or len(slots) < 4 * self._config.num_neighbours:
             return candidates
         values = columns["params"][slots]
-        scaled = [(values[:, column] - span.low) / (span.high - span.low) for column, span in self._spans.items()]
-        points, scores = np.column_stack(scaled), columns["slow_ema"][slots]
+        chosen = list(self._spans)
+        low, high, _ = np.array([span.bounds for span in self._spans.values()]).T
+        points, scores = (values[:, chosen] - low) / (high - low), columns["slow_ema"][slots]
         progress = local_progress(points, scores, NUM_SAMPLES, self._config.num_neighbours)
         if not progress.any():
             return candidates
@@ -137,7 +138,8 @@ class ProgressMixtureProposer:
         drawn = mixture.sample(rng.choice(len(weights), size=len(indices), p=weights / weights.sum()), rng)
         params = candidates.params.copy()
         for dimension, (column, span) in enumerate(self._spans.items()):
-            params[indices, column] = onto(span, span.low + (span.high - span.low) * drawn[:, dimension])
+            scaled = low[dimension] + (high[dimension] - low[dimension]) * drawn[:, dimension]
+            params[indices, column] = onto(span, scaled)
         return NewTasks(candidates.seeds, params)
 
 

@@ -1,13 +1,14 @@
 """The built-in algorithms, one line each. Factories, test suites, bench and docs derive from this list."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from ..config import CurriculumConfig
-from ..generators import TaskGenerator
+from ..generators import TaskGenerator, plain
 from .accel import AccelConfig, by_mutation
 from .alp_gmm import AlpGmmAlgorithm, AlpGmmConfig, ProgressMixtureProposer
 from .exp3s import Exp3SAlgorithm, Exp3SConfig
@@ -142,10 +143,25 @@ def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
     """Returns the config that `data` describes.
 
     Args:
-        data: Fields of the config of a built-in algorithm, with the tag of the algorithm as ``"algorithm"``.
+        data: Fields of the config of a built-in algorithm, with the tag of the algorithm as ``"algorithm"``; a mapping
+            of any class.
 
     Raises:
-        ValidationError: If the algorithm or a field is unknown, or a value is wrong.
+        TypeError: If `data` is not a mapping.
+        ValueError: If the algorithm is unknown.
+        ValidationError: If a field is unknown or wrong.
+
+    Examples:
+        >>> load_config({"algorithm": "noise_aware", "num_active_tasks": 16}).num_active_tasks
+        16
     """
-    adapter: TypeAdapter[CurriculumConfig] = TypeAdapter(AnyCurriculumConfig)
-    return adapter.validate_python(dict(data))
+    if not isinstance(data, Mapping):
+        raise TypeError(f"config: expected a mapping of fields, got {data!r:.100}; read the file into a dict first")
+    fields, by_tag = plain(data), {entry.config.model_fields["algorithm"].default: entry.config for entry in REGISTRY}
+    tag = fields.get("algorithm")
+    if not isinstance(tag, str) or tag not in by_tag:
+        near = difflib.get_close_matches(str(tag), by_tag, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "name one of them"
+        got = f"{tag!r:.100}" if "algorithm" in fields else "no such field"
+        raise ValueError(f"algorithm: expected one of {', '.join(by_tag)}, got {got}; {hint}")
+    return by_tag[tag].model_validate(fields)

@@ -6,7 +6,7 @@ copies. Another program may have damaged the file, so content is checked before 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..table import (
     EVENT,
     SCHEDULED,
     Counters,
+    LedgerChange,
     Patch,
     Table,
     TableError,
@@ -24,17 +25,36 @@ from ..table import (
     check_distribution,
     check_events,
     check_labels,
+    check_ledger,
+    check_reasons,
     check_rows,
+    check_score_range,
     empty_table,
 )
 from . import session
-from .layout import COMMITTED, CREATED, HAS_TAILS, HEAD, NUM_ROWS, PID, SessionError
-from .protocol import LOG_SIZE
+from .layout import (
+    CLEARED,
+    COMMITTED,
+    CREATED,
+    FIRST,
+    HAS_TAILS,
+    HEAD,
+    MAX_WORKERS,
+    NUM_HANDOUTS,
+    NUM_ROWS,
+    NUM_WORKERS,
+    NUMBER,
+    PID,
+    SessionError,
+)
+from .protocol import LOG_SIZE, NOTHING_LOST, Lost
 from .session import SessionFile
 
 _CREATED = Counters._fields.index("num_created")
+_OPEN = Counters._fields.index("num_open")
 _STREAMS = Counters._fields.index("num_streams")
 _MAX_PID = 2**31
+_SLOTS = np.arange(MAX_WORKERS)
 
 
 class CorruptTableError(SessionError):
@@ -59,6 +79,9 @@ class SessionTable:
         self.rings: NDArray[np.void] = view["rings"]
         self.counters: NDArray[np.int64] = view["counters"]
         self.labels: NDArray[np.void] = view["labels"]
+        self.score_range: NDArray[np.float64] = view["score_range"]
+        self.reasons: NDArray[np.void] = view["reasons"]
+        self.ledger: NDArray[np.void] = view["ledger"]
         self.checks: NDArray[np.int64] = view["checks"]
         self.distributions: NDArray[np.float64] = view["cumulated"]
         self.rows: Rows = Rows(view["words"])
@@ -66,14 +89,17 @@ class SessionTable:
         self.counts: memoryview = self.counters.data
         self._journal = {name.removeprefix("journal_"): array for name, array in view.items() if "journal" in name}
         self._reserved_rows = 0
+        self._has_ledger = False
 
     def begin(self) -> None:
         """Writes the nonzero parts of an empty table into a new file, which no worker has joined yet."""
         if not self.control[CREATED] and not self.counts[_STREAMS]:
-            empty = empty_table(len(self.checks), 0)
+            empty = empty_table(len(self.checks), 0, 1)
             self.distributions[:] = empty.cumulated
             self.counters[:] = empty.counters
             self.labels[:] = empty.labels
+            self.score_range[:] = empty.score_range
+            self.reasons[:] = empty.reasons
             self.control[CREATED] = int(time.time())
 
     @property
@@ -82,7 +108,8 @@ class SessionTable:
         counters = Counters(*self.counters.tolist())
         # A table without tasks has no valid rows, but a killed process may have written some.
         rows = self.rows if counters.num_created else Rows.zeros(len(self.checks), self.rows.num_axes)
-        return Table(rows, self.labels, counters, self.distributions[counters.epoch % 2])
+        cumulated = self.distributions[counters.epoch % 2]
+        return Table(rows, self.labels, counters, cumulated, self.score_range, self.reasons, self.ledger)
 
     # Checks for damage, run by the process that holds the lock
 
@@ -105,6 +132,17 @@ class SessionTable:
         """Checks the distribution in use."""
         self._passes(check_distribution, self.table.cumulated)
 
+    def check_reasons(self) -> None:
+        """Checks the reasons, against the counters, which must have passed their check, and the range of scores."""
+        self._passes(check_score_range, self.score_range)
+        self._passes(check_reasons, self.reasons, Counters(*self.counters.tolist()))
+
+    def check_ledger(self) -> None:
+        """Checks the ledger against the counters, which must have passed their check."""
+        counters = Counters(*self.counters.tolist())
+        if counters.num_tickets:  # without tickets, the file has no memory for the ledger yet
+            self._passes(check_ledger, self.ledger, counters)
+
     def check(self) -> None:
         """Checks everything that a joining worker relies on."""
         pids = self.workers[:, PID]
@@ -113,6 +151,8 @@ class SessionTable:
         self.log_sizes()
         self.check_counters()
         self.check_labels()
+        self.check_reasons()
+        self.check_ledger()
         self.check_distribution()
         if self.counts[_CREATED]:
             self.intact(self.rows, self.checks)
@@ -142,8 +182,37 @@ class SessionTable:
             events = events.take((events["kind"] != SCHEDULED).argsort(kind="stable"))
         if len(events):
             self.check_labels()
-            self._passes(check_events, events, self.table.rows)
+            self.check_reasons()
+            self._passes(check_events, events, self.table)
         return events, heads
+
+    def dead_workers(self) -> list[int]:
+        """Returns the slots of workers that died without leaving, and counts the living ones anew if there are any."""
+        claimed = np.flatnonzero(self.workers[:, PID]).tolist()
+        if len(claimed) <= len(self.file.slots):
+            return []
+        dead = [slot for slot in claimed if not self.file.is_alive(slot)]
+        if dead:
+            self.control[NUM_WORKERS] = max(1, len(claimed) - len(dead))
+        return dead
+
+    def lost(self, slots: list[int]) -> Lost:
+        """Returns what the dead workers in `slots` had out, as their numbers and logs tell."""
+        if not slots:
+            return NOTHING_LOST
+        ids: list[int] = []
+        for slot in slots:
+            head = int(self.workers[slot, HEAD])
+            first = max(int(self.workers[slot, FIRST]), head - LOG_SIZE)
+            ids += _open_ids(self.rings[slot].take(np.arange(first, head) % LOG_SIZE))
+        return Lost(self.workers[slots, NUMBER], np.array(ids, np.int64))
+
+    def has_out(self, slot: int) -> bool:
+        """Returns whether the dead worker in `slot` has hand-outs that have not ended."""
+        if len(self.lost([slot]).task_ids):
+            return True
+        has_tickets = self.counts[_OPEN] > 0
+        return has_tickets and bool((self.ledger["worker"] == self.workers[slot, NUMBER]).any())
 
     def intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
         """Returns `rows`, which were read with the lock held.
@@ -176,26 +245,23 @@ class SessionTable:
             f"file: load the last checkpoint into a new session"
         )
 
-    def commit(self, patch: Patch, tails: NDArray[np.int64] | None) -> None:
-        """Applies `patch` entirely or not at all. If `tails` are given, earlier events are marked as flushed."""
-        journal, num_rows = self._journal, len(patch.slots)
-        if self.counts[_CREATED] == 0:  # the counters make these rows valid, so the rows need no journal
-            self.rows.put(patch.slots, patch.rows)
-            self.checks[patch.slots] = row_checks(patch.rows)
-            num_rows = 0
-        if num_rows:  # a new checksum would hide that a row was torn before
-            self.intact(self.rows.take(patch.slots), self.checks[patch.slots])
-        if num_rows > self._reserved_rows:
-            for offset, length in self.file.layout.journal_spans(num_rows):
-                self.file.reserve(offset, length)
-            self._reserved_rows = num_rows
-        if num_rows:
-            journal["slots"][:num_rows] = patch.slots
-            journal["checks"][:num_rows] = row_checks(patch.rows)
-            journal["words"][: patch.rows.words.size] = patch.rows.words.ravel()
+    def commit(self, patch: Patch, tails: NDArray[np.int64] | None, cleared: Sequence[int] = ()) -> None:
+        """Applies `patch` entirely or not at all.
+
+        Args:
+            patch: The change.
+            tails: Heads of the logs up to which events are marked as flushed; None: no event is.
+            cleared: Slots of dead workers that the same commit gives up.
+        """
+        journal = self._journal
+        num_rows = self._write_rows(patch)
+        self._write_ledger(patch.ledger)
         journal["labels"][:] = patch.labels
+        journal["score_range"][:] = self.score_range if patch.score_range is None else patch.score_range
+        journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
         journal["counters"][:] = patch.counters
         journal["head"][NUM_ROWS], journal["head"][HAS_TAILS] = num_rows, tails is not None
+        journal["head"][CLEARED:] = np.packbits(np.isin(_SLOTS, cleared)).view(np.int64)
         if tails is not None:
             journal["tails"][:] = tails
         if patch.cumulated is not None:
@@ -206,6 +272,37 @@ class SessionTable:
         session.fault("committed")
         self._install()
 
+    def _write_rows(self, patch: Patch) -> int:
+        """Writes the rows of a change to the journal and returns their number."""
+        journal, num_rows = self._journal, len(patch.slots)
+        if self.counts[_CREATED] == 0:  # the counters make these rows valid, so the rows need no journal
+            self.rows.put(patch.slots, patch.rows)
+            self.checks[patch.slots] = row_checks(patch.rows)
+            return 0
+        if num_rows:  # a new checksum would hide that a row was torn before
+            self.intact(self.rows.take(patch.slots), self.checks[patch.slots])
+        if num_rows > self._reserved_rows:
+            for offset, length in self.file.layout.journal_spans(num_rows):
+                self.file.reserve(offset, length)
+            self._reserved_rows = num_rows
+        if num_rows:
+            journal["slots"][:num_rows] = patch.slots
+            journal["checks"][:num_rows] = row_checks(patch.rows)
+            journal["words"][: patch.rows.words.size] = patch.rows.words.ravel()
+        return num_rows
+
+    def _write_ledger(self, change: LedgerChange | None) -> None:
+        """Writes the ledger's part of a change to the journal."""
+        journal, num_handouts = self._journal, 0 if change is None else len(change.places)
+        if change is not None and num_handouts:
+            if not self._has_ledger:
+                for offset, length in self.file.layout.ledger_spans():
+                    self.file.reserve(offset, length)
+                self._has_ledger = True
+            journal["places"][:num_handouts] = change.places
+            journal["handouts"][:num_handouts] = change.entries
+        journal["head"][NUM_HANDOUTS] = num_handouts
+
     def recover(self) -> None:
         """Finishes a change that a killed or interrupted process had committed."""
         if self.control[COMMITTED]:
@@ -214,21 +311,39 @@ class SessionTable:
 
     def _check_journal(self) -> None:
         """Checks that the journal holds a valid change."""
-        journal, num_rows = self._journal, int(self._journal["head"][NUM_ROWS])
-        words = [int(self.control[COMMITTED]), num_rows, int(journal["head"][HAS_TAILS])]
-        if words[0] != 1 or not 0 <= num_rows <= len(self.checks) or words[2] not in {0, 1}:
+        journal = self._journal
+        num_rows, num_handouts = int(journal["head"][NUM_ROWS]), int(journal["head"][NUM_HANDOUTS])
+        words = [int(self.control[COMMITTED]), num_rows, int(journal["head"][HAS_TAILS]), num_handouts]
+        if (
+            words[0] != 1
+            or not 0 <= num_rows <= len(self.checks)
+            or words[2] not in {0, 1}
+            or not 0 <= num_handouts <= len(self.ledger)
+        ):
             raise self.corrupt(f"a journal with the words {words}")
-        slots = np.sort(journal["slots"][:num_rows])
-        if num_rows and (slots[0] < 0 or slots[-1] >= len(self.checks) or (slots[1:] == slots[:-1]).any()):
-            raise self.corrupt(f"a journal of slots from {slots[0]} to {slots[-1]}, or with a repeated slot")
+        self._check_distinct("slots", journal["slots"][:num_rows], len(self.checks))
         if (row_checks(self._journal_rows(num_rows)) != journal["checks"][:num_rows]).any():
             raise self.corrupt("a journal of rows that do not match their checks")
+        if num_handouts:
+            self._check_distinct("places", journal["places"][:num_handouts], len(self.ledger))
         sizes = self.workers[:, HEAD] - journal["tails"]
         if journal["head"][HAS_TAILS] and (sizes.min() < 0 or sizes.max() > LOG_SIZE or journal["tails"].min() < 0):
             raise self.corrupt(f"a journal that leaves logs of {sizes.min()} to {sizes.max()} events")
         counters = Counters(*journal["counters"].tolist())
         self._passes(check_counters, counters)
         self._passes(check_labels, journal["labels"], counters)
+        self._passes(check_score_range, journal["score_range"])
+        self._passes(check_reasons, journal["reasons"], counters)
+        if counters.num_tickets and num_handouts:
+            ledger = self.ledger.copy()
+            ledger[journal["places"][:num_handouts]] = journal["handouts"][:num_handouts]
+            self._passes(check_ledger, ledger, counters)
+
+    def _check_distinct(self, name: str, indices: NDArray[np.int64], size: int) -> None:
+        """Checks that the journal's `indices` are distinct and from 0 to `size` − 1."""
+        ordered = np.sort(indices)
+        if len(ordered) and (ordered[0] < 0 or ordered[-1] >= size or (ordered[1:] == ordered[:-1]).any()):
+            raise self.corrupt(f"a journal of {name} from {ordered[0]} to {ordered[-1]}, or with one twice")
 
     def _journal_rows(self, num_rows: int) -> Rows:
         num_words = len(self.rows.words)
@@ -242,7 +357,15 @@ class SessionTable:
             self.rows.put(slots, self._journal_rows(num_rows))
             session.fault("rows installed")
             self.checks[slots] = journal["checks"][:num_rows]
+        num_handouts = int(journal["head"][NUM_HANDOUTS])
+        if num_handouts:
+            self.ledger[journal["places"][:num_handouts]] = journal["handouts"][:num_handouts]
+            session.fault("ledger installed")
         self.labels[:] = journal["labels"]
+        self.score_range[:] = journal["score_range"]
+        self.reasons[:] = journal["reasons"]
+        cleared = np.flatnonzero(np.unpackbits(journal["head"][CLEARED:].view(np.uint8)))
+        self.workers[cleared, PID] = 0
         if journal["head"][HAS_TAILS]:
             self.tails[:] = journal["tails"]
         session.fault("tails installed")
@@ -251,12 +374,22 @@ class SessionTable:
         self.control[COMMITTED] = 0
 
 
+def _open_ids(events: NDArray[np.void]) -> list[int]:
+    """Returns the task ids of the hand-outs in `events`, oldest first, that have not ended."""
+    num_open: dict[int, int] = {}
+    for task_id, kind in zip(events["task_id"].tolist(), events["kind"].tolist(), strict=True):
+        num_open[task_id] = max(0, num_open.get(task_id, 0) + (1 if kind == SCHEDULED else -1))
+    return [task_id for task_id, count in num_open.items() for _ in range(count)]
+
+
 class SessionTransaction:
     """Exclusive access to a session's table until `end` is called."""
 
     def __init__(self, session_table: SessionTable) -> None:
         self._session_table: SessionTable | None = session_table
         self._events: tuple[NDArray[np.void], NDArray[np.int64]] | None = None
+        self._lost: Lost | None = None
+        self._dead: list[int] = []
         self.has_flushed: bool = False
         """Whether a commit has removed events from the logs."""
 
@@ -271,7 +404,15 @@ class SessionTransaction:
         return self._open.table
 
     @property
+    def lost(self) -> Lost:
+        if self._lost is None:
+            self._dead = self._open.dead_workers()
+            self._lost = self._open.lost(self._dead)
+        return self._lost
+
+    @property
     def events(self) -> NDArray[np.void]:
+        _ = self.lost  # first: the log of a worker that dies later may grow until then
         self._events = self._events or self._open.events()
         return self._events[0]
 
@@ -279,9 +420,10 @@ class SessionTransaction:
         heads = None
         if flushes:
             heads = (self._events or self._open.events())[1]
-        self._open.commit(patch, heads)
+        self._open.commit(patch, heads, self._dead if flushes else ())
         if flushes:
-            self._events = None
+            self._events = self._lost = None
+            self._dead = []
             self.has_flushed = True
 
     def end(self) -> None:

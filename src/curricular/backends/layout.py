@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, VERSION, TaskState
-from ..table import EVENT, LABEL, MAX_LABELS, Counters
+from ..table import EVENT, HANDOUT, LABEL, MAX_LABELS, MAX_REASONS, REASON, Counters
 from .protocol import LOG_SIZE
 
 MAX_WORKERS = 256
@@ -31,12 +31,14 @@ _NUM_CONTROLS = 8
 
 # Indices of the words in a worker's slot: the process that holds it, and the number of events ever appended.
 # A slot fills one cache line.
-PID, HEAD = range(2)
+# The two further words: the worker's number, and the number of events ever appended when the worker joined.
+PID, HEAD, NUMBER, FIRST = range(4)
 _WORKER_WORDS = 8
 
-# Indices of the words at the front of the journal.
-NUM_ROWS, HAS_TAILS = range(2)
-_JOURNAL_WORDS = 8
+# Indices of the words at the front of the journal. Of the words from CLEARED on, one bit per worker slot says whether
+# the change gives up the slot of a dead worker.
+NUM_ROWS, HAS_TAILS, NUM_HANDOUTS, CLEARED = range(4)
+_JOURNAL_WORDS = CLEARED + MAX_WORKERS // 64
 
 
 class SessionError(RuntimeError):
@@ -53,6 +55,8 @@ class Spec:
 
     capacity: int
     num_axes: int
+    max_open: int
+    """Number of entries of the ledger, a power of two."""
     settings: dict[str, Any]
     """JSON values by name: the fields of the config, and the fingerprint of the generator."""
 
@@ -75,11 +79,14 @@ class Spec:
             "byte_order": sys.byteorder,
             "fields": list(TaskState.model_fields),
             "labels": list(LABEL.names or ()),
+            "handouts": list(HANDOUT.names or ()),
+            "num_reasons": MAX_REASONS,
             "counters": list(Counters._fields),
             "num_workers": MAX_WORKERS,
             "log_size": LOG_SIZE,
             "capacity": self.capacity,
             "num_axes": self.num_axes,
+            "max_open": self.max_open,
             "settings": self.settings,
         }
 
@@ -93,16 +100,17 @@ class Spec:
         remedy = "remove it with `curricular sessions remove`, or use another session_id"
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
-            spec = cls(index(content["capacity"]), index(content["num_axes"]), dict(content["settings"]))
+            capacity, num_axes, max_open = (index(content[name]) for name in ("capacity", "num_axes", "max_open"))
+            spec = cls(capacity, num_axes, max_open, dict(content["settings"]))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected a session of curricular, got content that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
-        if spec.capacity < 1 or spec.num_axes < 0:
+        if spec.capacity < 1 or spec.num_axes < 0 or spec.max_open < 1:
             raise SessionMismatchError(
-                f"session file {path}: expected capacity ≥ 1 and num_axes ≥ 0, got {spec.capacity} and "
-                f"{spec.num_axes}; the file is damaged: {remedy}"
+                f"session file {path}: expected capacity ≥ 1, num_axes ≥ 0 and max_open ≥ 1, got {spec.capacity}, "
+                f"{spec.num_axes} and {spec.max_open}; the file is damaged: {remedy}"
             )
         for name, value in spec._content().items():
             if content.get(name) != value:
@@ -135,9 +143,10 @@ class Layout:
     Args:
         capacity: Number of rows of the table.
         num_axes: Number of params of a task.
+        max_open: Number of entries of the ledger.
     """
 
-    def __init__(self, capacity: int, num_axes: int) -> None:
+    def __init__(self, capacity: int, num_axes: int, max_open: int) -> None:
         num_words = NUM_WORDS + num_axes
         self.num_words = num_words
         self.sections: dict[str, tuple[int, tuple[int, ...], DTypeLike]] = {}
@@ -147,19 +156,26 @@ class Layout:
         self._add("tails", (MAX_WORKERS,), np.int64)
         self._add("counters", (len(Counters._fields),), np.int64)
         self._add("labels", (MAX_LABELS,), LABEL)
+        self._add("score_range", (2,), np.float64)
+        self._add("reasons", (MAX_REASONS,), REASON)
         self._add("cumulated", (2, capacity), np.float64)
         self._add("checks", (capacity,), np.int64)
         self._add("words", (num_words, capacity), np.int64)
         self.fixed_size = self.size
         """Size of the sections that get memory at creation, in bytes. Later sections get memory on first use."""
         self._add("rings", (MAX_WORKERS, LOG_SIZE), EVENT)
+        self._add("ledger", (max_open,), HANDOUT)
         self._add("journal_head", (_JOURNAL_WORDS,), np.int64)
         self._add("journal_tails", (MAX_WORKERS,), np.int64)
         self._add("journal_counters", (len(Counters._fields),), np.int64)
         self._add("journal_labels", (MAX_LABELS,), LABEL)
+        self._add("journal_score_range", (2,), np.float64)
+        self._add("journal_reasons", (MAX_REASONS,), REASON)
         self._add("journal_slots", (capacity,), np.int64)
         self._add("journal_checks", (capacity,), np.int64)
         self._add("journal_words", (num_words * capacity,), np.int64)
+        self._add("journal_places", (max_open,), np.int64)
+        self._add("journal_handouts", (max_open,), HANDOUT)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
@@ -175,6 +191,13 @@ class Layout:
         """Returns offset and length of the ring of worker `slot`, in bytes."""
         size = LOG_SIZE * EVENT.itemsize
         return self.sections["rings"][0] + slot * size, size
+
+    def ledger_spans(self) -> list[tuple[int, int]]:
+        """Returns offset and length, in bytes, of the ledger and of its part of the journal."""
+        end = self.sections["journal_handouts"]
+        places = self.sections["journal_places"][0]
+        size = math.prod(end[1]) * HANDOUT.itemsize
+        return [(self.sections["ledger"][0], size), (places, end[0] + size - places)]
 
     def journal_spans(self, num_rows: int) -> list[tuple[int, int]]:
         """Returns offset and length, in bytes, of each part of the journal that a change of `num_rows` rows writes."""

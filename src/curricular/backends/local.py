@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..mutex import ReentrantCallError, is_inside
 from ..probabilities import pick
 from ..rows import Rows
-from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream
-from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
+from ..table import EVENT, MAX_OPEN, Counters, Patch, Table, copy_table, empty_table, issue_stream, ledger_size
+from .protocol import LOG_SIZE, NOTHING_LOST, PACKED_EVENT, LogFullError, Lost, ResultT, Transaction
 
 _SIZE = EVENT.itemsize
 _REMEDY = "leave use_shared_memory=True, or give the config a session_id"
@@ -54,10 +54,11 @@ class LocalMemoryBackend:
     Args:
         capacity: Number of rows.
         num_axes: Number of params of a task.
+        max_open: Number of hand-outs with tickets that can be open at a time, rounded up to a power of two.
     """
 
-    def __init__(self, capacity: int, num_axes: int = 0) -> None:
-        table = empty_table(capacity, num_axes)
+    def __init__(self, capacity: int, num_axes: int = 0, max_open: int = MAX_OPEN) -> None:
+        table = empty_table(capacity, num_axes, ledger_size(max_open))
         self._table = replace(table, counters=issue_stream(table).counters)
         self._stream = self._restores = self._num_holders = 0
         self.epoch: int = 0
@@ -103,9 +104,14 @@ class LocalMemoryBackend:
     def _install(self, committed: _Commit) -> None:
         """Applies the committed change to the table. Repeating it changes nothing."""
         patch = committed.patch
-        self._table.rows.put(patch.slots, patch.rows)
-        cumulated = self._table.cumulated if patch.cumulated is None else patch.cumulated
-        self._table = Table(self._table.rows, patch.labels, patch.counters, cumulated)
+        table = self._table
+        table.rows.put(patch.slots, patch.rows)
+        if patch.ledger is not None:
+            table.ledger[patch.ledger.places] = patch.ledger.entries
+        cumulated = table.cumulated if patch.cumulated is None else patch.cumulated
+        reasons = table.reasons if patch.reasons is None else patch.reasons
+        scores = table.score_range if patch.score_range is None else patch.score_range
+        self._table = Table(table.rows, patch.labels, patch.counters, cumulated, scores, reasons, table.ledger)
         self.epoch = patch.counters.epoch
         self._log = committed.log
         self._committed = None
@@ -125,6 +131,10 @@ class LocalMemoryBackend:
     @property
     def num_workers(self) -> int:
         return 1
+
+    @property
+    def worker(self) -> int:
+        return 0
 
     @property
     def num_free(self) -> int:
@@ -232,6 +242,10 @@ class _LocalTransaction:
     def events(self) -> NDArray[np.void]:
         log = self._open._current_log()
         return log.events[: log.end // _SIZE]
+
+    @property
+    def lost(self) -> Lost:
+        return NOTHING_LOST
 
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
         self._open._commit(patch, flushes=flushes)

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,19 @@ class LogFullError(RuntimeError):
     """The log is full until it is flushed. The library always catches this error."""
 
 
+class Lost(NamedTuple):
+    """What workers that died had out."""
+
+    workers: NDArray[np.int64]
+    """Numbers of these workers, shape (k,)."""
+    task_ids: NDArray[np.int64]
+    """Ids of the tasks of their open hand-outs without a ticket, as far as their logs still tell, shape (n,)."""
+
+
+NOTHING_LOST = Lost(np.empty(0, np.int64), np.empty(0, np.int64))
+"""No worker has died."""
+
+
 class Transaction(Protocol):
     """Exclusive access to the table during one call of `Backend.apply`. Every later use raises."""
 
@@ -37,8 +50,16 @@ class Transaction(Protocol):
         """The events of all logs that are not flushed yet, shape (n,), dtype `EVENT`; each log in its order."""
         ...
 
+    @property
+    def lost(self) -> Lost:
+        """What workers that died had out, without looking at the events that are not flushed yet."""
+        ...
+
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
-        """Applies `patch` entirely or not at all. If `flushes`, the same commit removes `events` from the logs."""
+        """Applies `patch` entirely or not at all.
+
+        If `flushes`, the same commit removes `events` from the logs and the dead workers of `lost` from the session.
+        """
         ...
 
 
@@ -63,6 +84,11 @@ class Backend(Protocol):
     @property
     def num_workers(self) -> int:
         """The number of processes that share the table, at least 1."""
+        ...
+
+    @property
+    def worker(self) -> int:
+        """The number of this process as a worker, which no other worker of the session has or had."""
         ...
 
     @property

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from ..probabilities import pick
 from ..rows import Rows
-from ..table import EVENT, Counters, Table, copy_table, issue_stream
+from ..table import EVENT, MAX_OPEN, Counters, Table, copy_table, issue_stream, ledger_size
 from . import session
 from .journal import SessionTable, SessionTransaction, row_checks
-from .layout import HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, PID, SessionError, Spec
+from .layout import FIRST, HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, NUMBER, PID, SessionError, Spec
 from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
 from .session import SessionFile, is_in_place, join_session, open_session, release_session, remove_private
 
 _SIZE = EVENT.itemsize
 _EPOCH = Counters._fields.index("epoch")
+_STREAMS = Counters._fields.index("num_streams")
 _RESTORES = Counters._fields.index("num_restores")
 
 MAX_DELAY = 0.05
@@ -43,15 +44,21 @@ class SharedMemoryBackend:
         capacity: Number of rows.
         num_axes: Number of params of a task.
         settings: JSON values by name. A process that joins with other settings is refused.
+        max_open: Number of hand-outs with tickets that can be open at a time, rounded up to a power of two.
 
     Raises:
         SessionError: If the session cannot be created, is full, or was created with other arguments.
     """
 
     def __init__(
-        self, name: str | None, capacity: int, num_axes: int = 0, settings: dict[str, Any] | None = None
+        self,
+        name: str | None,
+        capacity: int,
+        num_axes: int = 0,
+        settings: dict[str, Any] | None = None,
+        max_open: int = MAX_OPEN,
     ) -> None:
-        spec = Spec(capacity, num_axes, settings or {})
+        spec = Spec(capacity, num_axes, ledger_size(max_open), settings or {})
         self._num_holders = 0
         self._join(lambda: open_session(name, spec))
 
@@ -105,7 +112,7 @@ class SharedMemoryBackend:
         self._shared.check()
         claimed = np.flatnonzero(self._workers[:, PID]).tolist()
         num_alive = sum(file.is_alive(slot) for slot in claimed)
-        slot = next((slot for slot in range(MAX_WORKERS) if file.claim_life(slot)), -1)
+        slot = self._find_slot()
         if slot < 0:
             raise SessionError(
                 f"session {file.path.name!r}: expected at most {MAX_WORKERS} workers at a time, got one more; "
@@ -114,11 +121,14 @@ class SharedMemoryBackend:
         try:
             file.reserve(*file.layout.ring_span(slot))
             session.fault("claimed")
+            self._workers[slot, NUMBER] = self._counts[_STREAMS]
+            self._workers[slot, FIRST] = self._workers[slot, HEAD]
             self._workers[slot, PID] = os.getpid()
             self._control[NUM_WORKERS] = num_alive + 1
             session.fault("counted")
             self._issue_stream()
         except BaseException:
+            self._workers[slot, PID] = 0
             file.release_life(slot)
             raise
         self._slot = slot
@@ -128,7 +138,33 @@ class SharedMemoryBackend:
         self._find_free()
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _leave, file, self._control, self._workers, slot, os.getpid())
+        processes = sys.modules.get("multiprocessing.util")
+        if processes is not None:
+            # A process that is not forked from this one unpickles the backend before it is set up as a process.
+            processes.register_after_fork(self, SharedMemoryBackend._leave_at_process_end)
+            self._leave_at_process_end()
         return True
+
+    def _leave_at_process_end(self) -> None:
+        """Gives up the slot at the regular end of a process of `multiprocessing`, which may skip exit handlers."""
+        from multiprocessing import process, util  # noqa: PLC0415  called only if the process has imported them
+
+        if self._slot >= 0 and process.parent_process() is not None:
+            util.Finalize(None, self._finalizer, exitpriority=0)
+
+    def _find_slot(self) -> int:
+        """Claims the life byte of a free slot, and returns the slot; −1 if there is none.
+
+        The slot of a dead worker that has something out comes last: a flush has yet to end it.
+        """
+        file, dead = self._file, []
+        for slot in range(MAX_WORKERS):
+            if file.claim_life(slot):
+                if not self._workers[slot, PID] or not self._shared.has_out(slot):
+                    return slot
+                file.release_life(slot)
+                dead.append(slot)
+        return next((slot for slot in dead if file.claim_life(slot)), -1)
 
     def _issue_stream(self) -> None:
         table = self._shared.table
@@ -173,6 +209,11 @@ class SharedMemoryBackend:
     @property
     def num_workers(self) -> int:
         return self._control[NUM_WORKERS]
+
+    @property
+    def worker(self) -> int:
+        self._ensure_worker()
+        return int(self._own[NUMBER])
 
     @property
     def num_free(self) -> int:
@@ -288,6 +329,8 @@ class SharedMemoryBackend:
             table = copy_table(transaction.table)
             self._shared.intact(table.rows, self._checks)
             self._shared.check_labels()
+            self._shared.check_reasons()
+            self._shared.check_ledger()
             self._shared.check_distribution()
             return table
 

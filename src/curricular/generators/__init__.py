@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..task import Span
 from .buckets import BucketedTaskGenerator
+from .canonical import canonical
+from .copies import copied, copier
+from .encoding import plain
 from .merged import TaskGeneratorSet
 from .mutation import onto
-from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator
-from .serial import canonical, dump_task_generator, load_task_generator
+from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator, check_generator, is_generator
+from .serial import AS_IS, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
 __all__ = [
@@ -21,11 +24,15 @@ __all__ = [
     "TaskGenerator",
     "TaskGeneratorSet",
     "bucketed",
+    "check_generator",
+    "copied",
+    "copier",
     "dump_task_generator",
     "fingerprint",
     "load_task_generator",
     "merge",
     "onto",
+    "plain",
     "single_task",
 ]
 
@@ -37,33 +44,33 @@ def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
         config: What the environment is built or reset from.
         label: The label of the task in the statistics.
     """
-    return SingleTaskGenerator(config=config, label=label)
+    return SingleTaskGenerator.model_validate({"config": config, "label": label}, context=AS_IS)
 
 
-def bucketed(base: Any, buckets: Mapping[str, Sequence[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
+def bucketed(base: Any, buckets: Mapping[str, Iterable[Any] | Span], label: str | None = None) -> BucketedTaskGenerator:
     """Returns a generator that varies `base` over buckets of values.
 
     Args:
-        base: A configuration, or a built-in generator of configurations.
-        buckets: Dotted path into the configuration -> its possible values, or a `Span`.
+        base: A configuration, or a generator of configurations.
+        buckets: Dotted path into the configuration -> its possible values in order, of which some may be `Span`s, or
+            one `Span`.
         label: The label of all tasks. None: the label of the task in `base`, then ``path=value`` for each bucket
             of values.
 
     Raises:
-        KeyError: If the configuration does not have one of the paths.
+        KeyError: If the configuration neither has one of the paths nor a dict for it.
+        TypeError: If a bucket is neither a `Span` nor an ordered collection of values.
         ValueError: If a bucket is empty or contains a value that the configuration rejects.
 
     Examples:
         >>> bucketed({"map": {"size": 5}, "lit": True}, {"map.size": [5, 9], "lit": [True, False]}).num_tasks
         4
     """
-    is_generator = isinstance(base, SingleTaskGenerator | BucketedTaskGenerator | TaskGeneratorSet)
-    child = base if is_generator else single_task(base)
-    values = {path: bucket if isinstance(bucket, Span) else tuple(bucket) for path, bucket in buckets.items()}
-    for path, bucket in values.items():
-        if bucket == ():
-            raise ValueError(f"buckets[{path!r}]: expected a Span or at least one value, got none; add one or drop it")
-    return BucketedTaskGenerator(child=child, buckets=values, label=label)
+    if not isinstance(buckets, Mapping):
+        raise TypeError(f"buckets: expected a mapping of paths to values, got {buckets!r:.100}; give a dict")
+    child = base if is_generator(base) else single_task(base)
+    fields = {"child": child, "buckets": buckets, "label": label}
+    return BucketedTaskGenerator.model_validate(fields, context=AS_IS)
 
 
 def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
@@ -74,6 +81,7 @@ def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | N
         weights: How often each generator is drawn, relative to the others, > 0. None: all equally often.
 
     Raises:
+        TypeError: If one of `generators` is no generator.
         ValueError: If there are no generators, a weight is not positive, or the number of weights differs from the
             number of generators.
 
@@ -81,7 +89,18 @@ def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | N
         >>> merge([single_task("reach"), single_task("grasp")]).num_tasks
         2
     """
-    return TaskGeneratorSet(children=tuple(generators), weights=None if weights is None else tuple(weights))
+    children = _children(generators)
+    return TaskGeneratorSet(children=children, weights=None if weights is None else tuple(weights))
+
+
+def _children(generators: Iterable[TaskGenerator[Any]]) -> tuple[TaskGenerator[Any], ...]:
+    """Returns the generators to merge, after a check."""
+    if is_generator(generators) or isinstance(generators, str | Mapping) or not isinstance(generators, Iterable):
+        raise TypeError(f"generators: expected a list of generators, got {generators!r:.100}; give a list")
+    children = tuple(generators)
+    for index, child in enumerate(children):
+        check_generator(child, f"generators[{index}]")
+    return children
 
 
 def fingerprint(generator: TaskGenerator[Any]) -> str:

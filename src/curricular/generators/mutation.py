@@ -23,9 +23,9 @@ def stepped(axis: Axis, values: NDArray[np.float64], rng: np.random.Generator) -
         The new params, shape (n,).
     """
     if isinstance(axis.values, Span):
-        width = axis.values.high - axis.values.low
-        steps = rng.normal(scale=STEP * width, size=len(values))
-        if axis.values.is_integer:
+        low, high, is_whole = axis.values.bounds
+        steps = rng.normal(scale=STEP * (high - low), size=len(values))
+        if is_whole:
             steps = np.copysign(np.maximum(np.abs(steps), 1.0), steps)
         return onto(axis.values, values + steps)
     num_choices = len(axis.values)
@@ -35,7 +35,8 @@ def stepped(axis: Axis, values: NDArray[np.float64], rng: np.random.Generator) -
 
 
 def onto(span: Span, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the nearest values in `span`, in the shape of `values`."""
-    if span.is_integer:
-        return values.round().clip(span.low, span.high)
-    return values.clip(span.low, np.nextafter(span.high, span.low))
+    """Returns the nearest params in `span`, in the shape of `values`."""
+    low, high, is_whole = span.bounds
+    if is_whole:
+        return values.round().clip(low, high)
+    return values.clip(low, np.nextafter(high, low))

@@ -1,5 +1,6 @@
 """The protocol of a task generator, and its simplest implementation."""
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -83,6 +84,36 @@ class SeedGenerator:
 
     def build(self, seed: int, params: Params) -> int:
         return seed
+
+
+_MEMBERS = ("axes", "num_tasks", "sample", "label_of", "build")
+
+
+def is_generator(value: object) -> bool:
+    """Returns whether `value` has all members of a `TaskGenerator`."""
+    return not isinstance(value, type) and set(_MEMBERS) <= set(dir(value))
+
+
+def check_generator(generator: object, argument: str = "generator") -> None:
+    """Checks that `generator` is a task generator.
+
+    Raises:
+        TypeError: If it is not; names `argument`, and what to do with the value.
+    """
+    if is_generator(generator):
+        return
+    present = set(_MEMBERS) & set(dir(generator))
+    got = f"{generator!r:.100}"
+    if isinstance(generator, type) and len(present) == len(_MEMBERS):
+        got, fix = f"the class {generator.__name__}", f"create one: {generator.__name__}(...)"
+    elif present:
+        missing = ", ".join(name for name in _MEMBERS if name not in present)
+        got, fix = f"a {type(generator).__name__} without {missing}", "add what is missing"
+    elif isinstance(generator, Mapping) and "kind" in generator:
+        fix = "read it with load_task_generator"
+    else:
+        fix = "wrap a configuration in single_task, or vary it with bucketed"
+    raise TypeError(f"{argument}: expected a task generator, got {got}; {fix}")
 
 
 def local_seeds(seeds: SeedsT, child: TaskGenerator[object]) -> SeedsT:

@@ -1,19 +1,14 @@
-"""Conversion of generators and task configurations to plain data and back, for JSON and YAML.
+"""Conversion of generators to plain data and back, for JSON and YAML. A generator names its class in ``"kind"``."""
 
-A pydantic model or a dataclass is written as its fields and a ``"$type": "module:name"``. A generator names its class
-in ``"kind"``. Reading imports the named modules, so read only files that you trust.
-"""
-
-import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import numpy as np
-from pydantic import BaseModel, PlainSerializer, PlainValidator, TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, PlainSerializer, PlainValidator, ValidationInfo
 
-from .protocol import TaskGenerator
+from .canonical import type_name
+from .copies import copied
+from .encoding import decode_config, encode_config, plain, resolve
+from .protocol import TaskGenerator, check_generator
 
 KINDS = {
     "single": "curricular.generators:SingleTaskGenerator",
@@ -22,74 +17,11 @@ KINDS = {
 }
 """Short kind -> class of each built-in generator; the kind of a custom generator is its ``module:name``."""
 
+FROM_FILE = "from a file"
+"""Validation context of a generator that is read from data, where a dict in a list may stand for a `Span`."""
 
-def _resolve(name: str, argument: str) -> Any:
-    module, _, attribute = name.partition(":")
-    try:
-        found = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = vars(found)[part]
-    except (ImportError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{argument}: expected module:name of an importable class, got {name!r} ({error}); "
-            f"install the module or correct the name"
-        ) from error
-    return found
-
-
-def _type_name(value: object) -> str:
-    return f"{type(value).__module__}:{type(value).__qualname__}"
-
-
-def encode_config(config: Any) -> Any:
-    """Converts a task configuration to JSON-ready data."""
-    if isinstance(config, BaseModel):
-        return {"$type": _type_name(config), **{name: encode_config(value) for name, value in config}}
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
-        return {"$type": _type_name(config), **{name: encode_config(value) for name, value in values.items()}}
-    if isinstance(config, dict):
-        return {key: encode_config(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return [encode_config(value) for value in config]
-    return to_jsonable_python(config)
-
-
-def decode_config(data: Any) -> Any:
-    """Converts data from `encode_config` back to the task configuration; returns any other object unchanged.
-
-    Raises:
-        ValueError: If a named class cannot be imported or rejects its fields.
-    """
-    if type(data) is dict:
-        values = {key: decode_config(value) for key, value in data.items() if key != "$type"}
-        if "$type" in data:
-            return TypeAdapter(_resolve(data["$type"], "$type")).validate_python(values, by_name=True)
-        return values
-    return [decode_config(value) for value in data] if type(data) is list else data
-
-
-def canonical(value: Any) -> Any:
-    """Converts `value` to JSON-ready data for comparison, the same in every process.
-
-    An object whose data cannot be read is represented by its class.
-    """
-    if isinstance(value, BaseModel):
-        return [_type_name(value), canonical(dict(value))]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [
-            _type_name(value),
-            {field.name: canonical(getattr(value, field.name)) for field in dataclasses.fields(value)},
-        ]
-    if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((canonical(item) for item in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return to_jsonable_python(value, fallback=_type_name)
+AS_IS = "as it is"
+"""Validation context of a configuration that is not read from data, and may have keys such as ``"$type"`` itself."""
 
 
 def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
@@ -97,40 +29,51 @@ def dump_task_generator(generator: TaskGenerator[Any]) -> dict[str, Any]:
 
     Raises:
         TypeError: If `generator` is not a pydantic model.
-        ValueError: If a generator inside `generator` is not a pydantic model.
+        ValueError: If a generator inside `generator` is not a pydantic model, or if a file cannot hold a part of a
+            configuration; names the part.
     """
     if not isinstance(generator, BaseModel):
         raise TypeError(
             f"generator: expected a pydantic model, got {type(generator).__name__}, which cannot be written to a file; "
             f"derive your class from pydantic.BaseModel"
         )
-    return {"kind": _type_name(generator), **generator.model_dump(mode="json")}
+    return {"kind": type_name(generator), **generator.model_dump(mode="json")}
 
 
 def load_task_generator(data: Any) -> TaskGenerator[Any]:
     """Builds the generator that `data` describes.
 
     Args:
-        data: Data from `dump_task_generator`, or a generator, which is returned unchanged.
+        data: Data from `dump_task_generator`, as a mapping of any class, or a generator, which is returned unchanged.
 
     Raises:
+        TypeError: If `data` is neither a mapping nor a generator.
         ValueError: If the kind is unknown, the class cannot be imported, or a field is wrong.
     """
     if not isinstance(data, Mapping):
+        check_generator(data)
         return data  # type: ignore[no-any-return]
-    fields = dict(data)
+    fields = plain(data)
     kind = fields.get("kind")
     if not isinstance(kind, str) or (kind not in KINDS and ":" not in kind):
         raise ValueError(
             f"kind: expected one of {', '.join(KINDS)} or module:name, got {kind!r}; name a generator class"
         )
-    cls = _resolve(KINDS.get(kind, kind), "kind")
+    cls = resolve(KINDS.get(kind, kind), "kind")
+    if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
+        # A wrong text in a file is a wrong value.
+        raise ValueError(f"kind: expected the name of a pydantic model, got {kind!r}; name a generator class")  # noqa: TRY004
     if kind not in KINDS:
         del fields["kind"]
-    return cls.model_validate(fields)  # type: ignore[no-any-return]
+    return cls.model_validate(fields, context=FROM_FILE)  # type: ignore[return-value]
 
 
-AnyConfig = Annotated[Any, PlainValidator(decode_config), PlainSerializer(encode_config)]
+def _owned(data: Any, info: ValidationInfo) -> Any:
+    """Returns the configuration that `data` describes, as an object that belongs to the generator alone."""
+    return copied(data if info.context == AS_IS else decode_config(data))
+
+
+AnyConfig = Annotated[Any, PlainValidator(_owned), PlainSerializer(encode_config)]
 """A field that holds any task configuration."""
 
 AnyGenerator = Annotated[Any, PlainValidator(load_task_generator), PlainSerializer(dump_task_generator)]

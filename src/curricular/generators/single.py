@@ -1,5 +1,6 @@
 """`SingleTaskGenerator`: a generator of a single task."""
 
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -7,11 +8,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..task import Axis, Params
+from .copies import copied, copier
 from .serial import AnyConfig
 
 
 class SingleTaskGenerator(BaseModel):
-    """Generates a single task; every build returns the same `config` object, so treat it as read-only."""
+    """Generates a single task; every build returns a copy of `config`, or `config` itself if it cannot change."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -36,4 +38,8 @@ class SingleTaskGenerator(BaseModel):
         return self.label
 
     def build(self, seed: int, params: Params) -> AnyConfig:
-        return self.config
+        return copied(self.config) if self._can_change else self.config
+
+    @cached_property
+    def _can_change(self) -> bool:
+        return copier(self.config) is not None

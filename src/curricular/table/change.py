@@ -1,11 +1,26 @@
 """Changes to a table other than events: admit, choose, resize, restore. No function writes into an argument."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import Rows
 from ..task import Params
-from .schema import MAX_LABEL_BYTES, MAX_LABELS, Estimator, Patch, Table
+from .ledger import filled, is_current, open_entries, waiting
+from .schema import (
+    EVICTED,
+    MAX_LABEL_BYTES,
+    MAX_LABELS,
+    MAX_REASONS,
+    OTHER,
+    OTHER_REASON,
+    Estimator,
+    Patch,
+    Table,
+    unchanged,
+)
 
 ROUNDS_PER_POOL = 64
 """Tasks are evicted in rounds of `capacity / ROUNDS_PER_POOL`."""
@@ -20,18 +35,39 @@ def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -
         names: Names to look up, n of them.
 
     Returns:
-        Indices, shape (n,), 0 for a name that is too long or finds no free index; and the new names.
+        Indices, shape (n,), 0 for a name that finds no free index; and the new names, as they are stored.
     """
     known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
     new: list[bytes] = []
     indices = np.empty(len(names), np.int64)
     for position, name in enumerate(names):
-        key = name.encode(errors="replace").rstrip(b"\0")
-        if key not in known and len(known) < MAX_LABELS and len(key) <= MAX_LABEL_BYTES:
+        key = stored_label(name)
+        if key not in known and len(known) < MAX_LABELS:
             known[key] = len(known)
             new.append(key)
         indices[position] = known.get(key, 0)
     return indices, new
+
+
+def stored_label(name: str) -> bytes:
+    """Returns the form under which a label is stored: its UTF-8, or its beginning and a hash of the whole.
+
+    The hash stands in names that are too long, that the array of names would change, and that are reserved.
+
+    Examples:
+        >>> stored_label("size=5"), stored_label("x" * 100)[-20:]
+        (b'size=5', b'xxxxxxx~09ecb6ebc8bc')
+    """
+    key = name.encode(errors="replace")
+    if len(key) <= MAX_LABEL_BYTES and key != OTHER and not key.endswith(b"\0") and key.decode() == name:
+        return key
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:LABEL_HASH_DIGITS]
+    beginning = key[: MAX_LABEL_BYTES - LABEL_HASH_DIGITS - 1].decode(errors="ignore").rstrip("\0")
+    return f"{beginning}~{digest}".encode()
+
+
+LABEL_HASH_DIGITS = 12
+"""Number of hexadecimal digits of a hash in a stored label: two of a million labels share one in 1 case of 500."""
 
 
 def admit(
@@ -45,7 +81,8 @@ def admit(
 ) -> Patch:
     """Returns the patch that puts new tasks into `slots` and evicts the tasks in them.
 
-    The first task of slot s has id s. A successor has the id of its predecessor plus the capacity.
+    The first task of slot s has id s. A successor has the id of its predecessor plus the capacity; the first one after
+    a restore has an id of the generation that the restore began with.
 
     Args:
         table: The pool.
@@ -66,10 +103,11 @@ def admit(
 
     rows = Rows.zeros(len(slots), table.rows.num_axes)
     is_successor = was_active | (old["task_id"] > 0)
-    rows["task_id"] = np.where(is_successor, old["task_id"] + len(table.rows), slots)
+    successors = np.where(is_successor, old["task_id"] + len(table.rows), slots)
+    rows["task_id"] = np.maximum(successors, slots + len(table.rows) * table.counters.first_generation)
     rows["creation_time"] = creation_time
     rows["is_active"] = True
-    rows["success_threshold"] = estimator.success_threshold
+    rows["success_threshold"] = estimator.fitted(table.score_range).success_threshold
     rows["random_baseline"] = estimator.random_baseline
     rows["seed"] = seeds
     rows["label_index"] = indices
@@ -119,62 +157,131 @@ def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
         num_refreshed_scheduled=old.num_scheduled,
         epoch=old.epoch + 1,
     )
-    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), labels, counters, cumulated)
+    return replace(unchanged(table), labels=labels, counters=counters, cumulated=cumulated)
 
 
 def issue_stream(table: Table) -> Patch:
     """Returns the patch that issues one more stream of random numbers: number `table.counters.num_streams`."""
     counters = table.counters._replace(num_streams=table.counters.num_streams + 1)
-    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, counters)
+    return replace(unchanged(table), counters=counters)
 
 
 def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
     """Returns a table of `capacity` rows: first the tasks in `slots` of `saved`, then inactive rows.
 
-    Since a slot follows from an id, all tasks get ids above any that `saved` has issued. Pending hand-outs are counted
-    as cancelled, and a result that is told for one later as stale.
+    Since a slot follows from an id, all tasks get other ids. Hand-outs with a ticket stay open if their task is kept.
+    All others are counted as cancelled, and a result that is told for one later as stale.
 
     Args:
         saved: The pool to take the tasks from.
         slots: Distinct slots of `saved`, shape (k,), k ≤ `capacity`.
         capacity: Number of rows of the new table.
     """
+    old, num_old = saved.counters, len(saved.rows)
     generation = int(saved.rows["task_id"].max()) // capacity + 1
-    kept = saved.rows.take(slots)
-    kept["num_cancelled"] += kept["num_pending"]
-    kept["num_pending"] = 0
-    kept["num_orphans"] = 0
     rows = Rows.zeros(capacity, saved.rows.num_axes)
-    rows.put(np.arange(len(slots)), kept)
+    rows.put(np.arange(len(slots)), saved.rows.take(slots))
     rows["task_id"] = np.arange(capacity) + capacity * generation
-    old = saved.counters
-    dropped = int(saved.rows["is_active"].sum()) - len(slots)
+
+    new_slots = np.full(num_old, -1)
+    new_slots[slots] = np.arange(len(slots))
+    entries = open_entries(saved.ledger)
+    new_slot = np.where(is_current(saved, entries["task_id"]), new_slots[entries["task_id"] % num_old], -1)
+    entries, new_slot = entries[new_slot >= 0], new_slot[new_slot >= 0]
+    entries["task_id"] = rows["task_id"][new_slot]
+    num_pending = np.minimum(rows["num_pending"], np.bincount(new_slot, minlength=capacity))
+    rows["num_cancelled"] += rows["num_pending"] - num_pending
+    rows["num_pending"], rows["num_orphans"] = num_pending, 0
+
+    num_cancelled = old.num_pending - int(num_pending.sum())
+    reasons = saved.reasons.copy()
+    reasons["count"][EVICTED] += num_cancelled
     counters = old._replace(
-        num_evicted=old.num_evicted + dropped, num_cancelled=old.num_cancelled + old.num_pending, num_pending=0
+        num_evicted=old.num_evicted + int(saved.rows["is_active"].sum()) - len(slots),
+        num_cancelled=old.num_cancelled + num_cancelled,
+        num_pending=old.num_pending - num_cancelled,
+        num_open=len(entries),
+        first_generation=old.first_generation * num_old // capacity + 1,
     )
-    return Table(rows, saved.labels, counters, np.linspace(0, 1, capacity + 1)[1:])
+    cumulated = np.linspace(0, 1, capacity + 1)[1:]
+    ledger = filled(entries, len(saved.ledger))
+    return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, ledger)
 
 
-def restore(saved: Table, table: Table, *, keeps_ids: bool) -> Patch:
+def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> Patch:
     """Returns the patch that replaces `table` with `saved`, in a new epoch, so that every process draws again.
+
+    A new life begins: hand-outs with a ticket are open again, and are handed out first.
 
     Args:
         saved: The pool to restore.
         table: The pool to replace, of the same capacity.
         keeps_ids: Whether tasks keep their ids. If not, they get ids above all that `table` has issued, so that results
             of earlier hand-outs count as stale.
+        generation: Lowest generation of the ids that this life gives to tasks, above those of all lives before.
     """
-    old, new = table.counters, saved.counters
+    old, new, capacity = table.counters, saved.counters, len(saved.rows)
+    newest = max(int(table.rows["task_id"].max()), int(saved.rows["task_id"].max())) // capacity
+    generation = max(generation, old.first_generation, new.first_generation, newest + 1)
+    rows, entries = Rows(saved.rows.words.copy()), open_entries(saved.ledger)
+    if not keeps_ids:
+        here, slots = is_current(saved, entries["task_id"]), entries["task_id"] % capacity
+        rows["task_id"] = np.arange(capacity) + capacity * generation
+        generation += 1
+        entries["task_id"] = np.where(here, rows["task_id"][slots], entries["task_id"])
+        num_open = np.minimum(rows["num_pending"], np.bincount(slots[here], minlength=capacity))
+        rows["num_orphans"] += rows["num_pending"] - num_open
+        rows["num_pending"] = num_open
     counters = new._replace(
         epoch=old.epoch + 1,
         num_restores=max(old.num_restores, new.num_restores) + 1,
         num_streams=max(old.num_streams, new.num_streams),
+        life=0,
+        num_tickets=max(old.num_tickets, new.num_tickets),
+        first_generation=generation,
     )
-    rows = Rows(saved.rows.words.copy())
-    if not keeps_ids:
-        capacity = len(rows)
-        generations = (table.rows["task_id"] - rows["task_id"]) // capacity
-        rows["task_id"] += capacity * (1 + max(0, int(generations.max())))
-        rows["num_orphans"] += rows["num_pending"]
-        rows["num_pending"] = 0
-    return Patch(np.arange(len(rows)), rows, saved.labels, counters, saved.cumulated)
+    has_ledger = counters.num_tickets > 0
+    return Patch(
+        np.arange(capacity),
+        rows,
+        saved.labels,
+        counters,
+        saved.cumulated,
+        saved.score_range,
+        merge_reasons(saved.reasons, table.reasons),
+        waiting(entries, len(table.ledger)) if has_ledger else None,
+    )
+
+
+def merge_reasons(counts: NDArray[np.void], names: NDArray[np.void]) -> NDArray[np.void]:
+    """Returns `counts` in the order of `names`, so that indices in use stay valid; reasons beyond the limit join.
+
+    Args:
+        counts: Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`.
+        names: Likewise; only its names are used.
+    """
+    merged = names.copy()
+    merged["count"] = 0
+    known = {bytes(name): index for index, name in enumerate(merged["name"].tolist()) if name}
+    for name, count in counts[counts["name"] != b""].tolist():
+        if name not in known and len(known) < MAX_REASONS:
+            known[name] = len(known)
+            merged["name"][known[name]] = name
+        merged["count"][known.get(name, OTHER_REASON)] += count
+    return merged
+
+
+def add_reason(table: Table, name: bytes) -> Patch | None:
+    """Returns the patch that adds a reason for cancellations; None if it is known or if all are in use.
+
+    Args:
+        table: The pool.
+        name: The reason in UTF-8, at most `MAX_REASON_BYTES` bytes, not empty.
+    """
+    names = table.reasons["name"].tolist()
+    index = sum(map(bool, names))
+    if name in names or index == MAX_REASONS:
+        return None
+    reasons = table.reasons.copy()
+    reasons["name"][index] = name
+    return replace(unchanged(table), reasons=reasons)

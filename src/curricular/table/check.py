@@ -9,7 +9,26 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, Rows, TaskState
-from .schema import EMAS, EVENT, LABEL, MAX_LABELS, MAX_REGRET, SCHEDULED, TOLD_WITH_REGRET, Counters, Table
+from .ledger import LIFE_BITS, places_of
+from .schema import (
+    BUILT_IN_REASONS,
+    CANCELLED,
+    EMAS,
+    EVENT,
+    HANDOUT,
+    LABEL,
+    MAX_LABELS,
+    MAX_REASONS,
+    MAX_REGRET,
+    MAX_SCORE,
+    NO_WORKER,
+    OTHER,
+    REASON,
+    SCHEDULED,
+    TOLD_WITH_REGRET,
+    Counters,
+    Table,
+)
 
 MAX_COUNT = 2**62
 """Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
@@ -72,7 +91,13 @@ def check_table(table: Table) -> None:
         raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
     check_array("labels", table.labels, LABEL, (MAX_LABELS,))
     check_array("cumulated", table.cumulated, np.float64, (capacity,))
+    check_array("score_range", table.score_range, np.float64, (2,))
+    check_array("reasons", table.reasons, REASON, (MAX_REASONS,))
+    check_array("ledger", table.ledger, HANDOUT, (None,))
     check_counters(table.counters)
+    check_score_range(table.score_range)
+    check_reasons(table.reasons, table.counters)
+    check_ledger(table.ledger, table.counters)
     check_labels(table.labels, table.counters)
     check_distribution(table.cumulated)
     check_rows(table.rows, table.counters)
@@ -103,6 +128,8 @@ def check_counters(counters: Counters) -> None:
             raise TableError(f"counters[{name!r}] as a whole number from 0 to 2**62", f"{value!r:.100}")
     if not 1 <= counters.num_labels <= MAX_LABELS:
         raise TableError(f"counters['num_labels'] from 1 to {MAX_LABELS}", str(counters.num_labels))
+    if counters.life >= 2**LIFE_BITS:
+        raise TableError(f"counters['life'] below 2**{LIFE_BITS}", str(counters.life))
     for name, total in _TOTALS.items():
         value, limit = getattr(counters, name), getattr(counters, total)
         if value > limit:
@@ -124,7 +151,9 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         raise TableError(f"only {num_labels} labels, as counters['num_labels'] says", "more of them")
     used = labels[:num_labels]
     names = used["name"].tolist()
-    _check_names(names)
+    if names[0] != OTHER:
+        raise TableError(f"labels['name'] to begin with {OTHER!r}", repr(names[0]))
+    _check_names("labels", names)
     totals = {
         "num_scheduled": counters.num_scheduled,
         "num_completed": counters.num_completed,
@@ -153,17 +182,61 @@ def _check_entries(name: str, values: list[float], low: float, high: float) -> N
             raise TableError(f"labels[{name!r}] within [{low}, {high}]", f"{value} for label {label}")
 
 
-def _check_names(names: list[bytes]) -> None:
-    if names[0] != b"other":
-        raise TableError("labels['name'] to begin with b'other'", repr(names[0]))
+def _check_names(part: str, names: list[bytes]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise TableError("labels['name'] to hold each name once", f"{twice!r} twice")
+        raise TableError(f"{part}['name'] to hold each name once", f"{twice!r} twice")
     for name in names:
         try:
             name.decode()
         except UnicodeDecodeError as error:
-            raise TableError("labels['name'] in UTF-8", repr(name)) from error
+            raise TableError(f"{part}['name'] in UTF-8", repr(name)) from error
+
+
+def check_score_range(score_range: NDArray[np.float64]) -> None:
+    """Checks that `score_range`, shape (2,), is a finite range, or NaN."""
+    low, high = score_range.tolist()
+    if not (low <= high and low >= -MAX_SCORE and high <= MAX_SCORE) and not (np.isnan(low) and np.isnan(high)):
+        raise TableError(f"score_range as finite low <= high within {MAX_SCORE:g}, or as NaN", f"{low} and {high}")
+
+
+def check_reasons(reasons: NDArray[np.void], counters: Counters) -> None:
+    """Checks names and counts of the reasons against the counters, which must have passed their check."""
+    names = reasons["name"].tolist()
+    used = [name for name in names if name]
+    if names[: len(used)] != used or used[: len(BUILT_IN_REASONS)] != [name.encode() for name in BUILT_IN_REASONS]:
+        raise TableError("reasons['name'] to begin with the built-in reasons, without gaps", repr(names[:8]))
+    _check_names("reasons", used)
+    counts = reasons["count"].tolist()
+    for name, count in zip(names, counts, strict=True):
+        if not 0 <= count <= (counters.num_cancelled if name else 0):
+            raise TableError(f"reasons['count'] within [0, {counters.num_cancelled}]", f"{count} for {name!r}")
+    if sum(counts) != counters.num_cancelled:
+        raise TableError(f"reasons['count'] with the sum num_cancelled = {counters.num_cancelled}", str(sum(counts)))
+
+
+def check_ledger(ledger: NDArray[np.void], counters: Counters) -> None:
+    """Checks the entries of the ledger against the counters, which must have passed their check."""
+    tickets = ledger["ticket"]
+    size, num_open = len(ledger), int(np.count_nonzero(tickets))
+    if size < 1 or size & (size - 1):
+        raise TableError("ledger with a power of two as its length", str(size))
+    if num_open != counters.num_open:
+        raise TableError(f"ledger with counters['num_open'] = {counters.num_open} entries", str(num_open))
+    if not num_open:
+        return
+    (places,) = np.nonzero(tickets)
+    entries = ledger.take(places)
+    keys = entries["ticket"]
+    _check_range("ledger['ticket']", keys, 1, np.iinfo(np.int64).max, "place", places)
+    if (places_of(keys, size) != places).any():
+        wrong = int((places_of(keys, size) != places).argmax())
+        raise TableError("ledger['ticket'] in the place that follows from it", f"{keys[wrong]} at {places[wrong]}")
+    _check_range("ledger['task_id']", entries["task_id"], 0, MAX_COUNT, "ticket", keys)
+    _check_range("ledger['seed']", entries["seed"], 0, np.iinfo(np.int64).max, "ticket", keys)
+    _check_range("ledger['moment']", entries["moment"], 0, counters.num_scheduled, "ticket", keys)
+    _check_range("ledger['chance']", entries["chance"], 0.0, 1 + _TOLERANCE, "ticket", keys)
+    _check_range("ledger['worker']", entries["worker"], NO_WORKER, MAX_COUNT, "ticket", keys)
 
 
 def check_distribution(cumulated: NDArray[np.float64]) -> None:
@@ -288,13 +361,16 @@ def _check_finite(name: str, values: NDArray[np.float64], of: str, keys: NDArray
         raise TableError(f"finite {name}", f"{np.ravel(bad)[0]} for {of} {key}")
 
 
-def check_events(events: NDArray[np.void], rows: Rows) -> None:
-    """Checks that `events`, dtype `EVENT`, have known kinds, issued ids and finite numbers."""
+def check_events(events: NDArray[np.void], table: Table) -> None:
+    """Checks that `events`, dtype `EVENT`, have known kinds, issued ids, named reasons and finite numbers."""
     # Every flush of a shared table runs this check, so it works in few steps on contiguous columns.
     columns = np.ascontiguousarray(events.view(np.int64).reshape(-1, EVENT.itemsize // 8).T)
     ids, kinds, numbers = columns[0], columns[1], columns[2:].view(np.float64)
-    newest = rows["task_id"].take(ids % len(rows))
+    capacity = len(table.rows)
+    newest = table.rows["task_id"].take(ids % capacity)
     is_wrong = ids.view(np.uint64) > newest.view(np.uint64)  # a negative id is a huge one
+    if is_wrong.any():
+        is_wrong &= (ids < 0) | (ids // capacity >= table.counters.first_generation)
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise TableError(f"events['task_id'] from 0 to {newest[first]}, the newest in its slot", str(ids[first]))
@@ -303,3 +379,7 @@ def check_events(events: NDArray[np.void], rows: Rows) -> None:
     if not np.isfinite(numbers).all():
         for name, values in zip(("score", "regret"), numbers, strict=True):
             _check_finite(f"events[{name!r}]", values, "event")
+    is_cancelled = kinds == CANCELLED
+    if is_cancelled.any():
+        last = int(np.count_nonzero(table.reasons["name"])) - 1
+        _check_range("events['score'] of cancellations", numbers[0][is_cancelled], 0, last, "event")

@@ -1,5 +1,7 @@
 """Events -> rows: records hand-outs, results and cancellations. No public function writes into an argument."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,17 @@ from .schema import (
     EMAS,
     GROUP_EVENT,
     MAX_LABELS,
+    MAX_REASONS,
     MAX_REGRET,
     SCHEDULED,
     TOLD,
     TOLD_WITH_REGRET,
+    Draft,
     Estimator,
     Patch,
     Table,
 )
+from .widen import range_with, scores_of, widen
 
 NUM_RECENT = 4 * len(RECENT_SCORES)
 """Number of last scores in a row."""
@@ -122,13 +127,24 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     """Returns the patch that records `events` in the rows of their tasks.
 
     An event of an evicted task is balanced against the orphans of its slot, and credited to no task. Averages do not
-    depend on how results are batched, except for rounding.
+    depend on how results are batched, except for rounding. An observed range of scores widens first.
 
     Args:
         table: The pool.
         events: At least one event, oldest first, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
         estimator: Settings of the averages.
     """
+    if not estimator.is_observed:
+        return _record(table, events, estimator)
+    draft, score_range = Draft(table), range_with(table.score_range, scores_of(events))
+    if not np.array_equal(score_range, table.score_range, equal_nan=True):
+        draft.add(widen(table, score_range, scales_baselines=estimator.num_baseline_samples > 0))
+    draft.add(_record(draft.table, events, estimator.fitted(score_range)))
+    return cast(Patch, draft.patch)
+
+
+def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
+    """Records `events` as `record` does, with scores within the range of `estimator`."""
     capacity = len(table.rows)
     slots = events["task_id"] % capacity
     # NumPy sorts integers of up to 16 bits by radix, several times faster.
@@ -154,7 +170,11 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
     rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
     is_told_here = is_told & is_current
+    reasons = None
     if is_cancelled.any():
+        reasons = table.reasons.copy()
+        indices = events_by_slot["score"][is_cancelled].astype(np.int64)
+        reasons["count"] += np.bincount(indices, minlength=MAX_REASONS)
         failed = is_cancelled & is_current
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
         # Only cancellations after the last score count; a score resets the count.
@@ -194,7 +214,7 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
         num_unsolicited=old.num_unsolicited + num_unsolicited,
         num_pending=old.num_pending + num_scheduled + num_unsolicited - num_completed - num_cancelled - num_stale,
     )
-    return Patch(changed, rows, labels, counters)
+    return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
 def _record_scores(
@@ -211,17 +231,18 @@ def _record_scores(
     starts = _starts(group)
     changed, num_events = group.take(starts), _sizes(starts, len(group))
     row = rows.take(changed)
+    row["success_threshold"] = estimator.success_threshold
     num_old = row["num_completions"].copy()
     scores = estimator.scaled(events["score"])
     sizes: NDArray[np.int64] | None = None
     if events.dtype == GROUP_EVENT:
-        sizes, squares, successes = events["size"], events["square"], events["success"]
+        sizes, successes = events["size"], events["success"]
+        squares = (scores * scores + events["variance"] / estimator.score_scale**2).clip(max=1.0)
         num_new = np.add.reduceat(sizes, starts)
         num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
     else:
         squares = scores * scores
-        thresholds = row["success_threshold"].repeat(num_events)
-        successes = estimator.is_success(events["score"], thresholds).astype(np.float64)
+        successes = estimator.is_success(events["score"]).astype(np.float64)
         num_new = num_events
         num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
 

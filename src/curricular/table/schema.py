@@ -1,7 +1,8 @@
 """The parts of a table (counters, rows, labels, distribution), its events, and patches to it. NumPy only."""
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,14 @@ class Counters(NamedTuple):
     """Results and cancellations without a hand-out, for example those of an evaluation."""
     num_pending: int = 0
     """Hand-outs that are not told or cancelled yet."""
+    num_open: int = 0
+    """Hand-outs with a ticket that are not ended yet: entries of the ledger."""
+    num_repeated: int = 0
+    """Tickets that were told or cancelled after their hand-out had ended; nothing else changed."""
+    num_unknown: int = 0
+    """Tickets of a lost life that were told or cancelled; nothing else changed."""
     num_labels: int = 1
-    """Label indices in use, that of "other" included."""
+    """Label indices in use, that of `OTHER` included."""
     num_refreshed_endings: int = 0
     """Value of `num_endings` when the distribution in use was computed."""
     num_refreshed_scheduled: int = 0
@@ -49,6 +56,13 @@ class Counters(NamedTuple):
     """Streams of random numbers issued to processes."""
     epoch: int = 0
     """Number of changes of the distribution in use, by refreshes and restores."""
+    life: int = 0
+    """Random number of this life, the time since the start or the last restore; 0 until it issues a ticket."""
+    num_tickets: int = 0
+    """Numbers of tickets used up, over all lives that led here."""
+    first_generation: int = 0
+    """Tasks that enter the pool get ids of at least ``first_generation * capacity``. Ids below were issued before the
+    last restore, perhaps by a life that was lost."""
 
     @property
     def num_results(self) -> int:
@@ -73,11 +87,27 @@ class Table:
     """All-time counts."""
     cumulated: NDArray[np.float64]
     """Running sum of the distribution in use, shape (capacity,)."""
+    score_range: NDArray[np.float64]
+    """Lowest and highest score observed, in the user's units, shape (2,); NaN while there is none, or if the range is
+    declared."""
+    reasons: NDArray[np.void]
+    """Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`."""
+    ledger: NDArray[np.void]
+    """Open hand-outs with a ticket, shape (size,), dtype `HANDOUT`; an entry with ticket 0 is free."""
+
+
+class LedgerChange(NamedTuple):
+    """New entries of the ledger."""
+
+    places: NDArray[np.int64]
+    """Distinct indices into the ledger, shape (k,)."""
+    entries: NDArray[np.void]
+    """New entries for these places, shape (k,), dtype `HANDOUT`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A change to a table: new values of some rows, of labels and counters, and perhaps of the distribution."""
+    """A change to a table: new values of some rows, of labels and counters, and perhaps of the other parts."""
 
     slots: NDArray[np.int64]
     """Distinct slots of the rows that change, shape (k,)."""
@@ -89,6 +119,12 @@ class Patch:
     """New counts."""
     cumulated: NDArray[np.float64] | None = None
     """Running sum of the new distribution, shape (capacity,); None: the distribution does not change."""
+    score_range: NDArray[np.float64] | None = None
+    """New range of scores, shape (2,); None: it does not change."""
+    reasons: NDArray[np.void] | None = None
+    """New cancellations by reason, shape (MAX_REASONS,), dtype `REASON`; None: they do not change."""
+    ledger: LedgerChange | None = None
+    """New entries of the ledger; None: it does not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +143,27 @@ class Estimator:
     """Random baseline of a new task, scaled to [0, 1]; it stays if `num_baseline_samples` is 0."""
     num_baseline_samples: int
     """Number of first scores of a task whose mean is its baseline; 0: the baseline is fixed."""
+    is_observed: bool = False
+    """Whether the range of scores is observed: `fitted` then gives the estimator for the range so far. A success
+    threshold of NaN stands for the middle of the range."""
+
+    def fitted(self, score_range: NDArray[np.float64]) -> "Estimator":
+        """Returns the estimator for an observed `score_range`, shape (2,); itself if the range is declared."""
+        if not self.is_observed:
+            return self
+        low, high = np.nan_to_num(score_range).tolist()
+        threshold = (low + high) / 2 if math.isnan(self.success_threshold) else self.success_threshold
+        return replace(
+            self, score_low=low, score_scale=(high - low) or 1.0, success_threshold=threshold, is_observed=False
+        )
 
     def scaled(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns `scores`, in the user's units, scaled to [0, 1]."""
         return ((scores - self.score_low) / self.score_scale).clip(0.0, 1.0)
 
-    def is_success(self, scores: NDArray[np.float64], thresholds: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-        """Returns whether each score reaches its threshold, except for rounding; all in the user's units."""
-        return scores >= thresholds - ROUNDING * self.score_scale
+    def is_success(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns whether each of `scores`, in the user's units, reaches the success threshold, except for rounding."""
+        return scores >= self.success_threshold - ROUNDING * self.score_scale
 
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
@@ -122,13 +171,16 @@ SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3
 
 
 EVENT = np.dtype([("task_id", "i8"), ("kind", "i8"), ("score", "f8"), ("regret", "f8")])
-"""Dtype of an entry of the event log; `score` is in the user's units."""
+"""Dtype of an entry of the event log; `score` is in the user's units. The score of a cancellation is the index of its
+reason."""
 
 
-GROUP_EVENT = np.dtype([*EVENT.descr, ("size", "i8"), ("square", "f8"), ("success", "f8")])
+GROUP_EVENT = np.dtype(
+    [*EVENT.descr, ("size", "i8"), ("variance", "f8"), ("low", "f8"), ("high", "f8"), ("success", "f8")]
+)
 """Dtype of an event that may stand for a group of exchangeable scores, such as the rollouts of one prompt: `score` is
-their mean, in the user's units, `size` their number, `square` the mean square of the scores scaled to [0, 1], and
-`success` the share of successes. An event that is no result has a `size` of 1."""
+their mean, `variance` their variance, `low` and `high` the lowest and highest, all in the user's units; `size` is their
+number, and `success` the share of successes. An event that is no result has a `size` of 1."""
 
 
 EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
@@ -136,15 +188,23 @@ EMAS = ("fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema")
 
 
 MAX_LABELS = 64
-"""Number of label indices: 0 is "other", and the first 63 labels have statistics of their own."""
+"""Number of label indices: 0 is `OTHER`, and the first 63 labels have statistics of their own."""
+
+
+OTHER = b"(other)"
+"""Name of the group that all labels after the first 63 share; no label is stored under this name."""
 
 
 MAX_LABEL_BYTES = 96
-"""Length limit of a label, in bytes of UTF-8; a longer one counts as "other"."""
+"""Length limit of a stored label, in bytes of UTF-8; a longer one is stored as its beginning and a hash."""
 
 
 MAX_REGRET = 1e290
 """Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
+
+
+MAX_SCORE = 1e100
+"""Largest absolute value of a score where the range is observed, so that squares and ranges stay finite."""
 
 
 LABEL = np.dtype(
@@ -165,32 +225,71 @@ counts the results of the label's tasks, `recent_score` sums their scores, scale
 the regrets told with them."""
 
 
+MAX_REASON_BYTES = 48
+"""Length limit of a reason, in bytes of UTF-8; a longer one is cut."""
+
+
+REASON = np.dtype([("name", f"S{MAX_REASON_BYTES}"), ("count", "i8")])
+"""Dtype of the cancellations with one reason: `name` is the reason in UTF-8, `count` an all-time count."""
+
+
+MAX_REASONS = 32
+"""Number of distinct reasons that are counted; cancellations with further reasons count as `OTHER_REASON`."""
+
+
+BUILT_IN_REASONS = ("(other reasons)", "unbuildable", "worker lost", "expired", "evicted", "failed")
+"""The reasons that every pool begins with, by index. No reason that a user gives begins with a parenthesis."""
+
+
+OTHER_REASON, UNBUILDABLE, WORKER_LOST, EXPIRED, EVICTED, FAILED = range(len(BUILT_IN_REASONS))
+"""Indices of these reasons. "failed" stands for a hand-out that was played and gave no score."""
+
+
+HANDOUT = np.dtype(
+    [("ticket", "i8"), ("task_id", "i8"), ("seed", "i8"), ("moment", "i8"), ("chance", "f8"), ("worker", "i8")]
+)
+"""Dtype of an open hand-out. `moment` counts the hand-outs of the pool before it, `chance` is the probability with
+which the task was drawn, and `worker` is the number of the worker that asked, or `NO_WORKER`."""
+
+
+NO_WORKER = -1
+"""Stands for the worker of a hand-out that was open when the state was saved: it is handed out again first."""
+
+
+MAX_OPEN = 16_384
+"""Default number of entries of the ledger."""
+
+
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
 
 
 _CELL_COLUMNS = ("cells", "cell_axes")
 
 
-def as_groups(events: NDArray[np.void], estimator: Estimator) -> NDArray[np.void]:
-    """Returns `events`, dtype `EVENT`, as groups of one score each, dtype `GROUP_EVENT`, shape (n,)."""
-    groups = np.empty(len(events), GROUP_EVENT)
-    for name in EVENT.names or ():
-        groups[name] = events[name]
-    groups["size"], groups["square"] = 1, estimator.scaled(events["score"]) ** 2
-    groups["success"] = estimator.is_success(events["score"], estimator.success_threshold)
-    return groups
-
-
-def empty_table(capacity: int, num_axes: int) -> Table:
-    """Returns a table of `capacity` inactive rows, with the label "other"."""
+def empty_table(capacity: int, num_axes: int, max_open: int = MAX_OPEN) -> Table:
+    """Returns a table of `capacity` inactive rows, with the label `OTHER`, the built-in reasons and an empty ledger."""
     labels = np.zeros(MAX_LABELS, LABEL)
-    labels["name"][0] = b"other"
-    return Table(Rows.zeros(capacity, num_axes), labels, Counters(), np.linspace(0, 1, capacity + 1)[1:])
+    labels["name"][0] = OTHER
+    reasons = np.zeros(MAX_REASONS, REASON)
+    reasons["name"][: len(BUILT_IN_REASONS)] = [name.encode() for name in BUILT_IN_REASONS]
+    cumulated = np.linspace(0, 1, capacity + 1)[1:]
+    score_range = np.full(2, np.nan)
+    ledger = np.zeros(max_open, HANDOUT)
+    return Table(Rows.zeros(capacity, num_axes), labels, Counters(), cumulated, score_range, reasons, ledger)
 
 
 def copy_table(table: Table) -> Table:
     """Returns a deep copy of `table`."""
-    return Table(Rows(table.rows.words.copy()), table.labels.copy(), table.counters, table.cumulated.copy())
+    has_ledger = table.counters.num_tickets > 0  # without it, the memory of the ledger was never touched
+    return Table(
+        Rows(table.rows.words.copy()),
+        table.labels.copy(),
+        table.counters,
+        table.cumulated.copy(),
+        table.score_range.copy(),
+        table.reasons.copy(),
+        table.ledger.copy() if has_ledger else np.zeros(len(table.ledger), HANDOUT),
+    )
 
 
 class TableColumns(Mapping[str, NDArray[Any]]):
@@ -238,30 +337,72 @@ class Draft:
     """Collects changes to a table into one patch, before they are committed."""
 
     def __init__(self, table: Table) -> None:
-        self.table: Table = table
-        """Table with the changes so far."""
         self.patch: Patch | None = None
         """All changes so far as one patch to the original table; None: no change yet."""
         self._base = table
+        self._table: Table | None = table
+
+    @property
+    def table(self) -> Table:
+        """Table with the changes so far."""
+        if self._table is None:
+            self._table = self._base if self.patch is None else _patched(self._base, self.patch)
+        return self._table
 
     def add(self, patch: Patch) -> None:
         """Adds a change: `patch` applies to `self.table`, with the changes so far."""
-        rows = self.table.rows
-        self.patch = patch if self.patch is None else _joined(self.patch, patch, len(rows))
-        if len(patch.slots):
-            rows = PatchedRows(self._base.rows, self.patch.slots, self.patch.rows)
-        cumulated = self._base.cumulated if self.patch.cumulated is None else self.patch.cumulated
-        self.table = Table(rows, self.patch.labels, self.patch.counters, cumulated)
+        self.patch = patch if self.patch is None else _joined(self.patch, patch, len(self._base.rows))
+        self._table = None
+
+
+def _patched(base: Table, patch: Patch) -> Table:
+    """Returns `base` with `patch` applied; shares with both what did not change."""
+    ledger = base.ledger
+    if patch.ledger is not None:
+        ledger = ledger.copy()
+        ledger[patch.ledger.places] = patch.ledger.entries
+    return Table(
+        PatchedRows(base.rows, patch.slots, patch.rows) if len(patch.slots) else base.rows,
+        patch.labels,
+        patch.counters,
+        base.cumulated if patch.cumulated is None else patch.cumulated,
+        base.score_range if patch.score_range is None else patch.score_range,
+        base.reasons if patch.reasons is None else patch.reasons,
+        ledger,
+    )
 
 
 def _joined(first: Patch, second: Patch, capacity: int) -> Patch:
     """Returns the patch that does what `first` and then `second` do."""
-    cumulated = first.cumulated if second.cumulated is None else second.cumulated
-    if not len(second.slots):
-        return Patch(first.slots, first.rows, second.labels, second.counters, cumulated)
-    is_kept = np.ones(capacity, np.bool_)
-    is_kept[second.slots] = False
-    (kept,) = np.nonzero(is_kept.take(first.slots))
-    slots = np.concatenate([first.slots[kept], second.slots])
-    words = np.concatenate([first.rows.words[:, kept], second.rows.words], axis=1)
-    return Patch(slots, Rows(words), second.labels, second.counters, cumulated)
+    slots, rows = first.slots, first.rows
+    if len(second.slots):
+        is_kept = np.ones(capacity, np.bool_)
+        is_kept[second.slots] = False
+        (kept,) = np.nonzero(is_kept.take(first.slots))
+        slots = np.concatenate([first.slots[kept], second.slots])
+        rows = Rows(np.concatenate([first.rows.words[:, kept], second.rows.words], axis=1))
+    return Patch(
+        slots,
+        rows,
+        second.labels,
+        second.counters,
+        first.cumulated if second.cumulated is None else second.cumulated,
+        first.score_range if second.score_range is None else second.score_range,
+        first.reasons if second.reasons is None else second.reasons,
+        _joined_ledger(first.ledger, second.ledger),
+    )
+
+
+def unchanged(table: Table) -> Patch:
+    """Returns a patch that changes nothing."""
+    return Patch(np.empty(0, np.int64), Rows.zeros(0, table.rows.num_axes), table.labels, table.counters)
+
+
+def _joined_ledger(first: LedgerChange | None, second: LedgerChange | None) -> LedgerChange | None:
+    if first is None or second is None:
+        return first if second is None else second
+    is_kept = ~np.isin(first.places, second.places)
+    return LedgerChange(
+        np.concatenate([first.places[is_kept], second.places]),
+        np.concatenate([first.entries[is_kept], second.entries]),
+    )

@@ -11,7 +11,7 @@ from ..config import CurriculumConfig
 from ..curriculum import Curriculum
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
-from ..table import EVENT, SCHEDULED, TOLD, Patch, admit, choose, record
+from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, admit, choose, record
 from ..tracker import estimator
 from .play import play, quick
 
@@ -65,7 +65,7 @@ class BackendSuite:
             table.labels["name"], table.cumulated[...] = b"changed", 0.0
             again = backend.snapshot()
             assert again.rows["seed"].tolist() == [10, 11, 12]
-            assert again.labels["name"][0] == b"other"
+            assert again.labels["name"][0] == OTHER
             assert again.cumulated[-1] == 1.0
 
     def test_a_patch_is_copied_in(self) -> None:

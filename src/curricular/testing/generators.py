@@ -60,22 +60,25 @@ class GeneratorSuite:
         """Each of `tasks`, shape (num_params,), has values that its axes have, and 0 in columns without an axis."""
         layout = Layout(generator.axes)
         for params in tasks:
-            values: dict[str, Any] = {}
-            assert not self._after(generator.axes, params.tolist(), values)
-            assert layout.decode(params) == values
+            named: list[tuple[str, Any]] = []
+            assert not self._after(generator.axes, params.tolist(), named)
+            decoded = layout.decode(params)
+            assert list(decoded.values()) == [value for _, value in named]
+            assert all(key.startswith(name) for key, (name, _) in zip(decoded, named, strict=True))
 
-    def _after(self, axes: tuple[Axis, ...], params: list[float], values: dict[str, Any]) -> list[float]:
-        """What of `params` is left after `axes`, whose values come first and are put into `values`."""
+    def _after(self, axes: tuple[Axis, ...], params: list[float], named: list[tuple[str, Any]]) -> list[float]:
+        """What of `params` is left after `axes`, whose names and values come first and are added to `named`."""
         for axis in axes:
             param, params = params[0], params[1:]
             if isinstance(axis.values, Span):
-                assert axis.values.low <= param <= axis.values.high
+                low, high, _ = axis.values.bounds
+                assert low <= param <= high
             else:
                 assert param in range(len(axis.values))
-            values[axis.name] = axis.decode(param)
+            named.append((axis.name, axis.decode(param)))
             if axis.branches:
                 own, params = params[: axis.num_columns - 1], params[axis.num_columns - 1 :]
-                assert not any(self._after(axis.branches[int(param)], own, values))
+                assert not any(self._after(axis.branches[int(param)], own, named))
         return params
 
     def test_params_lie_on_the_axes(self) -> None:

@@ -8,20 +8,22 @@ from ..task import Task
 
 
 def play(curriculum: Curriculum[Any], num_tasks: int) -> list[tuple[int, Any]]:
-    """Trains on at least `num_tasks` tasks, with scores that depend on the id.
+    """Trains on at least `num_tasks` tasks, with scores that depend on the slot.
 
     Returns:
-        The id and the params of each task, in the order of hand-outs.
+        The slot and the params of each task, in the order of hand-outs. Ids of new tasks differ after a load.
     """
+    capacity = curriculum.config.num_active_tasks
     asked: list[Task[Any]] = []
     while len(asked) < num_tasks:
         task = curriculum.get_task()
-        curriculum.update_task_performance(task.task_id, task.task_id % 5 / 4)
+        curriculum.update_task_performance(task.task_id, task.task_id % capacity % 5 / 4)
         batch = curriculum.ask(7)
-        curriculum.tell([task.task_id for task in batch[1:]], [task.task_id % 3 / 2 for task in batch[1:]])
+        ids = [task.task_id for task in batch[1:]]
+        curriculum.tell(ids, [task_id % capacity % 3 / 2 for task_id in ids])
         curriculum.cancel([batch[0].task_id], "for the test")
         asked += [task, *batch]
-    return [(task.task_id, dict(task.params)) for task in asked]
+    return [(task.task_id % capacity, dict(task.params)) for task in asked]
 
 
 def quick(num_active_tasks: int, **overrides: Any) -> LearningProgressConfig:

@@ -14,8 +14,10 @@ import numpy as np
 from ..config import ROUNDING
 from ..curriculum import Curriculum
 from ..inputs import as_number
+from ..table import MAX_SCORE
 from ..task import ConfigT, Task
 from .failures import DEFAULT_MAX_FAILURES, FailureStreak
+from .statistics import PeriodicStats, StatsInterval
 
 __all__ = [
     "DEFAULT_MAX_FAILURES",
@@ -74,7 +76,7 @@ class Handouts(Generic[ConfigT]):
     Args:
         curriculum: Where tasks come from and scores are told.
         score: What is told at an episode's end.
-        stats_interval: Number of told episodes between two ``stats`` in a report, at least 1. None: no ``stats``.
+        stats_interval: Number of told episodes of the curriculum between two ``stats`` in a report.
         max_failures: Number of different tasks in a row on which the environment fails that raises
             `EnvironmentFailedError`, at least 1; in a smaller pool, all tasks.
 
@@ -87,7 +89,7 @@ class Handouts(Generic[ConfigT]):
         self,
         curriculum: Curriculum[ConfigT],
         score: ScoreRule[ConfigT],
-        stats_interval: int | None,
+        stats_interval: StatsInterval,
         max_failures: int,
     ) -> None:
         if not callable(score) and score not in {"return", "success"}:
@@ -100,16 +102,13 @@ class Handouts(Generic[ConfigT]):
                 f"score: expected a curriculum with score_range (0.0, 1.0) for 'success', got {score_range}; leave "
                 f"score_range out of the config, or pass a function that returns a score in it"
             )
-        if stats_interval is not None:
-            stats_interval = _at_least_1("stats_interval", stats_interval, "None switches statistics off")
         self._curriculum = curriculum
         self._score = score
-        self._score_range = score_range
-        self._stats_interval = stats_interval
+        self._score_range = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
+        self._periodic_stats = PeriodicStats(curriculum, stats_interval)
         max_failures = _at_least_1("max_failures", max_failures, "1 stops at the first failure")
         self._streak = FailureStreak(max_failures, curriculum.tracker.capacity)
         self._reported: set[int] = set()
-        self._num_episodes = 0
         self._num_abandoned: int | None = 0
 
     def tell(self, episodes: Sequence[Episode[ConfigT]]) -> list[dict[str, Any]]:
@@ -120,7 +119,7 @@ class Handouts(Generic[ConfigT]):
 
         Returns:
             One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it; after every
-            `stats_interval` episodes also ``stats``, as `Curriculum.stats`.
+            `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`.
 
         Raises:
             KeyError: If an info lacks what the rule reads.
@@ -233,7 +232,7 @@ class Handouts(Generic[ConfigT]):
         slack = ROUNDING * (high - low)  # float32 rewards of 1 may sum to 1.00000001
         if not low - slack <= score <= high + slack:
             raise ValueError(
-                f"score: expected a finite number in the curriculum's score_range {self._score_range}, got {score} by "
+                f"score: expected a finite number in the curriculum's score_range {(low, high)}, got {score} by "
                 f"rule {self._score!r} for task {episode.task.task_id} {episode.task.label!r} in environment "
                 f"{episode.env_index}; declare the true range of your scores in the config (score_range=…), or pass a "
                 f"score function that returns a number inside"
@@ -242,10 +241,8 @@ class Handouts(Generic[ConfigT]):
 
     def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
         report = {"task_id": episode.task.task_id, "label": episode.task.label, "score": score}
-        self._num_episodes += 1
-        if self._stats_interval is not None and self._num_episodes % self._stats_interval == 0:
-            report["stats"] = self._curriculum.stats()
-        return report
+        stats = self._periodic_stats.after_episode()
+        return report if stats is None else {**report, "stats": stats}
 
 
 def _at_least_1(name: str, number: int, remedy: str) -> int:

@@ -13,6 +13,7 @@ from ..inputs import as_number
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .returns import as_flag, checked
+from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
 
@@ -33,7 +34,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
 
     - from `reset`: ``task_id`` and ``label``;
     - from the step that ends an episode: ``task_id``, ``label`` and ``score``; after every `stats_interval` episodes of
-      this environment also ``stats``, as `Curriculum.stats`;
+      the curriculum also ``stats``, as `Curriculum.stats`;
     - from a step that raised: ``task_id``, ``label`` and ``error``.
 
     Args:
@@ -44,7 +45,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             ``"reset"``, which passes the configuration, a mapping, to ``env.reset(options=…)``.
         score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
-        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
+            info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment raises that raises
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does.
 
@@ -70,7 +72,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         *,
         apply: Callable[[gymnasium.Env[ObsType, ActType], Task[ConfigT]], None] | str,
         score: ScoreRule[ConfigT] = "return",
-        stats_interval: int | None = 100,
+        stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
     ) -> None:
         super().__init__(env)

@@ -38,6 +38,7 @@ from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
 from .returns import by_env, checked, infos_of
+from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
 
@@ -71,8 +72,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     call resets the truncations.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
-    `stats_interval` episodes also ``"stats"``, as `Curriculum.stats`. For an episode that a raising step ended, they
-    get ``"error"`` instead of ``"score"``.
+    `stats_interval` episodes of the curriculum also ``"stats"``, as `Curriculum.stats`. For an episode that a raising
+    step ended, they get ``"error"`` instead of ``"score"``.
 
     Args:
         env: A native `PufferEnv`. Its spaces are the same for all tasks.
@@ -88,7 +89,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             environment, since PufferLib does not say which environment an info is from; or a function of an `Episode`,
             whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range` raises
             `ValueError`.
-        stats_interval: Number of episodes between two ``stats`` in an info. None: no ``stats``.
+        stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
+            info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment raises that raises
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does. A call that
             raises may be the fault of any one task in play, so with several environments it takes more failures.
@@ -108,7 +110,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         agents_per_env: int | None = None,
         reduce: Reducer = "mean",
         score: ScoreRule[ConfigT] = "return",
-        stats_interval: int | None = 100,
+        stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
     ) -> None:
         if env.emulated:

@@ -1,0 +1,177 @@
+"""The ledger: hand-outs that have a ticket and have not ended. No function writes into an argument.
+
+A ticket is a positive `int64`: the random number of a life, then a count. Its place in the ledger is the count modulo
+the size of the ledger, so a ticket is found without a search. A count whose place is taken is skipped.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
+
+LIFE_BITS = 30
+"""Number of random bits in a ticket. Two lives of one state have the same number with a chance of 2 ** -30."""
+
+_COUNT_BITS = 63 - LIFE_BITS
+_COUNTS = 2**_COUNT_BITS
+
+
+class LedgerFullError(RuntimeError):
+    """More hand-outs with tickets are open than the ledger has entries for."""
+
+
+class Found(NamedTuple):
+    """The places of tickets in a ledger."""
+
+    places: NDArray[np.int64]
+    """Index of each ticket's place, shape (n,)."""
+    is_open: NDArray[np.bool_]
+    """Which tickets are open, shape (n,). Of a ticket given twice, only the first counts."""
+
+
+def ledger_size(max_open: int) -> int:
+    """Returns the number of entries of a ledger for `max_open` hand-outs: the next power of two.
+
+    Because of the power of two, entries of a ledger never meet when a larger ledger takes them over.
+    """
+    return 1 << (max_open - 1).bit_length()
+
+
+def places_of(tickets: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Returns the place of each ticket in a ledger of `size` entries, in the shape of `tickets`."""
+    places: NDArray[np.int64] = tickets % _COUNTS % size
+    return places
+
+
+def find(ledger: NDArray[np.void], tickets: NDArray[np.int64]) -> Found:
+    """Finds `tickets`, shape (n,), in a ledger."""
+    places = places_of(tickets, len(ledger))
+    is_open = (ledger["ticket"].take(places) == tickets) & (tickets > 0)
+    if len(tickets) > 1:
+        is_first = np.zeros(len(tickets), np.bool_)
+        is_first[np.unique(tickets, return_index=True)[1]] = True
+        is_open &= is_first
+    return Found(places, is_open)
+
+
+def oldest(ledger: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Returns the places of the masked open entries, oldest first; `mask` has shape (size,)."""
+    places = np.flatnonzero((ledger["ticket"] > 0) & mask)
+    entries = ledger.take(places)
+    return places[np.lexsort((entries["ticket"], entries["moment"]))]
+
+
+def issue(
+    table: Table, task_ids: NDArray[np.int64], seeds: NDArray[np.int64], worker: int, life: int
+) -> tuple[NDArray[np.void], Patch]:
+    """Returns new entries, one per hand-out, and the patch that enters them into the ledger.
+
+    The moments are those of the last `len(task_ids)` hand-outs of `table`, which has recorded them.
+
+    Args:
+        table: The pool.
+        task_ids: Ids of tasks in the pool, shape (n,).
+        seeds: Their seeds, shape (n,).
+        worker: Number of the worker that asks.
+        life: A random number from 2 to 2 ** LIFE_BITS − 1, which the life gets if it has none yet.
+
+    Raises:
+        LedgerFullError: If the ledger has too few free entries.
+    """
+    n, size, old = len(task_ids), len(table.ledger), table.counters
+    if old.num_open + n > size:
+        raise LedgerFullError(
+            f"ask_batch: expected at most {size} open hand-outs with tickets, got {old.num_open} and {n} more; tell or "
+            f"cancel those that ended, call expire for those that never end, or raise max_open_handouts"
+        )
+    life, start = (old.life or life, old.num_tickets)
+    if start + size > _COUNTS:
+        life, start = life ^ 1, 0
+    counts = start + np.arange(n)
+    if table.ledger["ticket"].take(counts % size).any():
+        counts = start + np.arange(size)
+        counts = counts[table.ledger["ticket"].take(counts % size) == 0][:n]
+    entries = np.empty(n, HANDOUT)
+    entries["ticket"] = life * _COUNTS + counts
+    entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
+    entries["moment"] = old.num_scheduled - n + np.arange(n)
+    slots = task_ids % len(table.rows)
+    entries["chance"] = table.cumulated.take(slots) - np.where(slots > 0, table.cumulated.take(slots - 1), 0.0)
+    used = int(counts[-1]) + 1 if n else start
+    counters = old._replace(life=life, num_tickets=used, num_open=old.num_open + n)
+    return entries, replace(unchanged(table), counters=counters, ledger=LedgerChange(counts % size, entries))
+
+
+def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:
+    """Returns the entries at `places`, shape (k,), as handed out now to `worker`, and the patch that says so."""
+    entries = table.ledger.take(places)
+    entries["worker"], entries["moment"] = worker, table.counters.num_scheduled
+    return entries, replace(unchanged(table), ledger=LedgerChange(places, entries))
+
+
+def close(table: Table, places: NDArray[np.int64]) -> Patch:
+    """Returns the patch that frees the distinct open `places`, shape (k,)."""
+    counters = table.counters._replace(num_open=table.counters.num_open - len(places))
+    freed = LedgerChange(places, np.zeros(len(places), HANDOUT))
+    return replace(unchanged(table), counters=counters, ledger=freed)
+
+
+def count_closed(table: Table, tickets: NDArray[np.int64]) -> Patch:
+    """Returns the patch that counts `tickets`, shape (k,), which are not open, as repeated or as unknown."""
+    old = table.counters
+    is_of_life = (tickets // _COUNTS == old.life) & (tickets % _COUNTS < old.num_tickets) & (tickets > 0)
+    num_repeated = int(is_of_life.sum())
+    counters = old._replace(
+        num_repeated=old.num_repeated + num_repeated, num_unknown=old.num_unknown + len(tickets) - num_repeated
+    )
+    return replace(unchanged(table), counters=counters)
+
+
+def cancellations(task_ids: NDArray[np.int64], reason: int) -> NDArray[np.void]:
+    """Returns the events of cancellations for the reason with this index, shape (n,), dtype `EVENT`."""
+    events = np.zeros(len(task_ids), EVENT)
+    events["task_id"], events["kind"], events["score"] = task_ids, CANCELLED, reason
+    return events
+
+
+def is_current(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Returns which of `task_ids`, shape (n,), are in the pool."""
+    slots = task_ids % len(table.rows)
+    here: NDArray[np.bool_] = (table.rows["task_id"][slots] == task_ids) & table.rows["is_active"][slots]
+    return here
+
+
+def open_entries(ledger: NDArray[np.void]) -> NDArray[np.void]:
+    """Returns the open entries of a ledger, in the order of their places."""
+    entries: NDArray[np.void] = ledger[ledger["ticket"] != 0]
+    return entries
+
+
+def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
+    """Returns a ledger of `size` entries with `entries` in their places.
+
+    Raises:
+        LedgerFullError: If two of `entries` have the same place, which is so only in a smaller ledger.
+    """
+    ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
+    if len(np.unique(places)) < len(places):
+        raise LedgerFullError(
+            f"max_open_handouts: expected at least the {len(entries)} open hand-outs of the state, got {size}; "
+            f"set max_open_handouts to at least what the state was saved with"
+        )
+    ledger[places] = entries
+    return ledger
+
+
+def waiting(entries: NDArray[np.void], size: int) -> LedgerChange:
+    """Returns the change that fills a ledger of `size` entries with `entries`, to be handed out again.
+
+    Raises:
+        LedgerFullError: As `filled` does.
+    """
+    ledger = filled(entries, size)
+    ledger["worker"][ledger["ticket"] != 0] = NO_WORKER
+    return LedgerChange(np.arange(size), ledger)

@@ -1,0 +1,192 @@
+"""Hand-outs with tickets: asks, tells, cancels and expires them, each in one change of the table."""
+
+import secrets
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends.protocol import Backend, Transaction
+from .handouts import MAX_ASKED, Draws, checked_number
+from .table import (
+    EVENT,
+    EVICTED,
+    EXPIRED,
+    LIFE_BITS,
+    NO_WORKER,
+    SCHEDULED,
+    Draft,
+    Table,
+    cancellations,
+    close,
+    count_closed,
+    find,
+    hand_over,
+    is_current,
+    issue,
+    oldest,
+    record,
+)
+from .task import Batch
+from .tracker import TaskTracker, end_handouts, recorded
+
+
+class Tickets:
+    """Hands out tasks with tickets, and ends each of these hand-outs once.
+
+    Every call changes rows and ledger in one commit, together with all events logged before.
+
+    Args:
+        tracker: Checks results, and holds the backend.
+        draws: Draws the tasks.
+    """
+
+    def __init__(self, tracker: TaskTracker, draws: Draws) -> None:
+        self._backend: Backend = tracker.backend
+        self._tracker = tracker
+        self._draws = draws
+
+    def ask(self, n: int, *, replace: bool) -> Batch:
+        """Hands out `n` tasks; first those whose hand-outs were open when the state was saved.
+
+        Raises:
+            TypeError: If `n` is not a whole number.
+            ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
+            LedgerFullError: If too many hand-outs with tickets are open.
+        """
+        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
+        while True:
+            epoch = self._backend.epoch
+            ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
+            entries = self._backend.apply(
+                lambda transaction: self._hand_out(transaction, ids, epoch, replace=replace)  # noqa: B023  runs now
+            )
+            if entries is not None:
+                self._draws.advance(num_draws)
+                return _batch(entries)
+
+    def _hand_out(
+        self, transaction: Transaction, ids: NDArray[np.int64], epoch: int, *, replace: bool
+    ) -> NDArray[np.void] | None:
+        """Returns the entries of new hand-outs of `ids`, after those that wait; None if `ids` have to be drawn anew."""
+        draft = recorded(transaction, self._tracker.estimator)
+        waiting = self._take_waiting(draft, len(ids))
+        # A task that waits is not handed out a second time by a batch without replacement.
+        drawn = ids if replace else ids[~np.isin(ids, waiting["task_id"])]
+        drawn = drawn[: len(ids) - len(waiting)]
+        if draft.table.counters.epoch != epoch or not is_current(draft.table, drawn).all():
+            return None
+        new = self._issue(draft, drawn)
+        if draft.patch is not None:
+            transaction.commit(draft.patch, flushes=True)
+        return np.concatenate([waiting, new])
+
+    def _take_waiting(self, draft: Draft, n: int) -> NDArray[np.void]:
+        """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
+        counters = draft.table.counters
+        places = np.empty(0, np.int64)
+        if counters.num_restores and counters.num_open:
+            places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
+            here = is_current(draft.table, draft.table.ledger["task_id"].take(places))
+            end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
+            places = places[here][:n]
+        entries, patch = hand_over(draft.table, places, self._backend.worker)
+        if len(places):
+            draft.add(patch)
+        return entries
+
+    def _issue(self, draft: Draft, ids: NDArray[np.int64]) -> NDArray[np.void]:
+        """Adds new hand-outs to the draft and returns their entries."""
+        if len(ids):
+            events = np.zeros(len(ids), EVENT)
+            events["task_id"], events["kind"] = ids, SCHEDULED
+            draft.add(record(draft.table, events, self._tracker.estimator))
+        seeds = draft.table.rows["seed"][ids % self._backend.capacity]
+        life = secrets.randbelow(2**LIFE_BITS - 2) + 2
+        entries, patch = issue(draft.table, ids, seeds, self._backend.worker, life)
+        if len(ids):
+            draft.add(patch)
+        return entries
+
+    def tell(self, tickets: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None) -> int:
+        """Tells the results of hand-outs that are open, and returns how many were.
+
+        Raises:
+            TypeError: If an argument has a wrong dtype.
+            ValueError: If an argument has a wrong shape or value.
+        """
+
+        def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
+            return self._tracker.results(table, ids, scores, regrets)
+
+        return self._end(_checked_tickets(tickets), events_of)
+
+    def cancel(self, tickets: ArrayLike, reason: str) -> int:
+        """Cancels the hand-outs that are open, and returns how many were.
+
+        Raises:
+            TypeError: If an argument has a wrong type.
+            ValueError: If an argument has a wrong shape or value.
+        """
+        keys, index = _checked_tickets(tickets), self._tracker.reason(reason)
+        return self._end(keys, lambda _, ids: cancellations(ids, index))
+
+    def _end(self, keys: NDArray[np.int64], events_of: Callable[[Table, NDArray[np.int64]], NDArray[np.void]]) -> int:
+        """Ends hand-outs with the events that `events_of` makes from table and task ids; counts other tickets."""
+
+        def end(transaction: Transaction) -> int:
+            draft = recorded(transaction, self._tracker.estimator)
+            places, is_open = find(draft.table.ledger, keys)
+            events = events_of(draft.table, draft.table.ledger["task_id"].take(places))[is_open]
+            if not is_open.all():
+                draft.add(count_closed(draft.table, keys[~is_open]))
+            if is_open.any():
+                draft.add(record(draft.table, events, self._tracker.estimator))
+                draft.add(close(draft.table, places[is_open]))  # last: a draft copies the ledger to look through it
+            if draft.patch is not None:
+                transaction.commit(draft.patch, flushes=True)
+            return int(is_open.sum())
+
+        return self._backend.apply(end)
+
+    def expire(self, older_than: int) -> int:
+        """Cancels the open hand-outs after which the pool has handed out more than `older_than` tasks.
+
+        Raises:
+            TypeError: If `older_than` is not a whole number.
+            ValueError: If `older_than` is negative.
+        """
+        age = checked_number(older_than, None, "older_than")
+
+        def expire(transaction: Transaction) -> int:
+            draft = recorded(transaction, self._tracker.estimator)
+            table = draft.table
+            places = oldest(table.ledger, table.ledger["moment"] < table.counters.num_scheduled - 1 - age)
+            end_handouts(draft, places, EXPIRED, self._tracker.estimator)
+            if draft.patch is not None:
+                transaction.commit(draft.patch, flushes=True)
+            return len(places)
+
+        return self._backend.apply(expire)
+
+
+def open_batch(table: Table) -> Batch:
+    """Returns the open hand-outs with tickets in `table`, oldest first."""
+    return _batch(table.ledger.take(oldest(table.ledger, np.ones(len(table.ledger), np.bool_))))
+
+
+def _batch(entries: NDArray[np.void]) -> Batch:
+    names = ("ticket", "task_id", "seed", "chance")
+    return Batch(*(np.ascontiguousarray(entries[name]) for name in names))
+
+
+def _checked_tickets(tickets: ArrayLike) -> NDArray[np.int64]:
+    try:
+        keys = np.asarray(tickets)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"tickets: expected shape (n,), got {tickets!r:.200}; pass a flat sequence") from error
+    if keys.ndim != 1:
+        raise ValueError(f"tickets: expected shape (n,), got {keys.shape}; pass a flat sequence of tickets")
+    if len(keys) and keys.dtype.kind not in "iu":
+        raise TypeError(f"tickets: expected integers, got dtype {keys.dtype}; pass the tickets of a batch, as they are")
+    return keys.astype(np.int64)

@@ -1,0 +1,161 @@
+"""What is known of the tasks in a pool: one task as a `TaskView`, or all tasks as columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import index
+from typing import Any, Generic, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .generators import TaskGenerator
+from .metrics import label_name
+from .params import Layout
+from .table import Table
+from .task import ConfigT, Task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView(Generic[ConfigT]):
+    """What is known of one task in the pool. Averages and scores are None until a score was told for the task."""
+
+    task_id: int
+    """Id of the task."""
+    label: str
+    """Group of the task in the per-label statistics."""
+    config: ConfigT
+    """What the environment is built or reset from."""
+    params: Mapping[str, Any]
+    """Axis name -> value, as in `Task.params`."""
+    seed: int
+    """Seed from which, with the params, the generator builds the task."""
+    probability: float
+    """Probability of the task at a draw, computed from all results so far, as `Curriculum.probabilities`."""
+    priority: float
+    """How much there is to learn on the task, as the algorithm computes it, in the algorithm's own unit."""
+    score: float | None
+    """Slow average of the task's scores, in the user's units."""
+    last_score: float | None
+    """Last score told, in the user's units."""
+    success_rate: float | None
+    """Share of the task's scores that reach `success_threshold`, averaged at the slow rate."""
+    learning_progress: float | None
+    """Fast minus slow average of the score, scaled to [0, 1], without its sign; as in `Curriculum.stats`."""
+    success_threshold: float
+    """Lowest score that counts as a success, in the user's units."""
+    num_scheduled: int
+    """Number of hand-outs of the task."""
+    num_completions: int
+    """Number of scores told for the task; each score of a group counts."""
+    num_cancelled: int
+    """Number of hand-outs of the task that were cancelled."""
+    num_failures: int
+    """Number of hand-outs of the task that were cancelled since its last score."""
+    num_pending: int
+    """Number of open hand-outs of the task: not told or cancelled yet."""
+    staleness: int
+    """Number of hand-outs of the whole pool since the task's last one, or since its admission."""
+    creation_time: float
+    """Time at which the task entered the pool, in seconds since the epoch."""
+
+
+_STORED = (
+    "seed",
+    "success_threshold",
+    "num_scheduled",
+    "num_completions",
+    "num_cancelled",
+    "num_failures",
+    "num_pending",
+    "creation_time",
+)
+"""Names of the fields of `TaskView` that are fields of `TaskState` too."""
+
+
+class Pool(NamedTuple):
+    """A table and what follows from it."""
+
+    table: Table
+    """The table."""
+    priorities: NDArray[np.float64]
+    """Priority of each slot, shape (capacity,)."""
+    probabilities: NDArray[np.float64]
+    """Probability of each slot, shape (capacity,)."""
+    score_range: tuple[float, float]
+    """Lowest and highest score, in the user's units."""
+
+    def numbers(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Returns the numbers of `TaskView` by field, shape (k,) each, for the tasks in `slots`; NaN means None."""
+        rows, (low, high) = self.table.rows, self.score_range
+        columns = {name: rows[name][slots] for name in _STORED}
+        unknown = np.where(columns["num_completions"] > 0, 0.0, np.nan)
+        slow = rows["slow_ema"][slots] + unknown
+        return {
+            "task_id": rows["task_id"][slots],
+            "probability": self.probabilities[slots],
+            "priority": self.priorities[slots],
+            "score": low + (high - low) * slow,
+            "last_score": low + (high - low) * (rows["last_score"][slots] + unknown),
+            "success_rate": rows["success_ema"][slots] + unknown,
+            "learning_progress": np.abs(rows["fast_ema"][slots] - slow),
+            "staleness": self.table.counters.num_scheduled - rows["last_scheduled"][slots],
+            **columns,
+        }
+
+    def task(self, slot: int, task: Task[ConfigT]) -> TaskView[ConfigT]:
+        """Returns the view of `task`, which is in `slot`."""
+        numbers = {name: column.item() for name, column in self.numbers(np.array([slot])).items()}
+        values: dict[str, Any] = {name: None if value != value else value for name, value in numbers.items()}  # noqa: PLR0124  NaN
+        return TaskView(label=task.label, config=task.config, params=task.params, **values)
+
+    def columns(self, generator: TaskGenerator[Any], layout: Layout) -> dict[str, NDArray[Any]]:
+        """Returns one column per field of `TaskView` without `config`, and per axis, for all active tasks by slot.
+
+        Args:
+            generator: The generator of the tasks.
+            layout: Layout of the generator's params.
+        """
+        slots = np.flatnonzero(self.table.rows["is_active"])
+        axes = layout.decode_columns(self.table.rows["params"][slots])
+        numbers = self.numbers(slots)
+        return {
+            "task_id": numbers.pop("task_id"),
+            "label": self._labels(slots, generator),
+            **{f"params/{name}": column for name, column in axes.items()},
+            **numbers,
+        }
+
+    def _labels(self, slots: NDArray[np.int64], generator: TaskGenerator[Any]) -> NDArray[np.object_]:
+        """Returns the label of the task in each of `slots`, strings, shape (k,)."""
+        table, num_labels = self.table, self.table.counters.num_labels
+        names = np.array([label_name(table.labels, number) for number in range(num_labels)], np.object_)
+        indices, seeds = table.rows["label_index"][slots], table.rows["seed"]
+        labels = names.take(indices)
+        for position in np.flatnonzero(indices == 0).tolist():  # "other" stands for labels that are not stored
+            slot = slots[position]
+            labels[position] = generator.label_of(int(seeds[slot]), table.rows["params"][slot])
+        return labels
+
+
+def find_slot(table: Table, task_id: int) -> int:
+    """Returns the slot of the task with the id `task_id`.
+
+    Raises:
+        TypeError: If `task_id` is not an integer.
+        KeyError: If the task is not in the pool.
+    """
+    advice = "pass the task_id of a task in the pool, as in tasks()['task_id']"
+    try:
+        number = index(task_id)
+    except TypeError as error:
+        raise TypeError(f"task_id: expected an integer, got {task_id!r}; {advice}") from error
+    if isinstance(task_id, bool):
+        raise TypeError(f"task_id: expected an integer, got {task_id!r}; {advice}")
+    slot = number % len(table.rows)
+    newest = int(table.rows["task_id"][slot])
+    is_active = bool(table.rows["is_active"][slot])
+    if number == newest and is_active:
+        return slot
+    if 0 <= number < newest:
+        raise KeyError(f"task_id: expected a task in the pool, got {task_id}, which was evicted; {advice}")
+    raise KeyError(f"task_id: expected an id that was issued, got {task_id}; {advice}")

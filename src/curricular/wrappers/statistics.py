@@ -1,0 +1,60 @@
+"""When wrappers report the statistics of a curriculum: at an interval of its episodes, however many wrappers it has."""
+
+from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+from ..curriculum import Curriculum
+
+StatsInterval: TypeAlias = int | Literal["auto"] | None
+"""Number of told episodes of a curriculum between two statistics; None: no statistics.
+
+``"auto"`` is 100, or a sixteenth of a larger pool, because the time that statistics take grows with the pool."""
+
+SHORTEST = 100
+"""Shortest interval that ``"auto"`` stands for, in episodes."""
+
+INTERVALS_PER_POOL = 16
+"""In a large pool, ``"auto"`` is the size of the pool divided by this number."""
+
+
+class _Episodes:
+    """The number of episodes of one curriculum that its wrappers in this process have told."""
+
+    def __init__(self) -> None:
+        self.num_told = 0
+
+
+_episodes: WeakKeyDictionary[Curriculum[Any], _Episodes] = WeakKeyDictionary()
+
+
+class PeriodicStats:
+    """Returns the statistics of a curriculum after every `interval` episodes of it.
+
+    The wrappers of one process count together. Each process of a session reports its share of the statistics: after
+    `interval` divided by the number of processes.
+
+    Args:
+        curriculum: The curriculum.
+        interval: Number of told episodes between two statistics, a `StatsInterval`.
+
+    Raises:
+        ValueError: If `interval` is below 1 or is no interval.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], interval: int | str | None) -> None:
+        if interval == "auto":
+            interval = max(SHORTEST, curriculum.config.num_active_tasks // INTERVALS_PER_POOL)
+        if interval is not None and (isinstance(interval, str) or interval < 1):
+            raise ValueError(
+                f"stats_interval: expected 'auto' or at least 1 episode, got {interval!r}; None switches statistics off"
+            )
+        self._curriculum = curriculum
+        self._interval = interval
+        self._episodes = _episodes.setdefault(curriculum, _Episodes())
+
+    def after_episode(self) -> dict[str, float] | None:
+        """Counts one told episode, and returns the statistics if they are due."""
+        self._episodes.num_told = num_told = self._episodes.num_told + 1
+        if self._interval is None or num_told % max(1, self._interval // self._curriculum.tracker.backend.num_workers):
+            return None
+        return self._curriculum.stats()
