@@ -19,6 +19,7 @@ from curricular import (
     single_task,
 )
 from curricular.algorithms.alp_gmm import local_progress
+from curricular.generators import SeedGenerator
 from curricular.params import Layout
 from curricular.table import columns_of, empty_table
 
@@ -134,3 +135,12 @@ def test_regrets_near_the_largest_float_do_not_spoil_the_choice():
     curriculum.tell([0, 1, 2, 3] * 10, [0.5] * 40, regrets=[0.0] * 40)
     assert curriculum.probabilities().sum() == pytest.approx(1.0)
     assert len({task.task_id for task in curriculum.ask(100)}) == 4
+
+
+def test_a_label_that_is_no_string_is_named():
+    class Numbered(SeedGenerator):
+        def label_of(self, seed, params):
+            return 3
+
+    with pytest.raises(TypeError, match=r"generator\.label_of: expected a string, got 3, a int; return str"):
+        Curriculum(UniformConfig(num_active_tasks=4, use_shared_memory=False), Numbered())

@@ -8,7 +8,15 @@ import signal
 import numpy as np
 import pytest
 
-from curricular import CheckpointError, Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
+from curricular import (
+    CheckpointError,
+    Curriculum,
+    LearningProgressConfig,
+    MeanOfFirst,
+    Span,
+    UniformConfig,
+    bucketed,
+)
 from curricular.checkpoint import read_checkpoint, write_checkpoint
 from curricular.rows import VERSION
 from curricular.table import columns_of
@@ -191,10 +199,61 @@ def test_a_failed_save_leaves_the_previous_checkpoint_and_no_draft(tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         curriculum.save(path)
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == intact
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_where_no_file_can_be_is_named_at_once(tmp_path):
+    curriculum = trained(num_rounds=1)
+    with pytest.raises(FileNotFoundError, match=r"path: expected a file in a folder that exists, got '.*/no/state'"):
+        curriculum.save(tmp_path / "no" / "state")
+    with pytest.raises(IsADirectoryError, match="path: expected a file, got the folder"):
+        curriculum.save(tmp_path)
+    with pytest.raises(OSError, match="path: expected a place where a file can be written") as caught:
+        curriculum.save(tmp_path / ("x" * 250))
+    assert caught.value.filename == str(tmp_path / ("x" * 250))
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_fixed_baseline_is_applied_to_all_that_was_told(tmp_path):
+    config = CONFIG.model_dump(exclude={"random_baseline", "use_shared_memory"}) | {"use_shared_memory": False}
+    first = trained(LearningProgressConfig(**config))
+    other = trained(LearningProgressConfig(**config, random_baseline=0.3))
+    first.save(tmp_path / "state.npz")
+    loaded = Curriculum.load(tmp_path / "state.npz", config=other.config)
+    assert {state.random_baseline for state in loaded.task_states()} == {0.3}
+    loaded.load_state_dict(first.state_dict())
+    assert {state.random_baseline for state in loaded.task_states()} == {0.3}
+    small = LearningProgressConfig(**config | {"num_active_tasks": 16}, random_baseline=0.3)
+    assert {state.random_baseline for state in Curriculum.load(tmp_path / "state.npz", config=small).task_states()} == {
+        0.3
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"success_threshold": 0.9}, "expected success_threshold 0.9, got 0.5; use the success_threshold that it was"),
+        (
+            {"random_baseline": MeanOfFirst(num_completions=5)},
+            r"expected random_baseline \{'num_completions': 5\}, got 0.0; use the random_baseline that it was",
+        ),
+    ],
+)
+def test_what_was_counted_otherwise_is_refused_by_name(tmp_path, settings, message):
+    trained().save(tmp_path / "state.npz")
+    config = LearningProgressConfig.default(num_active_tasks=64, seed=3, **settings)
+    with pytest.raises(ValueError, match=f"state: {message}"):
+        Curriculum.load(tmp_path / "state.npz", config=config)
+
+
+def test_the_middle_of_the_range_is_the_threshold_that_is_not_given(tmp_path):
+    trained().save(tmp_path / "state.npz")
+    config = LearningProgressConfig.default(num_active_tasks=64, seed=3, success_threshold=0.5)
+    assert Curriculum.load(tmp_path / "state.npz", config=config).config.threshold == 0.5
 
 
 def save_for_ever(path, started):

@@ -392,7 +392,8 @@ def test_a_copy_within_the_process_is_refused_since_it_would_draw_the_same_tasks
 
 def test_its_repr_says_what_it_is():
     curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
-    assert repr(curriculum) == "Curriculum(LearningProgressConfig, SeedGenerator, num_active_tasks=4)"
+    settings = "num_active_tasks=4, score_range=(0.0, 1.0), success_threshold=0.5"
+    assert repr(curriculum) == f"Curriculum(LearningProgressConfig, SeedGenerator, {settings})"
 
 
 def test_a_closed_local_curriculum_cannot_be_used():

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from typing import Generic
+from collections.abc import Sequence
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ class Admission(Generic[ConfigT]):
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
         names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        _check_labels(names)
         patch = admit(table, slots, seeds, params, names, time.time(), self._estimator)
         self._warn_of_overflow(patch, names)
         return patch
@@ -138,3 +140,12 @@ class Admission(Generic[ConfigT]):
 
 _GENERATION, _ORDER = 1, 2
 """Streams of random numbers for task generation, independent of each other and of the draws."""
+
+
+def _check_labels(names: Sequence[Any]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"generator.label_of: expected a string, got {name!r:.100}, a {type(name).__name__}; return "
+                f"str(...) of it"
+            )

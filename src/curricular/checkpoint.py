@@ -5,6 +5,7 @@ field name, so that a later version with more fields can read the file. Files an
 check raises an error that names the field, before anything changes.
 """
 
+import contextlib
 import glob
 import json
 import logging
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from .archive import READ_ERRORS, ArrayArchive
-from .config import OBSERVED, CurriculumConfig
+from .config import OBSERVED, CurriculumConfig, MeanOfFirst
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
 from .matching import matched
@@ -97,6 +98,13 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"path: expected a file in a folder that exists, got {os.fspath(path)!r}; create the folder "
+            f"{str(target.parent)!r}"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"path: expected a file, got the folder {os.fspath(path)!r}; add the name of a file")
     _sweep_drafts(target)
     draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -110,8 +118,13 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
+    except OSError as error:  # which names the draft, not the user's file
+        raise OSError(
+            error.errno, f"path: expected a place where a file can be written, got {error.strerror}", os.fspath(path)
+        ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where no draft could be made, none can be removed
+            draft.unlink(missing_ok=True)
     directory = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -265,17 +278,37 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
         saved = saved._replace(table=_matched(state, saved, generator))
     _check_tasks(saved.table.rows, generator)
+    if not isinstance(config.random_baseline, MeanOfFirst):
+        # Averages are of the plain score, so another fixed baseline applies to all that was told.
+        saved.table.rows["random_baseline"] = config.random_baseline
     return saved
 
 
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
-    """Checks that this version saved `state`, with the same range of scores."""
-    declared = config.score_range
-    here = declared if isinstance(declared, str) else list(declared)
+    """Checks that this version saved `state`, and that what it counted has the meaning that `config` gives it."""
+    declared, saved = config.score_range, _score_range(state["config"])
+    threshold, baseline = (state["config"].get(name) for name in ("success_threshold", "random_baseline"))
+    if threshold is None and not isinstance(saved, str):
+        threshold = (saved[0] + saved[1]) / 2
     expected: dict[str, tuple[Any, Any, str]] = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "score_range": (here, _score_range(state["config"]), "use the score_range that it was saved with"),
+        "score_range": (
+            declared if isinstance(declared, str) else list(declared),
+            saved,
+            "use the score_range that it was saved with",
+        ),
+        "success_threshold": (
+            config.threshold,
+            threshold,
+            "use the success_threshold that it was saved with, by which its successes were counted",
+        ),
     }
+    if isinstance(config.random_baseline, MeanOfFirst):
+        expected["random_baseline"] = (
+            config.random_baseline.model_dump(),
+            baseline,
+            "use the random_baseline that it was saved with, since first scores cannot be averaged later, or a number",
+        )
     for name, (here, there, remedy) in expected.items():
         if type(there) is not type(here) or here != there:
             raise ValueError(f"state: expected {name} {here!r}, got {there!r:.200}; {remedy}")

@@ -17,7 +17,7 @@ from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpo
 from .config import CurriculumConfig
 from .defaults import arranged, check_load, fitted, reduced
 from .generators import TaskGenerator, Tasks, fingerprint
-from .handouts import Detour, Draws, TaskBuildError, TaskCache, checked_number
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
@@ -120,7 +120,7 @@ class Curriculum(Generic[ConfigT]):
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._detour = Detour(self._tasks, self._draws, self.tracker)
+        self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         self._tickets = Tickets(self.tracker, self._draws)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
@@ -135,9 +135,13 @@ class Curriculum(Generic[ConfigT]):
         )
 
     def __repr__(self) -> str:
-        num_tasks, kind = self._backend.capacity, type(self.generator).__name__
-        where = f", session_id={self.config.session_id!r}" if self.config.session_id else ""
-        return f"Curriculum({type(self.config).__name__}, {kind}, num_active_tasks={num_tasks}{where})"
+        config, kind = self.config, type(self.generator).__name__
+        settings = (
+            f"num_active_tasks={self._backend.capacity}, score_range={config.score_range}, "
+            f"success_threshold={config.threshold}"
+        )
+        where = f", session_id={config.session_id!r}" if config.session_id else ""
+        return f"Curriculum({type(config).__name__}, {kind}, {settings}{where})"
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +195,7 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        n = checked_number(n, None if replace else self._backend.capacity)
+        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
         with self._turns.take(self):
             self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -261,7 +265,7 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             num_cancelled, is_log_due = self.tracker.cancel(task_ids, reason)
-            self._refresher.count(num_cancelled, is_log_due)
+            self._refresher.count_cancelled(np.asarray(task_ids, np.int64), is_log_due)
         if num_cancelled:
             _log.info("cancelled tasks %s: %s", task_ids, reason)
 
@@ -331,7 +335,7 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             num_ended = self._tickets.cancel(tickets, reason)
-            self._refresher.count(num_ended, is_log_due=False)
+            self._refresher.count_cancelled_tickets(num_ended)
             return num_ended
 
     def open_handouts(self) -> Batch:
@@ -350,7 +354,7 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             num_ended = self._tickets.expire(older_than)
-            self._refresher.count(num_ended, is_log_due=False)
+            self._refresher.count_cancelled_tickets(num_ended)
             return num_ended
 
     # Looking
@@ -371,7 +375,10 @@ class Curriculum(Generic[ConfigT]):
         """
         self._refresher.check()
         table = self._snapshot()
-        return summary(table, self._refresher.probabilities(table), range_of(table, self.config.score_range))
+        score_range = range_of(table, self.config.score_range)
+        stats = summary(table, self._refresher.probabilities(table), score_range)
+        threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
+        return {**stats, "success/threshold": threshold}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns what is known of one task in the pool. To look at many tasks, use `tasks`.
@@ -477,7 +484,7 @@ class Curriculum(Generic[ConfigT]):
         Args:
             path: Where `save` wrote the checkpoint.
             tasks: The generator or the list of configurations that the curriculum was saved with, perhaps changed.
-            config: Replaces the saved config.
+            config: Replaces the saved config. The score range and the success threshold must be the saved ones.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
             backend: A custom backend, as for `Curriculum`.

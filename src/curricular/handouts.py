@@ -236,12 +236,20 @@ class Detour(Generic[ConfigT]):
         tasks: Builds the tasks.
         draws: Draws the tasks.
         tracker: Logs the hand-outs and cancellations of unbuildable tasks.
+        count_cancelled: Called with the ids that were cancelled, and with whether the log is due to be flushed.
     """
 
-    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker) -> None:
+    def __init__(
+        self,
+        tasks: TaskCache[ConfigT],
+        draws: Draws,
+        tracker: TaskTracker,
+        count_cancelled: Callable[[NDArray[np.int64], bool], None],
+    ) -> None:
         self._tasks = tasks
         self._draws = draws
         self._tracker = tracker
+        self._count_cancelled = count_cancelled
         self._reported: set[int] = set()
 
     def next(self) -> Task[ConfigT]:
@@ -303,7 +311,8 @@ class Detour(Generic[ConfigT]):
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
         self._tracker.schedule(error.task_id)
-        self._tracker.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
+        _, is_log_due = self._tracker.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
+        self._count_cancelled(np.array([error.task_id]), is_log_due)
 
 
 DRAW_AHEAD = 256
@@ -327,6 +336,10 @@ as rare as 1 in 300; and once a task was built, the generator works."""
 
 MAX_TRIES = 1000
 """Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
+
+
+MAX_ASKED = 10_000_000
+"""Maximum number of tasks per call of `ask`. More would fill the memory of most machines before anything is trained."""
 
 
 def checked_number(n: int, limit: int | None, name: str = "n") -> int:

@@ -207,7 +207,7 @@ def _by_value(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int6
 
 
 def _refined(axis: Axis) -> list[int]:
-    """Returns the choices of `axis` that are spans: their branch begins with an axis of the same name, for the value."""
+    """Returns the choices of `axis` that are spans, whose branch begins with an axis of the same name for the value."""
     if isinstance(axis.values, Span):
         return []
     spans = [choice for choice, value in enumerate(axis.values) if isinstance(value, Span) and axis.branches]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,8 @@ class Refresher:
         """Number of endings until this object checks whether a refresh is due."""
         self.error: Exception | None = None
         """The error of the last refresh; None if the refresh succeeded."""
+        self._num_cancelled = Counter[int]()
+        self._is_urgent = False
 
     def count(self, num_endings: int, is_log_due: bool) -> None:
         """Counts logged endings of hand-outs, and flushes or refreshes if that is due."""
@@ -152,6 +155,36 @@ class Refresher:
     def count_handouts(self, num_handouts: int, is_log_due: bool) -> None:
         """Counts logged hand-outs as `count` counts endings, if the algorithm follows hand-outs."""
         self.count(num_handouts if self.follows_handouts else 0, is_log_due)
+
+    def count_cancelled(self, task_ids: NDArray[np.int64], is_log_due: bool) -> None:
+        """Counts cancelled hand-outs, and refreshes at once if a task became unplayable that is drawn too often.
+
+        An algorithm may give all draws to a few tasks. If these cannot be played, nothing else is until the next
+        refresh, which may be hundreds of cancellations away.
+
+        Args:
+            task_ids: Ids of the tasks, as logged, shape (n,).
+            is_log_due: Whether the log is due to be flushed.
+        """
+        self._num_cancelled.update(task_ids.tolist())
+        self.count(len(task_ids), is_log_due)
+        slots = np.unique(task_ids % self._backend.capacity)
+        rows = self._backend.read(slots)
+        # Counts of this object since its last pass are an upper limit for what the rows do not hold yet.
+        logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
+        if (rows["num_failures"] + logged >= self._config.max_failures).any():
+            self._advance_at_once()
+
+    def count_cancelled_tickets(self, num_endings: int) -> None:
+        """Counts cancelled hand-outs with tickets, which rows hold already, as `count_cancelled` does."""
+        self.count(num_endings, is_log_due=False)
+        if num_endings:
+            self._advance_at_once()
+
+    def _advance_at_once(self) -> None:
+        """Looks whether an unplayable task is drawn too often, and refreshes if so."""
+        self._is_urgent = True
+        self.advance(is_log_due=False)
 
     def advance(self, *, is_log_due: bool) -> None:
         """Flushes or refreshes if that is due.
@@ -246,7 +279,7 @@ class Refresher:
         return np.asarray(priorities, np.float64), chosen
 
     def _advance(self, *, is_log_due: bool) -> None:
-        if self.missing <= 0 and self._backend.num_workers > 1:
+        if self.missing <= 0 and self._backend.num_workers > 1 and not self._is_urgent:
             self._advance_session(is_log_due=is_log_due)
         elif not self._backend.try_apply(self._pass_if_due):
             self.missing = MIN_INTERVAL  # another process has the lock: check again later
@@ -281,6 +314,8 @@ class Refresher:
             raise
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
+        self._num_cancelled.clear()
+        self._is_urgent = False
         self._update_missing(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
@@ -289,7 +324,7 @@ class Refresher:
             if len(empty):
                 draft.add(self._admission.patch(draft.table, empty))
                 is_due = True
-        elif self._is_due(draft.table.counters):
+        elif self._is_due(draft.table.counters) or (self._is_urgent and self._is_overdrawn(draft.table)):
             is_due = True
             self._evict(draft)
         if is_due:
@@ -309,6 +344,17 @@ class Refresher:
             slots = lowest(np.where(failing, -np.inf, priorities), may_go, num_due)
             if len(slots):
                 draft.add(self._admission.patch(table, slots))
+
+    def _is_overdrawn(self, table: Table) -> bool:
+        """Returns whether a task is unplayable and drawn above its uniform share."""
+        active = table.rows["is_active"]
+        failing = active & (table.rows["num_failures"] >= self._config.max_failures)
+        (slots,) = np.nonzero(failing)
+        num_active = np.count_nonzero(active)
+        if not 0 < len(slots) < num_active:  # where every task is unplayable, a refresh changes nothing
+            return False
+        shares = table.cumulated[slots] - np.where(slots > 0, table.cumulated[slots - 1], 0.0)
+        return bool((shares * num_active > 1 + 1e-6).any())
 
     def _is_due(self, counters: Counters) -> bool:
         return self._age(counters) >= self._interval_after(counters)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend, Transaction
-from .handouts import Draws, checked_number
+from .handouts import MAX_ASKED, Draws, checked_number
 from .table import (
     EVENT,
     EVICTED,
@@ -54,7 +54,7 @@ class Tickets:
             ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
             LedgerFullError: If too many hand-outs with tickets are open.
         """
-        n = checked_number(n, None if replace else self._backend.capacity)
+        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
         while True:
             epoch = self._backend.epoch
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)

@@ -13,6 +13,7 @@ from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import ROUNDING, CurriculumConfig, MeanOfFirst
+from .inputs import as_array, as_number
 from .table import (
     BUILT_IN_REASONS,
     CANCELLED,
@@ -192,7 +193,7 @@ class TaskTracker:
         if type(task_id) is not int:
             task_id = _as_id(task_id)
         if type(score) is not float:
-            score = _as_score(score)
+            score = as_number("score", score, "reduce the episode to one score")
         if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity) and not self._is_old(task_id):
             _refuse_id(task_id)
         if not self._low <= score <= self._high:
@@ -224,7 +225,7 @@ class TaskTracker:
             ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
             KeyError: If an id was never issued.
         """
-        ids, given = self._checked_ids(task_ids), _as_array("scores", scores)
+        ids, given = self._checked_ids(task_ids), as_array("scores", scores)
         if given.ndim != 2:
             return len(ids), self._log(self.results(None, ids, given, regrets))
 
@@ -249,7 +250,7 @@ class TaskTracker:
             TypeError: As `record_batch` does.
             ValueError: As `record_batch` does.
         """
-        given, extra = _as_array("scores", scores), self._checked_regrets(regrets, ids)
+        given, extra = as_array("scores", scores), self._checked_regrets(regrets, ids)
         if table is not None and given.ndim == 2 and len(given) == len(ids):
             values = _checked_groups(given)
             told = self._rounded_batch(values[~np.isnan(values)])
@@ -345,7 +346,7 @@ class TaskTracker:
             transaction.commit(cast(Patch, draft.patch), flushes=True)
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
-        ids = given = _as_array("task_ids", task_ids)
+        ids = given = as_array("task_ids", task_ids)
         if ids.ndim != 1:
             raise ValueError(f"task_ids: expected shape (n,), got {ids.shape}; pass a flat sequence of ids")
         if not len(ids):
@@ -485,24 +486,8 @@ def _as_id(task_id: int) -> int:
         ) from error
 
 
-def _as_score(score: float) -> float:
-    if isinstance(score, str | bytes):
-        raise TypeError(f"score: expected one number, got {score!r}; convert it to float")
-    try:
-        return float(score)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"score: expected one number, got {score!r}; reduce the episode to one score") from error
-
-
-def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected shape (n,), got {values!r}; pass a flat sequence of numbers") from error
-
-
 def _checked_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
-    numbers = _as_array(name, values)
+    numbers = as_array(name, values)
     if numbers.dtype.kind not in "iufb" and numbers.size:
         raise TypeError(f"{name}: expected numbers, got dtype {numbers.dtype}; pass one number per task id")
     if numbers.shape != (length,):

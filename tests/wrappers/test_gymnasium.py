@@ -196,6 +196,125 @@ def test_a_step_that_raises_returns_the_observation_before():
     assert [state.num_completions for state in env.curriculum.task_states()] == [0]
 
 
+class Says(Pays):
+    """Returns what it is told to."""
+
+    def __init__(self, of_reset=None, of_step=None):
+        super().__init__()
+        self.of_reset, self.of_step = of_reset, of_step
+
+    def reset(self, **kwargs):
+        result = super().reset(**kwargs)
+        return result if self.of_reset is None else self.of_reset
+
+    def step(self, action):
+        result = super().step(action)
+        return result if self.of_step is None else self.of_step
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (np.zeros(1), r"env.reset: expected \(observation, info\), got a ndarray"),
+        ((np.zeros(1), {}, 3), r"env.reset: expected \(observation, info\), got 3 values"),
+        ((np.zeros(1), None), "env.reset: expected an info that is a dict, got None"),
+    ],
+)
+def test_a_reset_that_returns_something_else_is_one_clear_error(result, message):
+    env = wrap(env=Says(of_reset=result))
+    for _ in range(3):
+        with pytest.raises(TypeError, match=message):
+            env.reset()
+        assert env.task is None
+        assert counts(env.curriculum)["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ((0, 1.0, False, {}), r"env.step: expected \(observation, reward, .*\), got 4 values"),
+        ((0, None, False, False, {}), "env.step: reward: expected one number, got None"),
+        ((0, [1.0, 2.0], False, False, {}), r"env.step: reward: expected one number, got \[1.0, 2.0\]"),
+        ((0, 1j, False, False, {}), "env.step: reward: expected one number, got 1j"),
+        ((0, 1.0, np.array([True, False]), False, {}), "env.step: terminated: expected one number, got array"),
+        ((0, 1.0, False, False, None), "env.step: expected an info that is a dict, got None"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_episode(result, message):
+    env = wrap(env=Says(of_step=result))
+    env.reset()
+    with pytest.raises(TypeError, match=message):
+        env.step(0)
+    assert counts(env.curriculum) == {"scheduled": 1, "completed": 0, "cancelled": 1, "pending": 0}
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(0)
+    env.env.of_step = None
+    play(env)
+    assert counts(env.curriculum)["completed"] == 1
+
+
+def test_rewards_and_flags_of_one_entry_are_these_entries():
+    env = wrap(env=Says(of_step=(0, np.array([0.5]), np.array([True]), np.False_, {"success": np.array([1.0])})))
+    env.reset()
+    *_, info = env.step(0)
+    assert info[INFO_KEY]["score"] == 0.5
+    env = wrap(env=env.env, score="success")
+    env.reset()
+    assert env.step(0)[-1][INFO_KEY]["score"] == 1.0
+
+
+def test_a_reward_that_is_not_finite_spoils_its_own_episode_only():
+    env = wrap(env=Says(of_step=(0, np.nan, True, False, {})))
+    env.reset()
+    with pytest.raises(ValueError, match=r"got nan by rule 'return' for task \d 'value=.*' in environment 0"):
+        env.step(0)
+    env.env.of_step = None
+    for _, last in play(env, 10):
+        assert last[INFO_KEY]["score"] in VALUES
+
+
+def test_an_observed_range_takes_any_finite_score():
+    curriculum = curriculum_of([5.0, 9.8, 20.0], score_range="observed")
+    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply=set_gravity)
+    scores = [report[INFO_KEY]["score"] for report in random_episodes(env, 50)]
+    stats = curriculum.stats()
+    assert min(scores) < stats["score/mean"] < max(scores)
+    assert stats["success/threshold"] == (min(scores) + max(scores)) / 2
+    env = wrap(curriculum=curriculum_of(VALUES, score_range="observed"), score=lambda _: np.inf)
+    with pytest.raises(ValueError, match="score: expected a finite number"):
+        play(env)
+
+
+def test_a_time_limit_outside_is_in_the_log_once_and_inside_is_not(caplog):
+    class Endless(Pays):
+        length = 1000
+
+    env = gymnasium.wrappers.TimeLimit(wrap(env=Endless()), 10)
+    for _ in range(3):
+        play(env, 10)
+    (text,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "CurriculumEnv(TimeLimit(env, ...), ...)" in text
+    caplog.clear()
+    env = wrap(env=gymnasium.wrappers.TimeLimit(Endless(), 10))
+    play(env, 10)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_reasons_of_cancellations_are_few_and_fixed(caplog):
+    caplog.set_level("INFO")
+    env = wrap(env=Says(of_step=(0, 9.0, True, False, {})))
+    env.unwrapped.raises_in_reset = VALUES[:1]
+    for _ in range(20):
+        env.reset()
+        env.reset()
+        with pytest.raises(ValueError, match="score: expected"):
+            env.step(0)
+    env.reset()
+    env.close()
+    texts = [record.message for record in caplog.records if record.message.startswith("cancelled tasks")]
+    assert {text.split(": ")[1] for text in texts} == {"failed", "reset", "unscored", "closed"}
+
+
 # Being a wrapper
 
 
@@ -248,19 +367,20 @@ def test_frozen_lake():
 
 
 def test_cart_pole_with_returns_far_above_1():
-    curriculum = curriculum_of([5.0, 9.8, 20.0])
-    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply=set_gravity, score_range=(0, 500))
+    curriculum = curriculum_of([5.0, 9.8, 20.0], score_range=(0, 500))
+    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply=set_gravity)
     reports = random_episodes(env, 50)
     assert all(report[INFO_KEY]["score"] >= 5 for report in reports)
-    assert 0.01 < curriculum.stats()["score/mean"] < 0.2
+    assert 5 < curriculum.stats()["score/mean"] < 100
+    assert curriculum.stats()["success/threshold"] == 250
     assert counts(curriculum)["completed"] == 50
 
 
 def test_cart_pole_by_reset_options():
     options = {"low": -0.01, "high": 0.01}
-    config = UniformConfig(num_active_tasks=1, use_shared_memory=False)
+    config = UniformConfig(num_active_tasks=1, score_range=(0, 500), use_shared_memory=False)
     curriculum = Curriculum(config, single_task(options))
-    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset", score_range=(0, 500))
+    env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset")
     observations = np.array([env.reset(seed=seed)[0] for seed in range(20)])
     assert np.abs(observations).max() <= 0.01
     env.close()
@@ -286,9 +406,10 @@ def test_minigrid():
 @pytest.mark.filterwarnings("ignore:.*A Box observation space:UserWarning")  # CartPole's
 @pytest.mark.parametrize("name", ["CartPole-v1", "FrozenLake-v1"])
 def test_gymnasiums_own_checker(name):
-    config = UniformConfig(num_active_tasks=1, use_shared_memory=False)  # it wants each episode to be the same
+    # One task: it wants each episode to be the same.
+    config = UniformConfig(num_active_tasks=1, score_range=(0, 500), use_shared_memory=False)
     curriculum = Curriculum(config, single_task({}))
-    env = CurriculumEnv(gymnasium.make(name), curriculum, apply=lambda *_: None, score_range=(0, 500))
+    env = CurriculumEnv(gymnasium.make(name), curriculum, apply=lambda *_: None)
     with pytest.warns(UserWarning, match="is different from the unwrapped version"):
         check_env(env, skip_render_check=True, skip_close_check=True)  # both build another one, from a registered name
     env.close()
@@ -302,14 +423,12 @@ class MakePole:
         self.curriculum = curriculum
 
     def __call__(self):
-        return CurriculumEnv(
-            gymnasium.make("CartPole-v1"), self.curriculum, apply=set_gravity, score_range=(0, 500), stats_interval=5
-        )
+        return CurriculumEnv(gymnasium.make("CartPole-v1"), self.curriculum, apply=set_gravity, stats_interval=5)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_vector_environments_share_a_curriculum(mode):
-    curriculum = curriculum_of([5.0, 9.8, 20.0])
+    curriculum = curriculum_of([5.0, 9.8, 20.0], score_range=(0, 500))
     envs = SyncVectorEnv([MakePole(curriculum)] * 3, autoreset_mode=mode)
     envs.action_space.seed(0)
     envs.reset(seed=0)
@@ -331,7 +450,7 @@ def test_vector_environments_share_a_curriculum(mode):
 
 
 def test_vector_environments_that_are_reset_by_hand():
-    curriculum = curriculum_of([5.0, 9.8, 20.0])
+    curriculum = curriculum_of([5.0, 9.8, 20.0], score_range=(0, 500))
     envs = SyncVectorEnv([MakePole(curriculum)] * 3, autoreset_mode=AutoresetMode.DISABLED)
     envs.action_space.seed(0)
     envs.reset(seed=0)
@@ -352,7 +471,7 @@ def test_vector_environments_that_are_reset_by_hand():
 
 
 def test_vector_environments_in_processes_share_the_curriculum_they_were_given():
-    config = LearningProgressConfig.default(num_active_tasks=3, eviction_rate=0)
+    config = LearningProgressConfig.default(num_active_tasks=3, score_range=(0, 500), eviction_rate=0)
     with Curriculum(config, curriculum_of([5.0, 9.8, 20.0]).generator) as curriculum:
         envs = AsyncVectorEnv([MakePole(curriculum)] * 2)
         envs.action_space.seed(0)

@@ -4,6 +4,7 @@ Native environments of several agents, PufferLib's emulation and its vectorizati
 """
 
 import pickle
+import re
 from collections import Counter
 
 import numpy as np
@@ -21,6 +22,7 @@ from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
 from .accounts import counts, curriculum_of, told  # noqa: E402
 
 VALUES = [0.0, 0.25, 0.75, 1.0]
+RANGE = (0, 10)  # of the sum of the returns of three agents, and of less
 EVERY_MODE = pytest.mark.parametrize("autoreset", ["next_step", "same_step"])
 BUFFERS = ["observations", "rewards", "terminals", "truncations", "teacher_actions", "masks", "actions"]
 
@@ -102,9 +104,10 @@ def set_value(env, task, env_index):
 def wrap(env=None, *, values=VALUES, curriculum=None, **kwargs):
     env = Payers() if env is None else env
     defaults = {"apply": set_value, "autoreset": env.autoreset, "agents_per_env": env.shape[1]}
-    if "score" not in kwargs:
-        defaults |= {"score_range": (0, (env.shape[1] + 1) / 2)}  # of the mean over agents
-    return CurriculumEnv(env, curriculum_of(values) if curriculum is None else curriculum, **(defaults | kwargs))
+    if curriculum is None:
+        score_range = (0, 1) if "score" in kwargs else RANGE
+        curriculum = curriculum_of(values, score_range=score_range)
+    return CurriculumEnv(env, curriculum, **(defaults | kwargs))
 
 
 def play(env, num_steps):
@@ -132,7 +135,7 @@ def test_an_episode_ends_when_each_of_its_agents_is_done(monkeypatch, autoreset)
     assert {value for _, value in played} == set(VALUES)
     assert [(report["env_index"], report["label"]) for report in reports] == [(i, f"value={v}") for i, v in played]
     assert [report["score"] for report in reports] == pytest.approx([1.5 * value for _, value in played])
-    assert [score for _, score in pairs] == pytest.approx([value for _, value in played])
+    assert [score for _, score in pairs] == pytest.approx([1.5 * value for _, value in played])
     assert [task_id for task_id, _ in pairs] == [report["task_id"] for report in reports]
     assert [info["env"] for info in others] == [i for i, _ in played]
     num_out = 3 if autoreset == "next_step" else 6
@@ -180,7 +183,7 @@ def test_infos_carry_statistics_every_so_many_episodes(interval):
     [("mean", 2), ("max", 3), ("min", 1), ("sum", 6), (lambda returns: np.median(returns) + returns.shape[0], None)],
 )
 def test_returns_of_agents_make_one_score(reduce, factor):
-    env = wrap(Payers(num_envs=2, size=3), reduce=reduce, score_range=(0, 10))
+    env = wrap(Payers(num_envs=2, size=3), reduce=reduce)
     env.reset()
     reports, _ = play(env, 40)
     expected = [factor * value if factor else 2 * value + 3 for _, value in env.env.played]
@@ -380,13 +383,15 @@ def test_a_failure_in_one_environment_cancels_the_tasks_of_all(where, max_failur
             raise RuntimeError("no apply")
         set_value(env, task, env_index)
 
-    env = wrap(apply=apply, max_failures=max_failures)
+    env = wrap(Payers(num_envs=1) if where == "apply" else None, apply=apply, max_failures=max_failures)
     env.env.raises_in_reset = VALUES if where == "reset" else ()
     env.env.raises_in_step = VALUES if where == "step" else ()
-    with pytest.raises(EnvironmentFailedError, match=rf"got {max_failures} failures in a row.*no {where}"):
-        env.reset() and play(env, max_failures)
+    with pytest.raises(EnvironmentFailedError, match=rf"got \d+ failures in a row.*no {where}") as caught:
+        env.reset() and play(env, 2000)
+    num_failures = int(re.search(r"got (\d+) failures", str(caught.value))[1])
+    assert num_failures >= max_failures
     seen = counts(env.curriculum)
-    assert seen["cancelled"] == max_failures * (1 if where == "apply" else 3)
+    assert seen["cancelled"] == num_failures * (1 if where == "apply" else 3)
     assert seen["pending"] == 0
     env.env.raises_in_reset = env.env.raises_in_step = ()
     if where != "apply":
@@ -405,6 +410,83 @@ def test_an_episode_that_ends_in_any_environment_resets_the_count_of_failures():
     assert counts(env.curriculum)["cancelled"] == 12
 
 
+class Says(Payers):
+    """Returns what `change` makes of what it should return."""
+
+    change = staticmethod(lambda *result: result)
+
+    def step(self, actions):
+        return self.change(*super().step(actions))
+
+
+@EVERY_MODE
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda *result: result[:4], r"env.step: expected \(observations, rewards, .*\), got 4 values"),
+        (lambda o, r, t, u, i: (o, r[:3], t, u, i), r"env.step: expected rewards of 6 agents, got shape \(3,\)"),
+        (lambda o, r, t, u, i: (o, None, t, u, i), "env.step: expected rewards of 6 agents, got .* dtype object"),
+        (lambda o, r, t, u, i: (o, r, t, u, "lost"), "env.step: expected infos as a list of dicts, got 'lost'"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_episodes(autoreset, change, message):
+    env = wrap(Says(autoreset=autoreset))
+    env.reset()
+    env.env.change = change
+    with pytest.raises(TypeError, match=message):
+        play(env, 1)
+    assert counts(env.curriculum)["pending"] == 0
+    with pytest.raises(pufferlib.APIUsageError):
+        play(env, 1)
+    del env.env.change
+    env.reset()
+    assert play(env, 12)[0]
+
+
+@pytest.mark.parametrize("infos", [None, {"success": 1.0}])
+def test_infos_that_are_no_list_are_taken_as_pufferlib_takes_them(infos):
+    env = wrap(Says(num_envs=1))
+    env.env.change = lambda *result: (*result[:4], infos)
+    env.reset()
+    reports, others = play(env, 12)
+    assert len(reports) == 4
+    assert others == ([] if infos is None else [infos] * 12)
+
+
+@EVERY_MODE
+def test_a_reward_that_is_not_finite_spoils_its_own_episode_only(autoreset):
+    def change(observations, rewards, *rest):
+        rewards[0] = np.nan
+        return observations, rewards, *rest
+
+    env = wrap(Says(autoreset=autoreset))
+    env.env.change = change
+    env.reset()
+    texts = []
+    for _ in range(60):
+        try:
+            play(env, 1)
+        except ValueError as error:
+            texts.append(str(error))
+    ended = Counter(index for index, _ in env.env.played)
+    seen = counts(env.curriculum)
+    assert (seen["completed"], seen["cancelled"]) == (ended[1] + ended[2], ended[0])
+    assert len(texts) == ended[0] > 10
+    assert all(re.search(r"got nan by rule 'return' for task \d 'value=.*' in environment 0;", text) for text in texts)
+
+
+@EVERY_MODE
+def test_a_reducer_that_raises_ends_its_episodes(autoreset):
+    env = wrap(Payers(num_envs=1, autoreset=autoreset), reduce=lambda _: 1 / 0)
+    env.reset()
+    with pytest.raises(ZeroDivisionError):
+        play(env, 3)
+    seen = counts(env.curriculum)
+    assert (seen["completed"], seen["cancelled"]) == (0, 1)
+    env.close()
+    assert counts(env.curriculum)["pending"] == 0
+
+
 # PufferLib's emulation and vectorization
 
 
@@ -419,7 +501,7 @@ class MakePole:
             env.unwrapped.gravity = 5 + 10 * task.config["value"]
 
         env = gymnasium.make("CartPole-v1")
-        env = GymnasiumCurriculumEnv(env, self.curriculum, apply=apply, score_range=(0, 500), stats_interval=5)
+        env = GymnasiumCurriculumEnv(env, self.curriculum, apply=apply, stats_interval=5)
         return emulation.GymnasiumPufferEnv(env, buf=buf, seed=seed)
 
 
@@ -445,7 +527,7 @@ def reports_of(envs, num_steps):
 
 
 def test_emulation():
-    curriculum = curriculum_of(VALUES)
+    curriculum = curriculum_of(VALUES, score_range=(0, 500))
     env = MakePole(curriculum)()
     for episode in range(10):
         env.reset(seed=episode)
@@ -458,7 +540,7 @@ def test_emulation():
 
 @pytest.mark.parametrize("make", [MakePole, MakePayers])
 def test_serial_vectorization(make):
-    curriculum = curriculum_of(VALUES)
+    curriculum = curriculum_of(VALUES, score_range=(0, 500))
     envs = vector.make(make(curriculum), num_envs=2, backend=vector.Serial)
     reports = reports_of(envs, 120)
     assert len(reports) > 5
@@ -470,7 +552,7 @@ def test_serial_vectorization(make):
 
 @pytest.mark.parametrize("how", ["emulated", "forked", "pickled"])
 def test_worker_processes_share_the_curriculum(how):
-    with curriculum_of(VALUES, use_shared_memory=True) as curriculum:
+    with curriculum_of(VALUES, score_range=(0, 500), use_shared_memory=True) as curriculum:
         make = MakePole(curriculum) if how == "emulated" else MakePayers(curriculum, "same_step", how == "pickled")
         envs = vector.make(make, num_envs=2, num_workers=2, overwork=True, backend=vector.Multiprocessing)
         try:

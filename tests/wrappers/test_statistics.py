@@ -22,7 +22,7 @@ def play(curriculum, handouts):
 @pytest.mark.parametrize("interval", [1, 4])
 def test_environments_of_one_curriculum_count_together(interval):
     curriculum = curriculum_of(3)
-    envs = [Handouts(curriculum, "return", None, interval, 5) for _ in range(5)]
+    envs = [Handouts(curriculum, "return", interval, 5) for _ in range(5)]
     reports = [play(curriculum, envs[number % 5]) for number in range(40)]
     found = {number: report["stats"] for number, report in enumerate(reports, 1) if "stats" in report}
     assert list(found) == list(range(interval, 41, interval))
@@ -32,7 +32,7 @@ def test_environments_of_one_curriculum_count_together(interval):
 def test_environments_of_two_curricula_count_apart():
     first, second = curriculum_of(3), curriculum_of(3)
     with_stats = [
-        "stats" in play(curriculum, Handouts(curriculum, "return", None, 2, 5))
+        "stats" in play(curriculum, Handouts(curriculum, "return", 2, 5))
         for curriculum in (first, second, first, second)
     ]
     assert with_stats == [False, False, True, True]

@@ -13,9 +13,9 @@ class Wrapper:
 
     catches = Exception
 
-    def __init__(self, env, curriculum, *, score="return", score_range=None, stats_interval="auto", max_failures=5):
+    def __init__(self, env, curriculum, *, score="return", stats_interval="auto", max_failures=16):
         self.env, self.curriculum, self.task = env, curriculum, None
-        self.handouts = Handouts(curriculum, score, score_range, stats_interval, max_failures)
+        self.handouts = Handouts(curriculum, score, stats_interval, max_failures)
 
     def reset(self):
         self.abandon()
@@ -42,8 +42,8 @@ class Wrapper:
         return {0: self.end(info)} if is_terminated or is_truncated else {}
 
     def end(self, info):
-        (report,) = self.handouts.tell([Episode(self.task, self.total, self.length, info)])
-        self.task = None
+        task, self.task = self.task, None
+        (report,) = self.handouts.tell([Episode(task, self.total, self.length, info)])
         return report
 
     def fail(self, error):
@@ -53,11 +53,13 @@ class Wrapper:
 
     def abandon(self):
         if self.task is not None:
-            self.handouts.cancel([self.task], "abandoned")
+            self.handouts.abandon([self.task], self.length)
             self.task = None
 
     def close(self):
-        self.abandon()
+        task, self.task = self.task, None
+        if task is not None:
+            self.handouts.cancel([task], "closed")
 
 
 class TestWrapper(WrapperSuite):
@@ -109,6 +111,8 @@ class ForgetsTheAbandoned(Wrapper):
     def abandon(self):
         self.task = None
 
+    close = abandon
+
 
 class ScoresTheAbandoned(Wrapper):
     def abandon(self):
@@ -137,17 +141,15 @@ class SwallowsInterrupts(Wrapper):
 
 class CountsAllFailures(Wrapper):
     def end(self, info):
-        num_failures = self.handouts._num_failures
-        report = super().end(info)
-        self.handouts._num_failures = num_failures
-        return report
+        self.handouts._streak.end = lambda: None
+        return super().end(info)
 
 
 class Clips(Wrapper):
     def __init__(self, env, curriculum, **settings):
         super().__init__(env, curriculum, **settings)
-        mapped = self.handouts._raw_score
-        self.handouts._raw_score = lambda episode: min(max(mapped(episode), 0.0), 1.0)
+        rule = self.handouts._score
+        self.handouts._score = lambda episode: min(max(rule(episode), 0.0), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ class Clips(Wrapper):
         (SaysNothing, "infos_carry_the_task_and_the_score", ()),
         (SwallowsInterrupts, "an_interrupt_is_no_failure", ("step", KeyboardInterrupt)),
         (CountsAllFailures, "a_finished_episode_resets_the_count_of_failures", ()),
-        (Clips, "a_score_outside_its_range_is_an_error_that_tells_nothing", (1.5,)),
+        (Clips, "a_score_outside_the_range_is_an_error_that_cancels_its_episode_alone", (1.5,)),
     ],
 )
 def test_a_mistake_fails_its_test(mistaken, test, arguments):

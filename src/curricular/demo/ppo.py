@@ -132,7 +132,7 @@ class Lanes:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resumes the counts and the random state of `state`, and cancels the tasks that were open then."""
-        self.curriculum.cancel(state["task_ids"], "their episodes ended with the process")
+        self.curriculum.cancel(state["task_ids"], "resumed")
         for counts, saved in zip((self.draws, self.successes, self.steps), state["counts"], strict=True):
             counts.update(saved)
         self.rng.bit_generator.state = state["random"]

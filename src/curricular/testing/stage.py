@@ -95,7 +95,9 @@ class Stage:
 
     def last_scores(self) -> dict[float, float]:
         """Returns the last score told for each task with one, in the curriculum's range, by the value of the task."""
-        low, high = self.curriculum.config.score_range
+        score_range = self.curriculum.config.score_range
+        assert not isinstance(score_range, str)
+        low, high = score_range
         return {
             self._values[state.task_id]: low + state.last_score * (high - low)
             for state in self.curriculum.task_states()

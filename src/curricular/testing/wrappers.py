@@ -39,7 +39,7 @@ class WrapperSuite:
         Args:
             curriculum: What the wrapper asks for tasks.
             lanes: One lane or `num_lanes`. The environment forwards to `Lane.apply`, `Lane.begin` and `Lane.step`.
-            settings: Arguments of the wrapper: any of `score`, `score_range`, `stats_interval` and `max_failures`.
+            settings: Arguments of the wrapper: any of `score`, `stats_interval` and `max_failures`.
 
         Returns:
             The loop around the wrapper.
@@ -193,58 +193,74 @@ class WrapperSuite:
             assert stage.account().completed == 0
 
     @pytest.mark.parametrize(
-        ("own", "declared", "raw", "expected"),
+        ("own", "raw", "expected"),
         [
-            ((0.0, 1.0), (-10, 10), 5, 0.75),
-            ((0.0, 1.0), (-10, 10), -10, 0.0),
-            ((-1.0, 1.0), (0, 500), 500, 1.0),
-            ((-1.0, 1.0), (0, 500), 125, -0.5),
-            ((-1.0, 3.0), None, 2.5, 2.5),
-            ((0.0, 1.0), None, 1 + 1e-8, 1.0),
-            ((0.0, 1.0), None, -1e-8, 0.0),
+            ((-10, 10), 5, 5.0),
+            ((0, 500), 500, 500.0),
+            ((-1.0, 3.0), 2.5, 2.5),
+            ((0.0, 1.0), 1 + 1e-8, 1.0),
+            ((0.0, 1.0), -1e-8, 0.0),
         ],
     )
-    def test_scores_are_mapped_from_the_declared_range(
-        self, own: tuple[float, float], declared: tuple[float, float] | None, raw: float, expected: float
+    def test_scores_are_in_the_units_of_the_curriculum_everywhere(
+        self, own: tuple[float, float], raw: float, expected: float
     ) -> None:
-        with self.stage(own_range=own, score=lambda _: raw, score_range=declared) as stage:
+        with self.stage(own_range=own, score=lambda _: raw) as stage:
             stage.reset()
             assert {report["score"] for report in stage.play(5)} == {raw}
             scores = list(stage.last_scores().values())
             assert scores == pytest.approx([expected] * len(scores), abs=1e-12)
+            assert stage.curriculum.stats()["score/mean"] == pytest.approx(expected, abs=1e-9)
 
-    def test_success_is_mapped_from_0_to_1(self) -> None:
-        with self.stage(num_lanes=1, values=[1.0], own_range=(-5, 5), score="success") as stage:
+    def test_success_is_told_to_a_curriculum_of_0_to_1(self) -> None:
+        with self.stage(num_lanes=1, values=[1.0], score="success") as stage:
             stage.reset()
             stage.play(1)
-            assert stage.last_scores() == {1.0: 5.0}
+            assert stage.last_scores() == {1.0: 1.0}
+        with pytest.raises(ValueError, match=r"score: expected a curriculum with score_range .*'success', got"):
+            self.stage(num_lanes=1, own_range=(-5, 5), score="success")
 
     @pytest.mark.parametrize("raw", [1.5, -0.5, np.nan, np.inf, -np.inf])
-    def test_a_score_outside_its_range_is_an_error_that_tells_nothing(self, raw: float) -> None:
-        with self.stage(score=lambda _: raw) as stage:
+    def test_a_score_outside_the_range_is_an_error_that_cancels_its_episode_alone(self, raw: float) -> None:
+        is_wrong = True
+        with self.stage(num_lanes=1, score=lambda _: raw if is_wrong else 0.5) as stage:
             stage.reset()
             with pytest.raises(ValueError, match=r"score: expected .*score_range \(0.0, 1.0\), got .*declare the true"):
                 stage.play(1)
-            num_handouts = stage.max_pending
-            assert stage.account() == (num_handouts, 0, 0, num_handouts)
+            account = stage.account()
+            assert (account.completed, account.cancelled) == (0, 1)
+            is_wrong = False
+            self.play_after_reset(stage)
+            assert stage.account().completed == 1
+
+    @pytest.mark.parametrize(
+        ("score", "message"),
+        [("0.5", "got '0.5'"), (None, "got None"), ([0.5, 0.5], r"got \[0.5, 0.5\]"), (0.5 + 0j, r"got \(0.5\+0j\)")],
+    )
+    def test_a_score_that_is_no_number_is_an_error(self, score: Any, message: str) -> None:
+        with self.stage(num_lanes=1, score=lambda _: score) as stage:
             stage.reset()
-            assert stage.account() == (2 * num_handouts, 0, num_handouts, num_handouts)
+            with pytest.raises(TypeError, match=f"score: expected one number, {message}"):
+                stage.play(1)
+            assert stage.account().cancelled == 1
+
+    def test_a_score_of_one_entry_is_this_entry(self) -> None:
+        with self.stage(num_lanes=1, score=lambda _: np.array([0.25])) as stage:
+            stage.reset()
+            assert stage.play(1)[0]["score"] == 0.25
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
             ({"score": "reward"}, "score: expected 'return', 'success' or a function.*got 'reward'"),
-            ({"score_range": (1, 0)}, r"score_range: expected low < high.*got \(1, 0\)"),
-            ({"score_range": (1, 1)}, "score_range: expected low < high"),
-            ({"score_range": (0, np.inf)}, r"score_range: expected .*finite.*got \(0, inf\)"),
-            ({"score_range": (-np.inf, np.inf)}, "score_range: expected low < high, a finite distance"),
-            ({"score_range": (0, np.nan)}, "score_range: expected low < high"),
             ({"stats_interval": 0}, "stats_interval: expected 'auto' or at least 1 episode, got 0; None"),
             ({"max_failures": 0}, "max_failures: expected at least 1, got 0"),
+            ({"max_failures": np.nan}, "max_failures: expected a whole number, at least 1, got nan"),
+            ({"max_failures": True}, "max_failures: expected a whole number, at least 1, got True"),
         ],
     )
     def test_settings_out_of_range_are_refused(self, settings: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             self.stage(**settings)
 
     # Environments that raise
@@ -277,21 +293,72 @@ class WrapperSuite:
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("max_failures", [1, 3])
-    def test_max_failures_in_a_row_raise_an_error_that_names_the_task(self, call: Call, max_failures: int) -> None:
+    def test_failures_on_different_tasks_in_a_row_raise_an_error_that_names_the_last(
+        self, call: Call, max_failures: int
+    ) -> None:
         message = (
-            rf"got {max_failures} failures in a row.*RuntimeError: no {call} .* on task \d+ 'value=.*' with config"
+            rf"got \d+ failures in a row on \d+ different tasks, .*RuntimeError: no {call} .* on task \d+ "
+            rf"'value=.*' with config"
         )
         with self.stage(partial(pay, raises_in=call), num_lanes=1, max_failures=max_failures) as stage:
             with pytest.raises(EnvironmentFailedError, match=message) as caught:
                 self.play_after_reset(stage)
             assert isinstance(caught.value.__cause__, RuntimeError)
             assert str(caught.value.__cause__).startswith(f"no {call} with")
-            assert stage.lanes[0].num_raised == max_failures
+            assert stage.lanes[0].num_raised >= max_failures
             account = stage.account()
             assert (account.completed, account.cancelled, account.pending) == (0, account.scheduled, 0)
             stage.direct(pay)
             self.play_after_reset(stage)
             assert stage.account().completed == 1
+
+    @pytest.mark.parametrize("call", ["apply", "reset", "step"])
+    @pytest.mark.parametrize("num_broken", [1, 2])
+    def test_a_few_tasks_that_always_fail_never_end_a_run(self, call: Call, num_broken: int) -> None:
+        broken = VALUES[:num_broken]
+        with self.stage(partial(pay, raises_in=call, on=broken), max_failures=num_broken + 1) as stage:
+            stage.reset()
+            scored = [report for report in stage.play(200) if "score" in report]
+            assert {stage.value_of(report) for report in scored} == set(VALUES) - set(broken)
+
+    def test_an_environment_that_fails_on_the_only_task_is_given_up(self) -> None:
+        with self.stage(partial(pay, raises_in="reset"), num_lanes=1, values=[1.0], max_failures=3) as stage:
+            with pytest.raises(EnvironmentFailedError, match="got 3 failures in a row on 1 different tasks"):
+                stage.reset()
+            assert stage.lanes[0].num_raised == 3
+
+    def test_lanes_that_all_fail_are_given_up(self) -> None:
+        with (
+            self.stage(partial(pay, raises_in="reset")) as stage,
+            pytest.raises(EnvironmentFailedError, match=r"got .* failures in a row on [1-4] different tasks"),
+        ):
+            stage.reset()
+
+    def test_a_task_that_fails_is_in_the_log_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        with self.stage(partial(pay, raises_in="reset", on=BAD_VALUES), num_lanes=1) as stage:
+            stage.reset()
+            stage.play(100)
+        texts = [record.message for record in caplog.records if "the environment raised" in record.message]
+        assert len(BAD_VALUES) <= len(texts) <= len(VALUES)  # ahead of its time, a good task may take part in a failure
+
+    def test_episodes_that_are_all_abandoned_are_in_the_log_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        with self.stage() as stage:
+            for _ in range(20):
+                stage.reset()
+                stage.step()
+        texts = [record.message for record in caplog.records if "TimeLimit, must be inside" in record.message]
+        assert len(texts) in {1, len(stage.lanes)}  # once a wrapper
+
+    def test_episodes_that_are_abandoned_now_and_then_are_not_in_the_log(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.stage(num_lanes=1) as stage:
+            stage.reset()
+            stage.play(1)
+            for _ in range(20):
+                stage.reset()
+                stage.step()
+        assert not [record for record in caplog.records if "TimeLimit" in record.message]
 
     def play_after_reset(self, stage: Stage) -> None:
         """Plays an episode to its end."""

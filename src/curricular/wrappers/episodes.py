@@ -5,17 +5,29 @@ tells the score. This module imports no framework.
 """
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias
 
+import numpy as np
+
 from ..config import ROUNDING
 from ..curriculum import Curriculum
+from ..inputs import as_number
+from ..table import MAX_SCORE
 from ..task import ConfigT, Task
+from .failures import DEFAULT_MAX_FAILURES, FailureStreak
 from .statistics import PeriodicStats, StatsInterval
 
-__all__ = ["INFO_KEY", "EnvironmentFailedError", "Episode", "Handouts", "ScoreRule", "named_method"]
+__all__ = [
+    "DEFAULT_MAX_FAILURES",
+    "INFO_KEY",
+    "EnvironmentFailedError",
+    "Episode",
+    "Handouts",
+    "ScoreRule",
+    "named_method",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +35,15 @@ INFO_KEY = "curriculum"
 """The key of an info under which a wrapper reports."""
 
 
+MAX_ABANDONED = 5
+"""Number of episodes that `reset` abandons, without one that ended, after which a wrapper warns."""
+
+
 class EnvironmentFailedError(RuntimeError):
-    """The environment raised on several tasks in a row, and no episode finished between. The last cause is chained."""
+    """The environment raised on several different tasks in a row, with no episode ended between.
+
+    The last cause is chained.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +69,26 @@ ScoreRule: TypeAlias = Literal["return", "success"] | Callable[[Episode[ConfigT]
 class Handouts(Generic[ConfigT]):
     """Tells or cancels the tasks that a wrapper was handed, and writes the wrapper's infos.
 
-    A score must lie in `score_range`, which is mapped linearly onto the curriculum's own range. Scores are never
-    clipped: a score outside is an error, because clipped scores look like learning that does not happen. To squash
-    scores, pass a function.
+    Scores are in the units of the curriculum's `score_range`, in infos as in statistics. They are never clipped: a
+    score outside is an error, because clipped scores look like learning that does not happen. To squash scores, pass a
+    function.
 
     Args:
         curriculum: Where tasks come from and scores are told.
         score: What is told at an episode's end.
-        score_range: Lowest and highest score. None: the curriculum's range, or (0, 1) for ``"success"``.
         stats_interval: Number of told episodes of the curriculum between two ``stats`` in a report.
-        max_failures: Number of consecutive failures that raises `EnvironmentFailedError`, at least 1.
+        max_failures: Number of different tasks in a row on which the environment fails that raises
+            `EnvironmentFailedError`, at least 1; in a smaller pool, all tasks.
 
     Raises:
-        ValueError: If `score` is not a rule, `score_range` is reversed or infinite, or a number is below 1.
+        ValueError: If `score` is not a rule or does not suit the curriculum's range, or a number is below 1.
+        TypeError: If a number is not whole.
     """
 
     def __init__(
         self,
         curriculum: Curriculum[ConfigT],
         score: ScoreRule[ConfigT],
-        score_range: tuple[float, float] | None,
         stats_interval: StatsInterval,
         max_failures: int,
     ) -> None:
@@ -77,48 +96,97 @@ class Handouts(Generic[ConfigT]):
             raise ValueError(
                 f"score: expected 'return', 'success' or a function of an Episode, got {score!r}; use one of them"
             )
-        if score_range is None:
-            score_range = (0.0, 1.0) if score == "success" else curriculum.config.score_range
-        low, high = score_range
-        if not 0 < high - low < math.inf:
+        score_range = curriculum.config.score_range
+        if score == "success" and tuple(score_range) != (0.0, 1.0):
             raise ValueError(
-                f"score_range: expected low < high, a finite distance apart, got {score_range}; swap or move the ends"
+                f"score: expected a curriculum with score_range (0.0, 1.0) for 'success', got {score_range}; leave "
+                f"score_range out of the config, or pass a function that returns a score in it"
             )
-        if max_failures < 1:
-            raise ValueError(f"max_failures: expected at least 1, got {max_failures}; 1 stops at the first failure")
         self._curriculum = curriculum
         self._score = score
-        self._score_range = low, high
+        self._score_range = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
         self._periodic_stats = PeriodicStats(curriculum, stats_interval)
-        self._max_failures = max_failures
-        self._num_failures = 0
+        max_failures = _at_least_1("max_failures", max_failures, "1 stops at the first failure")
+        self._streak = FailureStreak(max_failures, curriculum.tracker.capacity)
+        self._reported: set[int] = set()
+        self._num_abandoned: int | None = 0
 
     def tell(self, episodes: Sequence[Episode[ConfigT]]) -> list[dict[str, Any]]:
         """Tells the scores of `episodes` and returns the report on each.
+
+        If an episode has no valid score, it is cancelled as "unscored", and the error is raised after the scores of the
+        other episodes have been told.
 
         Returns:
             One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it; after every
             `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`.
 
         Raises:
-            KeyError: If an info lacks what the rule reads. No score is told then.
-            ValueError: If a score lies outside of the declared range. No score is told then.
+            KeyError: If an info lacks what the rule reads.
+            TypeError: If a score is not a number.
+            ValueError: If a score lies outside of the curriculum's range.
         """
-        raw_scores = [self._raw_score(episode) for episode in episodes]
-        scores = [self._mapped(score, episode) for score, episode in zip(raw_scores, episodes, strict=True)]
-        if len(episodes) == 1:
-            self._curriculum.update_task_performance(episodes[0].task.task_id, scores[0])
-        else:
-            self._curriculum.tell([episode.task.task_id for episode in episodes], scores)
-        self._num_failures = 0
-        return [self._report(episode, score) for episode, score in zip(episodes, raw_scores, strict=True)]
+        self._streak.end()
+        self._num_abandoned = None
+        told: list[Episode[ConfigT]] = []
+        scores: list[float] = []
+        errors: list[Exception] = []
+        for episode in episodes:
+            try:
+                scores.append(self._checked_score(episode))
+                told.append(episode)
+            except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is raised below
+                errors.append(error)
+                self.cancel([episode.task], "unscored")
+        self._record([episode.task for episode in told], scores)
+        if errors:
+            raise errors[0]
+        return [self._report(episode, score) for episode, score in zip(told, scores, strict=True)]
+
+    def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float]) -> None:
+        try:
+            if len(tasks) == 1:
+                self._curriculum.update_task_performance(tasks[0].task_id, scores[0])
+            elif tasks:
+                self._curriculum.tell([task.task_id for task in tasks], scores)
+        except Exception:
+            self.cancel(tasks, "unscored")  # a call that raises has recorded nothing, and the episodes are over
+            raise
 
     def cancel(self, tasks: Sequence[Task[ConfigT]], reason: str) -> None:
-        """Cancels `tasks`: they are counted and not scored."""
+        """Cancels `tasks`: they are counted and not scored.
+
+        Args:
+            tasks: The tasks.
+            reason: A short, fixed text, such as "closed": the curriculum counts cancellations by reason.
+        """
         self._curriculum.cancel([task.task_id for task in tasks], reason)
 
+    def abandon(self, tasks: Sequence[Task[ConfigT]], num_steps: int) -> None:
+        """Cancels the tasks of episodes that a reset abandons, with the reason "reset".
+
+        If the first `MAX_ABANDONED` episodes with steps are all abandoned, warns once: probably a wrapper outside ends
+        the episodes.
+
+        Args:
+            tasks: The tasks.
+            num_steps: Number of steps of the longest of the episodes.
+        """
+        self.cancel(tasks, "reset")
+        if num_steps and self._num_abandoned is not None:
+            self._num_abandoned += 1
+            if self._num_abandoned == MAX_ABANDONED:
+                _log.warning(
+                    "each of the first %d episodes was abandoned by reset() before the environment had ended it, so "
+                    "no score was told; a wrapper that ends episodes, such as TimeLimit, must be inside of "
+                    "CurriculumEnv: CurriculumEnv(TimeLimit(env, ...), ...)",
+                    MAX_ABANDONED,
+                )
+
     def fail(self, tasks: Sequence[Task[ConfigT]], error: Exception) -> list[dict[str, Any]]:
-        """Cancels the tasks on which the environment raised, and returns the report on each.
+        """Cancels the tasks on which the environment raised, as "failed", and returns the report on each.
+
+        The log gets one warning per task.
 
         Args:
             tasks: The tasks that were applied when the environment raised, at least one.
@@ -128,50 +196,62 @@ class Handouts(Generic[ConfigT]):
             One dict per task with ``task_id``, ``label`` and ``error``, a text.
 
         Raises:
-            EnvironmentFailedError: If this is the failure number `max_failures` in a row; `error` is the cause.
+            EnvironmentFailedError: If `max_failures` different tasks have failed in a row; `error` is the cause.
         """
-        reason = f"{type(error).__name__}: {error}"
-        _log.warning("the environment raised on tasks %s: %s", [task.task_id for task in tasks], reason)
-        self.cancel(tasks, reason)
-        self._num_failures += 1
-        if self._num_failures >= self._max_failures:
-            last = tasks[-1]
+        found = f"{type(error).__name__}: {error}"
+        task_ids = [task.task_id for task in tasks]
+        level = logging.DEBUG if self._reported.issuperset(task_ids) else logging.WARNING
+        self._reported.update(task_ids)
+        _log.log(level, "the environment raised on tasks %s: %s", task_ids, found)
+        self.cancel(tasks, "failed")
+        if self._streak.add(task_ids):
+            last, length, num_tasks = tasks[-1], self._streak.length, self._streak.num_tasks
+            self._streak.end()
             raise EnvironmentFailedError(
-                f"env: expected an environment that plays its tasks, got {self._num_failures} failures in a row, the "
-                f"last with {reason}, on task {last.task_id} {last.label!r} with config {last.config!r}; "
-                f"fix the environment or the tasks, or raise max_failures"
+                f"env: expected an environment that plays its tasks, got {length} failures in a row on {num_tasks} "
+                f"different tasks, the last with {found}, on task {last.task_id} {last.label!r} with config "
+                f"{last.config!r}; fix the environment or the tasks, or raise max_failures"
             ) from error
-        return [{"task_id": task.task_id, "label": task.label, "error": reason} for task in tasks]
+        return [{"task_id": task.task_id, "label": task.label, "error": found} for task in tasks]
 
-    def _raw_score(self, episode: Episode[ConfigT]) -> float:
+    def _checked_score(self, episode: Episode[ConfigT]) -> float:
+        """Returns the score of `episode` by the rule."""
+        remedy = "return one number per episode"
         if callable(self._score):
-            return float(self._score(episode))
-        if self._score == "return":
-            return episode.episode_return
-        if "success" not in episode.info:
+            score = as_number("score", self._score(episode), remedy)
+        elif self._score == "return":
+            score = episode.episode_return
+        elif "success" in episode.info:
+            score = as_number("score: info['success']", episode.info["success"], remedy)
+        else:
             raise KeyError(
                 f"score='success': expected the key 'success' in the info of an episode's last step, got keys "
                 f"{sorted(map(str, episode.info))}; let the environment report it, or pass a score function"
             )
-        return float(episode.info["success"])
-
-    def _mapped(self, score: float, episode: Episode[ConfigT]) -> float:
         low, high = self._score_range
-        share = (score - low) / (high - low)
-        # Float32 rewards of 1 may sum to 1.00000001.
-        if not -ROUNDING <= share <= 1 + ROUNDING:
+        slack = ROUNDING * (high - low)  # float32 rewards of 1 may sum to 1.00000001
+        if not low - slack <= score <= high + slack:
             raise ValueError(
-                f"score: expected a number in the declared score_range {self._score_range}, got {score} by rule "
-                f"{self._score!r} for task {episode.task.task_id} {episode.task.label!r}; declare the true range of "
-                f"your scores (score_range=…), or pass a score function that returns a number inside"
+                f"score: expected a finite number in the curriculum's score_range {(low, high)}, got {score} by "
+                f"rule {self._score!r} for task {episode.task.task_id} {episode.task.label!r} in environment "
+                f"{episode.env_index}; declare the true range of your scores in the config (score_range=…), or pass a "
+                f"score function that returns a number inside"
             )
-        first, last = self._curriculum.config.score_range
-        return min(max(first + share * (last - first), first), last)
+        return score
 
     def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
         report = {"task_id": episode.task.task_id, "label": episode.task.label, "score": score}
         stats = self._periodic_stats.after_episode()
         return report if stats is None else {**report, "stats": stats}
+
+
+def _at_least_1(name: str, number: int, remedy: str) -> int:
+    """Returns `number`, an argument of a wrapper, as an int."""
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise TypeError(f"{name}: expected a whole number, at least 1, got {number!r}; {remedy}")
+    if number < 1:
+        raise ValueError(f"{name}: expected at least 1, got {number}; {remedy}")
+    return int(number)
 
 
 def named_method(name: str, lookup: Callable[[str], Any], env: object) -> Callable[..., Any]:

@@ -9,8 +9,10 @@ except ModuleNotFoundError as _error:
     raise ImportError("curricular.wrappers.gymnasium needs Gymnasium: pip install 'curricular[gymnasium]'") from _error
 
 from ..curriculum import Curriculum
+from ..inputs import as_number
 from ..task import ConfigT, Task
-from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .returns import as_flag, checked
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
@@ -42,12 +44,11 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             a method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or
             ``"reset"``, which passes the configuration, a mapping, to ``env.reset(options=…)``.
         score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
-            `Episode`.
-        score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
-            (0, 1) for ``"success"``. A score outside raises `ValueError`.
+            `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
-        max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
+        max_failures: Number of different tasks in a row on which the environment raises that raises
+            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does.
 
     Raises:
         ValueError: If the environment has no method of the given name, or an argument is out of its range.
@@ -57,8 +58,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         >>> import gymnasium
         >>> from curricular import Curriculum, UniformConfig, bucketed
         >>> tasks = bucketed({"low": -0.05, "high": 0.05}, {"high": [0.05, 0.1, 0.2]})
-        >>> curriculum = Curriculum(UniformConfig(num_active_tasks=3), tasks)
-        >>> env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset", score_range=(0, 500))
+        >>> curriculum = Curriculum(UniformConfig(num_active_tasks=3, score_range=(0, 500)), tasks)
+        >>> env = CurriculumEnv(gymnasium.make("CartPole-v1"), curriculum, apply="reset")
         >>> _, info = env.reset(seed=0)
         >>> info["curriculum"]["label"] == env.task.label
         True
@@ -71,13 +72,12 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         *,
         apply: Callable[[gymnasium.Env[ObsType, ActType], Task[ConfigT]], None] | str,
         score: ScoreRule[ConfigT] = "return",
-        score_range: tuple[float, float] | None = None,
         stats_interval: StatsInterval = "auto",
-        max_failures: int = 5,
+        max_failures: int = DEFAULT_MAX_FAILURES,
     ) -> None:
         super().__init__(env)
         self.curriculum = curriculum
-        self._handouts = Handouts(curriculum, score, score_range, stats_interval, max_failures)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures)
         self._apply: Callable[..., Any] = apply if callable(apply) else named_method(apply, env.get_wrapper_attr, env)
         self._how = "function" if callable(apply) else "options" if apply == "reset" else "setter"
         self._task: Task[ConfigT] | None = None
@@ -102,33 +102,45 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             The first observation and the info.
 
         Raises:
-            EnvironmentFailedError: If the environment raised on `max_failures` tasks in a row.
-            TypeError: If ``apply="reset"`` and the configuration is not a mapping.
+            EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
+            TypeError: If ``apply="reset"`` and the configuration is not a mapping, or if the environment does not
+                return an observation and a dict.
         """
-        self._abandon("the episode was abandoned by reset()")
+        if self._task is not None:
+            self._handouts.abandon([self._task], self._length)
+            self._task = None
         while True:
             task = self._task = self.curriculum.get_task()
             task_options = self._options(task, options)
             try:
                 self._put(task)
-                self._observation, info = self.env.reset(seed=seed, options=task_options)
+                result = self.env.reset(seed=seed, options=task_options)
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
                 self._fail(task, error)
-            else:
-                self._return, self._length = 0.0, 0
-                return self._observation, {**info, INFO_KEY: {"task_id": task.task_id, "label": task.label}}
+                continue
+            try:
+                self._observation, info = checked("reset", "observation, info", result)
+                info = _as_info("reset", info)
+            except TypeError:
+                self._cancel("failed")
+                raise
+            self._return, self._length = 0.0, 0
+            return self._observation, {**info, INFO_KEY: {"task_id": task.task_id, "label": task.label}}
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment and, at the episode's end, tells the score.
+
+        A step that raises one of the errors below ends the episode; the hand-out is cancelled, and `reset` continues.
 
         Returns:
             Observation, reward, whether terminated, whether truncated, and info, as `gymnasium.Env.step`.
 
         Raises:
             gymnasium.error.ResetNeeded: If no episode is in play.
-            EnvironmentFailedError: If the environment raised on `max_failures` tasks in a row.
+            EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
             KeyError: If ``score="success"`` and the last info lacks it.
-            ValueError: If the score lies outside of `score_range`.
+            TypeError: If the environment returns other types than `gymnasium.Env.step` does.
+            ValueError: If the score lies outside of the curriculum's `score_range`.
         """
         task = self._task
         if task is None:
@@ -137,21 +149,33 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 "(a wrapper that resets by itself belongs around CurriculumEnv, not inside)"
             )
         try:
-            observation, reward, terminated, truncated, info = self.env.step(action)
+            result = self.env.step(action)
         except Exception as error:  # noqa: BLE001 -- as in reset
             return self._observation, 0.0, False, True, {INFO_KEY: self._fail(task, error)}
+        try:
+            names = "observation, reward, terminated, truncated, info"
+            observation, reward, terminated, truncated, info = checked("step", names, result)
+            info = _as_info("step", info)
+            self._return += as_number("env.step: reward", reward, "return one number")
+            is_over = as_flag("terminated", terminated) | as_flag("truncated", truncated)
+        except (TypeError, ValueError):
+            self._cancel("failed")
+            raise
         self._observation = observation
-        self._return += float(reward)
         self._length += 1
-        if terminated or truncated:
-            (report,) = self._handouts.tell([Episode(task, self._return, self._length, info)])
+        if is_over:
+            try:
+                (report,) = self._handouts.tell([Episode(task, self._return, self._length, info)])
+            except Exception:
+                self._task = None  # the hand-out is cancelled, and the episode is over
+                raise
             self._task = None
             info = {**info, INFO_KEY: report}
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
         """Closes the environment and cancels the episode in play."""
-        self._abandon("the environment was closed")
+        self._cancel("closed")
         super().close()
 
     def _options(self, task: Task[ConfigT], options: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -176,7 +200,13 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         (report,) = self._handouts.fail([task], error)
         return report
 
-    def _abandon(self, reason: str) -> None:
+    def _cancel(self, reason: str) -> None:
         if self._task is not None:
             self._handouts.cancel([self._task], reason)
             self._task = None
+
+
+def _as_info(call: str, info: Any) -> Mapping[str, Any]:
+    if isinstance(info, Mapping):
+        return info
+    raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")

@@ -35,8 +35,9 @@ except ModuleNotFoundError as _error:
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from .episodes import INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
+from .returns import by_env, checked, infos_of
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]
@@ -86,12 +87,13 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             function.
         score: What is told at an episode's end: ``"return"``; ``"success"`` (of the last step's infos), if `env` is one
             environment, since PufferLib does not say which environment an info is from; or a function of an `Episode`,
-            whose `info` is empty if `env` holds several.
-        score_range: Lowest and highest score, mapped onto the curriculum's range. None: the curriculum's range, or
-            (0, 1) for ``"success"``. A score outside raises `ValueError`.
+            whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range` raises
+            `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
-        max_failures: Number of consecutive failures of the environment that raises `EnvironmentFailedError`.
+        max_failures: Number of different tasks in a row on which the environment raises that raises
+            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does. A call that
+            raises may be the fault of any one task in play, so with several environments it takes more failures.
 
     Raises:
         ValueError: If `env` is emulated, or an argument is out of its range or needs a single environment.
@@ -108,9 +110,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         agents_per_env: int | None = None,
         reduce: Reducer = "mean",
         score: ScoreRule[ConfigT] = "return",
-        score_range: tuple[float, float] | None = None,
         stats_interval: StatsInterval = "auto",
-        max_failures: int = 5,
+        max_failures: int = DEFAULT_MAX_FAILURES,
     ) -> None:
         if env.emulated:
             raise ValueError(
@@ -138,7 +139,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             )
         if not callable(reduce) and reduce not in _REDUCERS:
             raise ValueError(f"reduce: expected a function or one of {', '.join(_REDUCERS)}, got {reduce!r}; use one")
-        self._handouts = Handouts(curriculum, score, score_range, stats_interval, max_failures)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures)
         self._is_setter = isinstance(apply, str)
         self._apply: Callable[..., Any] = (
             named_method(apply, partial(getattr, env), env) if isinstance(apply, str) else apply
@@ -167,17 +168,25 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             The first observations, in the environment's buffer, and the infos.
 
         Raises:
-            EnvironmentFailedError: If the environment raised `max_failures` times in a row.
+            EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
+            TypeError: If the environment does not return observations and infos.
         """
-        self._cancel_all("the episode was abandoned by reset()")
+        if tasks := self._take_all():
+            self._handouts.abandon(tasks, int(self._lengths.max()))
         self._uncut()
         while True:
             self._hand_out(range(len(self._returns)), self._playing)
             try:
-                observations, infos = self.env.reset() if seed is None else self.env.reset(seed=seed)
+                result = self.env.reset() if seed is None else self.env.reset(seed=seed)
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
                 self._fail_all(error)
                 continue
+            try:
+                observations, infos = checked("reset", "observations, infos", result)
+                infos = infos_of("reset", infos)
+            except TypeError:
+                self._cancel_all("failed")
+                raise
             self._begin(slice(None))
             if self._is_ahead:
                 self._hand_out(range(len(self._returns)), self._coming)
@@ -186,26 +195,38 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     def step(self, actions: Any) -> Steps:
         """Steps all environments, tells the scores of the episodes that end, and applies the tasks that follow.
 
+        If an episode has no valid score, it is cancelled, and the error is raised after all others have been told. The
+        next step continues.
+
         Returns:
             Observations, rewards, terminals and truncations, in the environment's buffers, and the infos.
 
         Raises:
             pufferlib.APIUsageError: If there was no `reset` yet.
-            EnvironmentFailedError: If the environment raised `max_failures` times in a row.
+            EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
             KeyError: If ``score="success"`` and the infos lack it.
-            ValueError: If a score lies outside of `score_range`. No score is told then.
+            TypeError: If the environment returns other types or shapes than a `PufferEnv` does.
+            ValueError: If a score lies outside of the curriculum's `score_range`.
         """
         if not self._playing:
             raise APIUsageError("step: expected episodes in play, got none; call reset() first")
         self._uncut()
         try:
-            observations, rewards, terminals, truncations, infos = self.env.step(actions)
+            result = self.env.step(actions)
         except Exception as error:  # noqa: BLE001 -- as in reset
             return self._cut(error)
         shape = self._returns.shape
-        self._returns += np.reshape(rewards, shape)
+        try:
+            names = "observations, rewards, terminals, truncations, infos"
+            observations, rewards, terminals, truncations, infos = checked("step", names, result)
+            infos = infos_of("step", infos)
+            self._returns += by_env("rewards", rewards, shape)
+            for name, flags in (("terminals", terminals), ("truncations", truncations)):
+                self._is_done |= by_env(name, flags, shape) != 0
+        except (TypeError, ValueError):
+            self._cancel_all("failed")
+            raise
         self._lengths += 1
-        self._is_done |= np.logical_or(terminals, truncations).reshape(shape)
         ended = np.flatnonzero(self._is_done.all(axis=1))
         if len(ended):
             infos = [*infos, *self._end(ended.tolist(), infos)]
@@ -213,7 +234,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def close(self) -> None:
         """Closes the environment and cancels the episodes in play."""
-        self._cancel_all("the environment was closed")
+        self._cancel_all("closed")
         self.env.close()
 
     # Handing out
@@ -243,20 +264,34 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def _end(self, ended: list[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Tells the scores of the episodes in `ended`, begins the next ones and returns an info for each."""
+        try:
+            episodes = [self._episode(index, infos) for index in ended]
+        except Exception:
+            self._handouts.cancel([self._playing[index] for index in ended], "unscored")
+            self._follow(ended)
+            raise
+        try:
+            reports = self._handouts.tell(episodes)
+        except Exception:
+            self._follow(ended)  # the environments restart whatever the scores are
+            raise
+        self._follow(ended)
+        return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
+
+    def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:
         is_alone = len(self._returns) == 1
         info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
-        episodes = [
-            Episode(self._playing[index], float(self._reduce(self._returns[index])), length, info, index)
-            for index, length in zip(ended, self._lengths[ended].tolist(), strict=True)
-        ]
-        reports = self._handouts.tell(episodes)
+        episode_return = float(self._reduce(self._returns[index]))
+        return Episode(self._playing[index], episode_return, int(self._lengths[index]), info, index)
+
+    def _follow(self, ended: list[int]) -> None:
+        """Begins the episodes that follow those in `ended`, and hands out the next tasks."""
         self._begin(ended)
         for index in ended:
             del self._playing[index]
             if self._is_ahead:
                 self._playing[index] = self._coming.pop(index)
         self._hand_out(ended, self._coming if self._is_ahead else self._playing)
-        return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
 
     def _cut(self, error: Exception) -> Steps:
         """Begins new episodes after a step that raised, and returns a step that truncates the old ones."""

@@ -1,0 +1,72 @@
+"""Numbers as users have them: scalars, arrays, tensors. Taken where the meaning is plain, refused otherwise."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@runtime_checkable
+class _Tensor(Protocol):
+    """What a tensor can do even if it requires gradients, is on a GPU or has a type that NumPy lacks."""
+
+    def tolist(self) -> Any: ...
+
+
+def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Returns `values` as a plain array.
+
+    Args:
+        name: Name of the argument, for errors.
+        values: An array, a tensor of any library or device, or a sequence.
+
+    Raises:
+        ValueError: If rows differ in length, or entries are masked.
+    """
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name}: expected numbers, got a masked array with masked entries; pass the "
+            f"entries that are there, or cancel the hand-outs of the others"
+        )
+    try:
+        try:
+            return np.asarray(values)
+        except (RuntimeError, TypeError):  # of a tensor that requires gradients, or is on another device
+            return np.asarray(_plain(values))
+    except ValueError as error:
+        raise ValueError(f"{name}: expected shape (n,), got {values!r}; pass a flat sequence of numbers") from error
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, _Tensor):
+        return values.tolist()
+    return [_plain(value) for value in values] if isinstance(values, Iterable) else values
+
+
+def as_number(name: str, value: Any, remedy: str) -> float:
+    """Returns one real number; an array or tensor of shape () or (1,) is its entry.
+
+    Args:
+        name: What the number is, for errors.
+        value: The number as the user has it.
+        remedy: What to do about another value, for errors.
+
+    Raises:
+        TypeError: If `value` is not one real number.
+    """
+    if isinstance(value, float | int | np.floating | np.integer):
+        return _as_float(name, value, value, remedy)
+    if isinstance(value, str | bytes) or np.ma.is_masked(value):
+        raise TypeError(f"{name}: expected one number, got {value!r}; {remedy}")
+    array = as_array(name, value)
+    if array.shape not in {(), (1,)} or array.dtype.kind not in "iufbO":
+        raise TypeError(f"{name}: expected one number, got {value!r:.200}; {remedy}")
+    return _as_float(name, array.item(), value, remedy)
+
+
+def _as_float(name: str, number: Any, value: Any, remedy: str) -> float:
+    try:
+        return float(number)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name}: expected one number, got {value!r:.200}; {remedy}") from error

@@ -1,0 +1,75 @@
+"""What environments return, checked: a wrong type is one clear error, not a crash some lines later."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..inputs import as_array, as_number
+
+__all__ = ["as_flag", "by_env", "checked", "infos_of"]
+
+
+def checked(call: str, names: str, result: Any) -> tuple[Any, ...]:
+    """Returns what a call of an environment returned.
+
+    Args:
+        call: Name of the call, for errors.
+        names: Names of the values that it returns, separated by commas.
+        result: What it returned.
+
+    Raises:
+        TypeError: If `result` does not hold as many values as there are names.
+    """
+    if isinstance(result, tuple | list) and len(result) == names.count(",") + 1:
+        return tuple(result)
+    found = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+    raise TypeError(f"env.{call}: expected ({names}), got {found}; return these values")
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """Returns a truth value; an array or tensor of one entry is this entry.
+
+    Args:
+        name: Name of the value, for errors.
+        value: What the environment returned.
+
+    Raises:
+        TypeError: If `value` is not one truth value.
+    """
+    return value if isinstance(value, bool) else bool(as_number(f"env.step: {name}", value, "return a bool"))
+
+
+def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:
+    """Returns the infos of a `PufferEnv` as a list: PufferLib expects one, but takes a dict or None, too.
+
+    Raises:
+        TypeError: If `infos` is anything else.
+    """
+    if infos is None:
+        return []
+    if isinstance(infos, dict):
+        return [infos]
+    if isinstance(infos, list):
+        return infos
+    raise TypeError(f"env.{call}: expected infos as a list of dicts, got {infos!r:.100}; return a list")
+
+
+def by_env(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Returns numbers of all agents by environment.
+
+    Args:
+        name: Name of the values, for errors.
+        values: What the environment returned, one number per agent.
+        shape: (num_envs, agents_per_env).
+
+    Raises:
+        TypeError: If there is another number of values, or they are not numbers.
+    """
+    array = as_array(f"env.step: {name}", values)
+    if array.size != shape[0] * shape[1] or array.dtype.kind not in "iufb":
+        raise TypeError(
+            f"env.step: expected {name} of {shape[0] * shape[1]} agents, got shape {np.shape(array)} and dtype "
+            f"{array.dtype}; return one number per agent"
+        )
+    return array.reshape(shape)
