@@ -112,6 +112,7 @@ class TestScores:
             curriculum.tell([2], [[4.0, 6.0]])
         assert [state.success_ema for state in free.task_states()] == pytest.approx([0.0, 1.0, 0.5])
         assert [state.success_ema for state in fixed.task_states()] == pytest.approx([0.0, 1.0, 1.0])
+        assert (free.stats()["success/threshold"], fixed.stats()["success/threshold"]) == (5.0, 1.0)
 
     @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf, 1e101])
     def test_what_is_no_score_is_refused_and_changes_nothing(self, score):
@@ -136,6 +137,39 @@ def test_the_range_is_saved_and_goes_on(tmp_path):
     assert resumed.stats() == curriculum.stats()
     resumed.tell([2], [3.0])
     assert resumed.tracker.snapshot().score_range.tolist() == [-2.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((0.0, 10.0), (-10.0, 30.0)), ((0.0, 10.0), "observed"), ("observed", (-10.0, 30.0)), ("observed", "observed")],
+)
+def test_a_wider_range_is_applied_at_a_load(before, after, tmp_path):
+    settings = {"success_threshold": 4.0, "random_baseline": MeanOfFirst(num_completions=3)}
+    history = [(0, [1.0, 9.0], True), (1, [5.0], False), (0, [2.0], False), (2, [0.0, 10.0], True)]
+    curriculum, declared = make(before, **settings), make((-10.0, 30.0), **settings)
+    tell(curriculum, history)
+    tell(declared, history)
+    curriculum.save(tmp_path / "saved")
+    resumed = Curriculum.load(tmp_path / "saved", config=curriculum.config.model_copy(update={"score_range": after}))
+    for whole in (resumed, declared):
+        whole.tell([1, 0], [-10.0, 30.0])
+    found, expected = resumed.tracker.snapshot(), declared.tracker.snapshot()
+    check_table(found)
+    for name in (*EMAS, "mean_square", "success_ema", "last_score", "random_baseline"):
+        assert found.rows[name] == pytest.approx(expected.rows[name], abs=1e-9), name
+    assert resumed.stats()["score/mean"] == pytest.approx(declared.stats()["score/mean"])
+
+
+@pytest.mark.parametrize("before", [(0.0, 10.0), "observed"])
+def test_a_range_that_lacks_what_was_told_is_refused_at_a_load(before, tmp_path):
+    curriculum = make(before, success_threshold=4.0)
+    curriculum.tell([0, 1], [0.0, 10.0])
+    curriculum.save(tmp_path / "saved")
+    config = curriculum.config.model_copy(update={"score_range": (0.0, 9.0)})
+    with pytest.raises(
+        ValueError, match=r"state: expected scores within score_range \[0.0, 9.0\], got .* \[0.0, 10.0\]"
+    ):
+        Curriculum.load(tmp_path / "saved", config=config)
 
 
 def test_processes_share_the_range():

@@ -14,6 +14,7 @@ import secrets
 import stat
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ from .table import (
     check_table,
     filled,
     open_entries,
+    rescaled,
 )
 from .task import all_axes
 
@@ -275,6 +277,7 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
         raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole state")
     _check_origin(state, config)
     saved = _saved(state)
+    saved = saved._replace(table=_in_range(saved.table, state, config))
     if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
         saved = saved._replace(table=_matched(state, saved, generator))
     _check_tasks(saved.table.rows, generator)
@@ -286,17 +289,12 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
 
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     """Checks that this version saved `state`, and that what it counted has the meaning that `config` gives it."""
-    declared, saved = config.score_range, _score_range(state["config"])
+    saved = _score_range(state["config"])
     threshold, baseline = (state["config"].get(name) for name in ("success_threshold", "random_baseline"))
     if threshold is None and not isinstance(saved, str):
         threshold = (saved[0] + saved[1]) / 2
     expected: dict[str, tuple[Any, Any, str]] = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
-        "score_range": (
-            declared if isinstance(declared, str) else list(declared),
-            saved,
-            "use the score_range that it was saved with",
-        ),
         "success_threshold": (
             config.threshold,
             threshold,
@@ -312,6 +310,28 @@ def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     for name, (here, there, remedy) in expected.items():
         if type(there) is not type(here) or here != there:
             raise ValueError(f"state: expected {name} {here!r}, got {there!r:.200}; {remedy}")
+
+
+def _in_range(table: Table, state: Mapping[str, Any], config: CurriculumConfig) -> Table:
+    """Returns the saved `table` with averages scaled by the range of `config` instead of its own.
+
+    Raises:
+        ValueError: If the range of `config` does not hold the saved one.
+    """
+    declared, saved = config.score_range, _score_range(state["config"])
+    old = table.score_range if isinstance(saved, str) else np.array(saved, np.float64)
+    if isinstance(declared, str):
+        return replace(table, score_range=old)
+    if np.isnan(old).all() or (old == declared).all():
+        return replace(table, score_range=np.full(2, np.nan))
+    low, high = old.tolist()
+    if not declared[0] <= low <= high <= declared[1]:
+        raise ValueError(
+            f"state: expected scores within score_range {list(declared)}, got a state with {[low, high]}; declare a "
+            f"range that holds both, or set score_range='observed'"
+        )
+    averages_baselines = isinstance(config.random_baseline, MeanOfFirst)
+    return rescaled(table, old, np.array(declared, np.float64), scales_baselines=averages_baselines)
 
 
 def _traits(generator: TaskGenerator[Any]) -> list[str]:

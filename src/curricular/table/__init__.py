@@ -74,3 +74,4 @@ from .schema import copy_table as copy_table
 from .schema import empty_table as empty_table
 from .schema import unchanged as unchanged
 from .widen import range_with as range_with
+from .widen import rescaled as rescaled

@@ -53,6 +53,21 @@ def widen(table: Table, score_range: NDArray[np.float64], *, scales_baselines: b
     return replace(unchanged(table), slots=slots, rows=rows, labels=labels, score_range=score_range)
 
 
+def rescaled(table: Table, old: NDArray[np.float64], new: NDArray[np.float64], *, scales_baselines: bool) -> Table:
+    """Returns `table`, whose scores are scaled from the range `old`, with scores scaled from the wider range `new`.
+
+    Args:
+        table: The pool.
+        old: Lowest and highest score, shape (2,).
+        new: A range that holds `old`, shape (2,).
+        scales_baselines: Whether the random baselines are averages of scores, too.
+    """
+    patch = widen(replace(table, score_range=old), new, scales_baselines=scales_baselines)
+    rows = Rows(table.rows.words.copy())
+    rows.put(patch.slots, patch.rows)
+    return replace(table, rows=rows, labels=patch.labels, score_range=np.full(2, np.nan))
+
+
 def _rescale_recent(rows: Rows, factor: float, offset: float) -> None:
     """Rescales the last scores in `rows`, in place. Those that were never told stay 0."""
     num_told = rows["num_completions"]
