@@ -80,9 +80,11 @@ def check_installation(wheel: Path, folder: Path) -> None:
     installed = {line.partition("==")[0].lower().replace("_", "-") for line in listed} - {"pip", "setuptools"}
     if installed != INSTALLED:
         raise PackagingError(f"wheel: expected to install {sorted(INSTALLED)}, got {sorted(installed)}")
-    quick_start = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    quick_start = re.search(
+        r"```python\n(from metta.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     if quick_start is None:
-        raise PackagingError("README.md: expected a quick start in a Python block, got none")
+        raise PackagingError("README.md: expected the quick start of the reference in a Python block, got none")
     print(run(python, "-W", "error", "-c", quick_start[1] + AFTER_THE_QUICK_START, cwd=folder).strip())
 
 

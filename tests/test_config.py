@@ -18,7 +18,7 @@ def test_presets_are_those_of_the_reference():
     )
     table = [(c.ema_timescale, c.exploration_bonus, c.min_samples_for_lp) for c in presets]
     assert table == [(0.1, 0.1, 10), (0.01, 0.15, 20), (0.2, 0.05, 5)]
-    assert all(config.num_active_tasks == 256 and config.slow_timescale_factor == 0.2 for config in presets)
+    assert all(config.pool_size == 256 and config.slow_timescale_factor == 0.2 for config in presets)
 
 
 def test_without_a_preset_the_settings_are_those_of_the_default():

@@ -47,7 +47,7 @@ def play(curriculum, num_rounds, seed=0):
             curriculum.update_task_performance(tasks[0].task_id, scores[0])
         else:
             curriculum.tell([task.task_id for task in tasks], scores)
-        asked += [(task.task_id % curriculum.config.num_active_tasks, task.config) for task in tasks]
+        asked += [(task.task_id % curriculum.tracker.capacity, task.config) for task in tasks]
     return asked
 
 

@@ -1,4 +1,4 @@
-"""A configuration that is handed out belongs to the caller: whatever is done to it changes nothing else."""
+"""A configuration that is handed out belongs to the caller: a change to it changes nothing else."""
 
 import copy
 import dataclasses

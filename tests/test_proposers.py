@@ -86,7 +86,7 @@ class TestTheRegistry:
             Curriculum(quiet(AccelConfig), FINITE)
         with pytest.raises(TypeError, match=r"generator: expected one with a mutate.*got SeedGenerator; write the"):
             Curriculum(quiet(AccelConfig))
-        stiff = merge([single_task(1), single_task(2)], weights=[1, 1])
+        stiff = merge([single_task(1), SeedGenerator()], weights=[1, 1])
         with pytest.raises(ValueError, match=r"generator: expected one whose mutate changes tasks .* TaskGeneratorSet"):
             Curriculum(quiet(AccelConfig), stiff)
 
@@ -103,7 +103,7 @@ class TestTheRegistry:
     def test_a_mixture_needs_spans_that_all_tasks_have(self):
         for generator, found in (
             (FINITE, "of 200 tasks"),
-            (merge([single_task(1), single_task(2)], weights=[1, 1]), "without a Span among its axes"),
+            (merge([single_task(1), SeedGenerator()], weights=[1, 1]), "without a Span among its axes"),
             (merge([ENDLESS, single_task(1)]), "in which x, y applies to some tasks only"),
         ):
             with pytest.raises(ValueError, match=f"generator: expected an endless one with a Span.*{found}; give"):

@@ -12,7 +12,9 @@ from .helpers import TIMEOUT
 
 ROOT = Path(__file__).parents[1]
 README = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-QUICK_START, *OTHERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+(QUICK_START,) = (block for block in BLOCKS if "metta.cogworks" in block)
+OTHERS = [block for block in BLOCKS if block != QUICK_START]
 QUICK_START_HASH = "b33e7595d192f22372e620c1bd1de661823aeb3b3058c8891895654b7f0773c0"
 
 
@@ -21,7 +23,7 @@ def run(code: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=TIMEOUT, cwd=ROOT.parent)
 
 
-def test_the_first_block_is_the_quick_start_of_the_reference_word_for_word():
+def test_a_block_is_the_quick_start_of_the_reference_word_for_word():
     assert hashlib.sha256(QUICK_START.encode()).hexdigest() == QUICK_START_HASH
 
 
@@ -33,6 +35,11 @@ def test_the_quick_start_runs_as_printed(path):
 @pytest.mark.parametrize("code", OTHERS, ids=range(1, len(OTHERS) + 1))
 def test_every_other_block_runs_by_itself(code):
     run(code)
+
+
+def test_the_first_block_needs_no_config():
+    assert "Curriculum([" in BLOCKS[0]
+    assert "Config" not in BLOCKS[0]
 
 
 def test_the_commands_are_there():

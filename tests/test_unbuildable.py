@@ -168,7 +168,7 @@ class OneInAHundred(SeedGenerator):
 
 
 class TestOneBadSeedInAHundred:
-    """The pool holds some tasks that cannot be built, and nobody notices but the account."""
+    """The pool holds some tasks that cannot be built, and only the account shows it."""
 
     def made(self):
         curriculum = Curriculum(local(400), OneInAHundred())

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
 from .config import CurriculumConfig
 from .generators import TaskGenerator
+from .generators.entry import Entries, Turn, next_entries
 from .params import Layout
-from .streams import permuted, stream_key
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
 from .task import ConfigT, Params
 
@@ -37,10 +37,10 @@ class Admission(Generic[ConfigT]):
         self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
     ) -> None:
         num_tasks = generator.num_tasks
-        if num_tasks is not None and config.num_active_tasks > num_tasks:
+        if num_tasks is not None and config.pool_size > num_tasks:
             raise ValueError(
                 f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
-                f"{config.num_active_tasks}; set num_active_tasks={num_tasks}"
+                f"{config.pool_size}; set num_active_tasks={num_tasks}"
             )
         self._generator = generator
         self._layout = Layout(generator.axes)
@@ -65,7 +65,7 @@ class Admission(Generic[ConfigT]):
                 its protocol.
         """
         rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
-        candidates = self._candidates(table, len(slots) * self._proposer.num_candidates, rng)
+        candidates = self._candidates(table, slots, rng)
         seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
@@ -89,11 +89,14 @@ class Admission(Generic[ConfigT]):
             OTHER.decode(),
         )
 
-    def _candidates(self, table: Table, n: int, rng: np.random.Generator) -> NewTasks:
-        """Returns `n` fresh tasks; fewer if a finite generator has fewer tasks outside the pool."""
-        is_endless = self._generator.num_tasks is None
-        seeds = rng.integers(2**63 - 1, size=n) if is_endless else self._unused_seeds(table, n)
-        params = np.asarray(self._generator.sample(seeds, rng), np.float64)
+    def _candidates(self, table: Table, slots: NDArray[np.int64], rng: np.random.Generator) -> NewTasks:
+        """Returns fresh tasks for `slots`; fewer if a finite generator has fewer tasks outside the pool."""
+        active, is_leaving = table.rows["is_active"], np.zeros(len(table.rows), np.bool_)
+        is_leaving[slots] = True
+        pool = Entries(table.rows["seed"][active], table.rows["params"][active])
+        turn = Turn((self._seed, _ORDER), table.counters.num_created, rng)
+        n = len(slots) * self._proposer.num_candidates
+        seeds, params = next_entries(self._generator, pool, is_leaving[active], n, turn)
         self._check_params("generator.sample", params, len(seeds))
         return NewTasks(seeds, params)
 
@@ -125,29 +128,14 @@ class Admission(Generic[ConfigT]):
             )
         if self._generator.num_tasks is not None:
             wrong = seeds[~np.isin(seeds, offered)]
-            if len(wrong) or len(np.unique(seeds)) < n:
-                found = f"seed {wrong[0]}" if len(wrong) else f"{n - len(np.unique(seeds))} duplicates"
+            ordered = np.sort(seeds)  # at a million seeds, ten times as fast as `np.unique`
+            num_duplicates = int((ordered[1:] == ordered[:-1]).sum())
+            if len(wrong) or num_duplicates:
+                found = f"seed {wrong[0]}" if len(wrong) else f"{num_duplicates} duplicates"
                 raise ValueError(
                     f"proposer.propose: expected {n} different candidates, since the generator is finite, got {found}; "
                     f"choose each task among the candidates, at most once"
                 )
-
-    def _unused_seeds(self, table: Table, n: int) -> NDArray[np.int64]:
-        """Returns the seeds of the next `n` tasks of a finite generator that are not in the pool, in a random order.
-
-        The order is a fixed permutation of all tasks, which starts again after its end.
-        """
-        num_tasks = cast(int, self._generator.num_tasks)
-        key = stream_key(self._seed, _ORDER)
-        active = table.rows["seed"][table.rows["is_active"]]
-        first, found = table.counters.num_created, np.empty(0, np.int64)
-        for turn in range(first, first + num_tasks, 2 * n):
-            turns = np.arange(turn, min(turn + 2 * n, first + num_tasks)) % num_tasks
-            seeds = permuted(key, turns, num_tasks)
-            found = np.concatenate([found, seeds[~np.isin(seeds, active)]])
-            if len(found) >= n:
-                break
-        return found[:n]
 
 
 _GENERATION, _ORDER = 1, 2

@@ -8,6 +8,7 @@ check raises an error that names the field, before anything changes.
 import contextlib
 import glob
 import json
+import logging
 import os
 import secrets
 import stat
@@ -19,10 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from .archive import READ_ERRORS, ArrayArchive
 from .config import OBSERVED, CurriculumConfig, MeanOfFirst
 from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .generators.source import Source, describe, keys_of
+from .matching import matched
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import (
@@ -55,6 +59,8 @@ MAX_LEDGER = 2**24
 MAX_TRAITS = 100
 """Maximum number of the generator's axes that a state describes."""
 
+_log = logging.getLogger(__name__)
+
 _KIND = "curricular checkpoint"
 
 _ARRAYS = {
@@ -63,12 +69,13 @@ _ARRAYS = {
     "score_range": np.dtype(np.float64),
     "reasons": REASON,
     "ledger": HANDOUT,
+    "keys": np.dtype(np.int64),
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
 }
 """Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
-_PLAIN_KEYS = {"version", "generator", "traits", "config", "counters", "ledger_size", "stream", "num_draws"}
-_PARTS = ("labels", "cumulated", "score_range", "reasons", "ledger")
+_PLAIN_KEYS = {"version", "generator", "traits", "source", "config", "counters", "ledger_size", "stream", "num_draws"}
+_PARTS = ("labels", "cumulated", "keys", "score_range", "reasons", "ledger")
 _STATE_KEYS = _PLAIN_KEYS | {"rows", *_PARTS}
 
 
@@ -87,7 +94,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
     """
     rows = Rows(state["rows"])
-    plain = {name: value for name, value in state.items() if name not in {"rows", *_PARTS}}
+    plain = {name: value for name, value in state.items() if name in _PLAIN_KEYS}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = Path(path)
@@ -212,6 +219,15 @@ class SavedState(NamedTuple):
     table: Table
     stream: int
     num_draws: int
+    source: Source
+    """Description of the generator of the tasks."""
+    keys: NDArray[np.int64]
+    """Hashes of the keys of the tasks, shape (capacity,)."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all tasks of the pool are there."""
+        return bool(self.table.rows["is_active"].all())
 
 
 def pack_state(
@@ -230,6 +246,7 @@ def pack_state(
         "version": VERSION,
         "generator": fingerprint(generator),
         "traits": _traits(generator),
+        "source": describe(generator),
         "config": config.model_dump(mode="json"),
         "rows": table.rows.words,
         "labels": table.labels,
@@ -239,13 +256,14 @@ def pack_state(
         "reasons": table.reasons,
         "ledger": open_entries(table.ledger),
         "ledger_size": len(table.ledger),
+        "keys": keys_of(generator, table.rows["seed"], table.rows["params"]),
         "stream": stream,
         "num_draws": num_draws,
     }
 
 
 def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any]) -> SavedState:
-    """Returns the checked content of `state`, copied.
+    """Returns the checked content of `state`, copied, as tasks of `generator`. Tasks that it lacks are inactive.
 
     Raises:
         ValueError: If `state` is not a state, is damaged, or does not fit `config` and `generator`.
@@ -256,8 +274,9 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
         found = f"a mapping without {', '.join(sorted(missing))}" if is_mapping else f"{state!r:.100}"
         raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole state")
     _check_origin(state, config)
-    _check_generator(state, generator)
     saved = _saved(state)
+    if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
+        saved = saved._replace(table=_matched(state, saved, generator))
     _check_tasks(saved.table.rows, generator)
     if not isinstance(config.random_baseline, MeanOfFirst):
         # Averages are of the plain score, so another fixed baseline applies to all that was told.
@@ -303,19 +322,37 @@ def _traits(generator: TaskGenerator[Any]) -> list[str]:
     return [type(generator).__name__, f"{num_tasks} tasks", f"{len(axes)} axes", *texts]
 
 
-def _check_generator(state: Mapping[str, Any], generator: TaskGenerator[Any]) -> None:
-    """Checks that `state` was saved with `generator`. The error names the first trait that differs, if any."""
-    here, there = fingerprint(generator), state["generator"]
-    if type(there) is str and here == there:
-        return
+def _matched(state: Mapping[str, Any], saved: SavedState, generator: TaskGenerator[Any]) -> Table:
+    """Returns the saved table as tasks of another `generator` than the one it was saved with, and logs how many.
+
+    Raises:
+        ValueError: If `generator` has none of the tasks. Names the first trait that differs, if any.
+    """
     theirs = [str(trait) for trait in state["traits"]] if isinstance(state["traits"], list) else []
     differing = [pair for pair in zip(_traits(generator), theirs, strict=False) if pair[0] != pair[1]]
-    expected, got = differing[0] if differing else (repr(here), repr(there))
-    missing = "no generator was given: " if isinstance(generator, SeedGenerator) else ""
-    raise ValueError(
-        f"state: expected generator {expected}, got {got:.200}; {missing}pass the generator that the state was saved "
-        f"with"
+    here, there = differing[0] if differing else (repr(fingerprint(generator)), repr(state["generator"]))
+    is_known = type(state["generator"]) is str
+    table = matched(saved.table, saved.source, saved.keys, generator) if is_known else None
+    if table is None:
+        num_saved = int(saved.table.rows["is_active"].sum())
+        reason = f"none of the {num_saved} saved tasks is one of its tasks"
+        reason = "no generator was given" if isinstance(generator, SeedGenerator) else reason
+        raise ValueError(
+            f"state: expected generator {here}, got {there:.200}; {reason}: pass the generator that the state was "
+            f"saved with"
+        )
+    num_saved, num_found = (int(rows["is_active"].sum()) for rows in (saved.table.rows, table.rows))
+    num_new = "" if generator.num_tasks is None else f", and has {generator.num_tasks - num_found} others"
+    _log.warning(
+        "the generator has changed (%s, was %.200s): it has %d of the %d tasks in the pool, lacks %d%s",
+        here,
+        there,
+        num_found,
+        num_saved,
+        num_saved - num_found,
+        num_new,
     )
+    return table
 
 
 def _saved(state: Mapping[str, Any]) -> SavedState:
@@ -327,7 +364,7 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     _score_range(state["config"])
     counters = _counters(state["counters"])
     # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
-    rows, labels, cumulated, score_range, reasons, ledger = (
+    rows, labels, cumulated, keys, score_range, reasons, ledger = (
         np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
     handouts = _ledger(ledger, state["ledger_size"])
@@ -335,7 +372,16 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     check_table(table)
     if not table.rows["is_active"].any():
         raise TableError("rows['is_active'] for at least one task", "none")
-    return SavedState(table, _whole("stream", state["stream"]), _whole("num_draws", state["num_draws"]))
+    check_array("keys", keys, np.int64, (len(table.rows),))
+    stream, num_draws = (_whole(name, state[name]) for name in ("stream", "num_draws"))
+    return SavedState(table, stream, num_draws, _source(state["source"]), keys)
+
+
+def _source(data: Any) -> Source:
+    try:
+        return Source.model_validate(data)
+    except ValidationError as error:
+        raise TableError("source as the description of a generator", f"{data!r:.200}") from error
 
 
 def _ledger(entries: Any, size: Any) -> NDArray[np.void]:

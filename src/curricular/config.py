@@ -27,8 +27,9 @@ class CurriculumConfig(BaseModel):
     # defer_build: an unused config adds nothing to the time of the import.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
-    num_active_tasks: int = Field(default=256, ge=1)
-    """Number of tasks in the pool, the capacity of the table. A larger pool has fewer results per task."""
+    num_active_tasks: int | None = Field(default=None, ge=1)
+    """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
+    otherwise 256. A larger pool has fewer results per task."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of task generation and selection. The same seed and the same calls give the same tasks."""
     use_shared_memory: bool = True
@@ -111,6 +112,11 @@ class CurriculumConfig(BaseModel):
         return {str(cls.model_fields["algorithm"].default).replace("_", "-"): cls}
 
     @property
+    def pool_size(self) -> int:
+        """Number of tasks in the pool: `num_active_tasks`, or 256 if that is None."""
+        return USUAL_NUM_TASKS if self.num_active_tasks is None else self.num_active_tasks
+
+    @property
     def slow_rate(self) -> float:
         """Rate of the slow averages, per completion of a task."""
         return self.ema_timescale * self.slow_timescale_factor
@@ -142,6 +148,10 @@ class CurriculumConfig(BaseModel):
 
 OBSERVED = "observed"
 """The `score_range` that stands for the range of all scores so far."""
+
+
+USUAL_NUM_TASKS = 256
+"""Size of the pool if neither the config nor the generator says otherwise."""
 
 
 MAX_BASELINE = 0.75

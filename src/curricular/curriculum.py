@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Generic, Self, cast
+from typing import Any, Generic, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,8 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
-from .generators import SeedGenerator, TaskGenerator, check_generator, fingerprint
+from .defaults import arranged, check_load, fitted, reduced
+from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
@@ -37,40 +38,78 @@ class Curriculum(Generic[ConfigT]):
     original. `close`, or the end of a ``with`` block, leaves the pool. Calls from several threads take turns.
 
     Args:
-        config: Settings of the pool and of the algorithm.
-        generator: Creates the tasks. With None, the configuration of a task is its seed.
+        tasks: A generator of tasks, or a list or another sequence of configurations. Without tasks, the configuration
+            of a task is its seed.
+        config: Settings of the pool and of the algorithm, before or after the tasks. Without a config, the algorithm is
+            the recommended one, and the size of the pool suits the tasks.
         algorithm: A custom algorithm, instead of the one that `config` belongs to.
         proposer: A custom proposer of new tasks, instead of the one that `config` selects.
         backend: A custom backend, instead of the one that `config` selects.
 
     Raises:
-        TypeError: If `generator` is no task generator.
+        TypeError: If the arguments are not tasks and a config.
         ValueError: If `config` asks for more tasks than the generator has.
         SessionError: If the session cannot be created or joined.
 
     Examples:
-        >>> from curricular import Curriculum, LearningProgressConfig
-        >>> curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=8))
+        >>> from curricular import Curriculum
+        >>> curriculum = Curriculum(["level-1", "level-2", "level-3"])
         >>> tasks = curriculum.ask(4)
         >>> curriculum.tell([task.task_id for task in tasks], [0.0, 0.5, 1.0, 1.0])
         >>> curriculum.stats()["num_completed"]
         4.0
     """
 
+    @overload
+    def __init__(
+        self: "Curriculum[int]",
+        config: CurriculumConfig,
+        tasks: None = None,
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    @overload
     def __init__(
         self,
         config: CurriculumConfig,
-        generator: TaskGenerator[ConfigT] | None = None,
+        tasks: Tasks[ConfigT],
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        tasks: Tasks[ConfigT],
+        config: CurriculumConfig | None = None,
+        /,
+        *,
+        algorithm: Algorithm | None = None,
+        proposer: Proposer | None = None,
+        backend: Backend | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        first: Tasks[ConfigT] | CurriculumConfig,
+        second: Tasks[ConfigT] | CurriculumConfig | None = None,
+        /,
         *,
         algorithm: Algorithm | None = None,
         proposer: Proposer | None = None,
         backend: Backend | None = None,
     ) -> None:
-        self.config = config
-        self.generator: TaskGenerator[ConfigT] = (
-            cast(TaskGenerator[ConfigT], SeedGenerator()) if generator is None else generator
-        )
-        check_generator(self.generator)
+        self.config: CurriculumConfig
+        self.generator: TaskGenerator[ConfigT]
+        self.config, self.generator = arranged(first, second)
+        config = fitted(self.config, self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
@@ -98,7 +137,7 @@ class Curriculum(Generic[ConfigT]):
     def __repr__(self) -> str:
         config, kind = self.config, type(self.generator).__name__
         settings = (
-            f"num_active_tasks={config.num_active_tasks}, score_range={config.score_range}, "
+            f"num_active_tasks={self._backend.capacity}, score_range={config.score_range}, "
             f"success_threshold={config.threshold}"
         )
         where = f", session_id={config.session_id!r}" if config.session_id else ""
@@ -405,9 +444,12 @@ class Curriculum(Generic[ConfigT]):
         """
         with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
-            self._refresher.restore(saved.table)
+            if saved.is_whole or len(saved.table.rows) != self._backend.capacity:
+                self._refresher.restore(saved.table)
+                self._draws.seek(saved.stream, saved.num_draws)
+            else:
+                self._refresher.restore_resized(saved.table)
             self._tasks.clear()
-            self._draws.seek(saved.stream, saved.num_draws)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a checkpoint to `path` atomically. Other processes of the session may continue meanwhile.
@@ -424,7 +466,7 @@ class Curriculum(Generic[ConfigT]):
     def load(
         cls,
         path: str | os.PathLike[str],
-        generator: TaskGenerator[ConfigT] | None = None,
+        tasks: Tasks[ConfigT] | None = None,
         *,
         config: CurriculumConfig | None = None,
         algorithm: Algorithm | None = None,
@@ -436,9 +478,12 @@ class Curriculum(Generic[ConfigT]):
         If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
         for more, new tasks are added. A change of size is logged, and open hand-outs then count as cancelled.
 
+        If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
+        other tasks by their content. Tasks that are missing leave the pool, and new ones enter. Both are logged.
+
         Args:
             path: Where `save` wrote the checkpoint.
-            generator: The generator that the curriculum was saved with.
+            tasks: The generator or the list of configurations that the curriculum was saved with, perhaps changed.
             config: Replaces the saved config. The score range and the success threshold must be the saved ones.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
@@ -447,14 +492,17 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             FileNotFoundError: If there is no file.
             CheckpointError: If the file is damaged or not a checkpoint.
-            ValueError: If the checkpoint does not fit `generator` or `config`.
+            ValueError: If `tasks` has no task of the checkpoint, or the checkpoint does not fit `config`.
+            TypeError: If an argument has a wrong type.
         """
+        check_load(path, tasks)
         state = read_checkpoint(path)
-        if config is None:
-            config = load_config(state["config"])
+        saved_config = load_config(state["config"]) if config is None else config
+        _, generator = arranged(saved_config, tasks)
+        config = reduced(saved_config, generator) if config is None else config
         curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
         try:
-            if len(state["cumulated"]) == config.num_active_tasks:
+            if len(state["cumulated"]) == curriculum._backend.capacity:
                 curriculum.load_state_dict(state)
             else:
                 curriculum._refresher.restore_resized(unpack_state(state, config, curriculum.generator).table)

@@ -61,9 +61,9 @@ def create_task_tracker(
     """
     if backend is None:
         backend = _create_backend(config, num_axes, identity)
-    if backend.capacity != config.num_active_tasks:
+    if backend.capacity != config.pool_size:
         raise ValueError(
-            f"backend: expected a capacity of num_active_tasks={config.num_active_tasks}, got {backend.capacity}; "
+            f"backend: expected a capacity of num_active_tasks={config.pool_size}, got {backend.capacity}; "
             f"make it with the same number"
         )
     found = backend.read(np.array([0])).num_axes
@@ -78,10 +78,10 @@ def create_task_tracker(
 def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> Backend:
     has_shared_memory = sys.platform != "win32"
     if not config.use_shared_memory or not (has_shared_memory or config.session_id):
-        return LocalMemoryBackend(config.num_active_tasks, num_axes, config.max_open_handouts)
+        return LocalMemoryBackend(config.pool_size, num_axes, config.max_open_handouts)
     settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
     settings["generator"] = identity
-    return SharedMemoryBackend(config.session_id, config.num_active_tasks, num_axes, settings, config.max_open_handouts)
+    return SharedMemoryBackend(config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts)
 
 
 def estimator(config: CurriculumConfig) -> Estimator:

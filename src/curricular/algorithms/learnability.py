@@ -29,11 +29,11 @@ class LearnabilityConfig(FlooredConfig):
     """If set, draw uniformly from this top fraction of the pool; `power` is ignored."""
 
     @classmethod
-    def sfl(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+    def sfl(cls, *, num_active_tasks: int | None = None, **overrides: Any) -> Self:
         """Returns the preset "sampling for learnability": half of the draws from the top fifth, half from all tasks.
 
         Args:
-            num_active_tasks: Number of tasks in the pool.
+            num_active_tasks: Number of tasks in the pool; None: as many as suit the generator.
             overrides: Values of any other fields.
 
         Examples:

@@ -46,11 +46,11 @@ class LearningProgressConfig(CurriculumConfig):
         return self
 
     @classmethod
-    def default(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+    def default(cls, *, num_active_tasks: int | None = None, **overrides: Any) -> Self:
         """Returns the preset for most environments: the fast average remembers about 10 results.
 
         Args:
-            num_active_tasks: Number of tasks in the pool.
+            num_active_tasks: Number of tasks in the pool; None: as many as suit the generator.
             overrides: Values of any other fields.
 
         Examples:
@@ -60,11 +60,11 @@ class LearningProgressConfig(CurriculumConfig):
         return cls(**{"num_active_tasks": num_active_tasks, **overrides})
 
     @classmethod
-    def stable(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+    def stable(cls, *, num_active_tasks: int | None = None, **overrides: Any) -> Self:
         """Returns the preset for noisy scores and long training: the fast average remembers about 100 results.
 
         Args:
-            num_active_tasks: Number of tasks in the pool.
+            num_active_tasks: Number of tasks in the pool; None: as many as suit the generator.
             overrides: Values of any other fields.
         """
         preset = {"ema_timescale": 0.01, "theta": 0.1, "temperature": 1.0, "exploration_bonus": 0.15}
@@ -72,11 +72,11 @@ class LearningProgressConfig(CurriculumConfig):
         return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
 
     @classmethod
-    def fast_learning(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+    def fast_learning(cls, *, num_active_tasks: int | None = None, **overrides: Any) -> Self:
         """Returns the preset for agents that learn a task quickly: the fast average remembers about 5 results.
 
         Args:
-            num_active_tasks: Number of tasks in the pool.
+            num_active_tasks: Number of tasks in the pool; None: as many as suit the generator.
             overrides: Values of any other fields.
         """
         preset = {"ema_timescale": 0.2, "theta": 0.1, "temperature": 1.0, "exploration_bonus": 0.05}

@@ -56,11 +56,11 @@ class NoiseAwareConfig(FlooredConfig):
     that a task becomes solvable or is forgotten."""
 
     @classmethod
-    def recommended(cls, *, num_active_tasks: int = 256, **overrides: Any) -> Self:
+    def recommended(cls, *, num_active_tasks: int | None = None, **overrides: Any) -> Self:
         """Returns the recommended settings for any problem.
 
         Args:
-            num_active_tasks: Number of tasks in the pool.
+            num_active_tasks: Number of tasks in the pool; None: as many as suit the generator.
             overrides: Values of any other fields.
 
         Examples:

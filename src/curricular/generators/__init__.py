@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
-from ..task import Span
+from ..task import ConfigT, Span
 from .buckets import BucketedTaskGenerator
 from .canonical import canonical
+from .columns import SupportsRows, is_rows
 from .copies import copied, copier
 from .encoding import plain
 from .merged import TaskGeneratorSet
 from .mutation import onto
 from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator, check_generator, is_generator
+from .sequence import SequenceTaskGenerator, dataset
 from .serial import AS_IS, dump_task_generator, load_task_generator
 from .single import SingleTaskGenerator
 
@@ -20,13 +22,18 @@ __all__ = [
     "BucketedTaskGenerator",
     "MutableTaskGenerator",
     "SeedGenerator",
+    "SequenceTaskGenerator",
     "SingleTaskGenerator",
+    "SupportsRows",
     "TaskGenerator",
     "TaskGeneratorSet",
+    "Tasks",
+    "as_generator",
     "bucketed",
     "check_generator",
     "copied",
     "copier",
+    "dataset",
     "dump_task_generator",
     "fingerprint",
     "load_task_generator",
@@ -35,6 +42,27 @@ __all__ = [
     "plain",
     "single_task",
 ]
+
+
+Tasks: TypeAlias = TaskGenerator[ConfigT] | SupportsRows[ConfigT]
+"""What tasks come from: a generator, or a list or another sequence of configurations."""
+
+
+def as_generator(tasks: Tasks[ConfigT], argument: str = "tasks") -> TaskGenerator[ConfigT]:
+    """Returns `tasks` if it is a generator, otherwise a generator of the configurations in `tasks`.
+
+    Args:
+        tasks: A generator, or a sequence of configurations.
+        argument: Name of the argument, for errors.
+
+    Raises:
+        TypeError: If `tasks` is neither a generator nor a sequence of configurations.
+        ValueError: If there are no configurations, or two of them are equal.
+    """
+    if not is_generator(tasks) and is_rows(tasks):
+        return dataset(cast(SupportsRows[ConfigT], tasks))
+    check_generator(tasks, argument)
+    return cast(TaskGenerator[ConfigT], tasks)
 
 
 def single_task(config: Any, label: str = "") -> SingleTaskGenerator:
@@ -73,7 +101,7 @@ def bucketed(base: Any, buckets: Mapping[str, Iterable[Any] | Span], label: str 
     return BucketedTaskGenerator.model_validate(fields, context=AS_IS)
 
 
-def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
+def merge(generators: Sequence[Tasks[Any]], weights: Sequence[float] | None = None) -> TaskGeneratorSet:
     """Returns a generator of the tasks of all `generators`.
 
     Args:
@@ -89,18 +117,10 @@ def merge(generators: Sequence[TaskGenerator[Any]], weights: Sequence[float] | N
         >>> merge([single_task("reach"), single_task("grasp")]).num_tasks
         2
     """
-    children = _children(generators)
-    return TaskGeneratorSet(children=children, weights=None if weights is None else tuple(weights))
-
-
-def _children(generators: Iterable[TaskGenerator[Any]]) -> tuple[TaskGenerator[Any], ...]:
-    """Returns the generators to merge, after a check."""
     if is_generator(generators) or isinstance(generators, str | Mapping) or not isinstance(generators, Iterable):
         raise TypeError(f"generators: expected a list of generators, got {generators!r:.100}; give a list")
-    children = tuple(generators)
-    for index, child in enumerate(children):
-        check_generator(child, f"generators[{index}]")
-    return children
+    children = tuple(as_generator(child, f"generators[{index}]") for index, child in enumerate(generators))
+    return TaskGeneratorSet(children=children, weights=None if weights is None else tuple(weights))
 
 
 def fingerprint(generator: TaskGenerator[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Copies of configurations, so that whoever receives one can change it. What cannot change is not copied."""
+"""Copies of configurations, so that the caller can change them. What cannot change is not copied."""
 
 import copy
 import dataclasses

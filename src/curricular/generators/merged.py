@@ -16,8 +16,7 @@ from .serial import AnyConfig, AnyGenerator
 class TaskGeneratorSet(BaseModel):
     """Merges the tasks of all `children`; the params of a task are the index of its child and the child's params.
 
-    If every child is finite and `weights` is None, the set is finite too, and each task is in the pool at most once.
-    Otherwise the set is endless and draws the child of each task by weight.
+    If every child is finite, so is the set. The tasks of a finite child are in a pool at most once.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
@@ -26,7 +25,8 @@ class TaskGeneratorSet(BaseModel):
     children: tuple[AnyGenerator, ...] = Field(min_length=1)
     """The generators whose tasks are merged."""
     weights: tuple[PositiveFloat, ...] | None = None
-    """How often each child is drawn, relative to the others, > 0. None: all equally often."""
+    """How many of the new tasks in a pool come from each child, relative to the others, > 0. None: the number of its
+    tasks in a finite set, and 1 in an endless one. Weights do not say how often a task in the pool is drawn."""
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -61,7 +61,21 @@ class TaskGeneratorSet(BaseModel):
     @cached_property
     def _num_tasks(self) -> int | None:
         counts = [child.num_tasks for child in self.children]
-        return None if self.weights is not None or None in counts else sum(counts)
+        return None if None in counts else sum(counts)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of each child in the new tasks, sum 1, shape (number of children,)."""
+        return self._shares
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        if self.weights is None and self.num_tasks is not None:
+            weights = np.array([child.num_tasks for child in self.children], np.float64)
+        else:
+            weights = np.ones(len(self.children)) if self.weights is None else np.asarray(self.weights)
+        shares: NDArray[np.float64] = weights / weights.sum()
+        return shares
 
     @cached_property
     def _first_seeds(self) -> list[int]:
@@ -73,8 +87,7 @@ class TaskGeneratorSet(BaseModel):
         if self.num_tasks is not None:
             choices = np.searchsorted(self._first_seeds, seeds, side="right") - 1
         else:
-            weights = np.ones(len(self.children)) if self.weights is None else np.asarray(self.weights)
-            choices = rng.choice(len(self.children), size=len(seeds), p=weights / weights.sum())
+            choices = rng.choice(len(self.children), size=len(seeds), p=self.shares)
         params[:, 0] = choices
         for choice, chosen in _by_choice(choices):
             child_seeds = self._child_seeds(seeds[chosen], choice)
@@ -100,6 +113,19 @@ class TaskGeneratorSet(BaseModel):
     def build(self, seed: int, params: Params) -> AnyConfig:
         choice, child, child_seed = self._member(seed, params)
         return child.build(child_seed, params[self._columns[choice]])
+
+    def members(
+        self, seeds: NDArray[np.int64], params: Params
+    ) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64], Params]]:
+        """Returns the tasks of each child that has some: index of the child, indices, child's seeds, child's params."""
+        return [
+            (choice, chosen, self._child_seeds(seeds[chosen], choice), params[chosen, self._columns[choice]])
+            for choice, chosen in _by_choice(params[:, 0].astype(np.int64))
+        ]
+
+    def set_seeds(self, seeds: NDArray[np.int64], choice: int) -> NDArray[np.int64]:
+        """Converts `seeds` of the child with index `choice` to seeds of the set."""
+        return seeds if self.num_tasks is None else seeds + self._first_seeds[choice]
 
     def _child_seeds(self, seeds: SeedsT, choice: int) -> SeedsT:
         """Converts `seeds` of the set, an int or an array, to seeds of the child with index `choice`."""

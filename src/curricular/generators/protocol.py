@@ -12,6 +12,7 @@ ConfigT_co = TypeVar("ConfigT_co", covariant=True)
 SeedsT = TypeVar("SeedsT", int, NDArray[np.int64])
 
 
+@runtime_checkable
 class TaskGenerator(Protocol[ConfigT_co]):
     """A family of tasks; a task is its seed and its params, from which any process can rebuild the configuration."""
 

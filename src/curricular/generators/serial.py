@@ -14,6 +14,7 @@ KINDS = {
     "single": "curricular.generators:SingleTaskGenerator",
     "bucketed": "curricular.generators:BucketedTaskGenerator",
     "set": "curricular.generators:TaskGeneratorSet",
+    "sequence": "curricular.generators:SequenceTaskGenerator",
 }
 """Short kind -> class of each built-in generator; the kind of a custom generator is its ``module:name``."""
 

@@ -13,7 +13,7 @@ def play(curriculum: Curriculum[Any], num_tasks: int) -> list[tuple[int, Any]]:
     Returns:
         The slot and the params of each task, in the order of hand-outs. Ids of new tasks differ after a load.
     """
-    capacity = curriculum.config.num_active_tasks
+    capacity = curriculum.tracker.capacity
     asked: list[Task[Any]] = []
     while len(asked) < num_tasks:
         task = curriculum.get_task()

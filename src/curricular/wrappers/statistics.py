@@ -43,7 +43,7 @@ class PeriodicStats:
 
     def __init__(self, curriculum: Curriculum[Any], interval: int | str | None) -> None:
         if interval == "auto":
-            interval = max(SHORTEST, curriculum.config.num_active_tasks // INTERVALS_PER_POOL)
+            interval = max(SHORTEST, curriculum.tracker.capacity // INTERVALS_PER_POOL)
         if interval is not None and (isinstance(interval, str) or interval < 1):
             raise ValueError(
                 f"stats_interval: expected 'auto' or at least 1 episode, got {interval!r}; None switches statistics off"

@@ -1,0 +1,194 @@
+"""Columns of a sequence of rows as arrays: fields of the rows, hashes of their keys, numbers and labels."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from operator import attrgetter, itemgetter
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..task import Axis, Params, Span
+from .canonical import canonical
+
+RowT_co = TypeVar("RowT_co", covariant=True)
+
+
+@runtime_checkable
+class SupportsRows(Protocol[RowT_co]):
+    """Any object that has a length and returns the row at an index: a list, an array, a data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> RowT_co: ...
+
+
+_CONTENT = json.JSONEncoder(sort_keys=True, check_circular=False, default=canonical)  # the check takes a third longer
+
+
+def is_rows(value: object) -> bool:
+    """Returns whether `value` has a length and an index, and is neither text nor a mapping."""
+    return isinstance(value, SupportsRows) and not isinstance(value, str | bytes | bytearray | Mapping)
+
+
+def each(rows: SupportsRows[Any]) -> Iterable[Any]:
+    """Returns an iterable over `rows` that stops at their length."""
+    return rows if isinstance(rows, Sequence | np.ndarray) else map(rows.__getitem__, range(len(rows)))
+
+
+def column(rows: SupportsRows[Any], source: str | Sequence[Any], argument: str) -> Sequence[Any]:
+    """Returns one value per row: a field of the rows, read as a whole where `rows` has columns, or `source` itself.
+
+    Args:
+        rows: At least one row.
+        source: Name of a field, or one value per row.
+        argument: Name of the argument, for errors.
+
+    Raises:
+        KeyError: If a row lacks the field.
+        ValueError: If the number of values is not the number of rows.
+    """
+    if isinstance(source, str):
+        values = _whole(rows, source)
+        return _by_row(rows, source, argument) if values is None else values
+    if not is_rows(source):
+        raise TypeError(
+            f"{argument}: expected the name of a field or one value per row, got {type(source).__name__}; pass one "
+            f"of the two"
+        )
+    if len(source) != len(rows):
+        raise ValueError(f"{argument}: expected {len(rows)} values, one per row, got {len(source)}; add or drop some")
+    return source
+
+
+def _whole(rows: Any, field: str) -> Sequence[Any] | None:
+    """Returns the column `field` of a data set or a structured array; None if `rows` has no columns."""
+    if isinstance(rows, list | tuple):
+        return None
+    try:
+        values = rows[field]
+    except (TypeError, IndexError, KeyError, ValueError):  # sequences refuse a string in their own ways
+        return None
+    return values if is_rows(values) and len(values) == len(rows) else None
+
+
+def _by_row(rows: SupportsRows[Any], field: str, argument: str) -> list[Any]:
+    get = itemgetter(field) if isinstance(rows[0], Mapping) else attrgetter(field)
+    values: list[Any] = []
+    try:
+        values.extend(map(get, each(rows)))  # after an error, `values` holds those of the rows before
+    except (KeyError, AttributeError, TypeError) as error:
+        row = rows[len(values)]
+        found = f"fields {', '.join(map(str, row))}" if isinstance(row, Mapping) else f"a {type(row).__name__}"
+        raise KeyError(
+            f"{argument}: expected a field that every row has, got {field!r}, and row {len(values)} has {found:.200}; "
+            f"correct the name"
+        ) from error
+    return values
+
+
+def key_hashes(keys: Sequence[Any], argument: str) -> NDArray[np.uint64]:
+    """Returns a hash of each key, shape (n,), the same in every process.
+
+    Raises:
+        TypeError: If the keys are not all whole numbers or all strings.
+    """
+    kinds = set(map(type, keys))
+    if all(issubclass(kind, str) for kind in kinds):
+        return _hashed(keys)
+    if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
+        try:
+            return _mixed(np.asarray(keys, np.int64))
+        except OverflowError as error:
+            raise ValueError(
+                f"{argument}: expected whole numbers below 2**63, got {max(keys, key=abs)}; use strings"
+            ) from error
+    odd = next((kind for kind in kinds if not issubclass(kind, str | int | np.integer) or kind is bool), None)
+    found = "both" if odd is None else odd.__name__
+    raise TypeError(f"{argument}: expected keys that are all int or all str, got {found}; convert them")
+
+
+def content_hashes(rows: SupportsRows[Any]) -> NDArray[np.uint64]:
+    """Returns a hash of the content of each row, shape (n,); a row that is a string or an integer is its own key."""
+    kinds = set(map(type, each(rows)))
+    if all(issubclass(kind, str) for kind in kinds) or kinds == {int}:
+        return key_hashes(list(each(rows)), "tasks")
+    return _hashed(map(_content, each(rows)))
+
+
+def _content(row: Any) -> str:
+    try:
+        return _CONTENT.encode(row)
+    except (TypeError, ValueError):  # JSON has no such keys, for example tuples
+        return json.dumps(canonical(row), sort_keys=True)
+
+
+def _hashed(texts: Iterable[str]) -> NDArray[np.uint64]:
+    digests = (blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
+
+
+def _mixed(integers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Applies the finaliser of SplitMix64, which maps different integers to different hashes."""
+    state = integers.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+    return state ^ (state >> np.uint64(31))
+
+
+def check_distinct(hashes: NDArray[np.uint64], keys: SupportsRows[Any], argument: str, remedy: str) -> None:
+    """Checks that all hashes differ.
+
+    Raises:
+        ValueError: If two rows have the same key; names the key and both rows.
+    """
+    ordered = np.sort(hashes)
+    (twice,) = np.nonzero(ordered[1:] == ordered[:-1])
+    if len(twice):
+        first, second = np.flatnonzero(hashes == ordered[twice[0]])[:2].tolist()
+        raise ValueError(
+            f"{argument}: expected a different key for each row, got {keys[first]!r:.200} for rows {first} and "
+            f"{second}; {remedy}"
+        )
+
+
+def numbers(values: Sequence[Any], name: str) -> tuple[Axis, Params]:
+    """Returns the axis `name` over the numbers in `values`, and the params of the rows on the axis, shape (n,).
+
+    Whole numbers and real numbers make a `Span`, and truth values make two choices. A number that all rows share is
+    the single choice.
+
+    Raises:
+        ValueError: If a value is not a finite number.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        odd = next((row for row, value in enumerate(values) if np.asarray(value).dtype.kind not in "biuf"), 0)
+        raise _not_a_number(name, values[odd], odd)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        odd = int((~np.isfinite(array)).argmax())
+        raise _not_a_number(name, array[odd].item(), odd)
+    low, high = array.min().item(), array.max().item()
+    if array.dtype.kind == "b":
+        return Axis(name, (False, True)), array.astype(np.float64)
+    if low == high:
+        return Axis(name, (low,)), np.zeros(len(array))
+    return Axis(name, Span(low, high)), array.astype(np.float64)
+
+
+def _not_a_number(name: str, value: Any, row: int) -> ValueError:
+    return ValueError(
+        f"columns[{name!r}]: expected finite numbers, got {value!r:.100} in row {row}; replace it, or leave the column "
+        f"out"
+    )
+
+
+def coded(values: Sequence[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Returns the index of each value among the distinct values, shape (n,), and these as strings, by first occurrence.
+
+    The indices take as few bytes each as their number allows.
+    """
+    index = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    codes = np.fromiter(map(index.__getitem__, values), np.min_scalar_type(len(index)), len(values))
+    return codes, tuple(map(str, index))

@@ -1,0 +1,210 @@
+"""`SequenceTaskGenerator`: the rows of any sequence as tasks, such as a list of configurations or a data set."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from ..task import Axis, Params
+from .canonical import Identified
+from .columns import SupportsRows, check_distinct, coded, column, content_hashes, each, is_rows, key_hashes, numbers
+from .encoding import decode_config, encode_config
+from .serial import AnyConfig
+
+
+def _plain(values: Any) -> Any:
+    """Returns the name of a field as it is, and one value per row as a list."""
+    return values if values is None or isinstance(values, str) else np.asarray(values).tolist()
+
+
+def _plain_columns(columns: Any) -> Any:
+    if isinstance(columns, Mapping):
+        return {name: _plain(values) for name, values in columns.items()}
+    return list(columns)
+
+
+_Values = Annotated[Any, PlainSerializer(_plain)]
+"""A field that holds the name of a field of the rows, or one value per row."""
+
+
+class _Read(NamedTuple):
+    """What is read of n rows."""
+
+    hashes: NDArray[np.uint64]
+    """Hash of the key of each row, shape (n,)."""
+    codes: NDArray[Any] | None
+    """Index of the label of each row, shape (n,); None: no labels."""
+    labels: tuple[str, ...]
+    """The distinct labels."""
+    axes: tuple[Axis, ...]
+    """The axis of each column."""
+    params: Params
+    """Values of the columns, shape (n, number of columns)."""
+
+
+class SequenceTaskGenerator(BaseModel, Identified):
+    """Generates one task for each of `rows`: the seed of a task is the index of its row, and the row its configuration.
+
+    The rows are never copied. Keys are kept as hashes, labels as indices, and columns as arrays. A task is recognised
+    by its key: two sequences with the same keys, labels and columns are the same tasks.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: Literal["sequence"] = "sequence"
+    rows: Annotated[Any, PlainSerializer(lambda rows: [encode_config(row) for row in each(rows)])] = Field(repr=False)
+    """The configurations of the tasks, at least one: any object with a length and an index."""
+    key: _Values = Field(default=None, repr=False)
+    """Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it."""
+    label: _Values = Field(default=None, repr=False)
+    """Field with the label of a row, or one label per row. None: no labels."""
+    columns: Annotated[Any, PlainSerializer(_plain_columns)] = Field(default=(), repr=False)
+    """Names of numeric fields, or name -> one number per row. Each column becomes an axis of the tasks."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decode_rows(cls, data: Any) -> Any:
+        """Builds the configurations that a file describes; only a file names the kind."""
+        if isinstance(data, Mapping) and "kind" in data and "rows" in data:
+            return {**data, "rows": decode_config(data["rows"])}
+        return data
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Reads keys, labels and columns.
+
+        Raises:
+            TypeError: If `rows` is not a sequence of configurations, or a key is neither an int nor a str.
+            KeyError: If a row lacks a field.
+            ValueError: If there are no rows, two rows have the same key, or a column has a value that is no number.
+        """
+        _check_rows(self.rows)
+        _ = self._read
+
+    @cached_property
+    def _read(self) -> "_Read":
+        """What is read of the rows; not a private attribute of pydantic, which takes a microsecond at every access."""
+        if self.key is None:
+            hashes = content_hashes(self.rows)
+            check_distinct(hashes, self.rows, "tasks", "remove one of the two rows, or name the rows with key=")
+        else:
+            keys = column(self.rows, self.key, "key")
+            hashes = key_hashes(keys, "key")
+            check_distinct(hashes, keys, "key", "remove one of the two rows, or choose another key")
+        codes: NDArray[Any] | None = None
+        labels: tuple[str, ...] = ()
+        if self.label is not None:
+            codes, labels = coded(column(self.rows, self.label, "label"))
+        sources = self.columns if isinstance(self.columns, Mapping) else {name: name for name in self.columns}
+        params, axes = np.empty((len(self.rows), len(sources))), []
+        for index, (name, source) in enumerate(sources.items()):
+            axis, params[:, index] = numbers(column(self.rows, source, f"columns[{name!r}]"), name)
+            axes.append(axis)
+        return _Read(hashes, codes, labels, tuple(axes), params)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SequenceTaskGenerator) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __repr_args__(self) -> Any:
+        return [("num_tasks", self.num_tasks), ("axes", tuple(axis.name for axis in self._read.axes))]
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return self._read.axes
+
+    @property
+    def num_tasks(self) -> int:
+        return len(self._read.hashes)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the keys, labels and columns, by row."""
+        read = self._read
+        digest = hashlib.sha256(json.dumps([read.labels, [axis.name for axis in read.axes]]).encode())
+        for array in (read.hashes, read.codes, read.params):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+        return self._read.params.take(seeds, axis=0)
+
+    def label_of(self, seed: int, params: Params) -> str:
+        read = self._read
+        return "" if read.codes is None else read.labels[read.codes[seed]]
+
+    def build(self, seed: int, params: Params) -> AnyConfig:
+        return self.rows[seed]
+
+    def hashes_of(self, seeds: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Returns the hash of the key of each task, shape (n,)."""
+        return self._read.hashes.take(seeds)
+
+    def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Returns the seed of the task with each hash of a key, and whether there is one; both of shape (n,)."""
+        here = self._read.hashes
+        order = np.argsort(here)
+        seeds = order.take(here.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
+        return seeds, here.take(seeds) == hashes
+
+
+def _check_rows(rows: Any) -> None:
+    if not is_rows(rows):
+        remedy = "put it into a list, if it is the configuration of a task" if isinstance(rows, Mapping | str) else ""
+        raise TypeError(
+            f"tasks: expected a list or another sequence of configurations, or a generator with axes, num_tasks, "
+            f"sample, label_of and build, got {type(rows).__name__}; {remedy or 'pass a list'}"
+        )
+    try:
+        if not len(rows):
+            raise ValueError("tasks: expected at least one configuration, got none; add one")
+        rows[0]
+    except (TypeError, KeyError, IndexError) as error:
+        raise TypeError(
+            f"tasks: expected a sequence whose first row is at index 0, got {type(rows).__name__}, which raises "
+            f"{type(error).__name__}; pass a list of its rows"
+        ) from error
+
+
+def dataset(
+    rows: SupportsRows[Any],
+    key: str | Sequence[Any] | None = None,
+    label: str | Sequence[Any] | None = None,
+    columns: Sequence[str] | Mapping[str, str | Sequence[Any]] = (),
+) -> SequenceTaskGenerator:
+    """Returns a generator of one task for each row of a data set, in which the configuration of a task is its row.
+
+    A checkpoint can be loaded with a data set that has grown or shrunk: tasks are matched by their keys.
+
+    Args:
+        rows: Any sequence of rows, at least one; never copied. A row is a mapping, or an object with attributes.
+        key: Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it.
+        label: Field with the label of a row in the statistics, or one label per row.
+        columns: Names of numeric fields, or name -> field or one number per row. Each column becomes an axis of the
+            tasks, along which algorithms share evidence.
+
+    Raises:
+        TypeError: If `rows` is not a sequence of configurations, or a key is neither an int nor a str.
+        KeyError: If a row lacks a field.
+        ValueError: If there are no rows, two rows have the same key, or a column has a value that is no number.
+
+    Examples:
+        >>> rows = [{"id": "a", "prompt": "1 + 1", "rate": 0.9}, {"id": "b", "prompt": "17 * 23", "rate": 0.1}]
+        >>> prompts = dataset(rows, key="id", columns=["rate"])
+        >>> prompts.num_tasks, prompts.axes
+        (2, (Axis(name='rate', values=Span(low=0.1, high=0.9), branches=()),))
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns: expected a list of names, got the string {columns!r}; write columns=[{columns!r}]")
+    try:
+        return SequenceTaskGenerator(rows=rows, key=key, label=label, columns=columns)
+    except ValidationError as error:
+        (found,) = error.errors(include_url=False, include_input=False)  # without the rows, which may be many
+        raise found["ctx"]["error"] from None

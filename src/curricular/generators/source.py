@@ -1,0 +1,103 @@
+"""What a state says about the generator of its tasks, and about the rows that they are made of."""
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..task import Params, Span, num_params
+from . import fingerprint
+from .buckets import BucketedTaskGenerator
+from .canonical import canonical
+from .merged import TaskGeneratorSet
+from .protocol import TaskGenerator, local_seeds
+from .sequence import SequenceTaskGenerator
+from .single import SingleTaskGenerator
+
+Kind = Literal["sequence", "single", "bucketed", "set", "custom"]
+
+MAX_SOURCE = 2**20
+"""Maximum length of the description of a generator in a state. The tasks of a generator with a longer one are not
+matched: the generator must stay the same."""
+
+
+class Source(BaseModel):
+    """What a state says about the generator of its tasks."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: Kind
+    num_tasks: int | None = Field(ge=1, lt=2**63)
+    """Number of tasks; None: endless."""
+    width: int = Field(default=0, ge=0)
+    """Number of params of a task without children."""
+    content: str = ""
+    """Hash of the configuration of a single task, or fingerprint of a custom generator."""
+    buckets: dict[str, Span | tuple[str, ...]] = {}
+    """Path -> the span, or the hash of each value."""
+    children: tuple["Source", ...] = ()
+
+    @property
+    def num_params(self) -> int:
+        """Number of params of a task."""
+        widest = max((child.num_params for child in self.children), default=0)
+        return self.width + len(self.buckets) + widest + (self.kind == "set")
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What two descriptions must share if a task of one may be a task of the other."""
+        content = self.content if self.kind in {"single", "custom"} else ""
+        children = () if self.kind == "set" else tuple(child.shape for child in self.children)
+        return self.kind, content, tuple(sorted(self.buckets)), children
+
+
+def describe(generator: TaskGenerator[Any]) -> dict[str, Any]:
+    """Returns what a state says about `generator`, as plain data."""
+    data = source_of(generator).model_dump(mode="json", exclude_defaults=True)
+    if len(json.dumps(data)) > MAX_SOURCE:
+        return _custom(generator).model_dump(mode="json", exclude_defaults=True)
+    return data
+
+
+def source_of(generator: TaskGenerator[Any]) -> Source:
+    """Returns what a state says about `generator`."""
+    num_tasks = generator.num_tasks
+    if isinstance(generator, SequenceTaskGenerator):
+        return Source(kind="sequence", num_tasks=num_tasks, width=len(generator.axes))
+    if isinstance(generator, SingleTaskGenerator):
+        return Source(kind="single", num_tasks=num_tasks, content=content_of(generator.config))
+    if isinstance(generator, BucketedTaskGenerator):
+        buckets = {
+            path: bucket if isinstance(bucket, Span) else tuple(map(content_of, bucket))
+            for path, bucket in generator.buckets.items()
+        }
+        return Source(kind="bucketed", num_tasks=num_tasks, buckets=buckets, children=(source_of(generator.child),))
+    if isinstance(generator, TaskGeneratorSet):
+        return Source(kind="set", num_tasks=num_tasks, children=tuple(map(source_of, generator.children)))
+    return _custom(generator)
+
+
+def _custom(generator: TaskGenerator[Any]) -> Source:
+    width = num_params(generator.axes)
+    return Source(kind="custom", num_tasks=generator.num_tasks, width=width, content=fingerprint(generator))
+
+
+def content_of(value: Any) -> str:
+    """Returns a hash of a configuration or of a value."""
+    return hashlib.sha256(json.dumps(canonical(value), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def keys_of(generator: TaskGenerator[Any], seeds: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
+    """Returns the hash of the key of the row that each task is made of, shape (n,); 0 for tasks that are not rows."""
+    keys = np.zeros(len(seeds), np.int64)
+    if isinstance(generator, SequenceTaskGenerator):
+        return generator.hashes_of(seeds).view(np.int64)
+    if isinstance(generator, BucketedTaskGenerator):
+        return keys_of(generator.child, local_seeds(seeds, generator.child), params[:, len(generator.buckets) :])
+    if isinstance(generator, TaskGeneratorSet):
+        for index, chosen, child_seeds, child_params in generator.members(seeds, params):
+            keys[chosen] = keys_of(generator.children[index], child_seeds, child_params)
+    return keys

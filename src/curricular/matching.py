@@ -1,0 +1,218 @@
+"""Finds the tasks of a saved pool in a generator that has changed since: a longer list, a further value, another label.
+
+A task is recognised by what it is: the key of its row, the values of its buckets, or the content of its configuration.
+The members of a merged set are recognised by their content, then by their positions.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet
+from .generators.source import Source, content_of, source_of
+from .rows import NUM_WORDS, Rows
+from .table import Table, is_current, label_indices
+from .task import Params, Span, num_params
+
+
+class Pool(NamedTuple):
+    """Tasks of a pool, n of them."""
+
+    seeds: NDArray[np.int64]
+    """Shape (n,)."""
+    params: Params
+    """Shape (n, num_params)."""
+    keys: NDArray[np.int64]
+    """Hash of the key of the row that a task is made of, shape (n,); 0 for tasks that are not rows."""
+
+    def take(self, chosen: NDArray[np.int64], columns: slice) -> "Pool":
+        """Returns the `chosen` tasks with some `columns` of their params."""
+        return Pool(self.seeds[chosen], self.params[chosen, columns], self.keys[chosen])
+
+
+class Found(NamedTuple):
+    """Where the tasks of a pool are in another generator."""
+
+    seeds: NDArray[np.int64]
+    """Shape (n,)."""
+    params: Params
+    """Shape (n, num_params of the generator)."""
+    is_found: NDArray[np.bool_]
+    """Whether the generator has the task, shape (n,)."""
+
+
+def find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
+    """Finds the tasks of `pool`, which came from `source`, in `generator`.
+
+    Two tasks are never found as the same task of a finite generator: the first has it.
+    """
+    found = _find(source, generator, pool)
+    if generator.num_tasks is not None:
+        (where,) = np.nonzero(found.is_found)
+        _, first = np.unique(found.seeds[where], return_index=True)
+        found.is_found[:] = False
+        found.is_found[where[first]] = True
+    return found
+
+
+def _find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
+    n, width = len(pool.seeds), num_params(generator.axes)
+    nowhere = Found(np.zeros(n, np.int64), np.zeros((n, width)), np.zeros(n, np.bool_))
+    if isinstance(generator, SequenceTaskGenerator) and source.kind == "sequence":
+        seeds, is_found = generator.find(pool.keys.view(np.uint64))
+        return Found(seeds, generator.sample(seeds, np.random.default_rng(0)), is_found)
+    if isinstance(generator, BucketedTaskGenerator) and source.kind == "bucketed" and len(source.children) == 1:
+        return (
+            _find_combinations(source, generator, pool)
+            if source.buckets.keys() == generator.buckets.keys()
+            else nowhere
+        )
+    if isinstance(generator, TaskGeneratorSet) and source.kind == "set":
+        return _find_members(source, generator, pool, nowhere)
+    if source == source_of(generator):
+        return Found(pool.seeds, pool.params, np.ones(n, np.bool_))
+    return nowhere
+
+
+def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: Pool) -> Found:
+    num_own, child = len(source.buckets), source.children[0]
+    local = Pool(_local(pool.seeds, child), pool.params[:, num_own:], pool.keys)
+    inner = _find(child, generator.child, local)
+    is_found, own = inner.is_found.copy(), []
+    for column, path in enumerate(generator.buckets):
+        bucket = generator.buckets[path]
+        here = bucket if isinstance(bucket, Span) else tuple(map(content_of, bucket))
+        params, is_here = _moved(source.buckets[path], here, pool.params[:, column])
+        own.append(params)
+        is_found &= is_here
+    seeds, num_inner = inner.seeds, generator.child.num_tasks
+    if generator.num_tasks is None and num_inner is not None:
+        blocks = pool.seeds // num_inner
+        seeds = np.minimum(blocks, np.iinfo(np.int64).max // num_inner - 1) * num_inner + inner.seeds
+    elif num_inner is not None:
+        step = num_inner
+        for params, bucket in zip(own, generator.buckets.values(), strict=True):
+            seeds = seeds + step * params.astype(np.int64)
+            step *= 1 if isinstance(bucket, Span) else len(bucket)
+    return Found(seeds, np.column_stack([*own, inner.params]), is_found)
+
+
+def _moved(
+    there: Span | tuple[str, ...], here: Span | tuple[str, ...], params: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Returns the params on a bucket that was `there` and is `here`, and whether the bucket has the values."""
+    if isinstance(there, Span) and isinstance(here, Span):
+        return params, (here.low <= params) & (params <= here.high) & (there.is_integer == here.is_integer)
+    if isinstance(there, Span) or isinstance(here, Span) or not there:
+        return np.zeros_like(params), np.zeros(len(params), np.bool_)
+    index = {value: number for number, value in enumerate(here)}
+    numbers = np.array([index.get(value, -1) for value in there])[params.clip(0, len(there) - 1).astype(np.int64)]
+    return numbers.clip(0).astype(np.float64), numbers >= 0
+
+
+def _find_members(source: Source, generator: TaskGeneratorSet, pool: Pool, nowhere: Found) -> Found:
+    seeds, params, is_found = nowhere
+    successors = _successors(source.children, [source_of(child) for child in generator.children])
+    for index, chosen, members in _members(source, pool):
+        successor = successors[index]
+        if successor is not None:
+            found = _find(source.children[index], generator.children[successor], members)
+            seeds[chosen] = generator.set_seeds(found.seeds, successor)
+            params[chosen, 0] = successor
+            params[chosen, 1 : 1 + found.params.shape[1]] = found.params
+            is_found[chosen] = found.is_found
+    return Found(seeds, params, is_found)
+
+
+def _successors(there: tuple[Source, ...], here: list[Source]) -> list[int | None]:
+    """Returns the index of the member that each member has become, if any.
+
+    That is an equal member, or else one of the same shape: preferably at the same position.
+    """
+    result: list[int | None] = [None] * len(there)
+    free = dict.fromkeys(range(len(here)))
+    shapes = [child.shape for child in here]
+    pairs: list[Callable[[int, int], bool]] = [
+        lambda index, other: there[index] == here[other],
+        lambda index, other: index == other and there[index].shape == shapes[other],
+        lambda index, other: there[index].shape == shapes[other],
+    ]
+    for is_pair in pairs:
+        for index in range(len(there)):
+            if result[index] is None:
+                other = next((other for other in free if is_pair(index, other)), None)
+                if other is not None:
+                    result[index] = other
+                    del free[other]
+    return result
+
+
+def _members(source: Source, pool: Pool) -> list[tuple[int, NDArray[np.int64], Pool]]:
+    """Returns the tasks of each member of a set: the index of the member, those of its tasks, and the tasks in it."""
+    starts = (
+        [0] if source.num_tasks is None else list(accumulate((c.num_tasks or 0 for c in source.children), initial=0))
+    )
+    parts = []
+    for index, child in enumerate(source.children):
+        (chosen,) = np.nonzero(pool.params[:, 0] == index)
+        if len(chosen):
+            part = pool.take(chosen, slice(1, 1 + child.num_params))
+            start = 0 if source.num_tasks is None else starts[index]
+            parts.append((index, chosen, part._replace(seeds=_local(part.seeds - start, child))))
+    return parts
+
+
+def _local(seeds: NDArray[np.int64], child: Source) -> NDArray[np.int64]:
+    return seeds if child.num_tasks is None else seeds % child.num_tasks
+
+
+def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: TaskGenerator[Any]) -> Table | None:
+    """Returns `saved` as a pool of the tasks of a changed `generator`, in which the rows of missing tasks are inactive.
+
+    Args:
+        saved: A checked table.
+        source: The description of the generator of its tasks.
+        keys: Hashes of the keys of the tasks, as from `keys_of`, shape (capacity,).
+        generator: The generator to find the tasks in.
+
+    Returns:
+        The table; None if no task is found.
+    """
+    if source.kind == "custom" or source.num_params != saved.rows.num_axes:
+        return None
+    found = find(source, generator, Pool(saved.rows["seed"], saved.rows["params"], keys))
+    was_active = saved.rows["is_active"]
+    is_active, is_missing = was_active & found.is_found, was_active & ~found.is_found
+    if not is_active.any():
+        return None
+    words = saved.rows.words
+    rows = Rows(np.concatenate([words[:NUM_WORDS], np.zeros((found.params.shape[1], len(keys)), np.int64)]))
+    rows["is_active"], rows["seed"], rows["params"] = is_active, found.seeds, found.params
+    labels, num_labels = saved.labels.copy(), saved.counters.num_labels
+    np.add.at(labels["num_evicted"], rows["label_index"][is_missing], 1)
+    (slots,) = np.nonzero(is_active)
+    seeds, params = found.seeds[slots].tolist(), found.params[slots]
+    names = [generator.label_of(seed, row) for seed, row in zip(seeds, params, strict=True)]
+    indices, new_names = label_indices(labels, num_labels, names)
+    labels["name"][num_labels : num_labels + len(new_names)] = new_names
+    label_index = rows["label_index"].copy()
+    label_index[slots] = indices
+    rows["label_index"] = label_index
+    counters = saved.counters._replace(
+        num_evicted=saved.counters.num_evicted + int(is_missing.sum()), num_labels=num_labels + len(new_names)
+    )
+    return replace(saved, rows=rows, labels=labels, counters=counters, ledger=_moved_ledger(saved, found))
+
+
+def _moved_ledger(saved: Table, found: Found) -> NDArray[np.void]:
+    """Returns the ledger of `saved`, in which hand-outs of tasks in the pool have the new seeds of these."""
+    ledger = saved.ledger.copy()
+    places = np.flatnonzero(ledger["ticket"])
+    ids = ledger["task_id"][places]
+    here = is_current(saved, ids)
+    ledger["seed"][places[here]] = found.seeds[ids[here] % len(saved.rows)]
+    return ledger
