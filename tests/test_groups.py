@@ -5,9 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curricular import Curriculum, CurriculumConfig, LearnabilityConfig, MeanOfFirst, NoiseAwareConfig, UniformConfig
+from curricular import (
+    Curriculum,
+    CurriculumConfig,
+    LearnabilityConfig,
+    MeanOfFirst,
+    NoiseAwareConfig,
+    Span,
+    ThompsonConfig,
+    UniformConfig,
+    bucketed,
+)
 from curricular.algorithms.registry import variants
+from curricular.priorities import beta_posterior
 from curricular.rows import RECENT_SCORES
+from curricular.table import columns_of
 
 AVERAGES = ["fast_ema", "middle_ema_1", "middle_ema_2", "middle_ema_3", "slow_ema"]
 
@@ -96,15 +108,20 @@ def test_what_was_logged_before_comes_before():
         assert getattr(row(together), name) == pytest.approx(getattr(row(apart), name), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["learnability", "thompson", "noise-aware", "learning-progress", "stable"])
+@pytest.mark.parametrize("name", variants())
 def test_a_rare_success_is_believed_as_it_is(name):
     """The mean of a group of eight at p = 1/8 is below any threshold: told as a group it is an eighth, not nothing."""
     rng = np.random.default_rng(0)
-    curriculum = Curriculum(variants()[name](num_active_tasks=2, use_shared_memory=False, ema_timescale=0.01))
+    config = variants()[name](num_active_tasks=64, use_shared_memory=False, eviction_rate=0)
+    curriculum = Curriculum(config, bucketed({"x": 0.0}, {"x": Span(0.0, 1.0)}))
     for _ in range(40):
-        curriculum.tell([0], (rng.random((1, 8)) < 0.125).astype(float))
-    assert row(curriculum).success_ema == pytest.approx(0.125, abs=0.04)
-    assert row(curriculum).slow_ema == pytest.approx(row(curriculum).success_ema, abs=1e-9)
+        curriculum.tell(range(64), (rng.random((64, 8)) < 0.125).astype(float), regrets=np.zeros(64))
+    rows = curriculum.tracker.snapshot().rows
+    assert rows["success_ema"].mean() == pytest.approx(0.125, abs=0.02)
+    assert rows["slow_ema"] == pytest.approx(rows["success_ema"], abs=1e-9)
+    if isinstance(config, ThompsonConfig):
+        a, b = beta_posterior(columns_of(curriculum.tracker.snapshot()), config, config.prior)
+        assert (a / (a + b)).mean() == pytest.approx(0.125, abs=0.02)
 
 
 @pytest.mark.parametrize(
