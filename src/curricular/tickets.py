@@ -18,6 +18,7 @@ from .table import (
     Draft,
     Table,
     cancellations,
+    check_room,
     close,
     count_closed,
     find,
@@ -45,6 +46,8 @@ class Tickets:
         self._backend: Backend = tracker.backend
         self._tracker = tracker
         self._draws = draws
+        self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
+        self._restores = 0  # of which no hand-out waits any more
 
     def ask(self, n: int, *, replace: bool) -> Batch:
         """Hands out `n` tasks; first those whose hand-outs were open when the state was saved.
@@ -55,6 +58,7 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         n = checked_number(n, None if replace else self._backend.capacity)
+        check_room(self._size, 0, n)  # before it draws that many
         while True:
             epoch = self._backend.epoch
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -74,7 +78,7 @@ class Tickets:
         # A task that waits is not handed out a second time by a batch without replacement.
         drawn = ids if replace else ids[~np.isin(ids, waiting["task_id"])]
         drawn = drawn[: len(ids) - len(waiting)]
-        if draft.table.counters.epoch != epoch or not is_current(draft.table, drawn).all():
+        if draft.table.counters.epoch != epoch:
             return None
         new = self._issue(draft, drawn)
         if draft.patch is not None:
@@ -85,9 +89,11 @@ class Tickets:
         """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
         counters = draft.table.counters
         places = np.empty(0, np.int64)
-        if counters.num_restores and counters.num_open:
+        if counters.num_restores != self._restores:
             places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
-            here = is_current(draft.table, draft.table.ledger["task_id"].take(places))
+            if not len(places):  # only another restore leaves more of them
+                self._restores = counters.num_restores
+            here = is_current(draft.table, draft.table.ledger["task_id"][places])
             end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
             places = places[here][:n]
         entries, patch = hand_over(draft.table, places, self._backend.worker)
@@ -102,7 +108,7 @@ class Tickets:
             events["task_id"], events["kind"] = ids, SCHEDULED
             draft.add(record(draft.table, events, self._tracker.estimator))
         seeds = draft.table.rows["seed"][ids % self._backend.capacity]
-        life = secrets.randbelow(2**LIFE_BITS - 2) + 2
+        life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
         entries, patch = issue(draft.table, ids, seeds, self._backend.worker, life)
         if len(ids):
             draft.add(patch)
@@ -133,7 +139,7 @@ class Tickets:
         def end(transaction: Transaction) -> int:
             draft = recorded(transaction, self._tracker.estimator)
             places, is_open = find(draft.table.ledger, keys)
-            events = events_of(draft.table.ledger["task_id"].take(places))[is_open]
+            events = events_of(draft.table.ledger["task_id"][places])[is_open]
             if not is_open.all():
                 draft.add(count_closed(draft.table, keys[~is_open]))
             if is_open.any():

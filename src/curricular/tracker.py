@@ -120,7 +120,7 @@ def _of_workers(table: Table, workers: NDArray[np.int64]) -> NDArray[np.bool_]:
 def end_handouts(draft: Draft, places: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
     """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with this index."""
     if len(places):
-        ids = draft.table.ledger["task_id"].take(places)
+        ids = draft.table.ledger["task_id"][places]
         _cancel(draft, ids, reason, estimator)
         draft.add(close(draft.table, places))
 
