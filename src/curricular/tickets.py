@@ -80,7 +80,8 @@ class Tickets:
         drawn = drawn[: len(ids) - len(waiting)]
         if draft.table.counters.epoch != epoch:
             return None
-        new = self._issue(draft, drawn)
+        seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a column of the draft would be a copy
+        new = self._issue(draft, drawn, seeds)
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
         return np.concatenate([waiting, new])
@@ -101,13 +102,12 @@ class Tickets:
             draft.add(patch)
         return entries
 
-    def _issue(self, draft: Draft, ids: NDArray[np.int64]) -> NDArray[np.void]:
+    def _issue(self, draft: Draft, ids: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.void]:
         """Adds new hand-outs to the draft and returns their entries."""
         if len(ids):
             events = np.zeros(len(ids), EVENT)
             events["task_id"], events["kind"] = ids, SCHEDULED
             draft.add(record(draft.table, events, self._tracker.estimator))
-        seeds = draft.table.rows["seed"][ids % self._backend.capacity]
         life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
         entries, patch = issue(draft.table, ids, seeds, self._backend.worker, life)
         if len(ids):

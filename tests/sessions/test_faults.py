@@ -126,7 +126,8 @@ def test_killed_at_any_step_of_creation_the_next_process_creates(monkeypatch, fo
         patch.setattr(session, "fault", points.append)
         Curriculum(config()).close()
     session.sweep()
-    assert points[:5] == ["drafted", "created", "linked", "claimed", "counted"]
+    assert points[:4] == ["drafted", "created", "linked", "claimed"]
+    assert "counted" in points
     for step in range(len(points)):
         child = fork(lambda step=step: (die_at(step), Curriculum(config()).close()))
         assert child.wait() == -signal.SIGKILL

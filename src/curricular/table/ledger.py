@@ -148,8 +148,8 @@ def cancellations(task_ids: NDArray[np.int64], reason: int) -> NDArray[np.void]:
 
 def is_current(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns which of `task_ids`, shape (n,), are in the pool."""
-    slots = task_ids % len(table.rows)
-    here: NDArray[np.bool_] = (table.rows["task_id"][slots] == task_ids) & table.rows["is_active"][slots]
+    rows = table.rows.take(task_ids % len(table.rows))
+    here: NDArray[np.bool_] = (rows["task_id"] == task_ids) & rows["is_active"]
     return here
 
 
@@ -168,8 +168,8 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
     if len(np.unique(places)) < len(places):
         raise LedgerFullError(
-            f"max_open_handouts: expected at least the {len(entries)} open hand-outs of the state, got {size}; "
-            f"set max_open_handouts to at least what the state was saved with"
+            f"max_open_handouts: expected at least what the state was saved with, for its {len(entries)} open "
+            f"hand-outs, got {size}; set max_open_handouts to that number"
         )
     ledger[places] = entries
     return ledger
