@@ -264,8 +264,8 @@ class SessionTable:
             cleared: Slots of dead workers that the same commit gives up.
         """
         journal = self._journal
-        num_rows = self._write_rows(patch)
         self._write_ledger(patch.ledger, patch.counters)
+        num_rows = self._write_rows(patch)
         journal["labels"][:] = patch.labels
         journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
         journal["counters"][:] = patch.counters

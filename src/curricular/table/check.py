@@ -426,4 +426,7 @@ def check_events(events: NDArray[np.void], table: Table) -> None:
     is_cancelled = kinds == CANCELLED
     if is_cancelled.any():
         last = int(np.count_nonzero(table.reasons["name"])) - 1
-        _check_range("events['score'] of cancellations", numbers[0][is_cancelled], 0, last, "event")
+        reasons = numbers[0][is_cancelled]
+        _check_range("events['score'] of cancellations", reasons, 0, last, "event")
+        if (reasons % 1).any():
+            raise TableError("events['score'] of cancellations as whole numbers", str(reasons[(reasons % 1).argmax()]))
