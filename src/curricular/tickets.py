@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.protocol import Backend, Transaction
 from .handouts import Draws, checked_number
 from .table import (
-    EVENT,
     EVICTED,
     EXPIRED,
+    HANDOUT,
     LIFE_BITS,
     NO_WORKER,
-    SCHEDULED,
     Draft,
     Table,
     cancellations,
@@ -30,6 +29,8 @@ from .table import (
 )
 from .task import Batch
 from .tracker import TaskTracker, end_handouts, recorded
+
+_NOTHING = np.empty(0, HANDOUT)
 
 
 class Tickets:
@@ -80,38 +81,29 @@ class Tickets:
         drawn = drawn[: len(ids) - len(waiting)]
         if draft.table.counters.epoch != epoch:
             return None
-        seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a column of the draft would be a copy
-        new = self._issue(draft, drawn, seeds)
+        new = waiting[:0]
+        if len(drawn):
+            seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a draft would copy the column
+            life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
+            new, patch = issue(draft.table, drawn, seeds, self._backend.worker, life)
+            draft.add(patch)
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
-        return np.concatenate([waiting, new])
+        return np.concatenate([waiting, new]) if len(waiting) else new
 
     def _take_waiting(self, draft: Draft, n: int) -> NDArray[np.void]:
         """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
         counters = draft.table.counters
-        places = np.empty(0, np.int64)
-        if counters.num_restores != self._restores:
-            places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
-            if not len(places):  # only another restore leaves more of them
-                self._restores = counters.num_restores
-            here = is_current(draft.table, draft.table.ledger["task_id"][places])
-            end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
-            places = places[here][:n]
-        entries, patch = hand_over(draft.table, places, self._backend.worker)
-        if len(places):
-            draft.add(patch)
-        return entries
-
-    def _issue(self, draft: Draft, ids: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.void]:
-        """Adds new hand-outs to the draft and returns their entries."""
-        if len(ids):
-            events = np.zeros(len(ids), EVENT)
-            events["task_id"], events["kind"] = ids, SCHEDULED
-            draft.add(record(draft.table, events, self._tracker.estimator))
-        life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-        entries, patch = issue(draft.table, ids, seeds, self._backend.worker, life)
-        if len(ids):
-            draft.add(patch)
+        if counters.num_restores == self._restores:
+            return _NOTHING
+        places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
+        if not len(places):  # only another restore leaves more of them
+            self._restores = counters.num_restores
+            return _NOTHING
+        here = is_current(draft.table, draft.table.ledger["task_id"][places])
+        end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
+        entries, patch = hand_over(draft.table, places[here][:n], self._backend.worker)
+        draft.add(patch)
         return entries
 
     def tell(self, tickets: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None) -> int:

@@ -7,6 +7,7 @@ copies. Another program may have damaged the file, so content is checked before 
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,14 @@ class CorruptTableError(SessionError):
 
 def row_checks(rows: Rows) -> NDArray[np.int64]:
     """Returns one checksum per row, shape (n,), which changes if any one word of the row changes."""
-    factors = 2 * np.arange(1, len(rows.words) + 1, dtype=np.int64) + 0x5851F42D4C957F2D
-    checks: NDArray[np.int64] = np.einsum("i,ij->j", factors, rows.words)
+    checks: NDArray[np.int64] = np.einsum("i,ij->j", _factors(len(rows.words)), rows.words)
     return checks
+
+
+@cache
+def _factors(num_words: int) -> NDArray[np.int64]:
+    """Returns the odd factors of the words in a checksum, shape (num_words,)."""
+    return 2 * np.arange(1, num_words + 1, dtype=np.int64) + 0x5851F42D4C957F2D
 
 
 class SessionTable:
@@ -270,7 +276,7 @@ class SessionTable:
         journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
         journal["counters"][:] = patch.counters
         journal["head"][NUM_ROWS], journal["head"][HAS_TAILS] = num_rows, tails is not None
-        journal["head"][CLEARED:] = np.packbits(np.isin(_SLOTS, cleared)).view(np.int64)
+        journal["head"][CLEARED:] = np.packbits(np.isin(_SLOTS, cleared)).view(np.int64) if cleared else 0
         if tails is not None:
             journal["tails"][:] = tails
         if patch.cumulated is not None:
@@ -384,7 +390,8 @@ class SessionTable:
             session.fault("ledger installed")
         self.labels[:] = journal["labels"]
         self.reasons[:] = journal["reasons"]
-        self.workers[self._cleared(), PID] = 0
+        if journal["head"][CLEARED:].any():
+            self.workers[self._cleared(), PID] = 0
         if journal["head"][HAS_TAILS]:
             self.tails[:] = journal["tails"]
         session.fault("tails installed")

@@ -38,6 +38,7 @@ from .ledger import oldest as oldest
 from .ledger import open_entries as open_entries
 from .ledger import places_of as places_of
 from .record import record as record
+from .record import schedule as schedule
 from .schema import BUILT_IN_REASONS as BUILT_IN_REASONS
 from .schema import CANCELLED as CANCELLED
 from .schema import EMAS as EMAS

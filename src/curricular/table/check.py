@@ -264,22 +264,22 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
             _check_range(f"ledger['{name}']", entries[name], low, top, "ticket", entries["ticket"])
     tickets, ids, seeds = words[:, 0], words[:, 1], words[:, 2]
     is_open = tickets != 0
-    if places is not None:
-        is_off = is_open & (places_of(tickets, len(table.ledger)) != places)
-        _refuse_handout("ticket", "in the place that follows from it", is_off, entries)
-    is_new = is_open & (tickets // MAX_TICKETS == counters.life) & (tickets % MAX_TICKETS >= counters.num_tickets)
-    _refuse_handout("ticket", "of those that were issued", is_new, entries)
-    slots = ids % len(table.rows)
+    if not is_open.any():
+        return
+    capacity, slots = len(table.rows), ids % len(table.rows)
     newest = table.rows["task_id"][slots]
-    is_unknown = is_open & (ids > newest) & (ids // len(table.rows) >= counters.first_generation)
-    _refuse_handout("task_id", "of those that were issued", is_unknown, entries)
-    is_other = is_open & (ids == newest) & (seeds != table.rows["seed"][slots])
-    _refuse_handout("seed", "of its task", is_other, entries)
-
-
-def _refuse_handout(name: str, expected: str, is_wrong: NDArray[np.bool_], entries: NDArray[np.void]) -> None:
-    if is_wrong.any():
-        entry = entries[int(is_wrong.argmax())]
+    wrong = {
+        ("ticket", "of those that were issued"): (
+            (tickets // MAX_TICKETS == counters.life) & (tickets % MAX_TICKETS >= counters.num_tickets)
+        ),
+        ("task_id", "of those that were issued"): (ids > newest) & (ids // capacity >= counters.first_generation),
+        ("seed", "of its task"): (ids == newest) & (seeds != table.rows["seed"][slots]),
+    }
+    if places is not None:
+        wrong["ticket", "in the place that follows from it"] = places_of(tickets, len(table.ledger)) != places
+    if (is_open & np.logical_or.reduce([*wrong.values()])).any():
+        (name, expected), is_wrong = next(case for case in wrong.items() if (is_open & case[1]).any())
+        entry = entries[int((is_open & is_wrong).argmax())]
         raise TableError(f"ledger['{name}'] {expected}", f"{entry[name]} for ticket {entry['ticket']}")
 
 

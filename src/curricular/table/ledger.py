@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .record import schedule
 from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
 
 LIFE_BITS = 30
@@ -80,9 +81,7 @@ def check_room(size: int, num_open: int, n: int) -> None:
 def issue(
     table: Table, task_ids: NDArray[np.int64], seeds: NDArray[np.int64], worker: int, life: int
 ) -> tuple[NDArray[np.void], Patch]:
-    """Returns new entries, one per hand-out, and the patch that enters them into the ledger.
-
-    The moments are those of the last `len(task_ids)` hand-outs of `table`, which has recorded them.
+    """Returns the entries of new hand-outs, and the patch that records these and enters them into the ledger.
 
     Args:
         table: The pool.
@@ -106,12 +105,13 @@ def issue(
     entries = np.empty(n, HANDOUT)
     entries["ticket"] = life * MAX_TICKETS + counts
     entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
-    entries["moment"] = old.num_scheduled - n + np.arange(n)
+    entries["moment"] = old.num_scheduled + np.arange(n)
     slots = task_ids % len(table.rows)
     entries["chance"] = table.cumulated.take(slots) - np.where(slots > 0, table.cumulated.take(slots - 1), 0.0)
     used = int(counts[-1]) + 1 if n else start
-    counters = old._replace(life=life, num_tickets=used, num_open=old.num_open + n)
-    return entries, replace(unchanged(table), counters=counters, ledger=LedgerChange(counts % size, entries))
+    patch = schedule(table, task_ids)
+    counters = patch.counters._replace(life=life, num_tickets=used, num_open=old.num_open + n)
+    return entries, replace(patch, counters=counters, ledger=LedgerChange(counts % size, entries))
 
 
 def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:

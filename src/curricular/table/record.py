@@ -202,6 +202,29 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
     return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
+def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
+    """Returns the patch that records hand-outs of tasks in the pool, as `record` does, in fewer steps.
+
+    Args:
+        table: The pool.
+        task_ids: Ids of tasks in the pool, shape (n,).
+    """
+    old, n = table.counters, len(task_ids)
+    slots = task_ids % len(table.rows)
+    order = slots.argsort(kind="stable") if n > 1 else np.arange(n)
+    slots = slots[order]
+    ends = np.flatnonzero(np.append(slots[1:] != slots[:-1], True)) if n else order
+    counts = np.diff(ends, prepend=-1)
+    rows = table.rows.take(slots[ends])
+    rows["num_pending"] += counts
+    rows["num_scheduled"] += counts
+    rows["last_scheduled"] = old.num_scheduled + 1 + order[ends]
+    labels = table.labels.copy()
+    np.add.at(labels["num_scheduled"], rows["label_index"], counts)
+    counters = old._replace(num_scheduled=old.num_scheduled + n, num_pending=old.num_pending + n)
+    return Patch(slots[ends], rows, labels, counters)
+
+
 def _record_scores(
     rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
 ) -> NDArray[np.float64]:
