@@ -85,7 +85,7 @@ def issue(
 
     Args:
         table: The pool.
-        task_ids: Ids of tasks in the pool, shape (n,).
+        task_ids: Ids of tasks in the pool, at least one, shape (n,).
         seeds: Their seeds, shape (n,).
         worker: Number of the worker that asks.
         life: Random number of the life, from 2 to 2 ** LIFE_BITS − 1.
@@ -107,10 +107,9 @@ def issue(
     entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
     entries["moment"] = old.num_scheduled + np.arange(n)
     slots = task_ids % len(table.rows)
-    entries["chance"] = table.cumulated.take(slots) - np.where(slots > 0, table.cumulated.take(slots - 1), 0.0)
-    used = int(counts[-1]) + 1 if n else start
+    entries["chance"] = table.cumulated[slots] - np.where(slots > 0, table.cumulated[slots - 1], 0.0)
     patch = schedule(table, task_ids)
-    counters = patch.counters._replace(life=life, num_tickets=used, num_open=old.num_open + n)
+    counters = patch.counters._replace(life=life, num_tickets=int(counts[-1]) + 1, num_open=old.num_open + n)
     return entries, replace(patch, counters=counters, ledger=LedgerChange(counts % size, entries))
 
 

@@ -207,22 +207,23 @@ def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
 
     Args:
         table: The pool.
-        task_ids: Ids of tasks in the pool, shape (n,).
+        task_ids: Ids of tasks in the pool, at least one, shape (n,).
     """
     old, n = table.counters, len(task_ids)
     slots = task_ids % len(table.rows)
-    order = slots.argsort(kind="stable") if n > 1 else np.arange(n)
+    order = slots.argsort(kind="stable")
     slots = slots[order]
-    ends = np.flatnonzero(np.append(slots[1:] != slots[:-1], True)) if n else order
-    counts = np.diff(ends, prepend=-1)
-    rows = table.rows.take(slots[ends])
+    starts = _starts(slots)
+    counts = _sizes(starts, n)
+    changed = slots[starts]
+    rows = table.rows.take(changed)
     rows["num_pending"] += counts
     rows["num_scheduled"] += counts
-    rows["last_scheduled"] = old.num_scheduled + 1 + order[ends]
+    rows["last_scheduled"] = old.num_scheduled + 1 + order[starts + counts - 1]
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], counts)
     counters = old._replace(num_scheduled=old.num_scheduled + n, num_pending=old.num_pending + n)
-    return Patch(slots[ends], rows, labels, counters)
+    return Patch(changed, rows, labels, counters)
 
 
 def _record_scores(
