@@ -47,6 +47,9 @@ class Interrupted(BaseException):
 class Played:
     """A curriculum, and how many hand-outs and results its calls have acknowledged and begun."""
 
+    pause = 1e-6
+    """By how much alarms differ, in seconds: four hundred of them are longer than a step."""
+
     def __init__(self, curriculum):
         self.curriculum = curriculum
         self.acknowledged = self.begun = 0
@@ -76,6 +79,45 @@ class Played:
         rows = self.curriculum.tracker.snapshot().rows
         assert rows["num_pending"].sum() + rows["num_orphans"].sum() == stats["num_pending"]
         assert len(np.unique(rows["task_id"] % 8)) == 8
+
+
+class Ticketed:
+    """A curriculum that is played with tickets only, and the tickets of the call under way."""
+
+    pause = 5e-6
+
+    def __init__(self, curriculum):
+        self.curriculum = curriculum
+        self.ending, self.num_ending = np.empty(0, np.int64), 0
+
+    def step(self, number):
+        """Each kind of call with tickets, some of them again."""
+        curriculum = self.curriculum
+        batch = curriculum.ask_batch(4, replace=number % 2 == 0)
+        groups = np.full((2, 3), number % 3 / 2)
+        for _ in range(2):
+            self.ending, self.num_ending = batch.tickets[:2], 2
+            curriculum.tell_batch(self.ending, groups)
+        self.ending, self.num_ending = batch.tickets[1:3], 1
+        curriculum.cancel_batch(self.ending, "for the test")
+        curriculum.expire(older_than=20)
+        assert len(curriculum.open_handouts().tickets) > 0
+        if number % 16 == 0:
+            curriculum.load_state_dict(curriculum.state_dict())
+
+    def check(self):
+        """A call has ended all of its tickets or none; told again, they end once; every hand-out is accounted for."""
+        curriculum = self.curriculum
+        before, open_tickets = curriculum.stats(), curriculum.open_handouts().tickets
+        num_open = int(np.isin(self.ending, open_tickets).sum())
+        assert num_open in {0, self.num_ending}
+        assert curriculum.tell_batch(self.ending, np.ones(len(self.ending))) == num_open
+        assert curriculum.tell_batch(self.ending, np.ones(len(self.ending))) == 0
+        stats = curriculum.stats()
+        assert balance(stats) == stats["num_unsolicited"] == 0
+        assert stats["num_open"] == stats["num_pending"] == before["num_open"] - num_open
+        assert len(np.unique(curriculum.open_handouts().tickets)) == stats["num_open"]
+        curriculum.expire(older_than=20)  # a call that asked for them has not returned
 
 
 @contextlib.contextmanager
@@ -155,20 +197,39 @@ def test_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_me
 
 
 @BACKENDS
+@pytest.mark.parametrize("number", [1, 16])
+def test_with_tickets_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number):
+    with made(use_shared_memory, max_open_handouts=64) as curriculum:
+        played = Ticketed(curriculum)
+        for warm_up in range(20):
+            played.step(warm_up)
+        lines = run(played, number, -1)
+        # Of each line, the first time that it runs, or the last.
+        times = {line: at for at, line in (enumerate(lines) if number == 16 else reversed([*enumerate(lines)]))}
+        assert len(times) > 200
+        with other_process(curriculum) if use_shared_memory else contextlib.nullcontext(lambda: True) as is_free:
+            for raise_at in times.values():
+                lines = run(played, number, raise_at)
+                assert is_free(), lines[min(raise_at, len(lines) - 1)]
+                played.check()
+
+
+@BACKENDS
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an alarm within a finalizer of others
-def test_three_thousand_alarms_leave_everything_free_and_exact(use_shared_memory):
+@pytest.mark.parametrize("player", [Played, Ticketed])
+def test_three_thousand_alarms_leave_everything_free_and_exact(use_shared_memory, player):
     def handler(*_):
         raise Interrupted
 
     with made(use_shared_memory) as curriculum:
-        played, num_alarms, number = Played(curriculum), 0, 0
+        played, num_alarms, number = player(curriculum), 0, 0
         gc.disable()  # whose callbacks are other packages'
         old = signal.signal(signal.SIGALRM, handler)
         try:
             while num_alarms < 3000:
                 number += 1
                 try:
-                    signal.setitimer(signal.ITIMER_REAL, 1e-5 + 1e-6 * (number % 400))
+                    signal.setitimer(signal.ITIMER_REAL, 1e-5 + player.pause * (number % 400))
                     for _ in range(4):
                         played.step(number)
                     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -158,7 +158,7 @@ def test_a_smaller_ledger_that_cannot_hold_what_is_open_is_refused(tmp_path):
     curriculum.ask_batch(40)
     curriculum.save(tmp_path / "saved")
     small = curriculum.config.model_copy(update={"max_open_handouts": 16})
-    with pytest.raises(LedgerFullError, match="max_open_handouts: expected at least the 40 open hand-outs"):
+    with pytest.raises(LedgerFullError, match=r"max_open_handouts: .* for its 40 open"):
         Curriculum.load(tmp_path / "saved", config=small)
     large = curriculum.config.model_copy(update={"max_open_handouts": 256})
     assert len(Curriculum.load(tmp_path / "saved", config=large).open_handouts().tickets) == 40

@@ -38,13 +38,12 @@ from .table import (
     MAX_REASONS,
     REASON,
     Counters,
-    LedgerFullError,
     Table,
     TableError,
     check_array,
     check_table,
-    filled,
     open_entries,
+    places_of,
     rescaled,
 )
 from .task import all_axes
@@ -177,7 +176,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     if not isinstance(plain, dict) or plain.keys() != _PLAIN_KEYS or type(num_axes) is not int or num_axes < 0:
         raise _refused(path, "state or num_axes with other content")
     (capacity, *_) = archive.shape("cumulated", _ARRAYS["cumulated"]) or (0,)
-    (num_handouts, *_) = archive.shape("ledger", _ARRAYS["ledger"]) or (0,)
+    num_handouts = _counters(plain["counters"]).num_open
     shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {
         "labels": (MAX_LABELS,),
         "score_range": (2,),
@@ -219,6 +218,7 @@ class SavedState(NamedTuple):
     """The checked content of a state."""
 
     table: Table
+    """Its ledger holds only the open entries, in any order."""
     stream: int
     num_draws: int
     source: Source
@@ -387,9 +387,12 @@ def _saved(state: Mapping[str, Any]) -> SavedState:
     rows, labels, cumulated, keys, score_range, reasons, ledger = (
         np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
-    handouts = _ledger(ledger, state["ledger_size"])
-    table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, handouts)
-    check_table(table)
+    _check_entries(ledger, state["ledger_size"])
+    table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, ledger)
+    check_table(table, is_packed=True)
+    newest = max(int(table.rows["task_id"].max()), counters.first_generation * len(table.rows))
+    if newest > MAX_COUNT // 2:  # or a new life would have too few ids
+        raise TableError("rows['task_id'] and counters['first_generation'] for ids up to 2**61", f"ids up to {newest}")
     if not table.rows["is_active"].any():
         raise TableError("rows['is_active'] for at least one task", "none")
     check_array("keys", keys, np.int64, (len(table.rows),))
@@ -404,11 +407,11 @@ def _source(data: Any) -> Source:
         raise TableError("source as the description of a generator", f"{data!r:.200}") from error
 
 
-def _ledger(entries: Any, size: Any) -> NDArray[np.void]:
-    """Returns the ledger of `size` places with the saved `entries`.
+def _check_entries(entries: Any, size: Any) -> None:
+    """Checks that `entries` are open hand-outs that fit into a ledger of `size` places.
 
     Raises:
-        TableError: If `entries` are not open hand-outs, or do not fit.
+        TableError: If they are not.
     """
     check_array("ledger", entries, HANDOUT, (None,))
     number = _whole("ledger_size", size)
@@ -416,10 +419,8 @@ def _ledger(entries: Any, size: Any) -> NDArray[np.void]:
         raise TableError(f"ledger_size as a power of two up to {MAX_LEDGER}", f"{size!r:.100}")
     if (entries["ticket"] <= 0).any():
         raise TableError("ledger['ticket'] above 0", str(entries["ticket"].min()))
-    try:
-        return filled(entries, number)
-    except LedgerFullError as error:
-        raise TableError("ledger with one hand-out per place", "two of them in one place") from error
+    if len(np.unique(places_of(entries["ticket"], number))) < len(entries):
+        raise TableError("ledger with one hand-out per place", "two of them in one place")
 
 
 def _score_range(config: Any) -> list[float] | str:

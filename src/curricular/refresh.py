@@ -15,7 +15,6 @@ from .config import CurriculumConfig
 from .priorities import unplayable
 from .probabilities import capped, cumulative
 from .table import (
-    MAX_COUNT,
     Counters,
     Draft,
     Estimator,
@@ -28,11 +27,12 @@ from .table import (
 )
 from .tracker import flush_log, recorded
 
-GENERATIONS_PER_SECOND = 100
-"""Number of tasks that a slot can have per second without ids that a later life issues, too, if the process dies."""
+NANOSECONDS_PER_ID = 10
+"""Time in which the clock passes one id. A slot gets at most one new task per refresh, and a refresh takes longer than
+this for each task of the pool, so a life uses up ids more slowly than the clock passes them."""
 
-_EPOCH = 1_767_225_600
-"""The beginning of 2026, in seconds since 1970. A later beginning keeps ids short."""
+_EPOCH = 1_767_225_600 * 10**9
+"""The beginning of 2026, in nanoseconds since 1970. A later beginning keeps ids short."""
 
 MIN_INTERVAL = 32
 """Minimum number of endings after which a worker of a session checks again whether a refresh is due."""
@@ -66,6 +66,14 @@ def refresh_interval(num_tasks: int, num_endings: int) -> int:
     shortest = max(8, min(2 * num_tasks, MIN_INTERVAL), num_tasks // 32)
     longest = max(16, min(2 * num_tasks, 512), num_tasks // 16)
     return min(max(num_endings // 32, shortest), longest)
+
+
+def first_id() -> int:
+    """Returns an id above all that lost lives have issued, whatever their capacity was: it follows from the clock.
+
+    A clock that stands before 2026 counts from 1970.
+    """
+    return time.time_ns() % _EPOCH // NANOSECONDS_PER_ID
 
 
 def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
@@ -249,18 +257,17 @@ class Refresher:
         )
 
         def put(transaction: Transaction) -> None:
-            self._restore(transaction, resize(saved, kept, capacity))
+            # New ids, since a lost life may have issued those that follow in a pool of another size.
+            self._restore(transaction, resize(saved, kept, capacity), keeps_ids=False)
             self._pass(transaction, fills=True, is_due=True)  # even if the pool is full: the size changed
 
         self._backend.apply(put)
 
-    def _restore(self, transaction: Transaction, saved: Table) -> None:
+    def _restore(self, transaction: Transaction, saved: Table, *, keeps_ids: bool = True) -> None:
         self._flush(transaction)
         now = transaction.table
-        keeps_ids = now.counters.num_pending == 0 and self._backend.num_workers == 1
-        # The clock is ahead of every life that was lost, as far as that one evicted fewer tasks per slot.
-        generation = int((time.time() - _EPOCH) * GENERATIONS_PER_SECOND)
-        generation = min(max(generation, 0), MAX_COUNT // 2 // self._backend.capacity)
+        keeps_ids = keeps_ids and now.counters.num_pending == 0 and self._backend.num_workers == 1
+        generation = first_id() // self._backend.capacity + 1
         transaction.commit(restore(saved, now, keeps_ids=keeps_ids, generation=generation))
         self._update_missing(transaction.table.counters)
 

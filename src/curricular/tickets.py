@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.protocol import Backend, Transaction
 from .handouts import MAX_ASKED, Draws, checked_number
 from .table import (
-    EVENT,
     EVICTED,
     EXPIRED,
+    HANDOUT,
     LIFE_BITS,
     NO_WORKER,
-    SCHEDULED,
     Draft,
     Table,
     cancellations,
+    check_room,
     close,
     count_closed,
     find,
@@ -29,6 +29,8 @@ from .table import (
 )
 from .task import Batch
 from .tracker import TaskTracker, end_handouts, recorded
+
+_NOTHING = np.empty(0, HANDOUT)
 
 
 class Tickets:
@@ -45,6 +47,8 @@ class Tickets:
         self._backend: Backend = tracker.backend
         self._tracker = tracker
         self._draws = draws
+        self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
+        self._restores = 0  # of which no hand-out waits any more
 
     def ask(self, n: int, *, replace: bool) -> Batch:
         """Hands out `n` tasks; first those whose hand-outs were open when the state was saved.
@@ -55,6 +59,7 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
+        check_room(self._size, 0, n)  # before it draws that many
         while True:
             epoch = self._backend.epoch
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -74,38 +79,31 @@ class Tickets:
         # A task that waits is not handed out a second time by a batch without replacement.
         drawn = ids if replace else ids[~np.isin(ids, waiting["task_id"])]
         drawn = drawn[: len(ids) - len(waiting)]
-        if draft.table.counters.epoch != epoch or not is_current(draft.table, drawn).all():
+        if draft.table.counters.epoch != epoch:
             return None
-        new = self._issue(draft, drawn)
+        new = waiting[:0]
+        if len(drawn):
+            seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a draft would copy the column
+            life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
+            new, patch = issue(draft.table, drawn, seeds, self._backend.worker, life)
+            draft.add(patch)
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
-        return np.concatenate([waiting, new])
+        return np.concatenate([waiting, new]) if len(waiting) else new
 
     def _take_waiting(self, draft: Draft, n: int) -> NDArray[np.void]:
         """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
         counters = draft.table.counters
-        places = np.empty(0, np.int64)
-        if counters.num_restores and counters.num_open:
-            places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
-            here = is_current(draft.table, draft.table.ledger["task_id"].take(places))
-            end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
-            places = places[here][:n]
-        entries, patch = hand_over(draft.table, places, self._backend.worker)
-        if len(places):
-            draft.add(patch)
-        return entries
-
-    def _issue(self, draft: Draft, ids: NDArray[np.int64]) -> NDArray[np.void]:
-        """Adds new hand-outs to the draft and returns their entries."""
-        if len(ids):
-            events = np.zeros(len(ids), EVENT)
-            events["task_id"], events["kind"] = ids, SCHEDULED
-            draft.add(record(draft.table, events, self._tracker.estimator))
-        seeds = draft.table.rows["seed"][ids % self._backend.capacity]
-        life = secrets.randbelow(2**LIFE_BITS - 2) + 2
-        entries, patch = issue(draft.table, ids, seeds, self._backend.worker, life)
-        if len(ids):
-            draft.add(patch)
+        if counters.num_restores == self._restores:
+            return _NOTHING
+        places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
+        if not len(places):  # only another restore leaves more of them
+            self._restores = counters.num_restores
+            return _NOTHING
+        here = is_current(draft.table, draft.table.ledger["task_id"][places])
+        end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
+        entries, patch = hand_over(draft.table, places[here][:n], self._backend.worker)
+        draft.add(patch)
         return entries
 
     def tell(self, tickets: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None) -> int:
@@ -137,7 +135,7 @@ class Tickets:
         def end(transaction: Transaction) -> int:
             draft = recorded(transaction, self._tracker.estimator)
             places, is_open = find(draft.table.ledger, keys)
-            events = events_of(draft.table, draft.table.ledger["task_id"].take(places))[is_open]
+            events = events_of(draft.table, draft.table.ledger["task_id"][places])[is_open]
             if not is_open.all():
                 draft.add(count_closed(draft.table, keys[~is_open]))
             if is_open.any():

@@ -36,6 +36,7 @@ from .table import (
     cancellations,
     close,
     oldest,
+    open_entries,
     range_with,
     record,
     unchanged,
@@ -105,27 +106,39 @@ def recorded(transaction: Transaction, estimator: Estimator) -> Draft:
     if len(transaction.events):
         draft.add(record(draft.table, transaction.events, estimator))
     if len(lost.task_ids):
-        # Another worker may have told some of them: cancel no more hand-outs of a task than are pending.
-        ids, counts = np.unique(lost.task_ids, return_counts=True)
-        slots, rows = ids % len(draft.table.rows), draft.table.rows
-        pending = np.where(rows["task_id"][slots] == ids, rows["num_pending"][slots], rows["num_orphans"][slots])
-        _cancel(draft, ids.repeat(np.minimum(counts, pending)), WORKER_LOST, estimator)
+        _cancel(draft, _still_out(draft.table, lost.task_ids), WORKER_LOST, estimator)
     if len(lost.workers):
         if draft.table.counters.num_open:
-            places = oldest(draft.table.ledger, _of_workers(draft.table, lost.workers))
+            places = oldest(draft.table.ledger, np.isin(draft.table.ledger["worker"], lost.workers))
             end_handouts(draft, places, WORKER_LOST, estimator)
         draft.add(unchanged(draft.table))  # so that a commit gives up their slots, even if nothing was out
     return draft
 
 
-def _of_workers(table: Table, workers: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.isin(table.ledger["worker"], workers)
+def _still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns those of `task_ids`, handed out without tickets, that may be out: another worker may have told some.
+
+    These are no more of a task, or of the evicted tasks of a slot, than are pending without a ticket.
+    """
+    pending = np.concatenate([table.rows["num_pending"], table.rows["num_orphans"]])
+    pending -= np.bincount(_accounts(table, open_entries(table.ledger)["task_id"]), minlength=len(pending))
+    accounts = _accounts(table, task_ids)
+    order = accounts.argsort(kind="stable")
+    asked, accounts = task_ids[order], accounts[order]
+    return asked[np.arange(len(asked)) - accounts.searchsorted(accounts) < pending[accounts]]
+
+
+def _accounts(table: Table, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns where hand-outs of `ids`, shape (n,), are counted: those of tasks in the pool first, then the orphans."""
+    slots = ids % len(table.rows)
+    accounts: NDArray[np.int64] = slots + len(table.rows) * (table.rows["task_id"][slots] != ids)
+    return accounts
 
 
 def end_handouts(draft: Draft, places: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
     """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with this index."""
     if len(places):
-        ids = draft.table.ledger["task_id"].take(places)
+        ids = draft.table.ledger["task_id"][places]
         _cancel(draft, ids, reason, estimator)
         draft.add(close(draft.table, places))
 

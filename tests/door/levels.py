@@ -37,7 +37,10 @@ def local():
 
 
 def lived(curriculum, num_rounds=12):
-    """With told, cancelled, stale and unsolicited results, regrets, evicted tasks, and hand-outs that are out."""
+    """With told, cancelled, stale and unsolicited results, regrets, evicted tasks, and hand-outs that are out.
+
+    Some have tickets: of tasks in the pool and of evicted ones, and some that ended twice.
+    """
     rng = np.random.default_rng(0)
     out = []
     for _ in range(num_rounds):
@@ -45,6 +48,9 @@ def lived(curriculum, num_rounds=12):
         curriculum.tell(ids[:20], rng.random(20), regrets=rng.normal(size=20))
         curriculum.cancel(ids[20:21], "for the test")
         out += ids[21:]
+        batch = curriculum.ask_batch(6)
+        curriculum.tell_batch(batch.tickets[:3], rng.random((3, 4)), regrets=rng.normal(size=3))
+        curriculum.cancel_batch(batch.tickets[2:5], "for the test")
     active = [state.task_id for state in curriculum.task_states()]
     late = [task_id for task_id in out if task_id not in active][:3]
     curriculum.tell(late, rng.random(len(late)))

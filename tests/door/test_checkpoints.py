@@ -16,7 +16,7 @@ import pytest
 
 from curricular import CheckpointError
 from curricular.checkpoint import read_checkpoint
-from curricular.table import LABEL
+from curricular.table import HANDOUT, LABEL, REASON
 
 from .levels import CAPACITY
 
@@ -48,16 +48,23 @@ def npy(array):
     return file.getvalue()
 
 
+def array_of(part):
+    return np.lib.format.read_array(io.BytesIO(part))
+
+
 def described(text, content=b""):
     """An array file whose description is `text`."""
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + content
 
 
 def with_parts(**changes):
-    """A mutation of the members of an archive: other bytes, or None for one that is left out."""
+    """A mutation of the members of an archive: other bytes, or a function of them, or None for one that is left out."""
 
     def mutate(content):
-        parts = members(content) | {name.replace("__", "/") + ".npy": part for name, part in changes.items()}
+        parts = members(content)
+        for name, part in changes.items():
+            member = name.replace("__", "/") + ".npy"
+            parts[member] = part(parts[member]) if callable(part) else part
         return zipped({name: part for name, part in parts.items() if part is not None})
 
     return mutate
@@ -83,6 +90,10 @@ def with_json(**changes):
         return json.dumps(header).encode()
 
     return with_header(change)
+
+
+def with_huge_ledger(state):
+    return state | {"ledger_size": 2**24, "counters": state["counters"] | {"num_open": 1}}
 
 
 def without(mapping, name):
@@ -160,6 +171,23 @@ FILES = {
     "an array is of one task more": (with_parts(rows__seed=npy(np.zeros(9, np.int64))), "'?rows/seed'? of shape"),
     "an array has no axis": (with_parts(cumulated=npy(np.array(1.0))), "of shape"),
     "there are no tasks": (with_parts(cumulated=npy(np.zeros(0))), "of shape"),
+    "the ledger has an entry more": (
+        with_parts(ledger=lambda part: npy(array_of(part)[[0, 0, *range(1, 12)]])),
+        "ledger of shape",
+    ),
+    "the ledger has no entries": (with_parts(ledger=lambda part: npy(array_of(part)[:0])), "ledger of shape"),
+    "the ledger is 48 MB of free entries": (with_parts(ledger=npy(np.zeros(10**6, HANDOUT))), "ledger of shape"),
+    "the ledger declares a thousand million entries": (
+        with_parts(ledger=described(f"{{'descr': {HANDOUT.descr!r}, 'fortran_order': False, 'shape': (10**9,), }}\n")),
+        "cannot be read",
+    ),
+    "the ledger is numbers": (with_parts(ledger=npy(np.zeros(12))), "ledger of dtype"),
+    "the ledger is missing": (with_parts(ledger=None), "'ledger' too few"),
+    "the ledger has other fields": (with_parts(ledger=npy(np.zeros(12, HANDOUT.descr[:5]))), "ledger of dtype"),
+    "reasons are 31": (with_parts(reasons=npy(np.zeros(31, REASON))), "reasons of shape"),
+    "reasons have other fields": (with_parts(reasons=npy(np.zeros(32, REASON.descr[:1]))), "reasons of dtype"),
+    "the reasons are missing": (with_parts(reasons=None), "'reasons' too few"),
+    "the ledger was of 2**24 entries, and one is open": (with_json(state=with_huge_ledger), "ledger of shape"),
     "params are of another number of axes": (with_parts(rows__params=npy(np.zeros((8, 3)))), "rows/params of shape"),
     "labels are numbers": (with_parts(labels=npy(np.zeros(64))), "labels of dtype"),
     "labels have other fields": (with_parts(labels=npy(np.zeros(64, [("name", "S96")]))), "labels of dtype"),

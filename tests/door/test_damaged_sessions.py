@@ -17,21 +17,25 @@ from curricular.backends import session, shared
 from curricular.backends.catalogue import list_sessions, read_session
 from curricular.backends.journal import CorruptTableError, row_checks
 from curricular.backends.layout import (
+    CLEARED,
     COMMITTED,
     CREATED,
+    FIRST,
     HAS_TAILS,
     HEAD,
     HEADER_SIZE,
     HOLDER,
     MAGIC,
+    NUM_HANDOUTS,
     NUM_ROWS,
     NUM_WORKERS,
+    NUMBER,
     PID,
     Layout,
     SessionError,
 )
 from curricular.backends.protocol import LOG_SIZE
-from curricular.table import EVENT, LABEL, MAX_OPEN, Counters
+from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, MAX_OPEN, NO_WORKER, REASON, Counters
 
 from .levels import CAPACITY, INF, LOWEST, NAN, check_accounts, lived, made
 
@@ -56,11 +60,13 @@ def directory(monkeypatch):
 
 @pytest.fixture
 def workers(directory):
-    """Two workers of one session; results of both wait in their logs."""
+    """Two workers of one session; results of both wait in their logs, and both have hand-outs with tickets out."""
     with made(session_id="shared") as first, made(session_id="shared") as second:
         lived(first, 3)
         first.flush()
         second.get_task()
+        second.ask_batch(3)
+        first.ask_batch(2)
         for worker in (first, second):
             worker.ask(5)
         yield first, second
@@ -72,6 +78,34 @@ def at(array, index, value):
     def mutate(table):
         found = getattr(table, array)
         found[index] = value(found[index]) if callable(value) else value
+
+    return mutate
+
+
+def at_handout(name, value):
+    """The open hand-out that was asked for last."""
+
+    def mutate(table):
+        place = table.ledger["moment"].argmax()
+        table.ledger[name][place] = value(table.ledger[name][place]) if callable(value) else value
+
+    return mutate
+
+
+def at_reason(name, index, value):
+    def mutate(table):
+        table.reasons[name][index] = value
+
+    return mutate
+
+
+def at_dead_worker(**words):
+    """A slot of a worker that died: it is claimed, but no process holds it."""
+
+    def mutate(table):
+        for name, word in ({"pid": 12345, "number": 0, "head": 0, "first": 0} | words).items():
+            table.workers[100, {"pid": PID, "number": NUMBER, "head": HEAD, "first": FIRST}[name]] = word
+        table.tails[100] = table.workers[100, HEAD]
 
     return mutate
 
@@ -123,6 +157,19 @@ def at_event(name, value):
     return mutate
 
 
+HEAD_WORDS = {"num_rows": NUM_ROWS, "has_tails": HAS_TAILS, "num_handouts": NUM_HANDOUTS, "cleared": CLEARED}
+
+
+def at_journal_handout(name, value, index=0):
+    """A journal with the two hand-outs of the last change, one of them with a mutation."""
+
+    def mutate(table):
+        at_journal(num_handouts=2)(table)
+        table._journal["handouts"][name][index] = value
+
+    return mutate
+
+
 def at_journal(part=None, index=0, value=None, **head):
     """A journal that says that it is committed: that of the last change, with a mutation."""
 
@@ -131,7 +178,7 @@ def at_journal(part=None, index=0, value=None, **head):
         if head.get("num_rows") == 3:
             table._journal["slots"][:3] = [0, 1, 2]
         for name, word in head.items():
-            table._journal["head"][{"num_rows": NUM_ROWS, "has_tails": HAS_TAILS}[name]] = word
+            table._journal["head"][HEAD_WORDS[name]] = word
         if part:
             table._journal[part][index] = value
 
@@ -142,6 +189,15 @@ EVERYONE = ("join", "flush", "look")
 """Who meets the damage: a process that joins, a worker that takes results in, a worker that looks at the table."""
 
 LOGS = ("join", "flush")
+
+LOOKS = ("join", "look")
+"""Who meets damage of the ledger that no change is about."""
+
+HOLDERS = (*LOOKS, "tell", "cancel", "expire")
+"""Who meets damage of an open hand-out: also who ends it."""
+
+GIVERS = ("join", "flush", "tell", "ask", "expire")
+"""Who meets a slot of a dead worker that cannot be one: all that change the table."""
 
 DAMAGES = {
     **{
@@ -170,6 +226,11 @@ DAMAGES = {
     "a row is another one": (at("rows", "seed", 3), ("join", "look"), "rows that do not match their checks"),
     "a row's label is none": (at("rows", "label_index", 2**40), EVERYONE, "8 rows that do not match their checks"),
     "a row's label is negative": (at("rows", "label_index", -(2**40)), EVERYONE, "rows that do not match their checks"),
+    "a row says that its task is gone": (
+        at("rows", "is_active", 0),
+        ("join", "look", "ask"),
+        "8 rows that do not match",
+    ),
     "a check is another one": (at("checks", 3, 12345), ("join", "look"), "1 rows that do not match their checks"),
     "a row and its check have a NaN": (at_row("slow_ema", NAN), ("join",), r"rows\['slow_ema'\]"),
     "a row and its check have another slot's id": (at_row("task_id", 4), ("join",), r"rows\['task_id'\] of slot 3"),
@@ -203,12 +264,116 @@ DAMAGES = {
         for name in ("score", "regret")
         for value in (NAN, INF, -INF)
     },
+    **{
+        f"an open hand-out's {name} is {value}": (at_handout(name, value), HOLDERS, rf"ledger\['{name}'\]")
+        for name in ("task_id", "seed", "worker")
+        for value in (LOWEST, -2, 2**63 - 1)
+    },
+    **{
+        f"an open hand-out's chance is {value}": (at_handout("chance", value), HOLDERS, r"ledger\['chance'\]")
+        for value in (NAN, INF, -1.0, 1.5)
+    },
+    "an open hand-out has the seed of another task": (
+        at_handout("seed", lambda seed: (seed + 1) % 60),
+        HOLDERS,
+        r"ledger\['seed'\] of its task",
+    ),
+    "an open hand-out is of a task that comes later": (
+        at_handout("task_id", lambda task_id: task_id + 10**6 * CAPACITY),
+        HOLDERS,
+        r"ledger\['task_id'\] of those that were issued",
+    ),
+    "an open hand-out is of a worker that comes later": (at_handout("worker", 10**6), HOLDERS, r"ledger\['worker'\]"),
+    "an open hand-out comes later": (at_handout("moment", 2**62), LOOKS, r"ledger\['moment'\]"),
+    "an open hand-out came before all": (at_handout("moment", -1), HOLDERS, r"ledger\['moment'\]"),
+    "an open hand-out is in another's place": (
+        at_handout("ticket", lambda ticket: ticket + 1),
+        LOOKS,
+        r"ledger\['ticket'\] in the place",
+    ),
+    "an open hand-out has a negative ticket": (at_handout("ticket", -1), LOOKS, r"ledger\['ticket'\]"),
+    "an open hand-out is gone": (at_handout("ticket", 0), LOOKS, r"ledger with counters\['num_open'\]"),
+    "the ledger is zero": (at("ledger", slice(None), np.zeros((), HANDOUT)), LOOKS, r"counters\['num_open'\]"),
+    "an open hand-out is not counted": (at_counter("num_open", lambda n: n - 1), LOOKS, r"counters\['num_open'\]"),
+    "no open hand-out is counted": (at_counter("num_open", 0), (*LOOKS, "tell"), r"counters\['num_open'\]"),
+    "more hand-outs are open than the ledger holds": (
+        at_counter("num_open", MAX_OPEN + 1),
+        EVERYONE,
+        r"counters\['num_open'\]",
+    ),
+    "hand-outs are open, and no ticket was issued": (at_counter("num_tickets", 0), EVERYONE, r"counters\['num_open'\]"),
+    "fewer tickets were issued": (at_counter("num_tickets", 1), (*LOOKS, "tell"), r"ledger\['ticket'\] of those"),
+    "there were too many tickets": (at_counter("num_tickets", 2**40), EVERYONE, r"counters\['num_tickets'\]"),
+    "the life has a number too many": (at_counter("life", 2**30), EVERYONE, r"counters\['life'\]"),
+    "ids begin beyond all numbers": (
+        at_counter("first_generation", 2**61),
+        EVERYONE,
+        r"counters\['first_generation'\]",
+    ),
+    "a reason's count is negative": (at_reason("count", 6, -1), EVERYONE, r"reasons\['count'\]"),
+    "a reason's count is huge": (at_reason("count", 6, 2**63 - 1), EVERYONE, r"reasons\['count'\]"),
+    "a reason has the name of another": (at_reason("name", 6, b"expired"), EVERYONE, r"reasons\['name'\] to hold"),
+    "a reason's name is not UTF-8": (at_reason("name", 6, b"\xff"), EVERYONE, r"reasons\['name'\] in UTF-8"),
+    "the reasons are zero": (at("reasons", slice(None), np.zeros((), REASON)), EVERYONE, r"reasons\['name'\]"),
+    "an event is cancelled for no known reason": (
+        both(at_event("kind", CANCELLED), at_event("score", 7.0)),
+        ("flush",),
+        r"events\['score'\] of cancellations",
+    ),
+    "an event is cancelled for half a reason": (
+        both(at_event("kind", CANCELLED), at_event("score", 1.5)),
+        ("flush",),
+        r"events\['score'\] of cancellations",
+    ),
+    "two workers have one number": (at("workers", (1, NUMBER), 1), ("join",), "workers with numbers"),
+    "a worker's number is negative": (at("workers", (1, NUMBER), -1), ("join",), "workers with numbers"),
+    "a worker's number is of a later one": (at("workers", (1, NUMBER), 99), ("join",), "workers with numbers"),
+    "a worker joined after its last event": (at("workers", (1, FIRST), 10**6), ("join",), "workers whose logs begin"),
+    "a dead worker has the number of a living one": (at_dead_worker(number=1), GIVERS, "workers with numbers"),
+    "a dead worker has the number of what waits": (at_dead_worker(number=NO_WORKER), GIVERS, "workers with numbers"),
+    "a dead worker has the highest number": (at_dead_worker(number=2**63 - 1), GIVERS, "workers with numbers"),
+    "a dead worker's log begins at a negative event": (at_dead_worker(first=-5), GIVERS, "workers whose logs begin"),
+    "a dead worker's log begins at the lowest": (at_dead_worker(first=LOWEST), GIVERS, "workers whose logs begin"),
+    "a dead worker's log begins after its end": (at_dead_worker(first=9, head=3), GIVERS, "workers whose logs begin"),
     "the commit word is 2": (at("control", COMMITTED, 2), EVERYONE, "a journal with the words"),
     "the commit word is -1": (at("control", COMMITTED, -1), EVERYONE, "a journal with the words"),
     **{
         f"the journal is of {value} rows": (at_journal(num_rows=value), EVERYONE, "a journal with the words")
         for value in (-1, CAPACITY + 1, 2**62)
     },
+    **{
+        f"the journal is of {value} hand-outs": (at_journal(num_handouts=value), EVERYONE, "a journal with the words")
+        for value in (-1, MAX_OPEN + 1, 2**62)
+    },
+    "the journal has a place beyond the ledger": (
+        at_journal("places", 0, MAX_OPEN, num_handouts=2),
+        EVERYONE,
+        "journal of places",
+    ),
+    "the journal has a negative place": (at_journal("places", 0, -1, num_handouts=2), EVERYONE, "journal of places"),
+    "the journal has a place twice": (at_journal("places", [0, 1], 2, num_handouts=2), EVERYONE, "journal of places"),
+    "the journal has a hand-out in another's place": (
+        at_journal("places", 0, 77, num_handouts=2),
+        EVERYONE,
+        r"ledger\['ticket'\] in the place|num_open",
+    ),
+    **{
+        f"the journal has a hand-out whose {name} is {value}": (
+            at_journal_handout(name, value),
+            EVERYONE,
+            r"ledger|num_open",
+        )
+        for name in HANDOUT.names
+        for value in (-5, 2**62 + 1)
+    },
+    "the journal has a hand-out that is none": (at_journal_handout("ticket", 0), EVERYONE, "num_open"),
+    "the journal has fewer open hand-outs": (
+        at_journal("counters", Counters._fields.index("num_open"), 1),
+        EVERYONE,
+        "num_open",
+    ),
+    "the journal has no reasons": (at_journal("reasons", slice(None), np.zeros((), REASON)), EVERYONE, r"reasons\['"),
+    "the journal gives up the slots of living workers": (at_journal(cleared=-1), EVERYONE, "one of a living worker"),
     "the journal says 7 of its tails": (at_journal(has_tails=7), EVERYONE, "a journal with the words"),
     "the journal has a slot beyond the table": (at_journal("slots", 0, 99, num_rows=3), EVERYONE, "journal of slots"),
     "the journal has a negative slot": (at_journal("slots", 0, -1, num_rows=3), EVERYONE, "journal of slots"),
@@ -231,7 +396,8 @@ def arrays_of(table):
     """All that a session file holds, but for the logs' content beyond the first."""
     journal = [table._journal[name] for name in sorted(table._journal)]
     control = np.asarray(table.control)
-    small = (table.workers, table.tails, table.counters, table.labels, table.checks, table.distributions)
+    small = (table.workers, table.tails, table.counters, table.labels, table.reasons, table.checks, table.distributions)
+    small = (*small, table.ledger)
     return [*small, table.rows.words, table.rings[:2], control, *journal]
 
 
@@ -244,6 +410,7 @@ def test_refused_in_a_session_if(name, workers):
     mutate, places, match = DAMAGES[name]
     first, second = workers
     table = first.tracker.backend._shared
+    tickets = np.sort(table.ledger["ticket"])[-2:]
     arrays = arrays_of(table)
     before = [array.copy() for array in arrays]
     mutate(table)
@@ -253,6 +420,10 @@ def test_refused_in_a_session_if(name, workers):
         "join": lambda: made(session_id="shared"),
         "flush": second.flush,
         "look": second.tracker.backend.snapshot,
+        "tell": lambda: second.tell_batch(tickets, [[0.5, 1.0]] * 2),
+        "cancel": lambda: second.cancel_batch(tickets, "for the test"),
+        "expire": lambda: second.expire(0),
+        "ask": lambda: second.ask_batch(2),
     }
     for place in places:
         with pytest.raises(CorruptTableError, match=f"session 'shared': expected .*(?:{match})"):
@@ -264,7 +435,9 @@ def test_refused_in_a_session_if(name, workers):
         array[...] = old
     for worker in workers:
         worker.ask(10)
+        worker.ask_batch(2)
         assert check_accounts(worker).num_scheduled > 0
+    assert first.tell_batch(tickets, [[0.5, 1.0]] * 2) == 2
     with made(session_id="shared") as third:
         third.get_task()
         check_accounts(third)
@@ -294,6 +467,9 @@ SCARS = {
     "a worker's pid is gone": at("workers", (1, PID), 0),
     "a worker's pid is of another process": at("workers", (1, PID), 1),
     "a slot without a worker bears a pid": at("workers", (100, PID), 12345),
+    "a worker has no number": at("workers", (1, NUMBER), 0),
+    "the life has another number": at_counter("life", 77),
+    "tickets that came twice are not counted": at_counter("num_repeated", 0),
     "the last change is committed once more": at("control", COMMITTED, 1),
     "the journal is spoilt when no change is under way": spoil_the_journal,
     "the distribution that is not in use is spoilt": spoil_the_other_distribution,
@@ -352,6 +528,11 @@ def huge_and_sparse(path):
     os.truncate(path, Layout(10**10, 2, MAX_OPEN).size)
 
 
+def with_another_ledger(path):
+    with_setting(max_open=2 * MAX_OPEN)(path)
+    os.truncate(path, Layout(CAPACITY, 2, 2 * MAX_OPEN).size)
+
+
 HEADERS = {
     **{
         f"its capacity is {value!r}": (with_setting(capacity=value), "expected")
@@ -367,6 +548,13 @@ HEADERS = {
     "its version is another one": (with_setting(version=7), "expected version 1, got 7"),
     "its fields are others": (with_setting(fields=["task_id"]), "expected fields"),
     "its counters are others": (with_setting(counters=["num_completed"]), "expected counters"),
+    **{
+        f"its ledger is of {value!r} entries": (with_setting(max_open=value), "expected")
+        for value in (0, -1, 3, 2**15, 2**40, 2**70, 8.0, None, [8])
+    },
+    "its ledger is of another size, and so is the file": (with_another_ledger, "max_open: expected 32768, as session"),
+    "its hand-outs are others": (with_setting(handouts=["ticket"]), "expected handouts"),
+    "its reasons are more": (with_setting(num_reasons=33), "expected num_reasons"),
     "its log is of another size": (with_setting(log_size=3), "expected log_size"),
     "its magic word is another one": (written(0, b"curricuX"), "cannot read"),
     "its header is zeros": (written(0, bytes(HEADER_SIZE)), "cannot read"),
@@ -400,7 +588,10 @@ def test_refused_as_a_session_file_if(name, dead, workers, monkeypatch):
     monkeypatch.setattr(session, "sweep", list)  # or it would be gone before anybody meets it
     with pytest.raises(SessionError, match=match):
         made(session_id="dead")
-    if name != "its settings are others":  # which only a joining process checks
+    if name not in {
+        "its settings are others",
+        "its ledger is of another size, and so is the file",
+    }:  # which only a joining process checks
         with pytest.raises(SessionError, match="expected"):
             read_session("dead")
     assert "shared" in [info.name for info in list_sessions()]

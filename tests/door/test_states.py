@@ -13,7 +13,7 @@ import pytest
 from curricular import CheckpointError, Curriculum
 from curricular.checkpoint import write_checkpoint
 from curricular.rows import Rows, TaskState
-from curricular.table import LABEL, Counters, check_table, empty_table
+from curricular.table import LABEL, MAX_REASONS, REASON, Counters, check_table, empty_table
 
 from .levels import CAPACITY, INF, LOWEST, NAN, Levels, check_accounts, lived, local
 
@@ -28,6 +28,12 @@ def test_what_is_mutated_here_is_intact_and_has_something_of_everything(intact):
     assert rows["num_regrets"].any()
     assert rows["num_completions"].any()
     assert counters.num_labels == 4
+    assert min(counters.num_open, counters.num_repeated, counters.life) > 0
+    tasks = intact["ledger"]["task_id"]
+    is_here = np.isin(tasks, rows["task_id"])
+    assert is_here.any()
+    assert not is_here.all()
+    assert intact["reasons"]["count"].astype(bool).sum() == 1
     check_table(empty_table(3, 2))
 
 
@@ -93,6 +99,43 @@ def chance(change):
     return mutate
 
 
+def handout(name, index, value):
+    """A mutation of an open hand-out; of the first one whose task is in the pool if `index` is None."""
+
+    def mutate(state):
+        found = np.isin(state["ledger"]["task_id"], Rows(state["rows"])["task_id"])
+        where = found.argmax() if index is None else index
+        entry = state["ledger"][name]
+        entry[where] = value(entry[where]) if callable(value) else value
+
+    return mutate
+
+
+def reason(name, index, value):
+    def mutate(state):
+        state["reasons"][name][index] = value(state["reasons"][name][index]) if callable(value) else value
+
+    return mutate
+
+
+def both(*mutations):
+    def mutate(state):
+        for mutation in mutations:
+            mutation(state)
+
+    return mutate
+
+
+def short_of_reasons(state):
+    """A reason is lost, with its count."""
+    state["reasons"][6] = np.zeros((), REASON)
+
+
+def in_one_place(state):
+    """Two hand-outs have tickets that follow from one another by the size of the ledger."""
+    state["ledger"]["ticket"][1] = state["ledger"]["ticket"][0] - state["ledger_size"]
+
+
 def put(**values):
     def mutate(state):
         state.update({name: value(state[name]) if callable(value) else value for name, value in values.items()})
@@ -110,7 +153,7 @@ def without_tasks(state):
     rows = Rows.zeros(CAPACITY, 2)
     empty = empty_table(CAPACITY, 2)
     state.update(rows=rows.words, labels=empty.labels, counters=empty.counters._asdict(), cumulated=empty.cumulated)
-    state.update(reasons=empty.reasons)
+    state.update(reasons=empty.reasons, ledger=empty.ledger[:0])
 
 
 def pending_overflow(state):
@@ -216,6 +259,76 @@ VALUES = {
         counter(num_refreshed_scheduled=10**6),
         r"counters\['num_refreshed_scheduled'\]",
     ),
+    **{
+        f"an open hand-out's {name} is {value}": (handout(name, None, value), rf"ledger\['{name}'\]")
+        for name in ("ticket", "task_id", "seed", "moment", "worker")
+        for value in (LOWEST, -2, 2**63 - 1)
+        if (name, value) != ("ticket", 2**63 - 1)  # which a life may have issued
+    },
+    **{
+        f"an open hand-out's chance is {value}": (handout("chance", None, value), r"ledger\['chance'\]")
+        for value in (NAN, INF, -INF, -0.25, 1.5)
+    },
+    "an open hand-out has no ticket": (handout("ticket", 0, 0), r"ledger\['ticket'\] above 0"),
+    "an open hand-out was never handed out": (handout("moment", 0, 10**9), r"ledger\['moment'\]"),
+    "an open hand-out has a ticket that comes later": (
+        handout("ticket", 0, lambda ticket: ticket + 10**6),
+        r"ledger\['ticket'\] of those that were issued",
+    ),
+    "an open hand-out is of a task that comes later": (
+        handout("task_id", 0, lambda task_id: task_id + CAPACITY * 10**6),
+        r"ledger\['task_id'\] of those that were issued",
+    ),
+    "an open hand-out has the seed of another task": (
+        handout("seed", None, lambda seed: (seed + 1) % 60),
+        r"ledger\['seed'\] of its task",
+    ),
+    "an open hand-out is of a worker that comes later": (handout("worker", 0, 10**6), r"ledger\['worker'\]"),
+    "an open hand-out is there twice": (
+        put(ledger=lambda ledger: np.concatenate([ledger, ledger[:1]])),
+        "ledger with one hand-out per place|instead of",
+    ),
+    "two open hand-outs have one ticket": (
+        handout("ticket", slice(2), lambda tickets: tickets[:1]),
+        "ledger with one hand-out per place",
+    ),
+    "two open hand-outs are in one place": (in_one_place, "ledger with one hand-out per place"),
+    "an open hand-out is missing": (put(ledger=lambda ledger: ledger[1:]), r"counters\['num_open'\]|instead of"),
+    "all open hand-outs are missing": (put(ledger=lambda ledger: ledger[:0]), r"counters\['num_open'\]|instead of"),
+    **{
+        f"ledger_size is {value!r}": (put(ledger_size=value), "ledger_size as a (power of two|whole number)")
+        for value in (0, -1, 3, 2**14 + 1, 2**25, 2**63, True, 2.0, "8", None, [8])
+    },
+    "ledger_size is below the open hand-outs": (put(ledger_size=2), "ledger with one hand-out per place|num_open"),
+    "hand-outs are open, and no ticket was issued": (counter(num_tickets=0), r"counters\['num_open'\] of at most"),
+    "there were fewer tickets than are open": (counter(num_tickets=1), r"ledger\['ticket'\] of those that were issued"),
+    "there were more tickets than there are": (counter(num_tickets=2**40), r"counters\['num_tickets'\]"),
+    "the life has a number too many": (counter(life=2**30), r"counters\['life'\]"),
+    **{
+        f"ids begin at the generation {value}": (counter(first_generation=value), "first_generation")
+        for value in (2**61, 2**59, 2**58 + 1)
+    },
+    "ids are used up": (
+        lambda state: Rows(state["rows"])["task_id"].__iadd__(2**62 - CAPACITY * 10**6),
+        "ids up to 2[*][*]61|of slot",
+    ),
+    "no reason has a name": (reason("name", slice(None), b""), r"reasons\['name'\] to begin"),
+    "the reasons are zero": (put(reasons=np.zeros(MAX_REASONS, REASON)), r"reasons\['name'\] to begin"),
+    "a built-in reason has another name": (reason("name", 2, b"lost"), r"reasons\['name'\] to begin"),
+    "a reason stands after a gap": (reason("name", 9, b"late"), r"reasons\['name'\] to begin"),
+    "two reasons have one name": (reason("name", 7, b"expired"), r"reasons\['name'\] to hold each name once"),
+    "a reason's name is not UTF-8": (reason("name", 6, b"\xff\xfe"), r"reasons\['name'\] in UTF-8"),
+    "a reason is lost": (short_of_reasons, r"reasons\['count'\] with the sum num_cancelled"),
+    **{
+        f"a reason's count is {value}": (reason("count", 6, value), r"reasons\['count'\]")
+        for value in (-1, LOWEST, 2**63 - 1, 0)
+    },
+    "a count stands where no reason is": (reason("count", 20, 1), r"reasons\['count'\]"),
+    "a cancellation has two reasons": (reason("count", 3, 1), r"reasons\['count'\]"),
+    "counts of reasons add up only by overflow": (
+        both(reason("count", 0, 2**62), reason("count", 1, 2**62), reason("count", 2, LOWEST)),
+        r"reasons\['count'\]",
+    ),
     "more tasks went than came": (counter(num_evicted=10**6), r"counters\['num_evicted'\] of at most num_created"),
     "there is no label": (counter(num_labels=0), r"counters\['num_labels'\]"),
     "there are more labels than places": (counter(num_labels=65), r"counters\['num_labels'\]"),
@@ -319,7 +432,7 @@ def more_rows(state):
 TYPES = {
     **{
         f"{name} are {kind}": (of(name, change), rf"{name} as an array")
-        for name in ("rows", "labels", "cumulated")
+        for name in ("rows", "labels", "cumulated", "reasons", "ledger")
         for kind, change in {
             "None": lambda _: None,
             "a list": lambda array: array.tolist(),
@@ -329,8 +442,8 @@ TYPES = {
         }.items()
     },
     **{
-        f"{name} are {kind}": (of(name, change), rf"{name} of (dtype|shape|at least)")
-        for name in ("rows", "labels", "cumulated")
+        f"{name} are {kind}": (of(name, change), rf"{name} of (dtype|shape|at least)|num_open")
+        for name in ("rows", "labels", "cumulated", "reasons", "ledger")
         for kind, change in {
             "an array of objects": lambda array: np.array([None] * len(array)),
             "an array of text": lambda array: np.array(["x"] * len(array)),
@@ -402,6 +515,15 @@ HARMLESS = {
     "the rows are in another order of memory": of("rows", np.asfortranarray),
     "the rows are every other column": of("rows", lambda rows: np.repeat(rows, 2, axis=1)[:, ::2]),
     "the rows are a subclass of arrays": of("rows", np.ma.masked_array),
+    "an open hand-out was of another worker": handout("worker", 0, -1),
+    "a chance is another one": handout("chance", 0, 0.125),
+    "a life issued its last ticket": counter(num_tickets=2**33),
+    "the life has another number": counter(life=2**30 - 1),
+    "the ledger was larger": put(ledger_size=2**24),
+    "the ledger was smaller": put(ledger_size=64),
+    "open hand-outs are in another order": put(ledger=lambda ledger: ledger[::-1]),
+    "many tickets came twice or were unknown": counter(num_repeated=2**61, num_unknown=2**61),
+    "a reason has another name": reason("name", 6, "für später".encode()),
     "averages of an unplayed task are any number": unplayed("fast_ema", 7.0),
 }
 
@@ -422,6 +544,6 @@ def test_harmless_in_a_state_if(name, intact):
 def test_what_was_loaded_is_not_shared_with_the_state(intact):
     state, curriculum = copy.deepcopy(intact), local()
     curriculum.load_state_dict(state)
-    for name in ("rows", "labels", "cumulated"):
+    for name in ("rows", "labels", "cumulated", "reasons", "ledger"):
         state[name][...] = np.zeros((), state[name].dtype)
     check_accounts(curriculum)

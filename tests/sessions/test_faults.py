@@ -63,7 +63,7 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
     # The steps, the tickets and the ids are to be the same in every run.
     monkeypatch.setattr(shared, "MAX_DELAY", math.inf)
     monkeypatch.setattr(tickets.secrets, "randbelow", lambda _: 7)
-    monkeypatch.setattr(refresh, "GENERATIONS_PER_SECOND", 0)
+    monkeypatch.setattr(refresh, "NANOSECONDS_PER_ID", 2**63)
     points, tables = [], []
     commit = SessionTable.commit
 
@@ -126,7 +126,8 @@ def test_killed_at_any_step_of_creation_the_next_process_creates(monkeypatch, fo
         patch.setattr(session, "fault", points.append)
         Curriculum(config()).close()
     session.sweep()
-    assert points[:5] == ["drafted", "created", "linked", "claimed", "counted"]
+    assert points[:4] == ["drafted", "created", "linked", "claimed"]
+    assert "counted" in points
     for step in range(len(points)):
         child = fork(lambda step=step: (die_at(step), Curriculum(config()).close()))
         assert child.wait() == -signal.SIGKILL

@@ -7,6 +7,7 @@ copies. Another program may have damaged the file, so content is checked before 
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from ..rows import Rows
 from ..table import (
     EVENT,
+    HANDOUT,
     SCHEDULED,
     Counters,
+    Draft,
     LedgerChange,
     Patch,
     Table,
@@ -24,8 +27,10 @@ from ..table import (
     check_counters,
     check_distribution,
     check_events,
+    check_handouts,
     check_labels,
     check_ledger,
+    check_num_open,
     check_reasons,
     check_rows,
     check_score_range,
@@ -51,7 +56,6 @@ from .protocol import LOG_SIZE, NOTHING_LOST, Lost
 from .session import SessionFile
 
 _CREATED = Counters._fields.index("num_created")
-_OPEN = Counters._fields.index("num_open")
 _STREAMS = Counters._fields.index("num_streams")
 _MAX_PID = 2**31
 _SLOTS = np.arange(MAX_WORKERS)
@@ -63,9 +67,14 @@ class CorruptTableError(SessionError):
 
 def row_checks(rows: Rows) -> NDArray[np.int64]:
     """Returns one checksum per row, shape (n,), which changes if any one word of the row changes."""
-    factors = 2 * np.arange(1, len(rows.words) + 1, dtype=np.int64) + 0x5851F42D4C957F2D
-    checks: NDArray[np.int64] = np.einsum("i,ij->j", factors, rows.words)
+    checks: NDArray[np.int64] = np.einsum("i,ij->j", _factors(len(rows.words)), rows.words)
     return checks
+
+
+@cache
+def _factors(num_words: int) -> NDArray[np.int64]:
+    """Returns the odd factors of the words in a checksum, shape (num_words,)."""
+    return 2 * np.arange(1, num_words + 1, dtype=np.int64) + 0x5851F42D4C957F2D
 
 
 class SessionTable:
@@ -90,6 +99,7 @@ class SessionTable:
         self._journal = {name.removeprefix("journal_"): array for name, array in view.items() if "journal" in name}
         self._reserved_rows = 0
         self._has_ledger = False
+        self._no_ledger = np.zeros(len(self.ledger), HANDOUT)
 
     def begin(self) -> None:
         """Writes the nonzero parts of an empty table into a new file, which no worker has joined yet."""
@@ -109,7 +119,8 @@ class SessionTable:
         # A table without tasks has no valid rows, but a killed process may have written some.
         rows = self.rows if counters.num_created else Rows.zeros(len(self.checks), self.rows.num_axes)
         cumulated = self.distributions[counters.epoch % 2]
-        return Table(rows, self.labels, counters, cumulated, self.score_range, self.reasons, self.ledger)
+        ledger = self.ledger if counters.num_tickets else self._no_ledger  # the file has no memory for it yet
+        return Table(rows, self.labels, counters, cumulated, self.score_range, self.reasons, ledger)
 
     # Checks for damage, run by the process that holds the lock
 
@@ -122,7 +133,7 @@ class SessionTable:
 
     def check_counters(self) -> None:
         """Checks the counters."""
-        self._passes(check_counters, Counters(*self.counters.tolist()))
+        self._passes(check_counters, Counters(*self.counters.tolist()), len(self.checks), len(self.ledger))
 
     def check_labels(self) -> None:
         """Checks the labels against the counters, which must have passed their check."""
@@ -138,25 +149,33 @@ class SessionTable:
         self._passes(check_reasons, self.reasons, Counters(*self.counters.tolist()))
 
     def check_ledger(self) -> None:
-        """Checks the ledger against the counters, which must have passed their check."""
-        counters = Counters(*self.counters.tolist())
-        if counters.num_tickets:  # without tickets, the file has no memory for the ledger yet
-            self._passes(check_ledger, self.ledger, counters)
+        """Checks the ledger against counters and rows, which must have passed their checks."""
+        self._passes(check_ledger, self.table)
+
+    def check_workers(self) -> None:
+        """Checks the pids and numbers of the workers, and where their logs begin."""
+        claimed = self.workers[self.workers[:, PID] != 0]
+        pids, numbers, first = claimed[:, PID], np.sort(claimed[:, NUMBER]), claimed[:, FIRST]
+        if ((pids < 0) | (pids >= _MAX_PID)).any():
+            raise self.corrupt(f"workers with pids from {pids.min()} to {pids.max()}")
+        is_twice = (numbers[1:] == numbers[:-1]) & (numbers[1:] != 0)
+        if ((numbers < 0) | (numbers > self.counts[_STREAMS])).any() or is_twice.any():
+            raise self.corrupt(f"workers with numbers from {numbers[0]} to {numbers[-1]}, or with one twice")
+        if ((first < 0) | (first > claimed[:, HEAD])).any():
+            raise self.corrupt(f"workers whose logs begin at events from {first.min()} to {first.max()}")
 
     def check(self) -> None:
         """Checks everything that a joining worker relies on."""
-        pids = self.workers[:, PID]
-        if pids.min() < 0 or pids.max() >= _MAX_PID:
-            raise self.corrupt(f"workers with pids from {pids.min()} to {pids.max()}")
         self.log_sizes()
         self.check_counters()
+        self.check_workers()
         self.check_labels()
         self.check_reasons()
-        self.check_ledger()
         self.check_distribution()
         if self.counts[_CREATED]:
             self.intact(self.rows, self.checks)
             self._passes(check_rows, self.rows, self.table.counters)
+        self.check_ledger()
 
     def log_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns the number of events in each log and the heads of the logs, both of shape (MAX_WORKERS,).
@@ -200,6 +219,7 @@ class SessionTable:
         """Returns what the dead workers in `slots` had out, as their numbers and logs tell."""
         if not slots:
             return NOTHING_LOST
+        self.check_workers()
         ids: list[int] = []
         for slot in slots:
             head = int(self.workers[slot, HEAD])
@@ -211,8 +231,8 @@ class SessionTable:
         """Returns whether the dead worker in `slot` has hand-outs that have not ended."""
         if len(self.lost([slot]).task_ids):
             return True
-        has_tickets = self.counts[_OPEN] > 0
-        return has_tickets and bool((self.ledger["worker"] == self.workers[slot, NUMBER]).any())
+        number = self.workers[slot, NUMBER]
+        return number > 0 and bool((self.table.ledger["worker"] == number).any())
 
     def intact(self, rows: Rows, checks: NDArray[np.int64]) -> Rows:
         """Returns `rows`, which were read with the lock held.
@@ -254,14 +274,14 @@ class SessionTable:
             cleared: Slots of dead workers that the same commit gives up.
         """
         journal = self._journal
+        self._write_ledger(patch.ledger, patch.counters)
         num_rows = self._write_rows(patch)
-        self._write_ledger(patch.ledger)
         journal["labels"][:] = patch.labels
         journal["score_range"][:] = self.score_range if patch.score_range is None else patch.score_range
         journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
         journal["counters"][:] = patch.counters
         journal["head"][NUM_ROWS], journal["head"][HAS_TAILS] = num_rows, tails is not None
-        journal["head"][CLEARED:] = np.packbits(np.isin(_SLOTS, cleared)).view(np.int64)
+        journal["head"][CLEARED:] = np.packbits(np.isin(_SLOTS, cleared)).view(np.int64) if cleared else 0
         if tails is not None:
             journal["tails"][:] = tails
         if patch.cumulated is not None:
@@ -291,7 +311,7 @@ class SessionTable:
             journal["words"][: patch.rows.words.size] = patch.rows.words.ravel()
         return num_rows
 
-    def _write_ledger(self, change: LedgerChange | None) -> None:
+    def _write_ledger(self, change: LedgerChange | None, counters: Counters) -> None:
         """Writes the ledger's part of a change to the journal."""
         journal, num_handouts = self._journal, 0 if change is None else len(change.places)
         if change is not None and num_handouts:
@@ -299,6 +319,9 @@ class SessionTable:
                 for offset, length in self.file.layout.ledger_spans():
                     self.file.reserve(offset, length)
                 self._has_ledger = True
+            # New entries would hide that the old ones were damaged.
+            self._passes(check_handouts, self.ledger.take(change.places), change.places, self.table)
+            self._passes(check_num_open, counters, len(self.ledger))
             journal["places"][:num_handouts] = change.places
             journal["handouts"][:num_handouts] = change.entries
         journal["head"][NUM_HANDOUTS] = num_handouts
@@ -326,24 +349,34 @@ class SessionTable:
             raise self.corrupt("a journal of rows that do not match their checks")
         if num_handouts:
             self._check_distinct("places", journal["places"][:num_handouts], len(self.ledger))
+        cleared = self._cleared()
+        if any(self.file.is_alive(slot) for slot in cleared):
+            raise self.corrupt(f"a journal that gives up the slots {cleared}, one of a living worker among them")
         sizes = self.workers[:, HEAD] - journal["tails"]
         if journal["head"][HAS_TAILS] and (sizes.min() < 0 or sizes.max() > LOG_SIZE or journal["tails"].min() < 0):
             raise self.corrupt(f"a journal that leaves logs of {sizes.min()} to {sizes.max()} events")
         counters = Counters(*journal["counters"].tolist())
-        self._passes(check_counters, counters)
+        self._passes(check_counters, counters, len(self.checks), len(self.ledger))
         self._passes(check_labels, journal["labels"], counters)
         self._passes(check_score_range, journal["score_range"])
         self._passes(check_reasons, journal["reasons"], counters)
-        if counters.num_tickets and num_handouts:
-            ledger = self.ledger.copy()
-            ledger[journal["places"][:num_handouts]] = journal["handouts"][:num_handouts]
-            self._passes(check_ledger, ledger, counters)
+        if counters.num_tickets or num_handouts:
+            draft = Draft(self.table)
+            change = LedgerChange(journal["places"][:num_handouts], journal["handouts"][:num_handouts])
+            slots, rows = journal["slots"][:num_rows], self._journal_rows(num_rows)
+            draft.add(Patch(slots, rows, journal["labels"], counters, ledger=change))
+            self._passes(check_ledger, draft.table)
 
     def _check_distinct(self, name: str, indices: NDArray[np.int64], size: int) -> None:
         """Checks that the journal's `indices` are distinct and from 0 to `size` − 1."""
         ordered = np.sort(indices)
         if len(ordered) and (ordered[0] < 0 or ordered[-1] >= size or (ordered[1:] == ordered[:-1]).any()):
             raise self.corrupt(f"a journal of {name} from {ordered[0]} to {ordered[-1]}, or with one twice")
+
+    def _cleared(self) -> list[int]:
+        """Returns the slots that the journal gives up."""
+        bits: list[int] = np.flatnonzero(np.unpackbits(self._journal["head"][CLEARED:].view(np.uint8))).tolist()
+        return bits
 
     def _journal_rows(self, num_rows: int) -> Rows:
         num_words = len(self.rows.words)
@@ -364,8 +397,8 @@ class SessionTable:
         self.labels[:] = journal["labels"]
         self.score_range[:] = journal["score_range"]
         self.reasons[:] = journal["reasons"]
-        cleared = np.flatnonzero(np.unpackbits(journal["head"][CLEARED:].view(np.uint8)))
-        self.workers[cleared, PID] = 0
+        if journal["head"][CLEARED:].any():
+            self.workers[self._cleared(), PID] = 0
         if journal["head"][HAS_TAILS]:
             self.tails[:] = journal["tails"]
         session.fault("tails installed")

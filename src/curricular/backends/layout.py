@@ -31,7 +31,8 @@ _NUM_CONTROLS = 8
 
 # Indices of the words in a worker's slot: the process that holds it, and the number of events ever appended.
 # A slot fills one cache line.
-# The two further words: the worker's number, and the number of events ever appended when the worker joined.
+# The two further words: the worker's number, from 1, or 0 once it has left; and the number of events ever appended
+# when the worker joined.
 PID, HEAD, NUMBER, FIRST = range(4)
 _WORKER_WORDS = 8
 
@@ -126,8 +127,10 @@ class Spec:
         Raises:
             SessionMismatchError: If they differ; names the first setting that differs, and both values.
         """
-        here = {"num_active_tasks": self.capacity, **self.settings, "num_axes": self.num_axes}
-        there = {"num_active_tasks": wanted.capacity, **wanted.settings, "num_axes": wanted.num_axes}
+        here, there = (
+            {"num_active_tasks": spec.capacity, **spec.settings, "num_axes": spec.num_axes, "max_open": spec.max_open}
+            for spec in (self, wanted)
+        )
         for setting in (*there, *here):
             if here.get(setting) != there.get(setting):
                 raise SessionMismatchError(

@@ -26,7 +26,6 @@ from .session import SessionFile, is_in_place, join_session, open_session, relea
 
 _SIZE = EVENT.itemsize
 _EPOCH = Counters._fields.index("epoch")
-_STREAMS = Counters._fields.index("num_streams")
 _RESTORES = Counters._fields.index("num_restores")
 
 MAX_DELAY = 0.05
@@ -121,12 +120,12 @@ class SharedMemoryBackend:
         try:
             file.reserve(*file.layout.ring_span(slot))
             session.fault("claimed")
-            self._workers[slot, NUMBER] = self._counts[_STREAMS]
+            self._issue_stream()
+            self._workers[slot, NUMBER] = self._stream + 1  # which no worker has or had
             self._workers[slot, FIRST] = self._workers[slot, HEAD]
             self._workers[slot, PID] = os.getpid()
             self._control[NUM_WORKERS] = num_alive + 1
             session.fault("counted")
-            self._issue_stream()
         except BaseException:
             self._workers[slot, PID] = 0
             file.release_life(slot)
@@ -382,6 +381,9 @@ def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], s
     """Gives up a worker's slot. Other workers flush the events that remain in its ring."""
     if os.getpid() != pid:
         return
+    # What is out stays open, even if the lock is not free now and a flush has to give up the slot.
+    workers[slot, NUMBER] = 0
+    workers[slot, FIRST] = workers[slot, HEAD]
 
     def leave() -> bool:
         workers[slot, PID] = 0

@@ -17,8 +17,10 @@ from .check import check_array as check_array
 from .check import check_counters as check_counters
 from .check import check_distribution as check_distribution
 from .check import check_events as check_events
+from .check import check_handouts as check_handouts
 from .check import check_labels as check_labels
 from .check import check_ledger as check_ledger
+from .check import check_num_open as check_num_open
 from .check import check_reasons as check_reasons
 from .check import check_rows as check_rows
 from .check import check_score_range as check_score_range
@@ -26,9 +28,9 @@ from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
 from .ledger import cancellations as cancellations
+from .ledger import check_room as check_room
 from .ledger import close as close
 from .ledger import count_closed as count_closed
-from .ledger import filled as filled
 from .ledger import find as find
 from .ledger import hand_over as hand_over
 from .ledger import is_current as is_current
@@ -36,7 +38,9 @@ from .ledger import issue as issue
 from .ledger import ledger_size as ledger_size
 from .ledger import oldest as oldest
 from .ledger import open_entries as open_entries
+from .ledger import places_of as places_of
 from .record import record as record
+from .record import schedule as schedule
 from .schema import BUILT_IN_REASONS as BUILT_IN_REASONS
 from .schema import CANCELLED as CANCELLED
 from .schema import EMAS as EMAS

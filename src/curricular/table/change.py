@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..rows import Rows
 from ..task import Params
-from .ledger import filled, is_current, open_entries, waiting
+from .ledger import is_current, open_entries, waiting
 from .schema import (
     EVICTED,
     MAX_LABEL_BYTES,
@@ -204,8 +204,7 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
         first_generation=old.first_generation * num_old // capacity + 1,
     )
     cumulated = np.linspace(0, 1, capacity + 1)[1:]
-    ledger = filled(entries, len(saved.ledger))
-    return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, ledger)
+    return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, entries)
 
 
 def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> Patch:

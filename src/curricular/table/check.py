@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, Rows, TaskState
-from .ledger import LIFE_BITS, places_of
+from .ledger import LIFE_BITS, MAX_TICKETS, places_of
 from .schema import (
     BUILT_IN_REASONS,
     CANCELLED,
@@ -59,6 +59,11 @@ _TOTALS = {
 }
 """Upper bounds: counter -> another counter."""
 
+_LOWEST_HANDOUT = [0, 0, 0, 0, 0, NO_WORKER]
+"""Lowest value of each field of an entry of the ledger, as an integer."""
+
+_HIGHEST_CHANCE = int(np.float64(1 + _TOLERANCE).view(np.int64))
+
 _IS_ACTIVE = list(TaskState.model_fields).index("is_active")
 
 
@@ -79,8 +84,12 @@ class TableError(ValueError):
         return f"state: expected {self.expected}, got {self.found}; load an intact state"
 
 
-def check_table(table: Table) -> None:
+def check_table(table: Table, *, is_packed: bool = False) -> None:
     """Checks a whole table, without any assumption about its parts.
+
+    Args:
+        table: The table to check.
+        is_packed: Whether the ledger holds only the open entries, in any order, as that of a state does.
 
     Raises:
         TableError: If a field is wrong; names the field, and the first wrong task or label.
@@ -94,14 +103,14 @@ def check_table(table: Table) -> None:
     check_array("score_range", table.score_range, np.float64, (2,))
     check_array("reasons", table.reasons, REASON, (MAX_REASONS,))
     check_array("ledger", table.ledger, HANDOUT, (None,))
-    check_counters(table.counters)
+    check_counters(table.counters, capacity, len(table.ledger))
     check_score_range(table.score_range)
     check_reasons(table.reasons, table.counters)
-    check_ledger(table.ledger, table.counters)
     check_labels(table.labels, table.counters)
     check_distribution(table.cumulated)
     check_rows(table.rows, table.counters)
     check_draws(table)
+    check_ledger(table, is_packed=is_packed)
 
 
 def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
@@ -121,8 +130,14 @@ def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None
         raise TableError(f"{name} of shape ({text})", f"shape {array.shape}")
 
 
-def check_counters(counters: Counters) -> None:
-    """Checks that the counters are counts and balance: hand-outs against returns."""
+def check_counters(counters: Counters, capacity: int, max_open: int) -> None:
+    """Checks that the counters are counts and balance: hand-outs against returns.
+
+    Args:
+        counters: The counters.
+        capacity: Number of rows of the table.
+        max_open: Number of entries of its ledger.
+    """
     for name, value in zip(Counters._fields, counters, strict=True):
         if type(value) is not int or not 0 <= value < MAX_COUNT:
             raise TableError(f"counters[{name!r}] as a whole number from 0 to 2**62", f"{value!r:.100}")
@@ -130,6 +145,13 @@ def check_counters(counters: Counters) -> None:
         raise TableError(f"counters['num_labels'] from 1 to {MAX_LABELS}", str(counters.num_labels))
     if counters.life >= 2**LIFE_BITS:
         raise TableError(f"counters['life'] below 2**{LIFE_BITS}", str(counters.life))
+    if counters.num_tickets > MAX_TICKETS:
+        raise TableError(f"counters['num_tickets'] of at most {MAX_TICKETS}", str(counters.num_tickets))
+    if counters.first_generation > MAX_COUNT // capacity:
+        raise TableError(
+            f"counters['first_generation'] of at most {MAX_COUNT // capacity}", str(counters.first_generation)
+        )
+    check_num_open(counters, max_open)
     for name, total in _TOTALS.items():
         value, limit = getattr(counters, name), getattr(counters, total)
         if value > limit:
@@ -215,28 +237,61 @@ def check_reasons(reasons: NDArray[np.void], counters: Counters) -> None:
         raise TableError(f"reasons['count'] with the sum num_cancelled = {counters.num_cancelled}", str(sum(counts)))
 
 
-def check_ledger(ledger: NDArray[np.void], counters: Counters) -> None:
-    """Checks the entries of the ledger against the counters, which must have passed their check."""
-    tickets = ledger["ticket"]
-    size, num_open = len(ledger), int(np.count_nonzero(tickets))
-    if size < 1 or size & (size - 1):
+def check_num_open(counters: Counters, max_open: int) -> None:
+    """Checks that the open hand-outs fit into a ledger of `max_open` entries, and had tickets."""
+    if not 0 <= counters.num_open <= (max_open if counters.num_tickets else 0):
+        raise TableError(
+            f"counters['num_open'] of at most the {max_open} entries of the ledger, and of 0 before the first ticket",
+            f"{counters.num_open} after {counters.num_tickets} tickets",
+        )
+
+
+def check_ledger(table: Table, *, is_packed: bool = False) -> None:
+    """Checks the entries of the ledger against counters and rows, which must have passed their checks."""
+    size, (places,) = len(table.ledger), np.nonzero(table.ledger["ticket"])
+    if not is_packed and (size < 1 or size & (size - 1)):
         raise TableError("ledger with a power of two as its length", str(size))
-    if num_open != counters.num_open:
-        raise TableError(f"ledger with counters['num_open'] = {counters.num_open} entries", str(num_open))
-    if not num_open:
+    if len(places) != table.counters.num_open:
+        raise TableError(f"ledger with counters['num_open'] = {table.counters.num_open} entries", str(len(places)))
+    check_handouts(table.ledger.take(places), None if is_packed else places, table)
+
+
+def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, table: Table) -> None:
+    """Checks entries of a ledger, open or free, against the counters and rows of `table`.
+
+    Args:
+        entries: Shape (k,), dtype `HANDOUT`.
+        places: Their places in the ledger of `table`, shape (k,); None: they may have any.
+        table: The table, whose counters must have passed their check.
+    """
+    # Every change of the ledger of a session runs this check, so it works in few steps on all fields at once. Floats
+    # from 0 are in the order of their bits as integers.
+    words = entries.view(np.int64).reshape(-1, len(_LOWEST_HANDOUT))
+    counters, most = table.counters, np.iinfo(np.int64).max
+    highest = [most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams]
+    if ((words < _LOWEST_HANDOUT) | (words > highest)).any():
+        for name, low, high in zip(HANDOUT.names or (), _LOWEST_HANDOUT, highest, strict=True):
+            top = 1 + _TOLERANCE if name == "chance" else high
+            _check_range(f"ledger['{name}']", entries[name], low, top, "ticket", entries["ticket"])
+    tickets, ids, seeds = words[:, 0], words[:, 1], words[:, 2]
+    is_open = tickets != 0
+    if not is_open.any():
         return
-    (places,) = np.nonzero(tickets)
-    entries = ledger.take(places)
-    keys = entries["ticket"]
-    _check_range("ledger['ticket']", keys, 1, np.iinfo(np.int64).max, "place", places)
-    if (places_of(keys, size) != places).any():
-        wrong = int((places_of(keys, size) != places).argmax())
-        raise TableError("ledger['ticket'] in the place that follows from it", f"{keys[wrong]} at {places[wrong]}")
-    _check_range("ledger['task_id']", entries["task_id"], 0, MAX_COUNT, "ticket", keys)
-    _check_range("ledger['seed']", entries["seed"], 0, np.iinfo(np.int64).max, "ticket", keys)
-    _check_range("ledger['moment']", entries["moment"], 0, counters.num_scheduled, "ticket", keys)
-    _check_range("ledger['chance']", entries["chance"], 0.0, 1 + _TOLERANCE, "ticket", keys)
-    _check_range("ledger['worker']", entries["worker"], NO_WORKER, MAX_COUNT, "ticket", keys)
+    capacity, slots = len(table.rows), ids % len(table.rows)
+    newest = table.rows["task_id"][slots]
+    wrong = {
+        ("ticket", "of those that were issued"): (
+            (tickets // MAX_TICKETS == counters.life) & (tickets % MAX_TICKETS >= counters.num_tickets)
+        ),
+        ("task_id", "of those that were issued"): (ids > newest) & (ids // capacity >= counters.first_generation),
+        ("seed", "of its task"): (ids == newest) & (seeds != table.rows["seed"][slots]),
+    }
+    if places is not None:
+        wrong["ticket", "in the place that follows from it"] = places_of(tickets, len(table.ledger)) != places
+    if (is_open & np.logical_or.reduce([*wrong.values()])).any():
+        (name, expected), is_wrong = next(case for case in wrong.items() if (is_open & case[1]).any())
+        entry = entries[int((is_open & is_wrong).argmax())]
+        raise TableError(f"ledger['{name}'] {expected}", f"{entry[name]} for ticket {entry['ticket']}")
 
 
 def check_distribution(cumulated: NDArray[np.float64]) -> None:
@@ -382,4 +437,7 @@ def check_events(events: NDArray[np.void], table: Table) -> None:
     is_cancelled = kinds == CANCELLED
     if is_cancelled.any():
         last = int(np.count_nonzero(table.reasons["name"])) - 1
-        _check_range("events['score'] of cancellations", numbers[0][is_cancelled], 0, last, "event")
+        reasons = numbers[0][is_cancelled]
+        _check_range("events['score'] of cancellations", reasons, 0, last, "event")
+        if (reasons % 1).any():
+            raise TableError("events['score'] of cancellations as whole numbers", str(reasons[(reasons % 1).argmax()]))

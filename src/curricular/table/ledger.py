@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .record import schedule
 from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
 
 LIFE_BITS = 30
 """Number of random bits in a ticket. Two lives of one state have the same number with a chance of 2 ** -30."""
 
-_COUNT_BITS = 63 - LIFE_BITS
-_COUNTS = 2**_COUNT_BITS
+MAX_TICKETS = 2 ** (63 - LIFE_BITS)
+"""Number of tickets that one random number is good for."""
 
 
 class LedgerFullError(RuntimeError):
@@ -42,14 +43,14 @@ def ledger_size(max_open: int) -> int:
 
 def places_of(tickets: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Returns the place of each ticket in a ledger of `size` entries, in the shape of `tickets`."""
-    places: NDArray[np.int64] = tickets % _COUNTS % size
+    places: NDArray[np.int64] = tickets % MAX_TICKETS % size
     return places
 
 
 def find(ledger: NDArray[np.void], tickets: NDArray[np.int64]) -> Found:
     """Finds `tickets`, shape (n,), in a ledger."""
     places = places_of(tickets, len(ledger))
-    is_open = (ledger["ticket"].take(places) == tickets) & (tickets > 0)
+    is_open = (ledger["ticket"][places] == tickets) & (tickets > 0)
     if len(tickets) > 1:
         is_first = np.zeros(len(tickets), np.bool_)
         is_first[np.unique(tickets, return_index=True)[1]] = True
@@ -64,45 +65,52 @@ def oldest(ledger: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.int6
     return places[np.lexsort((entries["ticket"], entries["moment"]))]
 
 
+def check_room(size: int, num_open: int, n: int) -> None:
+    """Checks that a ledger of `size` entries, `num_open` of them taken, has room for `n` more.
+
+    Raises:
+        LedgerFullError: If it has not.
+    """
+    if num_open + n > size:
+        raise LedgerFullError(
+            f"ask_batch: expected at most {size} open hand-outs with tickets, got {num_open} and {n} more; tell or "
+            f"cancel those that ended, call expire for those that never end, or raise max_open_handouts"
+        )
+
+
 def issue(
     table: Table, task_ids: NDArray[np.int64], seeds: NDArray[np.int64], worker: int, life: int
 ) -> tuple[NDArray[np.void], Patch]:
-    """Returns new entries, one per hand-out, and the patch that enters them into the ledger.
-
-    The moments are those of the last `len(task_ids)` hand-outs of `table`, which has recorded them.
+    """Returns the entries of new hand-outs, and the patch that records these and enters them into the ledger.
 
     Args:
         table: The pool.
-        task_ids: Ids of tasks in the pool, shape (n,).
+        task_ids: Ids of tasks in the pool, at least one, shape (n,).
         seeds: Their seeds, shape (n,).
         worker: Number of the worker that asks.
-        life: A random number from 2 to 2 ** LIFE_BITS − 1, which the life gets if it has none yet.
+        life: Random number of the life, from 2 to 2 ** LIFE_BITS − 1.
 
     Raises:
         LedgerFullError: If the ledger has too few free entries.
     """
     n, size, old = len(task_ids), len(table.ledger), table.counters
-    if old.num_open + n > size:
-        raise LedgerFullError(
-            f"ask_batch: expected at most {size} open hand-outs with tickets, got {old.num_open} and {n} more; tell or "
-            f"cancel those that ended, call expire for those that never end, or raise max_open_handouts"
-        )
-    life, start = (old.life or life, old.num_tickets)
-    if start + size > _COUNTS:
+    check_room(size, old.num_open, n)
+    start = old.num_tickets
+    if start + size > MAX_TICKETS:
         life, start = life ^ 1, 0
     counts = start + np.arange(n)
-    if table.ledger["ticket"].take(counts % size).any():
+    if table.ledger["ticket"][counts % size].any():
         counts = start + np.arange(size)
-        counts = counts[table.ledger["ticket"].take(counts % size) == 0][:n]
+        counts = counts[table.ledger["ticket"][counts % size] == 0][:n]
     entries = np.empty(n, HANDOUT)
-    entries["ticket"] = life * _COUNTS + counts
+    entries["ticket"] = life * MAX_TICKETS + counts
     entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
-    entries["moment"] = old.num_scheduled - n + np.arange(n)
+    entries["moment"] = old.num_scheduled + np.arange(n)
     slots = task_ids % len(table.rows)
-    entries["chance"] = table.cumulated.take(slots) - np.where(slots > 0, table.cumulated.take(slots - 1), 0.0)
-    used = int(counts[-1]) + 1 if n else start
-    counters = old._replace(life=life, num_tickets=used, num_open=old.num_open + n)
-    return entries, replace(unchanged(table), counters=counters, ledger=LedgerChange(counts % size, entries))
+    entries["chance"] = table.cumulated[slots] - np.where(slots > 0, table.cumulated[slots - 1], 0.0)
+    patch = schedule(table, task_ids)
+    counters = patch.counters._replace(life=life, num_tickets=int(counts[-1]) + 1, num_open=old.num_open + n)
+    return entries, replace(patch, counters=counters, ledger=LedgerChange(counts % size, entries))
 
 
 def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:
@@ -122,7 +130,7 @@ def close(table: Table, places: NDArray[np.int64]) -> Patch:
 def count_closed(table: Table, tickets: NDArray[np.int64]) -> Patch:
     """Returns the patch that counts `tickets`, shape (k,), which are not open, as repeated or as unknown."""
     old = table.counters
-    is_of_life = (tickets // _COUNTS == old.life) & (tickets % _COUNTS < old.num_tickets) & (tickets > 0)
+    is_of_life = (tickets // MAX_TICKETS == old.life) & (tickets % MAX_TICKETS < old.num_tickets) & (tickets > 0)
     num_repeated = int(is_of_life.sum())
     counters = old._replace(
         num_repeated=old.num_repeated + num_repeated, num_unknown=old.num_unknown + len(tickets) - num_repeated
@@ -139,8 +147,8 @@ def cancellations(task_ids: NDArray[np.int64], reason: int) -> NDArray[np.void]:
 
 def is_current(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns which of `task_ids`, shape (n,), are in the pool."""
-    slots = task_ids % len(table.rows)
-    here: NDArray[np.bool_] = (table.rows["task_id"][slots] == task_ids) & table.rows["is_active"][slots]
+    rows = table.rows.take(task_ids % len(table.rows))
+    here: NDArray[np.bool_] = (rows["task_id"] == task_ids) & rows["is_active"]
     return here
 
 
@@ -159,8 +167,8 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
     if len(np.unique(places)) < len(places):
         raise LedgerFullError(
-            f"max_open_handouts: expected at least the {len(entries)} open hand-outs of the state, got {size}; "
-            f"set max_open_handouts to at least what the state was saved with"
+            f"max_open_handouts: expected at least what the state was saved with, for its {len(entries)} open "
+            f"hand-outs, got {size}; set max_open_handouts to that number"
         )
     ledger[places] = entries
     return ledger

@@ -217,6 +217,30 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
     return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
+def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
+    """Returns the patch that records hand-outs of tasks in the pool, as `record` does, in fewer steps.
+
+    Args:
+        table: The pool.
+        task_ids: Ids of tasks in the pool, at least one, shape (n,).
+    """
+    old, n = table.counters, len(task_ids)
+    slots = task_ids % len(table.rows)
+    order = slots.argsort(kind="stable")
+    slots = slots[order]
+    starts = _starts(slots)
+    counts = _sizes(starts, n)
+    changed = slots[starts]
+    rows = table.rows.take(changed)
+    rows["num_pending"] += counts
+    rows["num_scheduled"] += counts
+    rows["last_scheduled"] = old.num_scheduled + 1 + order[starts + counts - 1]
+    labels = table.labels.copy()
+    np.add.at(labels["num_scheduled"], rows["label_index"], counts)
+    counters = old._replace(num_scheduled=old.num_scheduled + n, num_pending=old.num_pending + n)
+    return Patch(changed, rows, labels, counters)
+
+
 def _record_scores(
     rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
 ) -> NDArray[np.float64]:
