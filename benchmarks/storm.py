@@ -236,10 +236,7 @@ def storm(seconds: float, num_workers: int, seed: int) -> Outcome:
         def share() -> None:
             """Asks for the tickets that others end, once those from before have ended."""
             nonlocal num_shared
-            if (
-                not curriculum.tracker.snapshot().counters.num_open
-                or not np.isin(shared[0], curriculum.open_handouts().tickets).any()
-            ):
+            if not np.isin(shared[0], curriculum.open_handouts().tickets).any():
                 batch = curriculum.ask_batch(NUM_SHARED)
                 num_shared += NUM_SHARED
                 shared[1] = batch.seeds
