@@ -287,7 +287,7 @@ DAMAGES = {
     "an open hand-out comes later": (at_handout("moment", 2**62), LOOKS, r"ledger\['moment'\]"),
     "an open hand-out came before all": (at_handout("moment", -1), HOLDERS, r"ledger\['moment'\]"),
     "an open hand-out is in another's place": (
-        at_handout("ticket", lambda ticket: ticket + 1),
+        at_handout("ticket", lambda ticket: ticket - 1),
         LOOKS,
         r"ledger\['ticket'\] in the place",
     ),

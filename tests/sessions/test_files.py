@@ -450,6 +450,19 @@ class TestFullDisk:
             (full / "filler").unlink()
             check_accounts(curriculum, num_pending=500)
 
+    def test_a_full_disk_is_an_error_at_the_first_ticket_and_no_end_of_the_process(self, full):
+        small = config(max_open_handouts=64)
+        with Curriculum(small) as curriculum:
+            (full / "filler").write_bytes(bytes(os.statvfs(full).f_bavail * os.statvfs(full).f_frsize))
+            assert curriculum.tell_batch([1, 2**40], [0.0, 0.0]) == 0
+            assert curriculum.expire(older_than=0) == 0
+            assert len(curriculum.open_handouts().tickets) == 0
+            with pytest.raises(SessionError, match="expected space for"):
+                curriculum.ask_batch(4)
+            (full / "filler").unlink()
+            assert curriculum.tell_batch(curriculum.ask_batch(4).tickets, [1.0] * 4) == 4
+            assert check_accounts(curriculum, num_pending=0)["num_unknown"] == 2
+
 
 class TestCreation:
     def test_many_creators_at_once_make_one_session(self, fork):

@@ -274,8 +274,9 @@ class SessionTable:
             cleared: Slots of dead workers that the same commit gives up.
         """
         journal = self._journal
-        self._write_ledger(patch.ledger, patch.counters)
+        self._prepare(patch)
         num_rows = self._write_rows(patch)
+        self._write_ledger(patch.ledger)
         journal["labels"][:] = patch.labels
         journal["score_range"][:] = self.score_range if patch.score_range is None else patch.score_range
         journal["reasons"][:] = self.reasons if patch.reasons is None else patch.reasons
@@ -292,6 +293,23 @@ class SessionTable:
         session.fault("committed")
         self._install()
 
+    def _prepare(self, patch: Patch) -> None:
+        """Reserves memory for a change, and checks what it replaces: afterwards, nobody could see any damage."""
+        num_rows = len(patch.slots)
+        if num_rows and self.counts[_CREATED]:
+            self.intact(self.rows.take(patch.slots), self.checks[patch.slots])
+            if num_rows > self._reserved_rows:
+                for offset, length in self.file.layout.journal_spans(num_rows):
+                    self.file.reserve(offset, length)
+                self._reserved_rows = num_rows
+        if patch.ledger is not None:
+            if not self._has_ledger:
+                for offset, length in self.file.layout.ledger_spans():
+                    self.file.reserve(offset, length)
+                self._has_ledger = True
+            self._passes(check_handouts, self.ledger.take(patch.ledger.places), patch.ledger.places, self.table)
+            self._passes(check_num_open, patch.counters, len(self.ledger))
+
     def _write_rows(self, patch: Patch) -> int:
         """Writes the rows of a change to the journal and returns their number."""
         journal, num_rows = self._journal, len(patch.slots)
@@ -299,29 +317,16 @@ class SessionTable:
             self.rows.put(patch.slots, patch.rows)
             self.checks[patch.slots] = row_checks(patch.rows)
             return 0
-        if num_rows:  # a new checksum would hide that a row was torn before
-            self.intact(self.rows.take(patch.slots), self.checks[patch.slots])
-        if num_rows > self._reserved_rows:
-            for offset, length in self.file.layout.journal_spans(num_rows):
-                self.file.reserve(offset, length)
-            self._reserved_rows = num_rows
         if num_rows:
             journal["slots"][:num_rows] = patch.slots
             journal["checks"][:num_rows] = row_checks(patch.rows)
             journal["words"][: patch.rows.words.size] = patch.rows.words.ravel()
         return num_rows
 
-    def _write_ledger(self, change: LedgerChange | None, counters: Counters) -> None:
+    def _write_ledger(self, change: LedgerChange | None) -> None:
         """Writes the ledger's part of a change to the journal."""
         journal, num_handouts = self._journal, 0 if change is None else len(change.places)
-        if change is not None and num_handouts:
-            if not self._has_ledger:
-                for offset, length in self.file.layout.ledger_spans():
-                    self.file.reserve(offset, length)
-                self._has_ledger = True
-            # New entries would hide that the old ones were damaged.
-            self._passes(check_handouts, self.ledger.take(change.places), change.places, self.table)
-            self._passes(check_num_open, counters, len(self.ledger))
+        if change is not None:
             journal["places"][:num_handouts] = change.places
             journal["handouts"][:num_handouts] = change.entries
         journal["head"][NUM_HANDOUTS] = num_handouts

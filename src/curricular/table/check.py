@@ -59,7 +59,7 @@ _TOTALS = {
 }
 """Upper bounds: counter -> another counter."""
 
-_LOWEST_HANDOUT = [0, 0, 0, 0, 0, NO_WORKER]
+_LOWEST_HANDOUT = np.array([0, 0, 0, 0, 0, NO_WORKER])
 """Lowest value of each field of an entry of the ledger, as an integer."""
 
 _HIGHEST_CHANCE = int(np.float64(1 + _TOLERANCE).view(np.int64))
@@ -266,17 +266,17 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
     """
     # Every change of the ledger of a session runs this check, so it works in few steps on all fields at once. Floats
     # from 0 are in the order of their bits as integers.
+    is_open = entries["ticket"] != 0
+    if not is_open.any():
+        return
     words = entries.view(np.int64).reshape(-1, len(_LOWEST_HANDOUT))
     counters, most = table.counters, np.iinfo(np.int64).max
-    highest = [most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams]
+    highest = np.array([most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams])
     if ((words < _LOWEST_HANDOUT) | (words > highest)).any():
         for name, low, high in zip(HANDOUT.names or (), _LOWEST_HANDOUT, highest, strict=True):
             top = 1 + _TOLERANCE if name == "chance" else high
             _check_range(f"ledger['{name}']", entries[name], low, top, "ticket", entries["ticket"])
     tickets, ids, seeds = words[:, 0], words[:, 1], words[:, 2]
-    is_open = tickets != 0
-    if not is_open.any():
-        return
     capacity, slots = len(table.rows), ids % len(table.rows)
     newest = table.rows["task_id"][slots]
     wrong = {
