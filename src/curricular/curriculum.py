@@ -98,8 +98,8 @@ class Curriculum(Generic[ConfigT]):
 
     def __init__(
         self,
-        first: Tasks[ConfigT] | CurriculumConfig,
-        second: Tasks[ConfigT] | CurriculumConfig | None = None,
+        tasks: Tasks[ConfigT] | CurriculumConfig,
+        config: Tasks[ConfigT] | CurriculumConfig | None = None,
         /,
         *,
         algorithm: Algorithm | None = None,
@@ -108,7 +108,7 @@ class Curriculum(Generic[ConfigT]):
     ) -> None:
         self.config: CurriculumConfig
         self.generator: TaskGenerator[ConfigT]
-        self.config, self.generator = arranged(first, second)
+        self.config, self.generator = arranged(tasks, config)
         config = fitted(self.config, self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer

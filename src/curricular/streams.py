@@ -84,9 +84,10 @@ def pseudo_uniform(seed: int, *counts: Array) -> Array:
 def redrawn_uniform(seed: int, columns: Columns) -> Array:
     """Returns a uniform in (0, 1) for each task, active or not, shape (capacity,).
 
-    Hashes of the seed, the task id and the number of hand-outs so far: they change as the pool hands out tasks.
+    Hashes of the seed, the slot and the number of hand-outs so far: they change as the pool hands out tasks. Ids would
+    differ after a load.
     """
     last_scheduled = columns["last_scheduled"]
     xp = last_scheduled.__array_namespace__()
     num_scheduled = xp.max(xp.where(columns["is_active"], last_scheduled, 0), keepdims=True)
-    return pseudo_uniform(seed, num_scheduled, columns["task_id"])
+    return pseudo_uniform(seed, num_scheduled, xp.arange(last_scheduled.shape[0]))

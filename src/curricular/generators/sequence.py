@@ -199,7 +199,7 @@ def dataset(
         >>> rows = [{"id": "a", "prompt": "1 + 1", "rate": 0.9}, {"id": "b", "prompt": "17 * 23", "rate": 0.1}]
         >>> prompts = dataset(rows, key="id", columns=["rate"])
         >>> prompts.num_tasks, prompts.axes
-        (2, (Axis(name='rate', values=Span(low=0.1, high=0.9), branches=()),))
+        (2, (Axis(name='rate', values=Span(low=0.1, high=0.9, log=False), branches=()),))
     """
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got the string {columns!r}; write columns=[{columns!r}]")
