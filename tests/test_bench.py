@@ -204,6 +204,18 @@ def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
     assert summary["noise-aware"]["over_unpooled"]["10 axes"] == pytest.approx([4.0, 4.0, 4.0])
 
 
+def test_the_table_says_where_the_draws_went_among_useless_tasks():
+    plan = create_plan(["stable"], ["mixture", "frontier"], num_seeds=1, **SHORT)
+    figures = run.measure(plan, Console(quiet=True), num_processes=1)
+    found = figures.summary()["uniform"]
+    assert found["draws_noise"]["15 mixture"][0] == pytest.approx(60 / 180, abs=0.02)
+    assert found["draws_easy"]["15 mixture"][0] == pytest.approx(60 / 180, abs=0.02)
+    assert found["draws_mastered"]["16 frontier"][0] == pytest.approx(3 / 50, abs=0.02)
+    assert 1 / 50 < found["draws_top_fluke"]["16 frontier"][0] < 0.05
+    headings = [heading for heading, _ in tables.rows(figures)[-1]]
+    assert headings[-1] == "16 frontier: draws on the most drawn fluke"
+
+
 def test_a_fixed_rate_is_the_only_one_that_counts():
     config = algorithms.find("noise-aware@0.04")(num_active_tasks=8, seed=0, use_shared_memory=False)
     assert config.rates[:2] == pytest.approx((0.04, 0.01))

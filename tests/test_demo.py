@@ -13,7 +13,7 @@ from minigrid.minigrid_env import MiniGridEnv
 from rich.console import Console
 
 from curricular import Curriculum, UniformConfig
-from curricular.demo.figures import Figures, Point, Run
+from curricular.demo.figures import Figures, Point, Run, state_shares
 from curricular.demo.ppo import ACTIONS, Agent, Lanes, Rollout, Settings, encode, evaluate, reset, train
 from curricular.demo.report import table, write_json, write_png
 from curricular.demo.state import SavedTraining
@@ -194,6 +194,7 @@ def test_training_goes_on_to_the_last_step_and_can_be_repeated():
     assert [point.step for point in points] == [128, 256]
     assert all(point.evaluation is not None and 0 <= point.mean_success <= 1 for point in points)
     assert sum(points[-1].steps.values()) == 256
+    assert sum(points[0].states.values()) == pytest.approx(1.0)
 
 
 def test_a_training_that_is_cut_off_goes_on_from_its_last_evaluation(tmp_path):
@@ -208,6 +209,7 @@ def test_a_training_that_is_cut_off_goes_on_from_its_last_evaluation(tmp_path):
     points = [*before[:4], *begin()]
     assert [point.step for point in points] == [128 * number for number in range(1, 11)]
     assert [point.evaluation is not None for point in points] == 5 * [False, True]
+    assert [point.states is not None for point in points] == 5 * [False, True]
     for first, second in pairwise(points):  # counts continue; none is lost or counted twice
         assert sum(second.steps.values()) - sum(first.steps.values()) == 128
         assert all(second.draws[level] >= count for level, count in first.draws.items())
@@ -269,6 +271,14 @@ def test_a_run_tells_when_it_had_learned_and_where_its_draws_went():
     assert TWO_ARMS.runs[0].steps_to_solved is None
     assert run.group_success(TWO_ARMS.groups) == {"Empty": 1, "DoorKey 8-16": 1}
     assert run.draw_shares(TWO_ARMS.groups)[0] == {"Empty": 0.4, "DoorKey 8-16": 0.3, "useless": 0.3}
+
+
+def test_draws_are_counted_by_how_the_run_stands_with_a_level():
+    before = {"a": 10, "b": 10, "c": 10, "d": 10}, {"a": 3, "b": 1, "c": 1}
+    now = {"a": 50, "b": 30, "c": 20, "d": 40}, {"a": 42, "b": 1, "c": 5}
+    found = state_shares(*now, before)
+    assert found == pytest.approx({"mastered": 0.4, "once solved": 0.2, "learning": 0.1, "never solved": 0.3})
+    assert sum(state_shares(*before, before).values()) == 0.0
 
 
 def test_the_table_has_a_column_for_each_arm():

@@ -16,8 +16,8 @@ from curricular.bench.learners import (
     recovery,
     score_runs,
 )
-from curricular.bench.learners.dynamics import Chain, Grid, Independent, sigmoid
-from curricular.bench.learners.play import NUM_WINDOWS
+from curricular.bench.learners.dynamics import Chain, Grid, Independent, Together, sigmoid
+from curricular.bench.learners.play import NUM_EARLY, NUM_WINDOWS
 
 EVERY = pytest.mark.parametrize("name", list(SCENARIOS))
 CHOICE_MATTERS = [name for name in SCENARIOS if name not in {*NO_HARM, "nothing"}]
@@ -30,6 +30,7 @@ def learners():
         Independent(rng.normal(size=6), 0.2),
         Independent(rng.normal(size=6), 0.2, interference=0.3),
         Grid(rng.normal(size=3), np.linspace(0, 2, 4), 0.1),
+        Together(Independent(rng.normal(size=2), 0.2), Chain(rng.normal(size=6), 0.05)),
     ]
 
 
@@ -97,7 +98,7 @@ def test_a_chain_learns_as_its_equation_says():
     np.testing.assert_allclose(chain.rates, np.cumprod(1 / (1 + np.exp(-expected))))
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(5))
 def test_gains_are_the_derivative_of_the_mean_rate(index):
     base = learners()[index]
     size = base.rates.size
@@ -110,7 +111,7 @@ def test_gains_are_the_derivative_of_the_mean_rate(index):
         assert (learner.rates.mean() - idle.rates.mean()) / small == pytest.approx(gain, rel=1e-3, abs=1e-9)
 
 
-@pytest.mark.parametrize("index", [0, 1, 3])
+@pytest.mark.parametrize("index", [0, 1, 3, 4])
 def test_practice_never_lowers_a_rate_and_idleness_changes_nothing(index):
     learner = learners()[index]
     before = learner.rates
@@ -248,6 +249,45 @@ def test_axes_have_fewer_than_two_visits_per_task_and_decide_what_is_learnable()
     assert set(np.unique(rates[~world.is_learnable])) == {0.0, 0.5}
 
 
+def test_a_mixture_holds_useless_tasks_of_every_kind_at_once():
+    world = SCENARIOS["mixture"].build(0)
+    sizes = dict(zip(world.groups, np.bincount(world.group_of).tolist(), strict=True))
+    assert sizes == dict.fromkeys(["chain 1-5", "chain 6-10", "chain 11-15", "chain 16-20"], 5) | {
+        "impossible": 40,
+        "noise": 40,
+        "rare noise": 20,
+        "easy": 60,
+    }
+    rates = {name: world.success_rates(np.flatnonzero(world.group_of == i)) for i, name in enumerate(world.groups)}
+    assert set(rates["rare noise"]) == {0.1}
+    assert set(rates["easy"]) == {0.99}
+    assert rates["noise"].min() > 0.2
+    assert rates["noise"].max() < 0.8
+
+
+def test_at_the_frontier_three_tasks_are_mastered_at_once_and_the_next_is_hardly_ever_solved():
+    world = SCENARIOS["frontier"].build(0)
+    tasks = {name: np.flatnonzero(world.group_of == i) for i, name in enumerate(world.groups)}
+    assert {name: numbers.size for name, numbers in tasks.items()} == {
+        "mastered": 3,
+        "chain 1-2": 2,
+        "chain 3-4": 2,
+        "chain 5-5": 1,
+        "chain 6-7": 2,
+        "impossible": 30,
+        "fluke": 10,
+    }
+    assert set(world.success_rates(tasks["fluke"])) == {0.002}
+    chain = world.success_rates(np.concatenate([tasks[name] for name in world.groups if name.startswith("chain")]))
+    assert chain.max() == pytest.approx(0.005)
+    uniform = Uniform(world)
+    for _ in range(300):
+        world.practise(uniform.ask(BATCH_SIZE))
+    assert world.success_rates(tasks["mastered"]).min() > 0.98
+    chain = world.success_rates(np.concatenate([tasks[name] for name in world.groups if name.startswith("chain")]))
+    assert chain.max() < 0.01
+
+
 # ── Results ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -362,6 +402,27 @@ def test_draws_are_counted_by_window_and_group():
     assert run.draws.sum() == world.pool.num_steps * BATCH_SIZE
     np.testing.assert_allclose(run.draws.sum(axis=0) / run.draws.sum(), [0.025, 0.025, 0.025, 0.025, 0.9], atol=0.01)
     assert run.draws[:, -1].sum() / run.draws.sum() == pytest.approx(run.wasted_share)
+
+
+def test_the_shares_after_the_first_tenth_are_those_of_the_windows_and_of_single_tasks():
+    teacher = Fixed()
+    teacher.ask = lambda n: np.repeat([0, 1], [24, 8])
+    run = play(SCENARIOS["frontier"].build(0), teacher)
+    late = run.draws[NUM_EARLY:].sum(axis=0) / run.draws[NUM_EARLY:].sum()
+    assert list(run.late_shares.values()) == pytest.approx(late.tolist())
+    assert max(run.top_shares.values()) == pytest.approx(0.75)
+    assert sum(run.late_shares.values()) == pytest.approx(1.0)
+
+    world = SCENARIOS["frontier"].build(0)
+    tasks = np.argsort(world.group_of, kind="stable")  # mastered tasks first
+    num_left = [world.pool.num_steps // 10]
+
+    def ask(n):  # a mastered task in the first tenth, then another group
+        num_left[0] -= 1
+        return np.full(n, tasks[0] if num_left[0] >= 0 else tasks[-1])
+
+    teacher.ask = ask
+    assert play(world, teacher).late_shares["mastered"] == 0.0
 
 
 def test_headline_scenarios_exist():

@@ -92,6 +92,17 @@ def test_a_column_of_two_members_is_two_axes():
     assert share[0][of_two].min() > 1.5 * share[0][~of_two].max()
 
 
+@pytest.mark.parametrize("num_axes", [3, 4, 6])
+def test_an_axis_counts_the_same_however_many_axes_there_are(num_axes):
+    names = "abcdef"[:num_axes]
+    generator = bucketed(dict.fromkeys(names, 0), dict.fromkeys(names, (0, 1, 2, 3)))
+    columns = columns_for(generator, np.zeros(3000))
+    is_good = columns["params"][:, 0] == 2
+    weights = shared(columns_for(generator, np.where(is_good, 0.8, 0.4)))
+    assert np.median(weights[is_good]) / np.median(weights[~is_good]) == pytest.approx(2.0**3, rel=0.1)
+    assert weights[is_good].max() < 1.5 * weights[is_good].min()
+
+
 def test_members_are_compared_as_wholes():
     generator = merge([family("a", "b"), family("c", "d")], [1, 1])
     columns = columns_for(generator, np.zeros(400))

@@ -24,7 +24,7 @@ from .floors import FlooredConfig, with_floors
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
 from .sharing import expected_priorities, own_weight, share_evidence
-from .slopes import chance_of_change, pair_weights, progress_slope
+from .slopes import Slope, chance_of_change, pair_weights, progress_slope
 
 
 class NoiseAwareConfig(FlooredConfig):
@@ -41,8 +41,11 @@ class NoiseAwareConfig(FlooredConfig):
     interval_width: float = Field(default=1.5, ge=0)
     """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""
     unsolved_weight: float = Field(default=0.02, ge=0, le=1)
-    """Factor on the credit of a task that was never solved, for the uncertainty of its slope. Small values leave such
-    tasks to the reserved shares."""
+    """Credit of a task that was never solved, for the uncertainty of its slope; it is at most 1 for other tasks. Small
+    values leave such tasks to the reserved shares."""
+    discovery_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of the draws beyond the reserved ones that goes to tasks never solved, evenly, where the whole choice is
+    expected to be noise. It falls steeply with the share of noise."""
     sharing: float = Field(default=50.0, ge=0)
     """Number of completions at which a task's own results weigh as much as those of the tasks with the same values on
     the generator's axes; 0: only its own results count."""
@@ -77,14 +80,17 @@ class NoiseAwareConfig(FlooredConfig):
 DOUBT = 10
 """Exponent that turns the share of noise into a share of uniform draws, which is near 0 unless almost all is noise."""
 
-MAX_EVEN = 1.0 - 2.0**-20
-"""Upper limit of that share of uniform draws. It is below 1, so that priorities still order the tasks for eviction."""
+DISCOVERY = 4
+"""Exponent that turns the share of noise into the part of `discovery_share` that goes to tasks never solved."""
+
+MIN_PROGRESS = 2.0**-20
+"""Lower limit of the sum of the priorities. It is above 0, so that priorities still order the tasks for eviction."""
 
 
 class NoiseAwareAlgorithm(Algorithm):
     """Draws by p ∝ P(task changes) · max(|slope|, credit · min(error, typical slope)), and by the reserved shares.
 
-    The more likely the draws would follow noise, the more of them are uniform.
+    The more likely the draws would follow noise, the more of them are uniform, or go to tasks never solved.
     """
 
     def __init__(self, config: NoiseAwareConfig) -> None:
@@ -93,9 +99,9 @@ class NoiseAwareAlgorithm(Algorithm):
         self._weights = pair_weights(config.rates)
 
     def priorities(self, columns: Columns) -> Array:
+        """Returns the share of the choice that is each task's, times the share of the choice that is progress."""
         own = self._judge(columns)
-        active = columns["is_active"]
-        chosen = proportional(self._shared(columns, own.priority), active)
+        chosen = proportional(self._shared(columns, own.priority), columns["is_active"])
         xp = chosen.__array_namespace__()
         # The slopes of tasks that were never solved are unknown, so they say nothing about the noise of the others.
         solved = chosen * own.solved
@@ -103,8 +109,8 @@ class NoiseAwareAlgorithm(Algorithm):
         doubt = 1.0 - own.chance
         if self._shares(columns):
             doubt = doubt * own_weight(columns["num_completions"], self.config.sharing)
-        noise_share = 1.0 - xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
-        return mix(chosen, uniform(active), xp.clip(noise_share**DOUBT, None, MAX_EVEN))
+        progress = xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
+        return chosen * xp.clip(progress, MIN_PROGRESS, None)
 
     def expected_priorities(self, columns: Columns, params: Array, cells: Array) -> Array:
         """Returns the priorities ≥ 0 that the pool predicts for new tasks, shape (m,), in units of the pool's mean.
@@ -117,7 +123,13 @@ class NoiseAwareAlgorithm(Algorithm):
         return expected_priorities(self._own_priorities, columns, self.config.rates, params, cells)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
-        return with_floors(priorities, columns, self.config)
+        active = columns["is_active"]
+        chosen, unsolved = proportional(priorities, active), active & ~_is_solved(columns)
+        xp = chosen.__array_namespace__()
+        noise_share = 1.0 - xp.sum(priorities)
+        share = self.config.discovery_share * noise_share**DISCOVERY * xp.astype(xp.any(unsolved), xp.float64)
+        chosen = mix(chosen, proportional(xp.astype(unsolved, xp.float64), active), share)
+        return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
 
     def _shared(self, columns: Columns, own: Array) -> Array:
         if not self._shares(columns):
@@ -136,13 +148,38 @@ class NoiseAwareAlgorithm(Algorithm):
         slope = progress_slope(columns, self._weights, config.interval_width, config.theta)
         xp = slope.value.__array_namespace__()
         active = xp.astype(columns["is_active"], xp.float64)
-        is_solved = normalise(columns["slow_ema"], columns["random_baseline"], MAX_BASELINE) > 0.0
-        solved = active * xp.astype(is_solved, xp.float64)
+        solved = active * xp.astype(_is_solved(columns), xp.float64)
         known = solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
         chance, typical = chance_of_change(slope, known)
-        credit = config.unsolved_weight + (1.0 - config.unsolved_weight) * solved
+        chance = chance * _room(slope)
+        credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
         priority = active * chance * xp.maximum(xp.abs(slope.value), credit * xp.minimum(slope.error, typical))
         return Judgement(priority, chance, solved)
+
+
+def _steepness(success: Array) -> Array:
+    """Returns 4p(1 − p): 1 in the middle of a curve of learning, where it is steepest, and near 0 at both ends."""
+    return 4.0 * success * (1.0 - success)
+
+
+def _room(slope: Slope) -> Array:
+    """Returns how far each task can change further, in (0, 1], shape (n,): 1 but at the ends of its curve.
+
+    A task at the top goes well and does not clearly fall. A task at the bottom never went well for long and does not
+    clearly rise, as after a single success. Long averages remember a change as a slope long after it is over. The end
+    at the bottom counts by its root, since what succeeded once may succeed again.
+    """
+    xp = slope.value.__array_namespace__()
+    is_top = (slope.recent > 0.5) & (slope.value > -slope.error)
+    highest = xp.maximum(slope.recent, slope.lasting)
+    is_bottom = (highest < 0.5) & (slope.value < slope.error)
+    at_bottom = xp.where(is_bottom, xp.sqrt(_steepness(highest)), 1.0)
+    return xp.where(is_top, _steepness(slope.recent), at_bottom)
+
+
+def _is_solved(columns: Columns) -> Array:
+    """Returns whether each task was ever solved, bool, shape (n,)."""
+    return normalise(columns["slow_ema"], columns["random_baseline"], MAX_BASELINE) > 0.0
 
 
 class Judgement(NamedTuple):
@@ -151,7 +188,7 @@ class Judgement(NamedTuple):
     priority: Array
     """Priority, at least 0."""
     chance: Array
-    """Probability that the task changes, in (0, 1)."""
+    """Probability that the task changes and will change further, in (0, 1)."""
     solved: Array
     """1 for an active task that was ever solved, else 0."""
 

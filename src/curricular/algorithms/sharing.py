@@ -14,6 +14,9 @@ MAX_GROUPS = 4096
 GROUP_HALF = 5.0
 """Completions at which the priority of a group counts half, and the mean priority the other half."""
 
+AXIS_POWER = 3.0
+"""Power with which each of three or more axes counts in the product over all pairs of axes."""
+
 
 def share_evidence(
     own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
@@ -23,6 +26,8 @@ def share_evidence(
     A group is all tasks with the same values on a pair of axes, or on one axis if there are at most two axes. The group
     has the results of all its tasks, and `priorities_of` computes its priority as for a single task. For a task with n
     completions, the product of the priorities of its groups counts half / (n + half), and its own priority the rest.
+    Over pairs, the product is raised to a power such that the evidence of an axis counts the same, `AXIS_POWER` times,
+    however many axes there are.
 
     In a merged set, each group is formed on one axis. Axes that all tasks have, such as the choice of the member, group
     all tasks. Axes of a member group the tasks of the member, relative to their mean. On the axes of a member, a task's
@@ -44,8 +49,13 @@ def share_evidence(
     grid, history = _grid(columns), _history(columns, rates)
     cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
     common = active
-    for group in grid.groups(columns["params"], 2 if len(grid.low) > 2 and not is_merged else 1):
+    num_axes = len(grid.low)
+    is_paired = num_axes > 2 and not is_merged
+    for group in grid.groups(columns["params"], 2 if is_paired else 1):
         common = common * xp.take(_factors(group, grid.num_groups, priorities_of, history), group)
+    if is_paired:
+        # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
+        common = common ** (AXIS_POWER / (num_axes - 1))
     if is_merged:
         common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), priorities_of, history)
     trust = own_weight(completions, half)

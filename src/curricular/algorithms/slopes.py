@@ -26,6 +26,10 @@ class Slope(NamedTuple):
     """Standard error of the slope; a large number for a task with fewer than two completions."""
     windows: Array
     """1 + k for a task that has seen k windows as long as the one over which its slope was found."""
+    recent: Array
+    """Success in the second of the averages, beyond the baseline, shrunk to ½ by one pseudo-count; in (0, 1)."""
+    lasting: Array
+    """Success in the slowest average, likewise."""
 
 
 SPREAD = 2.0
@@ -209,4 +213,9 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
     p = normalise(p, baseline, MAX_BASELINE)
     root = p * (1.0 - 2.0 * theta) + theta
     gain = theta * (1.0 - theta) / ((1.0 - baseline) * root * root)
-    return Slope(value * gain, error * gain, windows)
+
+    def shrunk(average: Array, pair: PairWeights) -> Array:
+        return (normalise(average, baseline, MAX_BASELINE) - 0.5) * xp.take(xp.asarray(pair.trust), at) + 0.5
+
+    recent, lasting = shrunk(averages[1], weights[0]), shrunk(averages[-1], weights[-1])
+    return Slope(value * gain, error * gain, windows, recent, lasting)

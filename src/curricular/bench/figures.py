@@ -1,6 +1,6 @@
 """The figures of a bench: the outcome of every run, and the scores computed from the outcomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
@@ -33,6 +33,17 @@ class Outcome(BaseModel):
     curve: list[float]
     draws: dict[str, list[int]]
     """Group of tasks -> number of episodes in each time window."""
+    late_shares: dict[str, float]
+    top_shares: dict[str, float]
+
+
+DRAWS: Mapping[str, tuple[str, Callable[[Outcome], float]]] = {
+    "draws_noise": ("mixture", lambda run: run.late_shares["noise"] + run.late_shares["rare noise"]),
+    "draws_easy": ("mixture", lambda run: run.late_shares["easy"]),
+    "draws_mastered": ("frontier", lambda run: run.late_shares["mastered"]),
+    "draws_top_fluke": ("frontier", lambda run: run.top_shares["fluke"]),
+}
+"""Shares of the draws that the table shows: key of the summary -> scenario, and the share of a run."""
 
 
 class Figures(BaseModel):
@@ -141,7 +152,15 @@ class Figures(BaseModel):
             parts["over_unidirectional"] = forgetting, self.ratios(forgetting, UNIDIRECTIONAL)
         if nothing:
             parts["evenness"] = nothing, self.ratios(nothing, measure="effective_tasks")
+        for key, (scenario, share_of) in DRAWS.items():
+            if worlds := self.worlds_of([scenario]):
+                parts[key] = worlds, self._mean_shares(worlds, share_of)
         return parts
+
+    def _mean_shares(self, worlds: Sequence[tuple[str, int]], share_of: Callable[[Outcome], float]) -> Interval:
+        """Returns the mean of a share of the draws over seeds, shape (num_algorithms, num_worlds)."""
+        shares = [[[share_of(run) for run in self._runs(name, world)] for world in worlds] for name in self.algorithms]
+        return ratio_runs(shares, np.ones((len(worlds), len(self.seeds))))
 
     def _recovery(self, algorithm: str, world: tuple[str, int]) -> dict[str, float | None]:
         curve = self.curves(algorithm, world).mean(axis=0)

@@ -15,7 +15,9 @@ _GROUP_COLOURS = {
     "impossible": "#b9b4ab",
     "noise": "#e0a030",
     "rare noise": "#d1495b",
+    "fluke": "#d1495b",
     "easy": "#8d6cab",
+    "mastered": "#8d6cab",
     "lottery": "#e0a030",
 }
 _GOAL_COLOURS = ("#1b4965", "#2f6f8f", "#5fa8d3", "#a8d0e6")

@@ -38,6 +38,8 @@ def play_job(job: Job) -> Outcome:
         num_steps=float(run.times[-1]),
         curve=run.curve.round(4).tolist(),
         draws=dict(zip(run.groups, run.draws.T.tolist(), strict=True)),
+        late_shares=dict(run.late_shares),
+        top_shares=dict(run.top_shares),
     )
 
 

@@ -20,6 +20,10 @@ _SECTIONS = (
         "over_unpooled": ": gain / unpooled",
         "told_costs": ", told the costs",
         "evenness": ": effective tasks / uniform",
+        "draws_noise": ": draws on noise",
+        "draws_easy": ": draws on easy tasks",
+        "draws_mastered": ": draws on mastered tasks",
+        "draws_top_fluke": ": draws on the most drawn fluke",
     },
 )
 """Sections of the table: key of the summary -> text after the title of a world."""

@@ -15,6 +15,13 @@ _GOAL_COLOURS = ("#5aa469", "#3d7ea6", "#8d6cab")  # one per group of learnable 
 _USELESS_COLOUR = "#b9b4ab"
 
 
+RARE = 0.05
+"""Success rate below which a level that was ever solved counts as "once solved"."""
+
+State = Literal["mastered", "learning", "once solved", "never solved"]
+"""How a run stands with a level, by the training episodes since the last evaluation."""
+
+
 class Point(BaseModel):
     """The state of one run after `step` environment steps; counts start at step 0 and map level names to numbers."""
 
@@ -29,6 +36,8 @@ class Point(BaseModel):
     """Number of environment steps."""
     evaluation: dict[str, float] | None
     """Share of evaluation episodes that reached the goal, by learnable level; None: no evaluation at this step."""
+    states: dict[State, float] | None = None
+    """Share of the draws since the last evaluation on levels in each state; None: no evaluation at this step."""
     cpu_seconds: float
     wall_seconds: float
 
@@ -150,3 +159,34 @@ def group_shares(groups: Mapping[str, str], counts: Mapping[str, int], since: Ma
         totals[group] += counts.get(level, 0) - since.get(level, 0)
     total = sum(totals.values()) or 1
     return {group: count / total for group, count in totals.items()}
+
+
+def state_shares(
+    draws: Mapping[str, int], successes: Mapping[str, int], since: tuple[Mapping[str, int], Mapping[str, int]]
+) -> dict[State, float]:
+    """Returns the share of the levels in each state in the increase of `draws`.
+
+    Args:
+        draws: Level -> number of episodes that began.
+        successes: Level -> number of episodes that reached the goal; a missing level has 0.
+        since: The same two at an earlier time.
+
+    Examples:
+        >>> state_shares({"Empty 5": 30, "DoorKey 5": 10}, {"Empty 5": 29}, ({}, {}))
+        {'mastered': 0.75, 'learning': 0.0, 'once solved': 0.0, 'never solved': 0.25}
+    """
+    shares: dict[State, float] = {"mastered": 0.0, "learning": 0.0, "once solved": 0.0, "never solved": 0.0}
+    drawn = {level: count - since[0].get(level, 0) for level, count in draws.items()}
+    total = sum(drawn.values()) or 1
+    for level, count in drawn.items():
+        solved = successes.get(level, 0)
+        shares[_state(solved, (solved - since[1].get(level, 0)) / max(count, 1))] += count / total
+    return shares
+
+
+def _state(num_successes: int, recent_success: float) -> State:
+    if num_successes == 0:
+        return "never solved"
+    if recent_success >= SOLVED:
+        return "mastered"
+    return "once solved" if recent_success < RARE else "learning"

@@ -17,7 +17,7 @@ from minigrid.minigrid_env import MiniGridEnv
 from torch import Tensor, nn
 
 from .. import Curriculum, Task
-from .figures import Point
+from .figures import Point, state_shares
 from .sight import VIEW
 from .state import SavedTraining
 from .tasks import EnvPool, Level
@@ -318,15 +318,21 @@ def train(
         torch.set_rng_state(state["torch"])
         wall_start -= state["wall_seconds"]
         cpu_start -= state["cpu_seconds"]
+    # A saved training resumes at an evaluation, with the counts of that time.
+    since: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    if state is not None:
+        since = dict(lanes.draws), dict(lanes.successes)
     for number in range(1 if state is None else state["number"] + 1, num_updates + 1):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * (1 - (number - 1) / num_updates)
         update(agent, optimiser, collect(agent, lanes, settings.rollout, random), settings)
 
-        evaluation = None
+        evaluation = states = None
         if number * settings.num_evaluations // num_updates > (number - 1) * settings.num_evaluations // num_updates:
             num_episodes = settings.final_episodes if number == num_updates else settings.evaluation_episodes
             evaluation = evaluate(agent, goals, num_episodes, pool, seed=number)
+            states = state_shares(lanes.draws, lanes.successes, since)
+            since = dict(lanes.draws), dict(lanes.successes)
             if saved is not None:
                 parts = {"agent": agent.state_dict(), "optimiser": optimiser.state_dict(), "lanes": lanes.state_dict()}
                 generators = {"random": random.get_state(), "torch": torch.get_rng_state()}
@@ -341,6 +347,7 @@ def train(
             successes=dict(lanes.successes),
             steps=dict(lanes.steps),
             evaluation=evaluation,
+            states=states,
             cpu_seconds=time.process_time() - cpu_start,
             wall_seconds=time.perf_counter() - wall_start,
         )

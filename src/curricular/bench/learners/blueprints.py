@@ -1,21 +1,29 @@
 """Blueprints of worlds: a chain of skills, independent tasks or a grid of tasks, with tasks that teach nothing."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from .dynamics import Chain, Floats, Grid, Independent
+from .dynamics import Chain, Floats, Grid, Independent, Together
 from .worlds import Blueprint, Feedback
 
 
 def _distractors(
-    rng: np.random.Generator, *, impossible: int = 0, noise: int = 0, rare: int = 0, easy: int = 0
+    rng: np.random.Generator,
+    *,
+    impossible: int = 0,
+    noise: int = 0,
+    rare: int = 0,
+    flukes: int = 0,
+    easy: int = 0,
 ) -> dict[str, Floats]:
     """Draws the success rates of the tasks that teach nothing, by group; leaves out empty groups."""
     groups = {
         "impossible": np.zeros(impossible),
         "noise": rng.uniform(0.2, 0.8, noise),
         "rare noise": np.full(rare, 0.1),
+        "fluke": np.full(flukes, 0.002),
         "easy": np.full(easy, 0.99),
     }
     return {name: rates for name, rates in groups.items() if rates.size}
@@ -44,7 +52,7 @@ def chain(
         rate: Learning per successful episode at speed 1.
         is_reset: Whether all skills fall back to `start` at half-time.
         feedback: How results reach the curriculum; None: at once, as successes.
-        **distractors: Number of tasks of each kind that teaches nothing: `impossible`, `noise`, `rare`, `easy`.
+        **distractors: Number of tasks of each kind that teaches nothing, as in `_distractors`.
     """
     others = _distractors(rng, **distractors)
     steps = round(num_steps / speed)
@@ -90,7 +98,7 @@ def independent(
         drop_to: Logit to which a task drops.
         drift: As in `Independent`, at speed 1.
         cost_ratio: Largest possible ratio of two tasks' costs; None: all costs are equal.
-        **distractors: Number of tasks of each kind that teaches nothing: `impossible`, `noise`, `rare`, `easy`.
+        **distractors: Number of tasks of each kind that teaches nothing, as in `_distractors`.
     """
     others = _distractors(rng, **distractors)
     group_sizes = {"learnable": num_tasks} | {name: rates.size for name, rates in others.items()}
@@ -115,6 +123,44 @@ def independent(
         constants=np.concatenate([np.empty(0), *others.values()]),
         group_sizes={name: size for name, size in group_sizes.items() if size},
         costs=costs,
+    )
+
+
+def frontier(
+    rng: np.random.Generator,
+    *,
+    speed: float,
+    num_steps: int = 3000,
+    num_mastered: int = 3,
+    impossible: int = 30,
+    flukes: int = 10,
+    num_skills: int = 7,
+    first: float = 0.005,
+    rate: float = 0.05,
+) -> Blueprint:
+    """Returns a chain whose first task is hardly ever solved at the beginning, beside tasks that are mastered at once.
+
+    Args:
+        rng: Source of the success rates of the tasks that teach nothing.
+        speed: Factor on all rates of learning; the run length is divided by it.
+        num_steps: Steps of `BATCH_SIZE` episodes at speed 1.
+        num_mastered: Tasks that are mastered within some dozens of episodes each.
+        impossible: Tasks that are never solved.
+        flukes: Tasks that succeed once in 500 times.
+        num_skills: Tasks in the chain.
+        first: Success rate of the first task of the chain at the beginning.
+        rate: Learning per successful episode at speed 1.
+    """
+    world = chain(
+        rng, speed=speed, num_steps=num_steps, num_skills=num_skills, rate=rate, impossible=impossible, flukes=flukes
+    )
+    logits = np.full(num_skills, -1.5)
+    logits[0] = np.log(first / (1.0 - first))
+    quick = Independent(np.full(num_mastered, -0.5), 10.0 * rate * speed)
+    return replace(
+        world,
+        learner=Together(quick, Chain(logits, rate * speed)),
+        group_sizes={"mastered": num_mastered, **world.group_sizes},
     )
 
 

@@ -138,6 +138,33 @@ class Independent:
         return np.asarray(gains / self.rates.size, dtype=np.float64)
 
 
+class Together:
+    """Learners that learn side by side; the cells of each follow those of the one before.
+
+    Args:
+        learners: At least one.
+    """
+
+    def __init__(self, *learners: Learner) -> None:
+        self._learners = learners
+        self._ends = np.cumsum([learner.rates.size for learner in learners])
+        self._update()
+
+    def _update(self) -> None:
+        self.rates: Floats = np.concatenate([learner.rates for learner in self._learners])
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Lets every learner learn from one step in its own cells."""
+        for learner, own in zip(self._learners, np.split(counts, self._ends[:-1]), strict=True):
+            learner.practise(own)
+        self._update()
+
+    def gains(self) -> Floats:
+        """Returns the gains of the learners, each in proportion to its share of the cells."""
+        gains = [learner.gains() * learner.rates.size for learner in self._learners]
+        return np.concatenate(gains) / self.rates.size
+
+
 class Grid:
     """Kinds of tasks in several sizes, with one skill per kind: p = sigmoid(z_kind - difficulty_size).
 

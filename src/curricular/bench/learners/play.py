@@ -1,6 +1,6 @@
 """Plays a teacher with a simulated learner and measures the result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,10 @@ NUM_POINTS = 301
 
 NUM_WINDOWS = 60
 """Number of time windows, equal parts of the budget, in which draws are counted by group."""
+
+
+NUM_EARLY = NUM_WINDOWS // 10
+"""Number of windows, the first tenth of the budget, that `Run.late_shares` and `Run.top_shares` leave out."""
 
 
 class Teacher(Protocol):
@@ -80,6 +84,8 @@ class Run:
         effective_tasks: Exponential of the entropy of the draws; close to num_tasks for uniform draws.
         draws: Number of episodes by time window and group of tasks, shape (NUM_WINDOWS, num_groups).
         groups: Names of the groups of tasks.
+        late_shares: Group of tasks -> its share of the draws after the first tenth of the budget.
+        top_shares: Group of tasks -> the share of its most drawn task in the same draws.
     """
 
     curve: Floats
@@ -91,6 +97,8 @@ class Run:
     effective_tasks: float
     draws: NDArray[np.int64]
     groups: tuple[str, ...]
+    late_shares: Mapping[str, float]
+    top_shares: Mapping[str, float]
 
 
 class _Post:
@@ -185,6 +193,9 @@ def _summarise(world: World, levels: Floats, costs: Floats, played: NDArray[np.i
     )
     visits = np.bincount(played.ravel(), minlength=world.pool.num_tasks)
     shares = visits[visits > 0] / visits.sum()
+    late = np.bincount(played[windows >= NUM_EARLY].ravel(), minlength=world.pool.num_tasks)
+    late_shares = late / max(late.sum(), 1)
+    by_group = {name: late_shares[world.group_of == group] for group, name in enumerate(world.groups)}
     return Run(
         curve=np.interp(grid, times, levels),
         times=grid,
@@ -195,4 +206,6 @@ def _summarise(world: World, levels: Floats, costs: Floats, played: NDArray[np.i
         effective_tasks=float(np.exp(-(shares * np.log(shares)).sum())),
         draws=draws.reshape(NUM_WINDOWS, num_groups),
         groups=world.groups,
+        late_shares={name: float(of_tasks.sum()) for name, of_tasks in by_group.items()},
+        top_shares={name: float(of_tasks.max()) for name, of_tasks in by_group.items()},
     )

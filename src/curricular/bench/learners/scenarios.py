@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from .blueprints import axes, chain, independent
+from .blueprints import axes, chain, frontier, independent
 from .worlds import Feedback, Scenario
 
 
@@ -181,6 +181,25 @@ SCENARIOS: dict[str, Scenario] = {
             {"noise": 40, "num_skills": 15, "num_steps": 2000},
             {"feedback": Feedback(concentration=1.0)},
             {"noise": 120, "rate": 0.08},
+        ),
+        _scenario(
+            "15",
+            "mixture",
+            "the chain among 40 impossible tasks, 40 of noise, 20 of rare noise and 60 easy ones at once",
+            partial(_long_chain, impossible=40, noise=40, rare=20, easy=60),
+            {"impossible": 80, "noise": 20, "rare": 20, "easy": 20, "num_skills": 15, "num_steps": 2000},
+            {"impossible": 20, "noise": 80, "rare": 40, "easy": 30},
+            {"impossible": 30, "noise": 30, "rare": 10, "easy": 120, "rate": 0.08},
+        ),
+        _scenario(
+            "16",
+            "frontier",
+            "a chain of 7 tasks whose first succeeds once in 200 times, among 3 mastered tasks, 30 impossible ones and"
+            " 10 that succeed once in 500 times",
+            frontier,
+            {"num_mastered": 1, "impossible": 15, "flukes": 5, "num_steps": 2000},
+            {"num_mastered": 6, "impossible": 20, "flukes": 20},
+            {"first": 0.01, "impossible": 60, "flukes": 5},
         ),
         _scenario(
             "0",
