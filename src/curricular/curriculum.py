@@ -398,7 +398,8 @@ class Curriculum(Generic[ConfigT]):
         """Returns the curriculum saved at `path`.
 
         If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
-        for more, new tasks are added. A change of size is logged, and open hand-outs then count as cancelled.
+        for more, new tasks are added. A change of size is logged. Hand-outs with tickets then stay open if their task
+        is kept; all others count as cancelled.
 
         Args:
             path: Where `save` wrote the checkpoint.
