@@ -27,6 +27,7 @@ from curricular.table import (
     lowest,
     num_evictions_due,
     record,
+    schedule,
 )
 from curricular.tracker import estimator
 
@@ -127,6 +128,23 @@ def test_where_batches_are_cut_makes_no_difference(events, cuts):
         )
     for name in set(LABEL.names) - {"name"}:
         assert whole.snapshot().labels[name] == approx(parts.snapshot().labels[name])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 5), st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=20), min_size=1, max_size=4))
+def test_hand_outs_alone_are_recorded_as_among_other_events(capacity, batches):
+    backend = new_backend(capacity, names=["a", "b", "c", "d", "e"][:capacity])
+    commit(backend, [(0, TOLD, 0.5, 0.0)])
+    for batch in batches:
+        table, ids = backend.snapshot(), np.array(batch) % capacity
+        events = np.zeros(len(ids), EVENT)
+        events["task_id"], events["kind"] = ids, SCHEDULED
+        expected, found = record(table, events, ESTIMATORS[0]), schedule(table, ids)
+        assert found.slots.tolist() == expected.slots.tolist()
+        assert (found.rows.words == expected.rows.words).all()
+        assert found.labels.tobytes() == expected.labels.tobytes()
+        assert found.counters == expected.counters
+        backend.apply(lambda transaction, patch=found: transaction.commit(patch))
 
 
 def test_the_first_average_is_the_first_score():

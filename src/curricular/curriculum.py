@@ -476,7 +476,8 @@ class Curriculum(Generic[ConfigT]):
         """Returns the curriculum saved at `path`.
 
         If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
-        for more, new tasks are added. A change of size is logged, and open hand-outs then count as cancelled.
+        for more, new tasks are added. A change of size is logged. Hand-outs with tickets then stay open if their task
+        is kept; all others count as cancelled.
 
         If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
         other tasks by their content. Tasks that are missing leave the pool, and new ones enter. Both are logged.

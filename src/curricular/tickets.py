@@ -17,7 +17,7 @@ from .table import (
     Draft,
     Table,
     cancellations,
-    check_room,
+    check_free,
     close,
     count_closed,
     find,
@@ -59,7 +59,7 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
-        check_room(self._size, 0, n)  # before it draws that many
+        check_free(self._size, 0, n)  # before it draws that many
         while True:
             epoch = self._backend.epoch
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)

@@ -58,7 +58,10 @@ class TestStorm:
         outcome = json.loads(result.stdout)  # there is none if anybody waited for the table for `LOCK_TIMEOUT`
         assert outcome["kills"] > seconds
         assert outcome["acknowledged"] <= outcome["counted"] <= outcome["started"]
-        assert outcome["torn"] == 0
+        for name in ("torn", "misattributed", "doubled", "unsolicited", "left_out"):
+            assert outcome[name] == 0, name
+        assert outcome["least_lost"] <= outcome["worker_lost"] <= outcome["most_lost"]
+        assert outcome["least_shared"] <= outcome["ended_shared"]
         assert outcome["is_balanced"]
         return outcome
 

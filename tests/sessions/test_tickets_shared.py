@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from curricular import Curriculum, LearningProgressConfig, UniformConfig, refres
 from curricular.backends.local import LocalMemoryBackend
 from curricular.table import MAX_COUNT, check_table
 
-from ..helpers import balance, shared_array
+from ..helpers import balance, shared_array, until
 from .processes import check_accounts, config
 
 BACKENDS = pytest.mark.parametrize("use_shared_memory", [True, False], ids=["shared", "local"])
@@ -152,23 +153,27 @@ class TestForks:
             assert (stats["num_completed"], stats["num_unsolicited"]) == (5, 0)
             assert curriculum.tracker.backend.num_workers == 1
 
-    def test_a_killed_worker_has_lost_by_id_no_more_than_others_have_not_told_and_no_ticket_twice(self, fork):
-        """Of the same task, one hand-out has a ticket of a living worker, another one had none."""
-        with Curriculum(config(num_active_tasks=1)) as curriculum:
-            ids = shared_array(3)
+    def test_what_a_killed_worker_had_out_by_id_uses_up_no_hand_out_with_a_ticket(self, fork):
+        """Of the same task, others told what the worker had out, and tickets of a living worker are open."""
+        with Curriculum(config(num_active_tasks=1, eviction_rate=0.0)) as curriculum:
+            ids, is_asked = shared_array(3), shared_array(1)
 
             def ask():
                 ids[:] = [task.task_id for task in curriculum.ask(3)]
                 curriculum.flush()
+                is_asked[0] = 1
+                signal.pause()
 
-            assert fork(lambda: (ask(), sys.exit(1))).wait() == 1
-            assert not curriculum.tracker.backend.glance()[0].num_open
-            curriculum.tell(ids, [0.5] * 3)
+            child = fork(ask)
+            until(lambda: is_asked[0])
             batch = curriculum.ask_batch(2)
-            stats = check_accounts(curriculum)
+            curriculum.tell(ids[:2], [0.5] * 2)
+            child.send(signal.SIGKILL)
+            child.wait()
+            stats = check_accounts(curriculum, num_pending=2)
+            assert (stats["cancelled/worker lost"], stats["num_open"]) == (1, 2)
             assert tell(curriculum, batch) == 2
-            assert stats["num_open"] == 2
-            assert check_accounts(curriculum, num_pending=0)["num_unsolicited"] == stats["num_unsolicited"]
+            assert check_accounts(curriculum, num_pending=0)["num_unsolicited"] == 0
 
 
 class TestOneBackend:

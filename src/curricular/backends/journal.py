@@ -294,7 +294,7 @@ class SessionTable:
         self._install()
 
     def _prepare(self, patch: Patch) -> None:
-        """Reserves memory for a change, and checks what it replaces: afterwards, nobody could see any damage."""
+        """Reserves memory for a change, and checks what it replaces: afterwards, damage could not be seen."""
         num_rows = len(patch.slots)
         if num_rows and self.counts[_CREATED]:
             self.intact(self.rows.take(patch.slots), self.checks[patch.slots])

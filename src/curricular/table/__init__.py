@@ -28,7 +28,7 @@ from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
 from .ledger import cancellations as cancellations
-from .ledger import check_room as check_room
+from .ledger import check_free as check_free
 from .ledger import close as close
 from .ledger import count_closed as count_closed
 from .ledger import find as find

@@ -65,11 +65,11 @@ def oldest(ledger: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.int6
     return places[np.lexsort((entries["ticket"], entries["moment"]))]
 
 
-def check_room(size: int, num_open: int, n: int) -> None:
-    """Checks that a ledger of `size` entries, `num_open` of them taken, has room for `n` more.
+def check_free(size: int, num_open: int, n: int) -> None:
+    """Checks that a ledger of `size` entries, `num_open` of them taken, can take `n` more.
 
     Raises:
-        LedgerFullError: If it has not.
+        LedgerFullError: If it cannot.
     """
     if num_open + n > size:
         raise LedgerFullError(
@@ -94,7 +94,7 @@ def issue(
         LedgerFullError: If the ledger has too few free entries.
     """
     n, size, old = len(task_ids), len(table.ledger), table.counters
-    check_room(size, old.num_open, n)
+    check_free(size, old.num_open, n)
     start = old.num_tickets
     if start + size > MAX_TICKETS:
         life, start = life ^ 1, 0

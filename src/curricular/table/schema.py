@@ -41,7 +41,8 @@ class Counters(NamedTuple):
     num_repeated: int = 0
     """Tickets that were told or cancelled after their hand-out had ended; nothing else changed."""
     num_unknown: int = 0
-    """Tickets of a lost life that were told or cancelled; nothing else changed."""
+    """Tickets of another life that were told or cancelled, as are those that ended before the last load; nothing else
+    changed."""
     num_labels: int = 1
     """Label indices in use, that of `OTHER` included."""
     num_refreshed_endings: int = 0
