@@ -151,7 +151,7 @@ class NoiseAwareAlgorithm(Algorithm):
         solved = active * xp.astype(_is_solved(columns), xp.float64)
         known = solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
         chance, typical = chance_of_change(slope, known)
-        chance = chance * _room(slope)
+        chance = chance * _headroom(slope)
         credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
         priority = active * chance * xp.maximum(xp.abs(slope.value), credit * xp.minimum(slope.error, typical))
         return Judgement(priority, chance, solved)
@@ -162,7 +162,7 @@ def _steepness(success: Array) -> Array:
     return 4.0 * success * (1.0 - success)
 
 
-def _room(slope: Slope) -> Array:
+def _headroom(slope: Slope) -> Array:
     """Returns how far each task can change further, in (0, 1], shape (n,): 1 but at the ends of its curve.
 
     A task at the top goes well and does not clearly fall. A task at the bottom never went well for long and does not
