@@ -18,6 +18,7 @@ from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, ScoreRule, opening
 from .returns import by_env, checked
+from .spaces import SpacesDifferError
 from .statistics import StatsInterval
 from .vector_infos import InfoOf, reported, with_final
 
@@ -108,6 +109,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
 
         Raises:
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
+            SpacesDifferError: If a `TaskEnv` found other spaces.
             TypeError: If the environment does not return observations and infos.
         """
         mask = None if options is None else options.get("reset_mask")
@@ -119,7 +121,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             try:
                 result = self.env.reset(seed=seed, options=None if options is None else dict(options))
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
-                self._stop_if_dead(error)
+                self._stop_if_final(error)
                 self._handouts.fail(self._take(indices), error)
                 continue
             try:
@@ -156,7 +158,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         try:
             result = self.env.step(actions)
         except Exception as error:  # noqa: BLE001 -- as in reset
-            self._stop_if_dead(error)
+            self._stop_if_final(error)
             return self._cut(error)
         try:
             names = "observations, rewards, terminations, truncations, infos"
@@ -198,7 +200,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         try:
             self._apply(self.env, tasks, indices)
         except Exception as error:  # noqa: BLE001 -- as in reset
-            self._stop_if_dead(error)
+            self._stop_if_final(error)
             if len(tasks) == 1:
                 return [(indices[0], error)]
             pairs = zip(tasks, indices, strict=True)
@@ -274,9 +276,9 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         if tasks := self._take(range(self.num_envs)):
             self._handouts.cancel(tasks, reason)
 
-    def _stop_if_dead(self, error: Exception) -> None:
-        """Raises `error` if the environment cannot continue after it."""
-        if isinstance(self.env.unwrapped, AsyncVectorEnv):
+    def _stop_if_final(self, error: Exception) -> None:
+        """Raises `error` if the environment cannot continue after it, or if no other task can help."""
+        if isinstance(error, SpacesDifferError) or isinstance(self.env.unwrapped, AsyncVectorEnv):
             self._cancel_all("failed")
             raise error
 
