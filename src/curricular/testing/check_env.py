@@ -1,4 +1,4 @@
-"""A checker for a wrapped environment, whoever wrote the wrapper."""
+"""A checker for an environment in a wrapper of any origin."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

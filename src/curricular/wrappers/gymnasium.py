@@ -141,7 +141,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         if make is not None and env is None and apply is None:
             env = self._first_env(make, max_envs)
             self._apply: Callable[..., Any] = _set_task
-            self._how = "function"
+            self._how = "task"
         elif env is not None and apply is not None and make is None:
             self._apply = apply if callable(apply) else named_method(apply, env.get_wrapper_attr, env)
             self._how = "function" if callable(apply) else "options" if apply == "reset" else "setter"
@@ -201,7 +201,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             try:
                 self._put(task)
                 result = self.env.reset(seed=seed, options=task_options)
-                check_spaces(self._spaces, self.env, task)
+                if self._how != "task":  # a `TaskEnv` checks each new environment by itself
+                    self._spaces = check_spaces(self._spaces, self.env, task)
             except SpacesDifferError:
                 self._cancel("failed")
                 raise
@@ -283,7 +284,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         return {**(options or {}), **task.config}
 
     def _put(self, task: Task[ConfigT]) -> None:
-        if self._how == "function":
+        if self._how in {"function", "task"}:
             self._apply(self.env, task)
         elif self._how == "setter":
             self._apply(task.config)

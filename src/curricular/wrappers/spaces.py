@@ -13,8 +13,10 @@ class SpacesDifferError(ValueError):
     """The environment of a task has other spaces than the first one. Names the first difference."""
 
 
-def check_spaces(expected: tuple[Any, Any], env: gymnasium.Env[Any, Any], task: Task[Any]) -> None:
-    """Checks that the spaces of `env` are `expected`.
+def check_spaces(expected: tuple[Any, Any], env: gymnasium.Env[Any, Any], task: Task[Any]) -> tuple[Any, Any]:
+    """Checks that the spaces of `env` equal `expected`, and returns them.
+
+    Pass the spaces returned to the next call: the comparison of spaces costs much more than that of objects.
 
     Args:
         expected: The observation space and the action space.
@@ -26,7 +28,7 @@ def check_spaces(expected: tuple[Any, Any], env: gymnasium.Env[Any, Any], task: 
     """
     observations, actions = env.observation_space, env.action_space
     if observations is expected[0] and actions is expected[1]:
-        return
+        return expected
     found = _difference("observation_space", expected[0], observations) or _difference(
         "action_space", expected[1], actions
     )
@@ -36,6 +38,7 @@ def check_spaces(expected: tuple[Any, Any], env: gymnasium.Env[Any, Any], task: 
             f"{task.label!r} with config {task.config!r:.200}; make the spaces equal with a wrapper (padding, "
             f"flattening, a subset of the keys), or keep such tasks in separate curricula"
         )
+    return observations, actions
 
 
 def _difference(name: str, expected: Any, found: Any) -> str | None:

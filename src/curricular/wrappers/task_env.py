@@ -69,6 +69,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
         self._max_envs = at_least_1("max_envs", max_envs, MAX_ENVS_REMEDY)
         self._envs: dict[Any, gymnasium.Env[ObsType, ActType]] = {}
         self._unseeded: set[Any] = set()
+        self._unchecked: set[Any] = set()
         self._rng: np.random.Generator | None = None
         self._key = _key_of(task)
         super().__init__(self._take(self._key))
@@ -84,7 +85,9 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
         """
         self._key = _key_of(self.task)
         self.env = self._take(self._key)
-        check_spaces(self._spaces, self.env, self.task)
+        if self._key in self._unchecked:
+            check_spaces(self._spaces, self.env, self.task)
+            self._unchecked.discard(self._key)
         if seed is not None:
             self._rng = np.random.default_rng(seed)
             self._unseeded = set(self._envs)
@@ -118,6 +121,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
             if not isinstance(env, gymnasium.Env):
                 raise TypeError(f"make: expected a gymnasium.Env, got {env!r:.100}; return an environment")
             self._unseeded.add(key)
+            self._unchecked.add(key)
         self._envs[key] = env  # in the order of use
         while len(self._envs) > self._max_envs:
             self._drop(next(iter(self._envs)))
@@ -126,6 +130,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
     def _drop(self, key: Any) -> None:
         env = self._envs.pop(key, None)
         self._unseeded.discard(key)
+        self._unchecked.discard(key)
         if env is not None:
             try:
                 env.close()
