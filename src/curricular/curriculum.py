@@ -16,6 +16,7 @@ from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
 from .defaults import arranged, check_load, fitted, reduced
+from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
@@ -358,6 +359,40 @@ class Curriculum(Generic[ConfigT]):
             return num_ended
 
     # Looking
+
+    def peek(self) -> Task[ConfigT]:
+        """Returns the task that `get_task` would return next, without a hand-out: to build a first environment from.
+
+        Raises:
+            TaskBuildError: If the generator fails to build many tasks.
+        """
+        with self._turns.take(self):
+            return self._detour.look()
+
+    def evaluation_tasks(self, n: int, seed: int = 0) -> list[Task[ConfigT]]:
+        """Returns a fixed set of tasks for evaluations: a function of the generator, `n` and `seed` alone.
+
+        The tasks are not scheduled: no hand-out is counted, and `tell` refuses their ids, which are -1, -2, …. The
+        tasks of a finite generator are distinct; those of an endless one are, in general, in no pool.
+
+        Args:
+            n: Number of tasks, at least 0.
+            seed: Chooses the tasks, at least 0.
+
+        Raises:
+            TypeError: If `n` or `seed` is not a whole number.
+            ValueError: If `n` or `seed` is negative, or if `n` exceeds the number of tasks that can be built.
+            TaskBuildError: If the generator fails to build several tasks in a row.
+
+        Examples:
+            >>> from curricular import Curriculum
+            >>> curriculum = Curriculum(["level-1", "level-2", "level-3"])
+            >>> sorted(task.config for task in curriculum.evaluation_tasks(2, seed=7))
+            ['level-1', 'level-3']
+            >>> curriculum.stats()["num_scheduled"]
+            0.0
+        """
+        return evaluation_tasks(self.generator, n, seed)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Returns the probability of drawing each task, computed from all results so far; shape (capacity,).

@@ -16,7 +16,7 @@ from .params import Layout
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE
-from .task import ConfigT, Task
+from .task import ConfigT, Params, Task
 from .tracker import TaskTracker
 
 _log = logging.getLogger(__name__)
@@ -83,16 +83,7 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         """Builds the task of `row`, which has the length 1, and remembers it."""
         task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
         values = self.layout.decode(params)
-        try:
-            config = self._generator.build(seed, params)
-        except ReentrantCallError:
-            raise
-        except Exception as error:  # a user's build may raise anything; it is named and chained
-            raise TaskBuildError(
-                f"generator.build: expected a configuration, got {type(error).__name__}: {error}, for task {task_id} "
-                f"with seed {seed} and params {values}; fix the generator",
-                task_id,
-            ) from error
+        config = build_config(self._generator, seed, params, values, task_id)
         if len(self._ids) >= CACHE_SIZE:
             oldest = self._ids.popleft()
             self.pop(oldest, None)
@@ -116,6 +107,33 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         super().clear()
         self._templates.clear()
         self._ids.clear()
+
+
+def build_config(
+    generator: TaskGenerator[ConfigT], seed: int, params: Params, values: dict[str, Any], task_id: int
+) -> ConfigT:
+    """Returns the configuration of a task.
+
+    Args:
+        generator: Builds it.
+        seed: Seed of the task.
+        params: Params of the task, shape (num_params,).
+        values: Axis name -> value, for the error.
+        task_id: Id of the task, for the error.
+
+    Raises:
+        TaskBuildError: If the generator raises.
+    """
+    try:
+        return generator.build(seed, params)
+    except ReentrantCallError:
+        raise
+    except Exception as error:  # a user's build may raise anything; it is named and chained
+        raise TaskBuildError(
+            f"generator.build: expected a configuration, got {type(error).__name__}: {error}, for task {task_id} "
+            f"with seed {seed} and params {values}; fix the generator",
+            task_id,
+        ) from error
 
 
 _set_id, _set_config, _set_label, _set_params = (
@@ -251,6 +269,22 @@ class Detour(Generic[ConfigT]):
         self._tracker = tracker
         self._count_cancelled = count_cancelled
         self._reported: set[int] = set()
+
+    def look(self) -> Task[ConfigT]:
+        """Returns the next task that can be built, and hands out nothing.
+
+        Raises:
+            TaskBuildError: If none of the next `MAX_TRIES` tasks can be built.
+        """
+        ids, _ = self._draws.look(MAX_TRIES)
+        failed: TaskBuildError | None = None
+        for task_id in dict.fromkeys(ids.tolist()):
+            try:
+                return self._tasks[task_id]
+            except TaskBuildError as error:
+                failed = error
+        assert failed is not None  # noqa: S101  there are ids
+        raise failed
 
     def next(self) -> Task[ConfigT]:
         """Returns the next task that can be built. The caller advances the draws by 1.

@@ -8,7 +8,18 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from curricular import Curriculum, LearningProgressConfig, UniformConfig, single_task
+from curricular import (
+    AccelConfig,
+    Curriculum,
+    Exp3SConfig,
+    LabelBanditConfig,
+    LearningProgressConfig,
+    PrioritizedLevelReplayConfig,
+    Span,
+    UniformConfig,
+    bucketed,
+    single_task,
+)
 from curricular.task import Task
 from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError, Episode
 from curricular.wrappers.gymnasium import CurriculumEnv
@@ -16,6 +27,7 @@ from curricular.wrappers.gymnasium import CurriculumEnv
 from .accounts import counts, curriculum_of
 
 VALUES = [0.0, 0.25, 0.75, 1.0]
+LEVELS = bucketed({"value": 0.0, "hue": 0.0}, {"value": VALUES, "hue": Span(0.0, 1.0)})
 
 
 class Pays(gymnasium.Env):
@@ -117,15 +129,87 @@ def test_infos_keep_what_the_environment_says():
     env = wrap()
     _, first = env.reset()
     task = env.task
-    assert first == {"from": "reset", INFO_KEY: {"task_id": task.task_id, "label": task.label}}
+    report = {"task_id": task.task_id, "label": task.label, "task_changed": True}
+    assert first == {"from": "reset", INFO_KEY: report}
     *_, info = env.step(0)
-    assert info == {"clock": 1}
+    assert info == {"clock": 1, INFO_KEY: report}
     *_, last = env.step(0)
-    assert last == {
-        "clock": 2,
-        "success": task.config["value"] > 0.5,
-        INFO_KEY: first[INFO_KEY] | {"score": task.config["value"]},
-    }
+    score = {"task_id": task.task_id, "label": task.label, "score": task.config["value"]}
+    assert last == {"clock": 2, "success": task.config["value"] > 0.5, INFO_KEY: score}
+
+
+def test_the_first_step_says_whether_the_task_has_changed():
+    env = wrap()
+    ids = []
+    for _ in range(40):
+        _, first = env.reset()
+        *_, info = env.step(0)
+        assert info[INFO_KEY] == first[INFO_KEY]
+        assert info[INFO_KEY]["task_changed"] == (ids[-1:] != [env.task.task_id])
+        ids.append(env.task.task_id)
+        env.step(0)
+    assert len(set(ids)) == 4
+
+
+def test_an_episode_of_one_step_reports_its_beginning_and_its_end_together():
+    env = wrap(values=[0.25])
+    env.unwrapped.length = 1
+    env.reset()
+    *_, info = env.step(0)
+    assert info[INFO_KEY] == {"task_id": 0, "label": "value=0.25", "task_changed": True, "score": 0.25}
+
+
+# Regrets
+
+NEEDY = [PrioritizedLevelReplayConfig, AccelConfig, Exp3SConfig, LabelBanditConfig]
+
+
+@pytest.mark.parametrize(
+    ("config", "way_out"),
+    [
+        (PrioritizedLevelReplayConfig, "set regret='positive_value_loss' or regret='max_monte_carlo' in the config"),
+        (AccelConfig, "set regret='positive_value_loss' or regret='max_monte_carlo' in the config"),
+        (Exp3SConfig, "set reward='progress' in the config"),
+        (LabelBanditConfig, "set value='success' in the config"),
+    ],
+)
+def test_an_algorithm_that_chooses_by_regret_is_refused_when_the_wrapper_is_made(config, way_out):
+    curriculum = Curriculum(config(num_active_tasks=4, use_shared_memory=False), LEVELS)
+    with pytest.raises(ValueError, match=f"regret: expected a function .*since {config.__name__} .*{way_out}"):
+        wrap(curriculum=curriculum)
+    assert curriculum.stats()["num_scheduled"] == 0
+
+
+@pytest.mark.parametrize("config", NEEDY)
+def test_a_function_gives_the_regret_of_an_episode(config):
+    curriculum = Curriculum(config(num_active_tasks=4, use_shared_memory=False), LEVELS)
+    env = wrap(curriculum=curriculum, regret=lambda episode: 1 - episode.episode_return)
+    played = {last[INFO_KEY]["task_id"]: last[INFO_KEY]["regret"] for _, last in play(env, 40)}
+    curriculum.flush()
+    states = {state.task_id: state for state in curriculum.task_states() if state.num_completions}
+    assert len(played) > 1
+    assert all(state.last_regret == pytest.approx(played[task_id]) for task_id, state in states.items())
+    assert len(states) > 1
+    assert all(state.num_regrets == state.num_completions for state in states.values())
+
+
+@pytest.mark.parametrize(
+    ("regret", "error", "message"),
+    [
+        (np.nan, ValueError, r"regret: expected a finite number, got nan for task \d+ .*in environment 0"),
+        (np.inf, ValueError, "regret: expected a finite number, got inf"),
+        ("much", TypeError, "regret: expected one number, got 'much'"),
+    ],
+)
+def test_a_regret_that_is_no_number_cancels_its_episode_alone(regret, error, message):
+    curriculum = Curriculum(Exp3SConfig(num_active_tasks=4, use_shared_memory=False), LEVELS)
+    regrets = [0.5, regret, 0.25]
+    env = wrap(curriculum=curriculum, regret=lambda _: regrets.pop(0))
+    play(env)
+    with pytest.raises(error, match=message):
+        play(env)
+    play(env)
+    assert counts(curriculum) == {"scheduled": 3, "completed": 2, "cancelled": 1, "pending": 0}
 
 
 # Applying

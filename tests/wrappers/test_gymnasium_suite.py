@@ -40,6 +40,18 @@ class OptionsEnv(LaneEnv):
         return super().reset(seed=seed)
 
 
+class OneTaskEnv(LaneEnv):
+    """Plays one configuration, with which it is made."""
+
+    def __init__(self, lane, config):
+        super().__init__(lane)
+        self.config = config
+
+    def reset(self, *, seed=None, options=None):
+        self.lane.apply(self.config)
+        return super().reset(seed=seed)
+
+
 class Loop:
     """The driver of one environment."""
 
@@ -85,6 +97,14 @@ class TestOneEnvironment(WrapperSuite):
 class TestAppliedByOptions(WrapperSuite):
     def make_driver(self, curriculum, lanes, **settings):
         return Loop(CurriculumEnv(OptionsEnv(*lanes), curriculum, apply="reset", **settings))
+
+
+class TestMade(WrapperSuite):
+    def make_driver(self, curriculum, lanes, **settings):
+        def make(task):
+            return OneTaskEnv(*lanes, task.config)
+
+        return Loop(CurriculumEnv(make=make, curriculum=curriculum, max_envs=2, **settings))
 
 
 class TestNextStep(WrapperSuite):

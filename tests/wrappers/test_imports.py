@@ -14,6 +14,7 @@ def test_no_framework_is_imported(path):
 
 
 GYMNASIUM = "curricular.wrappers.gymnasium needs Gymnasium: pip install 'curricular[gymnasium]'"
+VECTOR = "curricular.wrappers.gymnasium_vector needs Gymnasium: pip install 'curricular[gymnasium]'"
 PUFFER = (
     "curricular.wrappers.puffer needs PufferLib: "
     "pip install 'curricular[puffer]' && pip install --no-deps pufferlib-core==3.0.23"
@@ -24,6 +25,7 @@ PUFFER = (
     ("lacking", "code", "message"),
     [
         ("gymnasium", "import curricular.wrappers.gymnasium", GYMNASIUM),
+        ("gymnasium", "import curricular.wrappers.gymnasium_vector", VECTOR),
         ("pufferlib", "import curricular.wrappers.puffer", PUFFER),
         ("pufferlib", "from metta.cogworks.curriculum import CurriculumEnv", PUFFER),
     ],

@@ -1,4 +1,4 @@
-"""Public test suites that check a custom backend, algorithm, generator, proposer or wrapper.
+"""Public test suites that check a custom backend, algorithm, generator, proposer or wrapper, and an environment.
 
 Subclass a suite in a test module, override its ``make_…`` method, and run pytest. If the custom object differs on
 purpose, override the test and say why::
@@ -19,6 +19,7 @@ else:
 
 from .algorithms import AlgorithmSuite as AlgorithmSuite
 from .backends import BackendSuite as BackendSuite
+from .check_env import check_curriculum_env as check_curriculum_env
 from .generators import GeneratorSuite as GeneratorSuite
 from .lanes import Driver as Driver
 from .lanes import Lane as Lane

@@ -275,7 +275,9 @@ class WrapperSuite:
             assert {stage.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES)
             account = stage.account()
             assert account.completed == len(scored)
-            assert account.cancelled >= sum(lane.num_raised for lane in stage.lanes) > 3
+            # A wrapper that applies tasks in batches calls `apply` again, task by task, if it raises on a batch.
+            calls_per_task = 2 if call == "apply" and len(stage.lanes) > 1 else 1
+            assert account.cancelled * calls_per_task >= sum(lane.num_raised for lane in stage.lanes) > 3
             assert f"RuntimeError: no {call} with {BAD_VALUES[1]}" in caplog.text
 
     def test_a_step_that_raises_ends_its_episode_without_a_score(self) -> None:

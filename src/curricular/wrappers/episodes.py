@@ -17,6 +17,7 @@ from ..inputs import as_number
 from ..table import MAX_SCORE
 from ..task import ConfigT, Task
 from .failures import DEFAULT_MAX_FAILURES, FailureStreak
+from .regret import as_regret, check_regret_rule
 from .statistics import PeriodicStats, StatsInterval
 
 __all__ = [
@@ -25,8 +26,11 @@ __all__ = [
     "EnvironmentFailedError",
     "Episode",
     "Handouts",
+    "RegretRule",
     "ScoreRule",
+    "at_least_1",
     "named_method",
+    "opening",
 ]
 
 _log = logging.getLogger(__name__)
@@ -65,6 +69,19 @@ class Episode(Generic[ConfigT]):
 ScoreRule: TypeAlias = Literal["return", "success"] | Callable[[Episode[ConfigT]], float]
 """The score of an episode: ``"return"``, ``"success"`` (``info["success"]`` of the last step), or a function."""
 
+RegretRule: TypeAlias = Callable[[Episode[ConfigT]], float] | None
+"""The regret of an episode, a function, for algorithms that choose by regret; None: none is told."""
+
+
+def opening(task: Task[ConfigT], last_id: int | None) -> dict[str, Any]:
+    """Returns what a wrapper reports when an episode of `task` begins.
+
+    Args:
+        task: The task of the episode.
+        last_id: Id of the task of the episode before; None: there was none.
+    """
+    return {"task_id": task.task_id, "label": task.label, "task_changed": task.task_id != last_id}
+
 
 class Handouts(Generic[ConfigT]):
     """Tells or cancels the tasks that a wrapper was handed, and writes the wrapper's infos.
@@ -79,9 +96,11 @@ class Handouts(Generic[ConfigT]):
         stats_interval: Number of told episodes of the curriculum between two ``stats`` in a report.
         max_failures: Number of different tasks in a row on which the environment fails that raises
             `EnvironmentFailedError`, at least 1; in a smaller pool, all tasks.
+        regret: What is told as regret at an episode's end.
 
     Raises:
-        ValueError: If `score` is not a rule or does not suit the curriculum's range, or a number is below 1.
+        ValueError: If `score` is not a rule or does not suit the curriculum's range, if the algorithm chooses by regret
+            and there is no `regret`, or if a number is below 1.
         TypeError: If a number is not whole.
     """
 
@@ -91,7 +110,9 @@ class Handouts(Generic[ConfigT]):
         score: ScoreRule[ConfigT],
         stats_interval: StatsInterval,
         max_failures: int,
+        regret: RegretRule[ConfigT] = None,
     ) -> None:
+        check_regret_rule(curriculum.config, regret)
         if not callable(score) and score not in {"return", "success"}:
             raise ValueError(
                 f"score: expected 'return', 'success' or a function of an Episode, got {score!r}; use one of them"
@@ -104,9 +125,10 @@ class Handouts(Generic[ConfigT]):
             )
         self._curriculum = curriculum
         self._score = score
+        self._regret = regret
         self._score_range = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
         self._periodic_stats = PeriodicStats(curriculum, stats_interval)
-        max_failures = _at_least_1("max_failures", max_failures, "1 stops at the first failure")
+        max_failures = at_least_1("max_failures", max_failures, "1 stops at the first failure")
         self._streak = FailureStreak(max_failures, curriculum.tracker.capacity)
         self._reported: set[int] = set()
         self._num_abandoned: int | None = 0
@@ -119,33 +141,43 @@ class Handouts(Generic[ConfigT]):
 
         Returns:
             One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it; after every
-            `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`.
+            `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`. With a rule for regrets,
+            also ``regret``.
 
         Raises:
             KeyError: If an info lacks what the rule reads.
-            TypeError: If a score is not a number.
-            ValueError: If a score lies outside of the curriculum's range.
+            TypeError: If a score or a regret is not a number.
+            ValueError: If a score lies outside of the curriculum's range, or a regret is not finite.
         """
         self._streak.end()
         self._num_abandoned = None
         told: list[Episode[ConfigT]] = []
         scores: list[float] = []
+        regrets: list[float] = []
         errors: list[Exception] = []
         for episode in episodes:
             try:
-                scores.append(self._checked_score(episode))
+                score = self._checked_score(episode)
+                if self._regret is not None:
+                    regrets.append(as_regret(self._regret(episode), episode.task, episode.env_index))
+                scores.append(score)
                 told.append(episode)
             except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is raised below
                 errors.append(error)
                 self.cancel([episode.task], "unscored")
-        self._record([episode.task for episode in told], scores)
+        self._record([episode.task for episode in told], scores, regrets)
         if errors:
             raise errors[0]
-        return [self._report(episode, score) for episode, score in zip(told, scores, strict=True)]
+        reports = [self._report(episode, score) for episode, score in zip(told, scores, strict=True)]
+        for report, regret in zip(reports, regrets, strict=False):
+            report["regret"] = regret
+        return reports
 
-    def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float]) -> None:
+    def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float], regrets: Sequence[float]) -> None:
         try:
-            if len(tasks) == 1:
+            if regrets:
+                self._curriculum.tell([task.task_id for task in tasks], scores, regrets=regrets)
+            elif len(tasks) == 1:
                 self._curriculum.update_task_performance(tasks[0].task_id, scores[0])
             elif tasks:
                 self._curriculum.tell([task.task_id for task in tasks], scores)
@@ -245,7 +277,7 @@ class Handouts(Generic[ConfigT]):
         return report if stats is None else {**report, "stats": stats}
 
 
-def _at_least_1(name: str, number: int, remedy: str) -> int:
+def at_least_1(name: str, number: int, remedy: str) -> int:
     """Returns `number`, an argument of a wrapper, as an int."""
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
         raise TypeError(f"{name}: expected a whole number, at least 1, got {number!r}; {remedy}")

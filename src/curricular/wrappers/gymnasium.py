@@ -1,7 +1,7 @@
 """`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, SupportsFloat, TypeVar
+from typing import Any, Generic, SupportsFloat, TypeVar, overload
 
 try:
     import gymnasium
@@ -11,18 +11,34 @@ except ModuleNotFoundError as _error:
 from ..curriculum import Curriculum
 from ..inputs import as_number
 from ..task import ConfigT, Task
-from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import (
+    DEFAULT_MAX_FAILURES,
+    INFO_KEY,
+    Episode,
+    Handouts,
+    RegretRule,
+    ScoreRule,
+    at_least_1,
+    named_method,
+    opening,
+)
 from .returns import as_flag, checked
+from .spaces import SpacesDifferError as SpacesDifferError
+from .spaces import check_spaces
 from .statistics import StatsInterval
+from .task_env import MAX_ENVS, MAX_ENVS_REMEDY
+from .task_env import TaskEnv as TaskEnv
 
-__all__ = ["CurriculumEnv"]
+__all__ = ["CurriculumEnv", "SpacesDifferError", "TaskEnv"]
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
 
 
 class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType, ConfigT]):
-    """Wraps an environment so that every episode plays a task of `curriculum`.
+    """Wraps an environment, or one for each task, so that every episode plays a task of `curriculum`.
+
+    Either `env` and `apply` are given, or `make`. With `make`, a task is another environment: see `TaskEnv`.
 
     `reset` asks for a task and applies it to `env`. The step that ends the episode tells its score. An episode that
     `reset` or `close` abandons is cancelled: counted, never scored. Several environments may share one curriculum.
@@ -32,9 +48,10 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
 
     The key ``"curriculum"`` of an info holds a dict:
 
-    - from `reset`: ``task_id`` and ``label``;
-    - from the step that ends an episode: ``task_id``, ``label`` and ``score``; after every `stats_interval` episodes of
-      the curriculum also ``stats``, as `Curriculum.stats`;
+    - from `reset` and the first step: ``task_id``, ``label`` and ``task_changed``, whether the episode before was of
+      another task;
+    - from the step that ends an episode: ``task_id``, ``label`` and ``score``; with `regret` also ``regret``; after
+      every `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`;
     - from a step that raised: ``task_id``, ``label`` and ``error``.
 
     Args:
@@ -43,16 +60,20 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         apply: How a task gets into the environment, before each reset. A function ``apply(env, task)``; or the name of
             a method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or
             ``"reset"``, which passes the configuration, a mapping, to ``env.reset(options=…)``.
+        make: A function of a task that returns an environment for its configuration. The spaces are the same for all.
         score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment raises that raises
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does.
+        regret: What is told as regret, for algorithms that choose by regret: a function of an `Episode`.
+        max_envs: With `make`, the number of environments that are kept open, at least 1.
 
     Raises:
-        ValueError: If the environment has no method of the given name, or an argument is out of its range.
-        TypeError: If the given name is not a method's.
+        ValueError: If the environment has no method of the given name, if the algorithm chooses by regret and there is
+            no `regret`, or if an argument is out of its range.
+        TypeError: If the given name is not a method's, or if there is neither `env` with `apply` nor `make` alone.
 
     Examples:
         >>> import gymnasium
@@ -63,8 +84,18 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         >>> _, info = env.reset(seed=0)
         >>> info["curriculum"]["label"] == env.task.label
         True
+
+        A task that is another environment:
+
+        >>> lakes = Curriculum([{"is_slippery": True}, {"is_slippery": False}])
+        >>> def make(task):
+        ...     return gymnasium.make("FrozenLake-v1", **task.config)
+        >>> env = CurriculumEnv(make=make, curriculum=lakes)
+        >>> env.reset(seed=0)[0]
+        0
     """
 
+    @overload
     def __init__(
         self,
         env: gymnasium.Env[ObsType, ActType],
@@ -74,15 +105,69 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
+        regret: RegretRule[ConfigT] = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        *,
+        make: Callable[[Task[ConfigT]], gymnasium.Env[ObsType, ActType]],
+        curriculum: Curriculum[ConfigT],
+        score: ScoreRule[ConfigT] = "return",
+        stats_interval: StatsInterval = "auto",
+        max_failures: int = DEFAULT_MAX_FAILURES,
+        regret: RegretRule[ConfigT] = None,
+        max_envs: int = MAX_ENVS,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        env: gymnasium.Env[ObsType, ActType] | None = None,
+        curriculum: Curriculum[ConfigT] | None = None,
+        *,
+        apply: Callable[[gymnasium.Env[ObsType, ActType], Task[ConfigT]], None] | str | None = None,
+        make: Callable[[Task[ConfigT]], gymnasium.Env[ObsType, ActType]] | None = None,
+        score: ScoreRule[ConfigT] = "return",
+        stats_interval: StatsInterval = "auto",
+        max_failures: int = DEFAULT_MAX_FAILURES,
+        regret: RegretRule[ConfigT] = None,
+        max_envs: int = MAX_ENVS,
     ) -> None:
+        if curriculum is None:
+            raise TypeError("curriculum: expected a Curriculum, got None; pass the one that tasks come from")
+        self.curriculum: Curriculum[ConfigT] = curriculum
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        if make is not None and env is None and apply is None:
+            env = self._first_env(make, max_envs)
+            self._apply: Callable[..., Any] = _set_task
+            self._how = "task"
+        elif env is not None and apply is not None and make is None:
+            self._apply = apply if callable(apply) else named_method(apply, env.get_wrapper_attr, env)
+            self._how = "function" if callable(apply) else "options" if apply == "reset" else "setter"
+        else:
+            raise TypeError(
+                f"env: expected an environment with apply=…, or make=… alone, got env={env}, apply={apply!r:.100} and "
+                f"make={make!r:.100}; apply says how a task gets into env, make returns an environment for a task"
+            )
         super().__init__(env)
-        self.curriculum = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures)
-        self._apply: Callable[..., Any] = apply if callable(apply) else named_method(apply, env.get_wrapper_attr, env)
-        self._how = "function" if callable(apply) else "options" if apply == "reset" else "setter"
+        self._spaces = env.observation_space, env.action_space
         self._task: Task[ConfigT] | None = None
+        self._last_id: int | None = None
+        self._opening: dict[str, Any] = {}
         self._return = 0.0
         self._length = 0
+
+    def _first_env(
+        self, make: Callable[[Task[ConfigT]], gymnasium.Env[ObsType, ActType]], max_envs: int
+    ) -> gymnasium.Env[ObsType, ActType]:
+        """Returns an environment of the next task. A task without one is cancelled, as in `reset`."""
+        max_envs = at_least_1("max_envs", max_envs, MAX_ENVS_REMEDY)
+        while True:
+            try:
+                return TaskEnv(make, self.curriculum.peek(), max_envs=max_envs)
+            except Exception as error:  # noqa: BLE001 -- as in reset
+                self._handouts.fail([self.curriculum.get_task()], error)
 
     @property
     def task(self) -> Task[ConfigT] | None:
@@ -103,6 +188,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
 
         Raises:
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
+            SpacesDifferError: If the spaces have changed, as a part of the task or with its environment.
             TypeError: If ``apply="reset"`` and the configuration is not a mapping, or if the environment does not
                 return an observation and a dict.
         """
@@ -115,6 +201,11 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             try:
                 self._put(task)
                 result = self.env.reset(seed=seed, options=task_options)
+                if self._how != "task":  # a `TaskEnv` checks each new environment by itself
+                    self._spaces = check_spaces(self._spaces, self.env, task)
+            except SpacesDifferError:
+                self._cancel("failed")
+                raise
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
                 self._fail(task, error)
                 continue
@@ -125,7 +216,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 self._cancel("failed")
                 raise
             self._return, self._length = 0.0, 0
-            return self._observation, {**info, INFO_KEY: {"task_id": task.task_id, "label": task.label}}
+            self._opening, self._last_id = opening(task, self._last_id), task.task_id
+            return self._observation, {**info, INFO_KEY: self._opening.copy()}
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment and, at the episode's end, tells the score.
@@ -163,6 +255,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             raise
         self._observation = observation
         self._length += 1
+        if self._length == 1:
+            info = {**info, INFO_KEY: self._opening.copy()}
         if is_over:
             try:
                 (report,) = self._handouts.tell([Episode(task, self._return, self._length, info)])
@@ -170,7 +264,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 self._task = None  # the hand-out is cancelled, and the episode is over
                 raise
             self._task = None
-            info = {**info, INFO_KEY: report}
+            info = {**info, INFO_KEY: {**self._opening, **report} if self._length == 1 else report}
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
@@ -190,7 +284,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         return {**(options or {}), **task.config}
 
     def _put(self, task: Task[ConfigT]) -> None:
-        if self._how == "function":
+        if self._how in {"function", "task"}:
             self._apply(self.env, task)
         elif self._how == "setter":
             self._apply(task.config)
@@ -204,6 +298,10 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         if self._task is not None:
             self._handouts.cancel([self._task], reason)
             self._task = None
+
+
+def _set_task(env: TaskEnv[Any, Any, ConfigT], task: Task[ConfigT]) -> None:
+    env.task = task
 
 
 def _as_info(call: str, info: Any) -> Mapping[str, Any]:

@@ -1,0 +1,57 @@
+"""A fixed set of tasks for evaluations, from the generator alone: no pool schedules them."""
+
+import numpy as np
+
+from .generators import TaskGenerator, copied
+from .generators.entry import Entries, Turn, next_entries
+from .handouts import MAX_UNBUILDABLE, TaskBuildError, build_config, checked_number
+from .params import Layout
+from .task import ConfigT, Task
+
+
+def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> list[Task[ConfigT]]:
+    """Returns `n` tasks of `generator`, a function of the arguments alone.
+
+    The tasks of a finite generator are distinct, and members of a merged set take part by weight. A task that cannot be
+    built is replaced by another one. The ids are -1, -2, …, which no pool ever issues.
+
+    Args:
+        generator: The source of tasks.
+        n: Number of tasks, at least 0.
+        seed: Chooses the tasks, at least 0.
+
+    Raises:
+        TypeError: If `n` or `seed` is not a whole number.
+        ValueError: If `n` or `seed` is negative, or `n` exceeds the number of tasks that can be built.
+        TaskBuildError: If the generator fails to build several tasks in a row.
+    """
+    n, seed = checked_number(n, generator.num_tasks), checked_number(seed, None, "seed")
+    layout, rng = Layout(generator.axes), np.random.default_rng((seed, _EVALUATION))
+    used = Entries(np.empty(0, np.int64), np.empty((0, layout.num_params)))
+    tasks: list[Task[ConfigT]] = []
+    num_failed = 0
+    while len(tasks) < n:
+        turn = Turn((seed, _EVALUATION), len(used.seeds), rng)
+        new = next_entries(generator, used, np.zeros(len(used.seeds), np.bool_), n - len(tasks), turn)
+        if not len(new.seeds):
+            raise ValueError(
+                f"n: expected at most {len(tasks)} tasks, since the generator can build no more, got {n}; ask for "
+                f"fewer tasks"
+            )
+        used = Entries(*(np.concatenate(pair) for pair in zip(used, new, strict=True)))
+        for task_seed, params in zip(new.seeds.tolist(), new.params, strict=True):
+            values, task_id = layout.decode(params), -1 - len(tasks)
+            try:
+                config = build_config(generator, task_seed, params, values, task_id)
+            except TaskBuildError:
+                num_failed += 1
+                if num_failed >= MAX_UNBUILDABLE:
+                    raise
+                continue
+            num_failed = 0
+            tasks.append(Task(task_id, copied(config), generator.label_of(task_seed, params), values))
+    return tasks
+
+
+_EVALUATION = 2
+"""Makes the choice of evaluation tasks independent of the streams of a pool."""

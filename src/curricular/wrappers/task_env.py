@@ -1,0 +1,150 @@
+"""`TaskEnv`: an environment for each configuration, of which one plays at a time."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any, Generic, SupportsFloat, TypeVar
+
+import gymnasium
+import numpy as np
+
+from ..task import ConfigT, Task
+from .episodes import at_least_1
+from .spaces import check_spaces
+
+__all__ = ["MAX_ENVS", "TaskEnv"]
+
+_log = logging.getLogger(__name__)
+
+MAX_ENVS = 16
+"""Number of environments that a `TaskEnv` keeps open, unless the user says."""
+
+MAX_ENVS_REMEDY = "1 makes an environment for every change of the task"
+
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+
+
+class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType, ConfigT]):
+    """Plays the task that was set last: `reset` changes to the environment that `make` returns for its configuration.
+
+    Environments are kept and used again, up to `max_envs` of them; beyond, the one not used for longest is closed. An
+    environment that raises is closed, and made again when its task comes back. `env` is the environment in play.
+
+    A seed that `reset` gets seeds all environments: that of the current task by the seed itself, and each other one, at
+    its first reset, by a number drawn from it.
+
+    `CurriculumEnv` with `make` uses a `TaskEnv`. In a vector environment, `CurriculumEnv` around it sets `task` in each
+    `TaskEnv`.
+
+    Args:
+        make: A function of a task that returns an environment. It depends on the task's configuration alone.
+        task: The first task, such as ``curriculum.peek()``.
+        max_envs: Number of environments that are kept open, at least 1.
+
+    Raises:
+        TypeError: If `make` does not return an environment.
+        ValueError: If `max_envs` is below 1.
+
+    Examples:
+        >>> import gymnasium
+        >>> from curricular import Curriculum
+        >>> curriculum = Curriculum([{"is_slippery": True}, {"is_slippery": False}])
+        >>> env = TaskEnv(lambda task: gymnasium.make("FrozenLake-v1", **task.config), curriculum.peek())
+        >>> env.task = curriculum.get_task()
+        >>> env.reset(seed=0)[0]
+        0
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Task[ConfigT]], gymnasium.Env[ObsType, ActType]],
+        task: Task[ConfigT],
+        *,
+        max_envs: int = MAX_ENVS,
+    ) -> None:
+        self.task: Task[ConfigT] = task
+        """The task that the next `reset` begins."""
+        self._make = make
+        self._max_envs = at_least_1("max_envs", max_envs, MAX_ENVS_REMEDY)
+        self._envs: dict[Any, gymnasium.Env[ObsType, ActType]] = {}
+        self._unseeded: set[Any] = set()
+        self._unchecked: set[Any] = set()
+        self._rng: np.random.Generator | None = None
+        self._key = _key_of(task)
+        super().__init__(self._take(self._key))
+        self._spaces = self.env.observation_space, self.env.action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Begins an episode of `task`.
+
+        Raises:
+            SpacesDifferError: If the environment of the task has other spaces than the first environment.
+        """
+        self._key = _key_of(self.task)
+        self.env = self._take(self._key)
+        if self._key in self._unchecked:
+            check_spaces(self._spaces, self.env, self.task)
+            self._unchecked.discard(self._key)
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+            self._unseeded = set(self._envs)
+        elif self._rng is not None and self._key in self._unseeded:
+            seed = int(self._rng.integers(2**31))
+        self._unseeded.discard(self._key)
+        try:
+            return self.env.reset(seed=seed, options=options)
+        except Exception:
+            self._drop(self._key)
+            raise
+
+    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps the environment in play."""
+        try:
+            return self.env.step(action)
+        except Exception:
+            self._drop(self._key)
+            raise
+
+    def close(self) -> None:
+        """Closes all environments."""
+        for key in list(self._envs):
+            self._drop(key)
+
+    def _take(self, key: Any) -> gymnasium.Env[ObsType, ActType]:
+        """Returns the environment of the current task, made if there is none."""
+        env = self._envs.pop(key, None)
+        if env is None:
+            env = self._make(self.task)
+            if not isinstance(env, gymnasium.Env):
+                raise TypeError(f"make: expected a gymnasium.Env, got {env!r:.100}; return an environment")
+            self._unseeded.add(key)
+            self._unchecked.add(key)
+        self._envs[key] = env  # in the order of use
+        while len(self._envs) > self._max_envs:
+            self._drop(next(iter(self._envs)))
+        return env
+
+    def _drop(self, key: Any) -> None:
+        env = self._envs.pop(key, None)
+        self._unseeded.discard(key)
+        self._unchecked.discard(key)
+        if env is not None:
+            try:
+                env.close()
+            except Exception:  # noqa: BLE001 -- a user's environment may raise anything, and nothing depends on it any more
+                _log.warning("an environment that was no longer used raised in close()", exc_info=True)
+
+
+def _key_of(task: Task[Any]) -> Any:
+    """Returns what the configurations of tasks are told apart by: their pickles, or the ids of tasks without one.
+
+    Equal pickles make equal configurations. Configurations that are equal but pickle differently only cost an
+    environment each.
+    """
+    try:
+        return pickle.dumps(task.config)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return task.task_id

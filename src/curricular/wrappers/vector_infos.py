@@ -1,0 +1,99 @@
+"""Infos of several environments, arranged as Gymnasium does: an array per key, and a mask that says who has it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .episodes import INFO_KEY
+
+__all__ = ["InfoOf", "batched", "reported", "with_final"]
+
+Reports: TypeAlias = Mapping[int, Mapping[str, Any]]
+"""Index of an environment -> what is reported of it."""
+
+
+class InfoOf(Mapping[str, Any]):
+    """The info of one environment: a view of the infos of all.
+
+    Args:
+        infos: The infos of all environments.
+        index: Index of the environment.
+    """
+
+    def __init__(self, infos: Mapping[str, Any], index: int) -> None:
+        self._infos = infos
+        self._index = index
+
+    def __getitem__(self, key: str) -> Any:
+        if not self._has(key):
+            raise KeyError(key)
+        value = self._infos[key]
+        if isinstance(value, Mapping):
+            return InfoOf(value, self._index)
+        return value[self._index] if isinstance(value, np.ndarray | list | tuple) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return filter(self._has, self._infos)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"InfoOf({dict(self)})"
+
+    def _has(self, key: str) -> bool:
+        if key not in self._infos or (key[:1] == "_" and key[1:] in self._infos):
+            return False
+        mask = self._infos.get(f"_{key}")
+        return True if mask is None else bool(mask[self._index])
+
+
+def reported(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
+    """Returns `infos` with `reports` in it, under `INFO_KEY`."""
+    mask = np.zeros(num_envs, np.bool_)
+    mask[list(reports)] = True
+    return {**infos, INFO_KEY: batched(reports, num_envs), f"_{INFO_KEY}": mask}
+
+
+def with_final(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
+    """Returns `infos` with `reports` in the infos of the episodes that have ended within the step."""
+    final = reported(infos.get("final_info", {}), reports, num_envs)
+    mask = final[f"_{INFO_KEY}"] | infos.get("_final_info", False)
+    return {**infos, "final_info": final, "_final_info": mask}
+
+
+def batched(infos: Reports, num_envs: int) -> dict[str, Any]:
+    """Returns the infos of some environments as arrays of shape (num_envs,), and their masks.
+
+    Args:
+        infos: The info of each of these environments.
+        num_envs: Number of environments.
+
+    Examples:
+        >>> batched({1: {"score": 0.5}}, 3)
+        {'score': array([0. , 0.5, 0. ]), '_score': array([False,  True, False])}
+    """
+    grouped: dict[str, tuple[list[int], list[Any]]] = {}
+    for index, info in infos.items():
+        for key, value in info.items():
+            if key not in grouped:
+                grouped[key] = [], []
+            grouped[key][0].append(index)
+            grouped[key][1].append(value)
+    arrays: dict[str, Any] = {}
+    for key, (indices, values) in grouped.items():
+        mask = arrays[f"_{key}"] = np.zeros(num_envs, np.bool_)
+        mask[indices] = True
+        arrays[key] = _column(indices, values, num_envs)
+    return {name: arrays[name] for key in grouped for name in (key, f"_{key}")}
+
+
+def _column(indices: list[int], values: Sequence[Any], num_envs: int) -> NDArray[Any] | dict[str, Any]:
+    if isinstance(values[0], Mapping):
+        return batched(dict(zip(indices, values, strict=True)), num_envs)
+    kind = type(values[0])
+    column: NDArray[Any] = np.zeros(num_envs, kind) if kind in {bool, int, float} else np.full(num_envs, None)
+    column[indices] = values
+    return column

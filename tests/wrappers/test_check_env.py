@@ -1,0 +1,147 @@
+"""The public checker: real wrapped environments pass it, and each mistake is named."""
+
+import gymnasium
+import minigrid.wrappers
+import numpy as np
+import pytest
+from gymnasium.wrappers import TimeAwareObservation, TimeLimit
+
+from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
+from curricular.testing import check_curriculum_env
+from curricular.wrappers.episodes import INFO_KEY
+from curricular.wrappers.gymnasium import CurriculumEnv
+
+from .test_gymnasium import wrap
+
+
+def curriculum_of(tasks, **settings):
+    settings = {"num_active_tasks": None, "use_shared_memory": False, "score_range": (-500, 500), **settings}
+    return Curriculum(UniformConfig(**settings), tasks)
+
+
+def by_id(task):
+    return minigrid.wrappers.ImgObsWrapper(gymnasium.make(task.config, max_steps=9))
+
+
+def push(env, task):
+    env.unwrapped.force_mag = task.config["force_mag"]
+
+
+def test_real_environments_pass():
+    levels = curriculum_of(["MiniGrid-Empty-5x5-v0", "MiniGrid-FourRooms-v0"])
+    check_curriculum_env(CurriculumEnv(make=by_id, curriculum=levels))
+    poles = bucketed({"force_mag": 10.0}, {"force_mag": Span(1.0, 20.0)})
+    config = LearningProgressConfig.fast_learning(
+        num_active_tasks=8, min_presentations_for_eviction=5, score_range=(0, 500), use_shared_memory=False
+    )
+    env = CurriculumEnv(gymnasium.make("CartPole-v1"), Curriculum(config, poles), apply=push)
+    check_curriculum_env(TimeAwareObservation(env), num_episodes=20)
+
+
+def test_an_environment_that_raises_passes():
+    env = wrap()
+    env.unwrapped.raises_in_step = [0.25]
+    check_curriculum_env(env, num_episodes=20)
+
+
+class Mistaken(gymnasium.Wrapper):
+    def mine(self):
+        return self.get_wrapper_attr("curriculum")
+
+
+class AsksEarly(Mistaken):
+    def __init__(self, env):
+        super().__init__(env)
+        self.mine().get_task()
+
+
+class AsksTwice(Mistaken):
+    def reset(self, **arguments):
+        self.mine().get_task()
+        return self.env.reset(**arguments)
+
+
+class ScoresTheAbandoned(Mistaken):
+    def reset(self, **arguments):
+        if self.env.task is not None:
+            self.mine().update_task_performance(self.env.task.task_id, 0.0)
+            self.env._task = None
+        return self.env.reset(**arguments)
+
+
+class TellsEveryStep(Mistaken):
+    def step(self, action):
+        self.mine().update_task_performance(self.env.task.task_id, 0.0)
+        return self.env.step(action)
+
+
+class TellsTwice(Mistaken):
+    def step(self, action):
+        *result, is_over, is_truncated, info = self.env.step(action)
+        if "score" in info[INFO_KEY]:
+            self.mine().update_task_performance(info[INFO_KEY]["task_id"], 0.5)
+        return *result, is_over, is_truncated, info
+
+
+class SaysNothingAtFirst(Mistaken):
+    def reset(self, **arguments):
+        observation, _ = self.env.reset(**arguments)
+        return observation, {}
+
+
+class SaysNothingAtLast(Mistaken):
+    def step(self, action):
+        *result, _ = self.env.step(action)
+        return *result, {}
+
+
+class NamesAnotherTask(Mistaken):
+    def reset(self, **arguments):
+        observation, info = self.env.reset(**arguments)
+        view = self.mine().task((info[INFO_KEY]["task_id"] + 1) % 4)
+        return observation, {INFO_KEY: {**info[INFO_KEY], "task_id": view.task_id, "label": view.label}}
+
+
+class ForgetsToClose(Mistaken):
+    def close(self):
+        pass
+
+
+class LeavesTheSpace(Mistaken):
+    def step(self, action):
+        _, *result = self.env.step(action)
+        return np.full(3, -1.0), *result
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (AsksEarly, "a new environment: expected no open hand-out of its own, got 1"),
+        (AsksTwice, "reset: expected one open hand-out, got 2"),
+        (ScoresTheAbandoned, "a reset during an episode: expected no score, since the episode was abandoned, got 1"),
+        (TellsEveryStep, "expected (an unchanged account|one open|no score)"),
+        (TellsTwice, r"the step that ends an episode: expected 1 told and 0 cancelled hand-outs, got \(2, 0\)"),
+        (SaysNothingAtFirst, r"reset: expected info\['curriculum'\] with \['label', 'task_changed', 'task_id'\], got"),
+        (SaysNothingAtLast, r"the step that ends an episode: expected info\['curriculum'\] with 'task_id'"),
+        (NamesAnotherTask, r"reset: expected the task that was handed out, got 'task \d'"),
+        (ForgetsToClose, "close: expected no open hand-out, got 1"),
+        (LeavesTheSpace, r"step: expected an observation in Box\("),
+    ],
+)
+def test_a_mistake_is_named(mistake, message):
+    with pytest.raises(AssertionError, match=message):
+        check_curriculum_env(mistake(wrap()))
+
+
+def test_an_episode_without_an_end_is_named():
+    env = wrap()
+    env.unwrapped.length = 100
+    with pytest.raises(AssertionError, match="expected the end of an episode within 10 steps, got none; put a TimeL"):
+        check_curriculum_env(env, max_steps=10)
+
+
+def test_a_time_limit_outside_is_found():
+    env = wrap()
+    env.unwrapped.length = 100
+    with pytest.raises(AssertionError, match=r"the step that ends an episode: expected info\['curriculum'\]"):
+        check_curriculum_env(TimeLimit(env, 10))
