@@ -187,7 +187,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         """
         try:
             return self._reset(seed)
-        except Exception as error:  # noqa: BLE001 -- in a worker, nobody would see it
+        except Exception as error:  # noqa: BLE001 -- in a worker, it would be lost
             return self.env.observations, [message_of(error, in_worker())]
 
     def _reset(self, seed: int | None) -> tuple[Any, list[dict[str, Any]]]:
@@ -233,7 +233,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         """
         try:
             return self._step(actions)
-        except Exception as error:  # noqa: BLE001 -- in a worker, nobody would see it
+        except Exception as error:  # noqa: BLE001 -- in a worker, it would be lost
             env, message = self.env, message_of(error, in_worker())
             return env.observations, env.rewards, env.terminals, env.truncations, [message]
 

@@ -18,7 +18,7 @@ class WorkerError(RuntimeError):
 
 
 class _Message:
-    """Takes the place of an info, and raises `WorkerError` where the main process reads it."""
+    """Is sent instead of an info, and raises `WorkerError` where the main process reads it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -32,7 +32,7 @@ def _raise(text: str) -> None:
 
 
 def in_worker() -> bool:
-    """Returns whether this call comes from a worker process of PufferLib, which has nobody to raise an error to."""
+    """Returns whether this call comes from a worker process of PufferLib, where an error would be lost."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 -- a module-level function despite its name
     while frame is not None:
         if frame.f_code is _worker_process.__code__:
@@ -42,7 +42,7 @@ def in_worker() -> bool:
 
 
 def message_of(error: Exception, is_in_worker: bool) -> Any:
-    """Returns what a worker sends in place of an info, to raise `error` in the main process.
+    """Returns what a worker sends instead of an info, to raise `error` in the main process.
 
     Raises:
         Exception: `error` itself, if this process is no worker.
