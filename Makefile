@@ -31,7 +31,7 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale clean
+.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (opt
 
 test-lowest: .venv-lowest/.installed-lowest  ## run the core's tests with the lowest versions that pyproject.toml allows
 	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/test_interrupts.py --ignore tests/sessions/test_processes.py $(ARGS)
+
+test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, in a separate environment
+	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -105,6 +108,9 @@ bench-choice: $(DEV)  ## compare algorithms on simulated learners
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
+bench-recipes: .venv-metta/.installed-metta  ## measure MettaGrid's steps per second with and without a curriculum
+	@.venv-metta/bin/python -W ignore benchmarks/recipes.py $(ARGS)
+
 clean:  ## remove environments, caches and build output
 	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -137,6 +143,14 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@$*/bin/python $(PIP_INSTALL) packaging
 	@$*/bin/python scripts/lowest.py >$*/lowest.txt
 	@$*/bin/python $(subst constraints.txt,$*/lowest.txt,$(PIP_INSTALL)) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
+	@touch $@
+
+# MettaGrid needs Python 3.11 or 3.12, and an older python-dateutil. Its pytest plugin importnb does not work with pytest 9.
+%/.installed-metta: pyproject.toml constraints.txt | %/bin/python
+	@echo "Setting up $* for the tests with MettaGrid: once, some minutes"
+	@sed /python-dateutil/d constraints.txt >$*/metta.txt
+	@$*/bin/python $(subst constraints.txt,$*/metta.txt,$(PIP_INSTALL)) --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
+	@$*/bin/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python

@@ -3,6 +3,9 @@
 Native environments of several agents, PufferLib's emulation and its vectorization.
 """
 
+import copy
+import logging
+import os
 import pickle
 import re
 from collections import Counter
@@ -15,9 +18,10 @@ pufferlib = pytest.importorskip("pufferlib")
 import gymnasium  # noqa: E402  after the line that skips
 from pufferlib import emulation, vector  # noqa: E402
 
+from curricular.wrappers import agents  # noqa: E402
 from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError  # noqa: E402
 from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv  # noqa: E402
-from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
+from curricular.wrappers.puffer import CurriculumEnv, WorkerError  # noqa: E402
 
 from .accounts import counts, curriculum_of, told  # noqa: E402
 
@@ -175,6 +179,101 @@ def test_infos_carry_statistics_every_so_many_episodes(interval):
         assert reports[number - 1]["stats"]["num_completed"] >= number
 
 
+class Forgets(Payers):
+    """Never flags the last agent of each environment, but counts it among the dead, if `has_masks`."""
+
+    has_masks = True
+
+    def step(self, actions):
+        *results, infos = super().step(actions)
+        last = slice(self.shape[1] - 1, None, self.shape[1])
+        if self.has_masks:
+            self.masks[last] = ~self.terminals[last]
+        self.terminals[last] = False
+        return *results, infos
+
+
+@EVERY_MODE
+def test_an_agent_that_is_not_alive_need_not_be_flagged(autoreset):
+    env = wrap(Forgets(autoreset=autoreset))
+    env.reset()
+    reports, _ = play(env, 120)
+    assert [report["env_index"] for report in reports] == [i for i, _ in env.env.played]
+    assert [report["score"] for report in reports] == pytest.approx([1.5 * value for _, value in env.env.played])
+
+
+def test_agents_of_which_none_was_ever_flagged_end_no_episode():
+    env = wrap(Says())
+    env.masks[:] = False
+    env.env.change = lambda o, r, t, u, i: (o, r, t & False, u, i)
+    env.reset()
+    assert play(env, 50)[0] == []
+
+
+@pytest.mark.parametrize("has_flags", [True, False])
+def test_when_nothing_ends_for_long_a_warning_names_the_agents(monkeypatch, caplog, has_flags):
+    monkeypatch.setattr(agents, "MAX_STEPS_WITHOUT_END", 50)
+    env = wrap(Forgets())
+    env.env.has_masks = False
+    if not has_flags:
+        env.env.lengths = env.env.lengths + 1000
+    env.reset()
+    with caplog.at_level(logging.WARNING, agents.__name__):
+        play(env, 49)
+        assert not caplog.messages
+        play(env, 70)
+    (message,) = caplog.messages
+    found = [1, 3, 5] if has_flags else [0, 1, 2, 3, 4, 5]
+    assert f"no episode has ended in 50 steps, so no score was told: agents {found} were never flagged" in message
+
+
+# Spaces
+
+
+class Grows(Payers):
+    """Gets another space by a task of value 1, when it is applied or when it restarts."""
+
+    when = "apply"
+    name, space = "single_action_space", gymnasium.spaces.Discrete(7)
+
+    def set_mg_config(self, config):
+        super().set_mg_config(config)
+        if self.when == "apply" and config["value"] == 1.0:
+            setattr(self, self.name, self.space)
+
+    def restart(self, i):
+        super().restart(i)
+        if self.when == "restart" and self.values[i] == 1.0:
+            setattr(self, self.name, self.space)
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("when", ["apply", "restart"])
+@pytest.mark.parametrize(
+    ("name", "space", "message"),
+    [
+        ("single_action_space", gymnasium.spaces.Discrete(7), r"another single_action_space: Discrete\(7\) instead of"),
+        ("single_observation_space", gymnasium.spaces.Box(0, 1, (3,)), "another single_observation_space: Box"),
+        ("num_agents", 5, "another num_agents: 5 instead of 2"),
+    ],
+)
+def test_a_task_that_changes_the_spaces_is_an_error_that_names_it(autoreset, when, name, space, message):
+    env = wrap(Grows(num_envs=1, autoreset=autoreset), apply="set_mg_config")
+    env.env.when, env.env.name, env.env.space = when, name, space
+    with pytest.raises(ValueError, match=rf"env: expected the same {message}.* with task \d+ 'value=1.0'; leave"):
+        env.reset() and play(env, 200)
+    seen = counts(env.curriculum)
+    assert (seen["pending"], seen["completed"]) == (0, len(env.env.played))
+
+
+def test_a_new_space_that_is_equal_is_no_error():
+    env = wrap(Grows(num_envs=1), apply="set_mg_config")
+    env.env.space = gymnasium.spaces.Discrete(2)
+    env.reset()
+    play(env, 60)
+    assert {value for _, value in env.env.played} == set(VALUES)
+
+
 # Several agents, one score
 
 
@@ -278,8 +377,38 @@ def test_buffers_that_are_given_are_used():
     assert given["rewards"].any() == (env.env.values.max() > 0)
 
 
-def test_forwarding_is_written_out_and_complete():
-    assert not {"__getattr__", "__getattribute__"} & {name for cls in CurriculumEnv.__mro__[:-1] for name in vars(cls)}
+def test_what_only_the_environment_has_is_read_from_it():
+    env = wrap(Payers(num_envs=1))
+    env.env.render_mode = "ansi"
+    assert env.render_mode == "ansi"
+    env.set_mg_config({"value": 0.75})
+    assert env.env.coming == [0.75]
+    assert env.played is env.env.played
+    with pytest.raises(AttributeError, match="Payers"):
+        env.get_episode_rewards  # noqa: B018
+    with pytest.raises(AttributeError, match="CurriculumEnv has no attribute '_secret'"):
+        env._secret  # noqa: B018
+
+
+def test_what_the_wrapper_has_is_never_the_environments():
+    assert not any("__getattribute__" in vars(cls) for cls in CurriculumEnv.__mro__[:-1])
+    env = wrap()
+    env.env.tasks = env.env.curriculum = "the environment's"
+    assert env.tasks == {}
+    env.reset()
+    assert len(env.tasks) == 3
+    assert counts(env.curriculum)["pending"] == 3
+    env.seeds = "the wrapper's"
+    assert env.env.seeds == [None]
+
+
+def test_a_wrapper_is_copied_like_any_object():
+    env = wrap(Payers(num_envs=1))
+    assert copy.copy(env).env is env.env
+    assert not hasattr(CurriculumEnv.__new__(CurriculumEnv), "env")
+
+
+def test_forwarding_is_complete():
     env = wrap()
     assert isinstance(env, pufferlib.PufferEnv)
     own = {"shape", "autoreset", "lengths", "coming", "values", "clock", "played", "seeds", "num_steps"}
@@ -294,8 +423,6 @@ def test_forwarding_is_written_out_and_complete():
     assert env.render("human", size=3) == (("human",), {"size": 3})
     env.notify()
     assert env.env.is_notified
-    with pytest.raises(AttributeError):
-        env.played  # noqa: B018
 
 
 def test_the_transport_action_space_is_there_if_the_environment_has_one():
@@ -548,6 +675,48 @@ def test_serial_vectorization(make):
     assert any("stats" in report for report in reports)
     envs.close()
     assert counts(curriculum)["pending"] == 0
+
+
+class MakeBroken(MakePayers):
+    """Makes environments that pay too much, but only in worker processes, which `fork` has made copies of this one."""
+
+    def __init__(self, curriculum, where):
+        super().__init__(curriculum)
+        self.where, self.main = where, os.getpid()
+
+    def __call__(self, buf=None, seed=0):
+        env = super().__call__(buf, seed)
+        if os.getpid() != self.main:
+            env.env.lengths = env.env.lengths * 0 + 3
+            if self.where == "score":
+                env.env.set_mg_config({"value": 1000})
+                env._apply = lambda *_: None
+            else:
+                env.env.raises_in_reset = VALUES
+        return env
+
+
+@pytest.mark.parametrize("num_workers", [2, 1])
+@pytest.mark.parametrize(
+    ("where", "error"), [("score", "ValueError: score: expected"), ("reset", "EnvironmentFailedError: env: expected")]
+)
+def test_what_a_worker_raises_is_raised_by_recv_and_never_waited_for(where, error, num_workers):
+    with curriculum_of(VALUES, score_range=(0, 500), use_shared_memory=True) as curriculum:
+        envs = vector.make(
+            MakeBroken(curriculum, where),
+            num_envs=2,
+            num_workers=num_workers,
+            overwork=True,
+            backend=vector.Multiprocessing,
+        )
+        try:
+            for _ in range(2):  # the workers live on
+                with pytest.raises(WorkerError, match=rf"(?s)in a worker process.*Traceback.*in .*{error}"):
+                    reports_of(envs, 20)
+        finally:
+            envs.close()
+            for process in envs.processes:
+                process.join()
 
 
 @pytest.mark.parametrize("how", ["emulated", "forked", "pickled"])

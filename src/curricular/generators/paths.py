@@ -39,6 +39,8 @@ def all_paths(config: Any, prefix: str = "") -> Iterator[str]:
 def steps_of(config: Any, path: str) -> Steps:
     """Returns the steps of `path` in `config`. The last step may be a new key, if what precedes it is a mapping.
 
+    A new key may have dots where the mapping is empty or has such keys; elsewhere it would hide a misspelt step.
+
     Raises:
         KeyError: If `config` neither has `path` nor a place for it; the message names the nearest path.
     """
@@ -66,6 +68,8 @@ def _new(config: Any, path: str) -> Steps | None:
     if path and "." not in path:
         is_open = isinstance(config, BaseModel) and config.model_config.get("extra") == "allow"
         return (path,) if isinstance(config, Mapping) or is_open else None
+    if all(path.split(".")) and isinstance(config, Mapping) and all("." in str(key) for key in config):
+        return (path,)
     parts = fields(config)
     for name, rest in _splits(path):
         inner = _new(parts[name], rest) if name in parts and rest else None

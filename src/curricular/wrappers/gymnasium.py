@@ -24,7 +24,7 @@ from .episodes import (
 )
 from .returns import as_flag, checked
 from .spaces import SpacesDifferError as SpacesDifferError
-from .spaces import check_spaces
+from .spaces import check_spaces, spaces_of
 from .statistics import StatsInterval
 from .task_env import MAX_ENVS, MAX_ENVS_REMEDY
 from .task_env import TaskEnv as TaskEnv
@@ -151,7 +151,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 f"make={make!r:.100}; apply says how a task gets into env, make returns an environment for a task"
             )
         super().__init__(env)
-        self._spaces = env.observation_space, env.action_space
+        self._spaces = spaces_of(env)
         self._task: Task[ConfigT] | None = None
         self._last_id: int | None = None
         self._opening: dict[str, Any] = {}
@@ -202,7 +202,9 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 self._put(task)
                 result = self.env.reset(seed=seed, options=task_options)
                 if self._how != "task":  # a `TaskEnv` checks each new environment by itself
-                    self._spaces = check_spaces(self._spaces, self.env, task)
+                    found = spaces_of(self.env)
+                    check_spaces(self._spaces, found, [task])
+                    self._spaces = found  # objects that are the same need no comparison next time
             except SpacesDifferError:
                 self._cancel("failed")
                 raise

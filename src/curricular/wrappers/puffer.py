@@ -35,18 +35,25 @@ except ModuleNotFoundError as _error:
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
+from .agents import AgentEpisodes
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
-from .returns import by_env, checked, infos_of
+from .puffer_workers import WorkerError, in_worker, message_of
+from .returns import checked, infos_of
+from .spaces import SpacesDifferError, check_spaces
 from .statistics import StatsInterval
 
-__all__ = ["CurriculumEnv"]
+__all__ = ["CurriculumEnv", "WorkerError"]
 
 Reducer = Literal["mean", "max", "min", "sum"] | Callable[[NDArray[np.float64]], float]
 """Reduces the returns of an environment's agents, shape (agents_per_env,), to one number."""
 
 Steps = tuple[Any, Any, Any, Any, list[dict[str, Any]]]
 """Observations, rewards, terminals, truncations, infos."""
+
+_NUM_RESULTS = 5
+
+_SPACES = ("num_agents", "single_observation_space", "single_action_space")
 
 _REDUCERS: dict[str, Callable[[NDArray[np.float64]], float]] = {
     "mean": np.mean,
@@ -61,22 +68,27 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     `env` holds ``env.num_agents / agents_per_env`` environments; environment i has the agents from
     ``i * agents_per_env`` on. Its episode ends when each of its agents was terminated or truncated since the episode
-    began. The wrapper then tells the score and asks for a new task. Episodes that `reset` or `close` abandons are
-    cancelled: counted, never scored.
+    began; agents whose mask is False need not be. The wrapper then tells the score and asks for a new task. Episodes
+    that `reset` or `close` abandons are cancelled: counted, never scored. If no episode ends in 100,000 steps, the log
+    has a warning.
 
     If `apply` raises, its task is cancelled and another task applied. If `env` raises from `reset` or `step`, the tasks
     of all its environments are cancelled, and all are reset with other tasks; such a step returns the first
     observations, rewards 0 and truncations True.
 
     The buffers are the wrapped environment's own. The wrapper writes them only after a step that raised, and the next
-    call resets the truncations.
+    call resets the truncations. Any public name that the wrapper lacks is read from `env`: ``env.render_mode``, or a
+    method of the environment.
+
+    What the wrapper raises in a worker process of PufferLib's ``Multiprocessing`` is raised by `recv` in the main
+    process, as `WorkerError`.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
     `stats_interval` episodes of the curriculum also ``"stats"``, as `Curriculum.stats`. For an episode that a raising
     step ended, they get ``"error"`` instead of ``"score"``.
 
     Args:
-        env: A native `PufferEnv`. Its spaces are the same for all tasks.
+        env: A native `PufferEnv`. Its spaces and its number of agents are the same for all tasks; others are an error.
         curriculum: Where tasks come from.
         apply: How a task gets into an environment. A function ``apply(env, task, env_index)`` that changes environment
             `env_index` only; or, if `env` is one environment, the name of a method of `env` that takes the task's
@@ -148,10 +160,11 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         self._is_ahead = autoreset == "same_step"
         self._playing: dict[int, Task[ConfigT]] = {}
         self._coming: dict[int, Task[ConfigT]] = {}
-        self._returns = np.zeros((num_envs, size))
-        self._lengths = np.zeros(num_envs, np.int64)
-        self._is_done = np.zeros((num_envs, size), np.bool_)
+        self._num_envs = num_envs
+        self._episodes = AgentEpisodes(num_envs, size)
         self._has_cut = False
+        self._spaces = self._spaces_of(env, None)
+        self._applied: list[Task[ConfigT]] = []
 
     @property
     def tasks(self) -> Mapping[int, Task[ConfigT]]:
@@ -170,12 +183,21 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         Raises:
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
             TypeError: If the environment does not return observations and infos.
+            ValueError: If a task changes the spaces of the environment.
         """
+        try:
+            return self._reset(seed)
+        except Exception as error:  # noqa: BLE001 -- in a worker, it would be lost
+            return self.env.observations, [message_of(error, in_worker())]
+
+    def _reset(self, seed: int | None) -> tuple[Any, list[dict[str, Any]]]:
         if tasks := self._take_all():
-            self._handouts.abandon(tasks, int(self._lengths.max()))
-        self._uncut()
+            self._handouts.abandon(tasks, self._episodes.longest)
+        if self._has_cut:
+            self._uncut()
+        indices = list(range(self._num_envs))
         while True:
-            self._hand_out(range(len(self._returns)), self._playing)
+            self._hand_out(indices, self._playing)
             try:
                 result = self.env.reset() if seed is None else self.env.reset(seed=seed)
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
@@ -187,9 +209,10 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             except TypeError:
                 self._cancel_all("failed")
                 raise
-            self._begin(slice(None))
+            self._check_restarted()
+            self._episodes.begin(indices)
             if self._is_ahead:
-                self._hand_out(range(len(self._returns)), self._coming)
+                self._hand_out(indices, self._coming)
             return observations, infos
 
     def step(self, actions: Any) -> Steps:
@@ -208,28 +231,35 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             TypeError: If the environment returns other types or shapes than a `PufferEnv` does.
             ValueError: If a score lies outside of the curriculum's `score_range`.
         """
+        try:
+            return self._step(actions)
+        except Exception as error:  # noqa: BLE001 -- in a worker, it would be lost
+            env, message = self.env, message_of(error, in_worker())
+            return env.observations, env.rewards, env.terminals, env.truncations, [message]
+
+    def _step(self, actions: Any) -> Steps:
         if not self._playing:
             raise APIUsageError("step: expected episodes in play, got none; call reset() first")
-        self._uncut()
+        if self._has_cut:
+            self._uncut()
         try:
             result = self.env.step(actions)
         except Exception as error:  # noqa: BLE001 -- as in reset
             return self._cut(error)
-        shape = self._returns.shape
         try:
-            names = "observations, rewards, terminals, truncations, infos"
-            observations, rewards, terminals, truncations, infos = checked("step", names, result)
-            infos = infos_of("step", infos)
-            self._returns += by_env("rewards", rewards, shape)
-            for name, flags in (("terminals", terminals), ("truncations", truncations)):
-                self._is_done |= by_env(name, flags, shape) != 0
+            if type(result) is not tuple or len(result) != _NUM_RESULTS:
+                result = checked("step", "observations, rewards, terminals, truncations, infos", result)
+            observations, rewards, terminals, truncations, infos = result
+            if type(infos) is not list:
+                infos = infos_of("step", infos)
+            if self._applied:
+                self._check_restarted()
+            ended = self._episodes.add(rewards, terminals, truncations, self.env.masks)
         except (TypeError, ValueError):
             self._cancel_all("failed")
             raise
-        self._lengths += 1
-        ended = np.flatnonzero(self._is_done.all(axis=1))
-        if len(ended):
-            infos = [*infos, *self._end(ended.tolist(), infos)]
+        if ended:
+            infos = [*infos, *self._end(ended, infos)]
         return observations, rewards, terminals, truncations, infos
 
     def close(self) -> None:
@@ -250,6 +280,10 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
                 except Exception as error:  # noqa: BLE001 -- as in reset
                     del tasks[index]
                     self._handouts.fail([task], error)
+                    continue
+                if tasks is self._playing:
+                    self._applied.append(task)
+                self._check_spaces([task])
 
     def _put(self, task: Task[ConfigT], index: int) -> None:
         if self._is_setter:
@@ -257,10 +291,27 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         else:
             self._apply(self.env, task, index)
 
-    def _begin(self, indices: slice | list[int]) -> None:
-        self._returns[indices] = 0.0
-        self._lengths[indices] = 0
-        self._is_done[indices] = False
+    def _spaces_of(self, env: Any, task: Task[ConfigT] | None) -> dict[str, Any]:
+        """Returns what must be the same for all tasks, by name; None: of the environment as it was wrapped."""
+        return {name: getattr(env, name) for name in _SPACES}
+
+    def _check_spaces(self, tasks: Sequence[Task[ConfigT]]) -> None:
+        """Checks the spaces with `tasks`, that were applied last.
+
+        Raises:
+            SpacesDifferError: If they differ from those of the wrapped environment. All episodes are cancelled.
+        """
+        try:
+            check_spaces(self._spaces, self._spaces_of(self.env, tasks[0]), tasks)
+        except SpacesDifferError:
+            self._cancel_all("failed")
+            raise
+
+    def _check_restarted(self) -> None:
+        """Checks the spaces once more, after environments restarted with the tasks that were applied."""
+        if self._applied:
+            tasks, self._applied = self._applied, []
+            self._check_spaces(tasks)
 
     def _end(self, ended: list[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Tells the scores of the episodes in `ended`, begins the next ones and returns an info for each."""
@@ -279,25 +330,27 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
 
     def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:
-        is_alone = len(self._returns) == 1
+        is_alone = self._num_envs == 1
         info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
-        episode_return = float(self._reduce(self._returns[index]))
-        return Episode(self._playing[index], episode_return, int(self._lengths[index]), info, index)
+        episode_return = float(self._reduce(self._episodes.returns[index]))
+        return Episode(self._playing[index], episode_return, self._episodes.length_of(index), info, index)
 
     def _follow(self, ended: list[int]) -> None:
         """Begins the episodes that follow those in `ended`, and hands out the next tasks."""
-        self._begin(ended)
+        self._episodes.begin(ended)
         for index in ended:
             del self._playing[index]
             if self._is_ahead:
                 self._playing[index] = self._coming.pop(index)
+        if self._is_ahead:  # they have restarted within this step
+            self._check_spaces([self._playing[index] for index in ended])
         self._hand_out(ended, self._coming if self._is_ahead else self._playing)
 
     def _cut(self, error: Exception) -> Steps:
         """Begins new episodes after a step that raised, and returns a step that truncates the old ones."""
         indices = list(self._playing)
         reports = self._fail_all(error)
-        observations, infos = self.reset()
+        observations, infos = self._reset(None)
         self.rewards[:] = 0
         self.terminals[:] = False
         self.truncations[:] = True
@@ -307,9 +360,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def _uncut(self) -> None:
         """Resets the truncations that `_cut` wrote: not every environment writes its truncations."""
-        if self._has_cut:
-            self.env.truncations[:] = False
-            self._has_cut = False
+        self.env.truncations[:] = False
+        self._has_cut = False
 
     def _fail_all(self, error: Exception) -> list[dict[str, Any]]:
         return self._handouts.fail(self._take_all(), error)
@@ -323,4 +375,5 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         tasks = [*self._playing.values(), *self._coming.values()]
         self._playing.clear()
         self._coming.clear()
+        self._applied.clear()
         return tasks

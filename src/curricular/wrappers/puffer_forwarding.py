@@ -1,4 +1,4 @@
-"""A `PufferEnv` around another: it forwards all that PufferLib reads of an environment."""
+"""A `PufferEnv` around another: it forwards all that PufferLib reads of an environment, and the environment's own."""
 
 from typing import Any, cast
 
@@ -13,12 +13,25 @@ _Base = cast(type[object], PufferEnv)
 class ForwardingEnv(_Base):  # type: ignore[valid-type, misc]
     """Forwards attributes and calls to `env`, a native `PufferEnv`. A subclass adds `reset`, `step` and `close`.
 
+    The rule: a name that the wrapper or `PufferEnv` has is the wrapper's; those of them that belong to the environment
+    are forwarded below. Any other name without a leading underscore, such as `render_mode` or a method of the
+    environment, is read from the environment. An attribute that is set is set on the wrapper.
+
     The buffers are the wrapped environment's own arrays.
     """
 
     def __init__(self, env: Any) -> None:
-        # Not super().__init__(), which makes buffers: all that it sets is forwarded below.
+        # Not super().__init__(), which makes buffers: all that it sets is read from `env`.
         self.env = env
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what only the environment has. Python calls it for names that it finds nowhere else."""
+        # "env" is missing while a copy is made, before its attributes are set.
+        if name.startswith("_") or name == "env":
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; what is private is not forwarded")
+        return getattr(self.env, name)
+
+    # Not by the rule, for their speed: PufferLib reads them at every step.
 
     @property
     def observations(self) -> Any:
@@ -45,40 +58,14 @@ class ForwardingEnv(_Base):  # type: ignore[valid-type, misc]
         return self.env.masks
 
     @property
-    def actions(self) -> Any:
-        return self.env.actions
-
-    @property
     def agent_ids(self) -> Any:
         return self.env.agent_ids
+
+    # What `PufferEnv` has, too.
 
     @property
     def num_agents(self) -> int:
         return int(self.env.num_agents)
-
-    @property
-    def single_observation_space(self) -> Any:
-        return self.env.single_observation_space
-
-    @property
-    def single_action_space(self) -> Any:
-        return self.env.single_action_space
-
-    @property
-    def single_transport_action_space(self) -> Any:
-        return self.env.single_transport_action_space
-
-    @property
-    def observation_space(self) -> Any:
-        return self.env.observation_space
-
-    @property
-    def action_space(self) -> Any:
-        return self.env.action_space
-
-    @property
-    def metadata(self) -> Any:
-        return self.env.metadata
 
     @property
     def emulated(self) -> Any:

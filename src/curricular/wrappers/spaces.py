@@ -1,44 +1,42 @@
-"""Compares the spaces of environments: an agent's network fits one pair of spaces only."""
+"""Compares the spaces of environments: a policy fits one pair of spaces only. This module imports no framework."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import gymnasium
 
 from ..task import Task
 
-__all__ = ["SpacesDifferError", "check_spaces"]
+__all__ = ["SpacesDifferError", "check_spaces", "spaces_of"]
 
 
 class SpacesDifferError(ValueError):
-    """The environment of a task has other spaces than the first one. Names the first difference."""
+    """The environment has other spaces with a task than at first. Names the first difference."""
 
 
-def check_spaces(expected: tuple[Any, Any], env: gymnasium.Env[Any, Any], task: Task[Any]) -> tuple[Any, Any]:
-    """Checks that the spaces of `env` equal `expected`, and returns them.
-
-    Pass the spaces returned to the next call: the comparison of spaces costs much more than that of objects.
+def check_spaces(expected: Mapping[str, Any], found: Mapping[str, Any], tasks: Sequence[Task[Any]]) -> None:
+    """Checks that tasks leave the spaces of their environment as they are.
 
     Args:
-        expected: The observation space and the action space.
-        env: The environment.
-        task: What the environment plays, for the error.
+        expected: The spaces at first, by name.
+        found: The spaces with the tasks, by the same names.
+        tasks: The tasks that were applied since the spaces were compared, at least one, for the error.
 
     Raises:
         SpacesDifferError: If they differ.
     """
-    observations, actions = env.observation_space, env.action_space
-    if observations is expected[0] and actions is expected[1]:
-        return expected
-    found = _difference("observation_space", expected[0], observations) or _difference(
-        "action_space", expected[1], actions
-    )
-    if found is not None:
-        raise SpacesDifferError(
-            f"env: expected the same spaces for all tasks, got another {found} for task {task.task_id} "
-            f"{task.label!r} with config {task.config!r:.200}; make the spaces equal with a wrapper (padding, "
-            f"flattening, a subset of the keys), or keep such tasks in separate curricula"
-        )
-    return observations, actions
+    for name, value in expected.items():
+        difference = _difference(name, value, found[name])
+        if difference is not None:
+            which = " or ".join(f"{task.task_id} {task.label!r}" for task in tasks[:5])
+            raise SpacesDifferError(
+                f"env: expected the same spaces for all tasks, got another {difference} for task {which} with config "
+                f"{tasks[0].config!r:.200}; make the spaces equal with a wrapper (padding, flattening, a subset of the "
+                f"keys), or keep such tasks in separate curricula"
+            )
+
+
+def spaces_of(env: Any) -> dict[str, Any]:
+    """Returns the observation space and the action space of a Gymnasium environment, by name."""
+    return {"observation_space": env.observation_space, "action_space": env.action_space}
 
 
 def _difference(name: str, expected: Any, found: Any) -> str | None:
@@ -55,6 +53,8 @@ def _difference(name: str, expected: Any, found: Any) -> str | None:
 
 
 def _parts(space: Any) -> dict[Any, Any]:
-    if isinstance(space, gymnasium.spaces.Dict):
-        return dict(space.spaces)
-    return dict(enumerate(space.spaces)) if isinstance(space, gymnasium.spaces.Tuple) else {}
+    """Returns the parts of a composite space, or the entries of a list of values, by key."""
+    parts = getattr(space, "spaces", space)
+    if isinstance(parts, Mapping):
+        return dict(parts)
+    return dict(enumerate(parts)) if isinstance(parts, Sequence) and not isinstance(parts, str) else {}

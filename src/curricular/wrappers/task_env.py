@@ -10,7 +10,7 @@ import numpy as np
 
 from ..task import ConfigT, Task
 from .episodes import at_least_1
-from .spaces import check_spaces
+from .spaces import check_spaces, spaces_of
 
 __all__ = ["MAX_ENVS", "TaskEnv"]
 
@@ -73,7 +73,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
         self._rng: np.random.Generator | None = None
         self._key = _key_of(task)
         super().__init__(self._take(self._key))
-        self._spaces = self.env.observation_space, self.env.action_space
+        self._spaces = spaces_of(self.env)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -86,7 +86,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
         self._key = _key_of(self.task)
         self.env = self._take(self._key)
         if self._key in self._unchecked:
-            check_spaces(self._spaces, self.env, self.task)
+            check_spaces(self._spaces, spaces_of(self.env), [self.task])
             self._unchecked.discard(self._key)
         if seed is not None:
             self._rng = np.random.default_rng(seed)
