@@ -260,7 +260,7 @@ class Grows(Payers):
 def test_a_task_that_changes_the_spaces_is_an_error_that_names_it(autoreset, when, name, space, message):
     env = wrap(Grows(num_envs=1, autoreset=autoreset), apply="set_mg_config")
     env.env.when, env.env.name, env.env.space = when, name, space
-    with pytest.raises(ValueError, match=rf"env: expected the same {message}.* with task \d+ 'value=1.0'; leave"):
+    with pytest.raises(ValueError, match=rf"env: expected the same spaces.*{message}.* for task \d+ 'value=1.0' with"):
         env.reset() and play(env, 200)
     seen = counts(env.curriculum)
     assert (seen["pending"], seen["completed"]) == (0, len(env.env.played))
