@@ -223,7 +223,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         finals = infos.get("final_info", {}) if is_same_step else infos
         returns, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
         episodes = [
-            Episode(self._playing[index], total, length, InfoOf(finals, index), index)
+            Episode(self._playing[index], total, length, InfoOf(finals, index) if finals else {}, index)
             for index, total, length in zip(ended, returns, lengths, strict=True)
         ]
         try:
