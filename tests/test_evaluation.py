@@ -68,8 +68,10 @@ def test_the_tasks_of_a_finite_generator_are_distinct_and_no_more_than_there_are
     assert len({tuple(task.config.items()) for task in tasks}) == 6
     with pytest.raises(ValueError, match="n: expected 0 to 6 tasks, got 7"):
         curriculum.evaluation_tasks(7)
-    with pytest.raises(ValueError, match="seed: expected at least 0"):
+    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
         curriculum.evaluation_tasks(1, seed=-1)
+    with pytest.raises(TypeError, match=r"seed: expected a whole number, got 1\.5"):
+        curriculum.evaluation_tasks(1, seed=1.5)
     assert curriculum.evaluation_tasks(0) == []
 
 

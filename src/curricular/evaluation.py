@@ -1,5 +1,7 @@
 """A fixed set of tasks for evaluations, from the generator alone: no pool schedules them."""
 
+from operator import index
+
 import numpy as np
 
 from .generators import TaskGenerator, copied
@@ -25,7 +27,13 @@ def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> li
         ValueError: If `n` or `seed` is negative, or `n` exceeds the number of tasks that can be built.
         TaskBuildError: If the generator fails to build several tasks in a row.
     """
-    n, seed = checked_number(n, generator.num_tasks), checked_number(seed, None, "seed")
+    n = checked_number(n, generator.num_tasks)
+    try:
+        seed = index(seed)
+    except TypeError as error:
+        raise TypeError(f"seed: expected a whole number, got {seed!r}; pass an int") from error
+    if seed < 0:
+        raise ValueError(f"seed: expected at least 0, got {seed}; pass another number")
     layout, rng = Layout(generator.axes), np.random.default_rng((seed, _EVALUATION))
     used = Entries(np.empty(0, np.int64), np.empty((0, layout.num_params)))
     tasks: list[Task[ConfigT]] = []

@@ -290,8 +290,7 @@ def test_environments_of_a_vector_share_a_session(vector):
     envs = vector([lambda: CurriculumEnv(make=by_id, curriculum=curriculum)] * 2)
     envs.reset(seed=0)
     for _ in range(60):
-        envs.step(np.zeros(2, np.int64))  # turns on the spot, so that no episode ends early
+        envs.step(np.zeros(2, np.int64))  # turns on the spot: an episode has 5 steps, and one for the restart
     envs.close()
-    account = counts(curriculum)
-    assert account["completed"] == 20
+    assert counts(curriculum)["completed"] == 20
     assert TaskEnv(by_id, curriculum.peek()).observation_space == envs.single_observation_space

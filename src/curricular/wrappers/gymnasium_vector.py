@@ -88,14 +88,14 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         regret: RegretRule[ConfigT] = None,
     ) -> None:
         super().__init__(env)
-        self.curriculum = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
-        self._mode = _mode_of(env)
-        self._apply: Apply[ConfigT] = apply if callable(apply) else _attribute(env, apply)
         self._playing: dict[int, Task[ConfigT]] = {}
         self._coming: dict[int, Task[ConfigT]] = {}
         self._last_ids: dict[int, int] = {}
         self._restarting: list[int] = []
+        self.curriculum = curriculum
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        self._mode = _mode_of(env)
+        self._apply: Apply[ConfigT] = apply if callable(apply) else _attribute(env, apply)
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
         self._observations: Any = None
@@ -223,7 +223,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         finals = infos.get("final_info", {}) if is_same_step else infos
         returns, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
         episodes = [
-            Episode(self._playing[index], total, length, InfoOf(finals, index), index)
+            Episode(self._playing[index], total, length, InfoOf(finals, index) if finals else {}, index)
             for index, total, length in zip(ended, returns, lengths, strict=True)
         ]
         try:

@@ -1,10 +1,9 @@
 """Infos of several environments, arranged as Gymnasium does: an array per key, and a mask that says who has it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .episodes import INFO_KEY
 
@@ -21,6 +20,8 @@ class InfoOf(Mapping[str, Any]):
         infos: The infos of all environments.
         index: Index of the environment.
     """
+
+    __slots__ = ("_index", "_infos")
 
     def __init__(self, infos: Mapping[str, Any], index: int) -> None:
         self._infos = infos
@@ -75,25 +76,24 @@ def batched(infos: Reports, num_envs: int) -> dict[str, Any]:
         >>> batched({1: {"score": 0.5}}, 3)
         {'score': array([0. , 0.5, 0. ]), '_score': array([False,  True, False])}
     """
-    grouped: dict[str, tuple[list[int], list[Any]]] = {}
+    alike: dict[tuple[str, ...], list[int]] = {}
     for index, info in infos.items():
-        for key, value in info.items():
-            if key not in grouped:
-                grouped[key] = [], []
-            grouped[key][0].append(index)
-            grouped[key][1].append(value)
+        alike.setdefault(tuple(info), []).append(index)
     arrays: dict[str, Any] = {}
-    for key, (indices, values) in grouped.items():
-        mask = arrays[f"_{key}"] = np.zeros(num_envs, np.bool_)
-        mask[indices] = True
-        arrays[key] = _column(indices, values, num_envs)
-    return {name: arrays[name] for key in grouped for name in (key, f"_{key}")}
+    for keys, indices in alike.items():
+        for key in keys:
+            _add(arrays, key, indices, [infos[index][key] for index in indices], num_envs)
+    return arrays
 
 
-def _column(indices: list[int], values: Sequence[Any], num_envs: int) -> NDArray[Any] | dict[str, Any]:
+def _add(arrays: dict[str, Any], key: str, indices: list[int], values: list[Any], num_envs: int) -> None:
+    """Writes the values of the environments `indices` into the array of `key`, which is made if there is none."""
     if isinstance(values[0], Mapping):
-        return batched(dict(zip(indices, values, strict=True)), num_envs)
-    kind = type(values[0])
-    column: NDArray[Any] = np.zeros(num_envs, kind) if kind in {bool, int, float} else np.full(num_envs, None)
-    column[indices] = values
-    return column
+        arrays[key] = batched(dict(zip(indices, values, strict=True)), num_envs)
+    else:
+        if key not in arrays:
+            kind = type(values[0])
+            arrays[key] = np.zeros(num_envs, kind) if kind in {bool, int, float} else np.full(num_envs, None)
+        arrays[key][indices] = values
+    mask = arrays.setdefault(f"_{key}", np.zeros(num_envs, np.bool_))
+    mask[indices] = True
