@@ -145,11 +145,11 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@$*/bin/python $(subst constraints.txt,$*/lowest.txt,$(PIP_INSTALL)) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
 	@touch $@
 
-# MettaGrid needs Python 3.11 or 3.12, and an older python-dateutil. Its pytest plugin importnb does not work with pytest 9.
-%/.installed-metta: pyproject.toml constraints.txt | %/bin/python
+# MettaGrid needs Python 3.11 or 3.12, and versions that contradict the constraints. Its pytest plugin importnb does not
+# work with pytest 9.
+%/.installed-metta: pyproject.toml | %/bin/python
 	@echo "Setting up $* for the tests with MettaGrid: once, some minutes"
-	@sed /python-dateutil/d constraints.txt >$*/metta.txt
-	@$*/bin/python $(subst constraints.txt,$*/metta.txt,$(PIP_INSTALL)) --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
 	@$*/bin/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core
 	@touch $@
 

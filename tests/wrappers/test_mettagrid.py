@@ -194,10 +194,14 @@ def test_returns_of_unknown_range_widen_the_range():
 
 def test_infos_are_a_list_and_keep_those_of_the_environment():
     env = env_of(hearts())
-    _, infos = env.reset(seed=0)
-    assert isinstance(infos, list)
-    *_, infos = env.step(np.zeros(2, np.int32))
-    assert isinstance(infos, list)
+    assert env.reset(seed=0)[1] == []
+    assert env.step(np.zeros(2, np.int32))[-1] == []
+    keyed = MettaGridPufferEnv(Simulator(), arena(), step_info_keys=["attributes/steps"])
+    env = CurriculumEnv(keyed, hearts())
+    env.reset(seed=0)
+    steps = [env.step(np.zeros(2, np.int32))[-1] for _ in range(10)]
+    assert [infos[0]["attributes/steps"] for infos in steps] == list(range(1, 11))
+    assert [len(infos) for infos in steps] == [1] * 9 + [2]
 
 
 def test_a_first_episode_that_is_shortened_is_an_episode():

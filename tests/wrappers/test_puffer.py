@@ -570,14 +570,14 @@ def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_epi
     assert play(env, 12)[0]
 
 
-@pytest.mark.parametrize("infos", [None, {"success": 1.0}])
+@pytest.mark.parametrize("infos", [None, {}, {"success": 1.0}])
 def test_infos_that_are_no_list_are_taken_as_pufferlib_takes_them(infos):
     env = wrap(Says(num_envs=1))
     env.env.change = lambda *result: (*result[:4], infos)
     env.reset()
     reports, others = play(env, 12)
     assert len(reports) == 4
-    assert others == ([] if infos is None else [infos] * 12)
+    assert others == ([infos] * 12 if infos else [])
 
 
 @EVERY_MODE

@@ -22,6 +22,9 @@ __all__ = ["CurriculumEnv"]
 _INTERFACE = ("num_agents", "action_names", "vibe_action_names", "observation_space")
 """What the policy sees and may do. The meaning of observation tokens may differ: policies map them by name."""
 
+MAX_INTERFACES = 1024
+"""Number of tasks whose interfaces are kept."""
+
 
 class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
     """Wraps a ``MettaGridPufferEnv`` so that every episode plays a task of `curriculum`.
@@ -59,7 +62,7 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
     ) -> None:
-        self._last: tuple[int, dict[str, Any]] | None = None
+        self._interfaces: dict[int, dict[str, Any]] = {}
         super().__init__(
             env,
             curriculum,
@@ -77,9 +80,11 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
             return super()._spaces_of(env, task)
         if task is None:
             return _interface_of(env.env_cfg)
-        if self._last is None or self._last[0] != task.task_id:
-            self._last = task.task_id, _interface_of(task.config)
-        return self._last[1]
+        if task.task_id not in self._interfaces:
+            if len(self._interfaces) == MAX_INTERFACES:
+                self._interfaces.clear()
+            self._interfaces[task.task_id] = _interface_of(task.config)
+        return self._interfaces[task.task_id]
 
 
 def _is_mettagrid(env: Any) -> bool:

@@ -49,7 +49,7 @@ def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:
     if infos is None:
         return []
     if isinstance(infos, dict):
-        return [infos]
+        return [infos] if infos else []  # PufferLib's workers send a list that is not empty at every step
     if isinstance(infos, list):
         return infos
     raise TypeError(f"env.{call}: expected infos as a list of dicts, got {infos!r:.100}; return a list")
