@@ -1,7 +1,6 @@
 """Stand-in for a training: a curriculum over mazes whose success rate rises with the results."""
 
 from curricular import Curriculum, UniformConfig, bucketed, merge, single_task
-from curricular.recording import Recorder, read_recording
 
 
 def curriculum_of_mazes(**settings):
@@ -25,6 +24,8 @@ def train(curriculum, recorder, num_tasks, start=0):
 
 def record(folder, num_tasks=400, **settings):
     """Records a training and reads it."""
+    from curricular.recording import Recorder, read_recording  # noqa: PLC0415  an extra
+
     with Recorder(curriculum_of_mazes(), folder, **({"interval": 20} | settings)) as recorder:
         train(recorder._curriculum, recorder, num_tasks)
     return read_recording(folder)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ pa = pytest.importorskip("pyarrow")
 
 from curricular import Curriculum, UniformConfig, bucketed  # noqa: E402
 from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
-from curricular.recording import recorder as recorder_module
+from curricular.recording import recorder as recorder_module  # noqa: E402
 from curricular.recording.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording.file import SCHEMA  # noqa: E402
 
@@ -60,7 +61,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_recording_is_readable_up_to_its_last_snapshot(tmp_path):
-    status = subprocess.run([sys.executable, "-c", KILLED, tmp_path], env={**os.environ, "PYTHONPATH": ":".join([os.getcwd(), *sys.path])}, check=False)  # fmt: skip
+    path = os.pathsep.join([str(Path.cwd()), *sys.path])
+    command = [sys.executable, "-c", KILLED, tmp_path]
+    status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
     assert status.returncode == -9
     run = read_recording(tmp_path)
     assert len(run.batches) == 5

@@ -21,6 +21,19 @@ from curricular.report.summary import sentences
 
 from .recording_run import curriculum_of_mazes, record
 
+WATCH = """<script>
+const faults = [];
+addEventListener("error", event => faults.push(event.message));
+addEventListener("load", () => setTimeout(() => {
+  const charts = [...document.querySelectorAll(".plotly-graph-div")];
+  const drawn = charts.filter(chart => chart.querySelector("svg .scatterlayer path, svg .heatmaplayer image"));
+  const asked = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
+  const wide = document.body.scrollWidth > innerWidth;
+  document.title = `drawn ${drawn.length} faults ${faults.length} requests ${asked.length} wide ${wide}`;
+}, 1500));
+</script>"""
+"""Puts what the browser did with the page into its title."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -134,15 +147,7 @@ def test_texts_of_the_user_are_no_markup(runs):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_browser_draws_every_chart_without_an_error_or_a_request(runs, tmp_path):
     path = tmp_path / "report.html"
-    watch = """<script>
-    const faults = []; addEventListener("error", event => faults.push(event.message));
-    addEventListener("load", () => setTimeout(() => {
-      const drawn = [...document.querySelectorAll(".plotly-graph-div")].filter(chart => chart.querySelector("svg .xaxislayer-above, svg .xy, svg .heatmaplayer"));
-      const asked = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
-      document.title = `drawn ${drawn.length} faults ${faults.length} requests ${asked.length} wide ${document.body.scrollWidth > innerWidth}`;
-    }, 1500));
-    </script>"""
-    path.write_text(page(runs).replace("</head>", watch + "</head>"), encoding="utf-8")
+    path.write_text(page(runs).replace("</head>", WATCH + "</head>"), encoding="utf-8")
     for width in (360, 1600):
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom",
                    "--virtual-time-budget=8000", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]  # fmt: skip

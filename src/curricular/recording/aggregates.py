@@ -123,9 +123,14 @@ def describe(tasks: Tasks, index: int) -> str:
     """
     label = str(tasks["label"][index])
     values = {name.removeprefix("params/"): tasks[name][index] for name in tasks if name.startswith("params/")}
-    axes = [f"{name} {value}" for name, value in values.items() if f"{name}={value}" not in label]
+    axes = [f"{name} {value}" for name, value in values.items() if _is_news(name, value, label)]
     words = ", ".join(word for word in (label, *axes) if word)
     return f"task {tasks['task_id'][index]}" + (f" ({words})" if words else "")
+
+
+def _is_news(name: str, value: Any, label: str) -> bool:
+    """Returns whether a task has a value on an axis that its label does not tell."""
+    return value is not None and value == value and f"{name}={value}" not in label  # noqa: PLR0124  NaN
 
 
 def listed(tasks: Tasks) -> Iterator[Row]:

@@ -56,7 +56,7 @@ RESULTS = "completed results"
 
 def stat(recording: Recording, name: str) -> NDArray[np.float64]:
     """Returns a key of `Curriculum.stats` at each snapshot, shape (n,); NaN where it is missing."""
-    return _stats(recording, (name,))[0]
+    return _stats(recording, (name,)).reshape(-1)
 
 
 def _stats(recording: Recording, names: Sequence[str]) -> NDArray[np.float64]:

@@ -110,22 +110,22 @@ def _draw_series(drawn: Any, chart: Chart) -> None:
                           hovertemplate=f"%{{y:.1f}}{' %' if chart.unit else ''}", **style)  # fmt: skip
     if is_stacked:
         drawn.update_yaxes(range=[0, 100])
-    for series, y in ends(chart.series, is_stacked=is_stacked):
-        drawn.add_annotation(x=1, xref="paper", y=y, yref="y", xanchor="left", xshift=6, showarrow=False,
+    for series, height in ends(chart.series, is_stacked=is_stacked):
+        drawn.add_annotation(x=1, xref="paper", y=height, yref="y", xanchor="left", xshift=6, showarrow=False,
                              text=f'<span style="color:{series.colour}">■</span> {shown(series.name)}')  # fmt: skip
 
 
 def ends(series: Sequence[Series], *, is_stacked: bool) -> list[tuple[Series, float]]:
     """Returns the series to be named at the end of their lines, and the height of each name, without overlap.
 
-    Areas that are thin everywhere have no name.
+    Areas that are thin everywhere, and lines without a value, have no name.
     """
     heights, total = [], 0.0
     for one in series:
         known = one.y[~np.isnan(one.y)]
         last = float(known[-1]) if len(known) else 0.0
         if not is_stacked:
-            heights.append((one, last))
+            heights += [(one, last)] if len(known) else []
         elif np.nanmax(one.y, initial=0.0) >= THIN:
             heights.append((one, total + last / 2))
         total += last
