@@ -178,7 +178,7 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
 
     Examples:
         >>> short_keys({"label/a corridor with four doors/success": 0.5, "num_active": 3.0})
-        {'label/a corridor w~8a69d3/success': 0.5, 'num_active': 3.0}
+        {'label/a corridor w~a3d451/success': 0.5, 'num_active': 3.0}
     """
     short: dict[str, float] = {}
     for key, value in stats.items():
