@@ -17,7 +17,20 @@ SOURCES = ROOT / "src"
 OF_PYDANTIC = {"annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"}
 INSTALLED = {"curricular", "numpy", "pydantic"} | OF_PYDANTIC
 """All that a bare installation brings."""
-EXTRAS = ["gymnasium", "jax", "matplotlib", "minigrid", "pufferlib", "pytest", "rich", "torch", "typer", "yaml"]
+EXTRAS = [
+    "gymnasium",
+    "jax",
+    "matplotlib",
+    "minigrid",
+    "plotly",
+    "pufferlib",
+    "pyarrow",
+    "pytest",
+    "rich",
+    "torch",
+    "typer",
+    "yaml",
+]
 AFTER_THE_QUICK_START = f"""
 import importlib.metadata, sys
 import curricular

@@ -287,6 +287,11 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     return saved
 
 
+def unpack_table(state: Mapping[str, Any]) -> Table:
+    """Returns the table in a checked `state`, from `read_checkpoint`, whatever its generator."""
+    return _saved(state).table
+
+
 def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     """Checks that this version saved `state`, and that what it counted has the meaning that `config` gives it."""
     saved = _score_range(state["config"])

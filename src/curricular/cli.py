@@ -1,6 +1,7 @@
 """The command line: one function per command, which imports its own modules only when it runs."""
 
 import sys
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ try:
     import typer
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 except ModuleNotFoundError as _error:
     raise SystemExit(f"error: the command line needs {_error.name}: pip install 'curricular[cli]'") from None
 
@@ -115,6 +117,56 @@ def _whole(number: str, argument: str) -> int:
         ) from None
 
 
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of recordings; several are overlaid.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("curricular-report.html"),
+    png: Annotated[Path | None, typer.Option(help="Folder for the charts as PNG files.", metavar="DIR")] = None,
+) -> None:
+    """Write an HTML file with charts of one or several recordings."""
+    recording = _load("curricular.recording", extra="report")
+    page = _load("curricular.report.page", extra="report")
+    summary = import_module("curricular.report.summary")
+    try:
+        recordings = [recording.read_recording(run) for run in runs]
+        out.write_text(page.page(recordings), encoding="utf-8")
+        if png is not None:
+            _load("curricular.report.pictures", extra="report").write_pictures(recordings, png)
+    except (OSError, ValueError) as error:
+        raise _failure(error, code=1) from None
+    for read in recordings:
+        print(f"{_plain(read.name)}:", *summary.sentences(read), sep="\n  ")
+    print(f"report: {out}")
+    if png is not None:
+        print(f"pictures: {png}")
+
+
+class Format(StrEnum):
+    """How `curricular show` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Path of a checkpoint, or name of a session.", metavar="FILE|SESSION")],
+    *,
+    form: Annotated[Format, typer.Option("--format", "-f", help="CSV has all tasks, and nothing else.")] = Format.TABLE,
+) -> None:
+    """Show what is in a checkpoint or a session: settings, counts, labels and tasks."""
+    showing = import_module("curricular.show")
+    try:
+        content = showing.read_content(name)
+    except (KeyError, ValueError, SessionError) as error:
+        raise _failure(error.args[0], code=1) from None
+    except OSError as error:
+        raise _failure(error, code=1) from None
+    import_module("curricular.show_text").WRITERS[form](content, sys.stdout)
+
+
 sessions: typer.Typer = typer.Typer(
     help="List, show and remove the sessions that processes share.", no_args_is_help=True
 )
@@ -150,13 +202,13 @@ def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION)]) -> None:
     )
     settings_table = Table("setting", "value")
     for setting, value in settings.items():
-        settings_table.add_row(setting, str(value))
+        settings_table.add_row(setting, _text(str(value)))
     counters_table = Table("counter", "count")
     for counter, count in content.counters._asdict().items():
         counters_table.add_row(counter, f"{count:,}")
     labels_table = Table("label", "tasks", "scheduled", "completed")
     for label, *counts in label_summary(content):
-        labels_table.add_row(label or "(none)", *(f"{count:,}" for count in counts))
+        labels_table.add_row(_text(label or "(none)"), *(f"{count:,}" for count in counts))
     console.print(settings_table, counters_table, labels_table)
 
 
@@ -172,6 +224,16 @@ def sessions_remove(
     except (KeyError, SessionError) as error:
         raise _failure(error.args[0], code=1) from None
     print(f"removed session {name}")
+
+
+def _plain(text: str) -> str:
+    """Returns a text of the user on one line, without characters that control a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _text(text: str) -> Text:
+    """Returns a text of the user as a cell that shows it as it is."""
+    return Text(_plain(text))
 
 
 def _duration(seconds: float) -> str:

@@ -411,7 +411,7 @@ class Curriculum(Generic[ConfigT]):
         self._refresher.check()
         table = self._snapshot()
         score_range = range_of(table, self.config.score_range)
-        stats = summary(table, self._refresher.probabilities(table), score_range)
+        stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
         threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
         return {**stats, "success/threshold": threshold}
 

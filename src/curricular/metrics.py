@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .mastery import MASTERY, by_mastery, mastery, mastery_key
+from .rows import Rows
 from .table import Table
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -103,7 +105,9 @@ def range_of(table: Table, declared: tuple[float, float] | str) -> tuple[float, 
     return low, high
 
 
-def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float]) -> dict[str, float]:
+def summary(
+    table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float], slow_rate: float
+) -> dict[str, float]:
     """Returns flat statistics of `table`: at most about 600 keys.
 
     Averages are over active tasks with at least one completion. Without such a task, their keys are missing.
@@ -112,11 +116,13 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
         table: The pool.
         probabilities: Probability of each slot at the next draw, shape (capacity,).
         score_range: Lowest and highest score, to which the averages are scaled back.
+        slow_rate: Rate of the slow averages, per score.
     """
     counters, active = table.counters, table.rows["is_active"]
     chosen = slice(None) if active.all() else np.flatnonzero(active)  # a slice copies nothing
     rows = {name: table.rows[name][chosen] for name in _COLUMNS}
     probabilities = probabilities[chosen]
+    states = mastery(Rows(table.rows.words[:, chosen]), slow_rate, score_range)
     low, high = score_range
     completions = rows["num_completions"]
     seen = completions > 0
@@ -154,6 +160,9 @@ def summary(table: Table, probabilities: NDArray[np.float64], score_range: tuple
     for name, count in table.reasons.tolist():
         if count:
             stats[f"cancelled/{name.decode()}"] = float(count)
+    for name, count, share in zip(MASTERY, by_mastery(states), by_mastery(states, probabilities), strict=True):
+        stats[f"{mastery_key(name)}/num_tasks"] = float(count)
+        stats[f"{mastery_key(name)}/probability"] = float(share)
     num_labels = counters.num_labels
     counts = np.bincount(rows["label_index"], minlength=num_labels)
     counts_seen = np.bincount(rows["label_index"][seen], minlength=num_labels)

@@ -1,0 +1,201 @@
+"""Loggers: the statistics of a curriculum into TensorBoard, Weights & Biases, Stable-Baselines3, JSON lines or CSV.
+
+Each logger is made once and called with the step in the training loop. All keys are those of `Curriculum.stats`; where
+other figures share the place, they follow the prefix ``curriculum/``. What a logger writes to is imported by the user,
+or by the logger when it is made.
+"""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curriculum import Curriculum
+
+PREFIX = "curriculum/"
+"""What the keys begin with where figures of the training stand, too."""
+
+SB3_KEY_LENGTH = 33
+"""Characters of a key, prefix excluded, that the table of Stable-Baselines3 shows: 36 less three spaces."""
+
+HISTOGRAMS = {"success": "success_rate", "learning_progress": "learning_progress", "probability": "probability"}
+"""Name of a histogram -> column of `Curriculum.tasks`."""
+
+
+class SummaryWriter(Protocol):
+    """The methods of `torch.utils.tensorboard.SummaryWriter` that are called."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Logs a number."""
+        ...
+
+    def add_histogram(self, tag: str, values: NDArray[np.float64], global_step: int) -> None:
+        """Logs a histogram."""
+        ...
+
+
+class Recordable(Protocol):
+    """The method of `stable_baselines3.common.logger.Logger` that is called."""
+
+    def record(self, key: str, value: Any) -> None:
+        """Notes a value for the next dump."""
+        ...
+
+
+class TensorBoardLogger:
+    """Logs numbers and histograms to TensorBoard.
+
+    Args:
+        curriculum: The curriculum.
+        writer: The `SummaryWriter` of the training.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], writer: SummaryWriter) -> None:
+        self._curriculum, self._writer = curriculum, writer
+
+    def __call__(self, step: int) -> None:
+        for key, value in self._curriculum.stats().items():
+            self._writer.add_scalar(PREFIX + key, value, step)
+        for name, values in _histograms(self._curriculum):
+            self._writer.add_histogram(f"{PREFIX}tasks/{name}", values, step)
+
+
+class WandbLogger:
+    """Logs numbers and histograms to a run of Weights & Biases, online or offline.
+
+    Args:
+        curriculum: The curriculum.
+        run: What `wandb.init` returned.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], run: Any) -> None:
+        import wandb  # noqa: PLC0415  an extra that other loggers do without
+
+        self._curriculum, self._run, self._histogram = curriculum, run, wandb.Histogram
+
+    def __call__(self, step: int) -> None:
+        figures: dict[str, Any] = {PREFIX + key: value for key, value in self._curriculum.stats().items()}
+        for name, values in _histograms(self._curriculum):
+            counts = np.histogram(values, 32)
+            figures[f"{PREFIX}tasks/{name}"] = self._histogram(np_histogram=counts)
+        self._run.log(figures, step=step)
+
+
+class SB3Logger:
+    """Records numbers in the logger of Stable-Baselines3, under keys that its table can tell apart.
+
+    Args:
+        curriculum: The curriculum.
+        logger: The logger of the model, ``model.logger``.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], logger: Recordable) -> None:
+        self._curriculum, self._logger = curriculum, logger
+
+    def __call__(self) -> None:
+        for key, value in short_keys(self._curriculum.stats()).items():
+            self._logger.record(PREFIX + key, value)
+
+
+class JsonLinesLogger:
+    """Appends one JSON object per call to a file: the step, the time in seconds since the epoch, and the statistics.
+
+    Args:
+        curriculum: The curriculum.
+        path: The file.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], path: str | os.PathLike[str]) -> None:
+        self._curriculum, self._path = curriculum, Path(path)
+
+    def __call__(self, step: int) -> None:
+        line = json.dumps({"step": step, "time": time.time(), **self._curriculum.stats()}, ensure_ascii=False)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+class CsvLogger:
+    """Appends one line per call to a CSV file: the step and the statistics. A key that is new becomes a new column.
+
+    Args:
+        curriculum: The curriculum.
+        path: The file. An existing one is continued.
+
+    Raises:
+        ValueError: If the file exists and is no CSV file with a column ``step``.
+    """
+
+    def __init__(self, curriculum: Curriculum[Any], path: str | os.PathLike[str]) -> None:
+        self._curriculum, self._path = curriculum, Path(path)
+        self._columns: list[str] = []
+        if self._path.exists() and self._path.stat().st_size:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                self._columns = next(csv.reader(file), [])
+            if "step" not in self._columns:
+                raise ValueError(
+                    f"path: expected a CSV file with a column 'step', got {str(path)!r} with {self._columns}; choose "
+                    f"another file"
+                )
+
+    def __call__(self, step: int) -> None:
+        row = {"step": step, **self._curriculum.stats()}
+        new = [key for key in row if key not in self._columns]
+        if new:
+            self._widen(new)
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self._columns).writerow(row)
+
+    def _widen(self, new: list[str]) -> None:
+        """Writes the file again with more columns."""
+        rows: list[dict[str, str]] = []
+        if self._columns:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        self._columns += new
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        draft.replace(self._path)
+
+
+def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict[str, float]:
+    """Returns `stats` under keys of at most `length` characters, all different.
+
+    A key that is too long keeps what stands after its last slash. Before it, a hash replaces what does not fit.
+
+    Args:
+        stats: What `Curriculum.stats` returns.
+        length: Limit of the length of a key, at least 25.
+
+    Examples:
+        >>> short_keys({"label/a corridor with four doors/success": 0.5, "num_active": 3.0})
+        {'label/a corridor w~a3d451/success': 0.5, 'num_active': 3.0}
+    """
+    short: dict[str, float] = {}
+    for key, value in stats.items():
+        name, salt = key, 0
+        while len(name) > length or name in short:
+            head, _, tail = key.rpartition("/")
+            text = f"{head}{salt}" if salt else head
+            mark = f"~{blake2b(text.encode(), digest_size=3).hexdigest()}/{tail}"
+            name, salt = head[: length - len(mark)] + mark, salt + 1
+        short[name] = value
+    return short
+
+
+def _histograms(curriculum: Curriculum[Any]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yields the values of the tasks that have one, by name; none if no task has."""
+    tasks = curriculum.tasks()
+    for name, column in HISTOGRAMS.items():
+        values = tasks[column][~np.isnan(tasks[column])]
+        if len(values):
+            yield name, values

@@ -1,0 +1,105 @@
+"""How well each task is mastered, in six plain words: where the draws go, by what is known of the task."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ROUNDING
+from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
+
+MASTERY = ("never scored", "never solved", "solved once", "learning", "mastered", "forgotten")
+"""The states of a task, by index.
+
+- never scored: no score was told for the task.
+- never solved: no score reached the success threshold.
+- solved once: all successes together weigh at most as much in the success rate as one success just told. That is one
+  success, or several that are long ago.
+- mastered: the success rate is at least `MASTERED_RATE`, after at least `MASTERED_COMPLETIONS` scores.
+- forgotten: the success rate is at least `FORGOTTEN_RATE`, but no result of the last 12 was a success. By luck, a task
+  with this success rate gets there with a probability of 3 %. Once the success rate has fallen further, the task is
+  "learning" again.
+- learning: all other tasks.
+"""
+
+NEVER_SCORED, NEVER_SOLVED, SOLVED_ONCE, LEARNING, MASTERED, FORGOTTEN = range(len(MASTERY))
+
+MASTERED_RATE = 0.8
+"""Lowest success rate of a mastered task, in [0, 1]; that of `Prerequisites`."""
+
+MASTERED_COMPLETIONS = 10
+"""Smallest number of scores of a mastered task; that of `Prerequisites`."""
+
+FORGOTTEN_RATE = 0.25
+"""Lowest success rate of a forgotten task, in [0, 1]."""
+
+LONGEST = 2**20
+"""Number of scores beyond which the weight of one success counts as constant, however slow the average is."""
+
+
+def mastery(rows: Rows, slow_rate: float, score_range: tuple[float, float]) -> NDArray[np.int8]:
+    """Returns the index in `MASTERY` of the state of each task, shape (n,).
+
+    Args:
+        rows: The rows of n tasks.
+        slow_rate: Rate of the slow averages, per score.
+        score_range: Lowest and highest score, in the user's units.
+    """
+    num_scores, success = rows["num_completions"], rows["success_ema"]
+    weights = _weights_of_one(int(num_scores.max(initial=0)), slow_rate)
+    states = np.full(len(num_scores), LEARNING, np.int8)
+    states -= success <= weights.take(num_scores, mode="clip")  # each state is one below the next
+    states -= success == 0
+    states *= num_scores > 0
+    states += (success >= MASTERED_RATE) & (num_scores >= MASTERED_COMPLETIONS) & (states == LEARNING)
+    low, high = score_range
+    has_failed = low + (high - low) * (rows["last_score"] + ROUNDING) < rows["success_threshold"]
+    (doubtful,) = np.nonzero(has_failed & (success >= FORGOTTEN_RATE) & (states >= LEARNING))
+    states[doubtful[_has_failed_lately(rows, doubtful, score_range)]] = FORGOTTEN
+    return states
+
+
+def _weights_of_one(num_scores: int, slow_rate: float) -> NDArray[np.float64]:
+    """Returns the success rate of a task whose last score is its only success, by its number of scores, from 0.
+
+    It falls from 1 to `slow_rate`, which it has reached to within rounding at the end of the array.
+    """
+    numbers = np.arange(1.0, min(num_scores, 40 / slow_rate, LONGEST) + 1)
+    return np.append(1.0, slow_rate / (1.0 - (1.0 - slow_rate) ** numbers)) * (1 + 1e-6)
+
+
+def _has_failed_lately(rows: Rows, slots: NDArray[np.int64], score_range: tuple[float, float]) -> NDArray[np.bool_]:
+    """Returns whether none of the last 12 results of the tasks in `slots` was a success, shape (k,).
+
+    Args:
+        rows: The rows of n tasks.
+        slots: Slots of tasks, shape (k,).
+        score_range: Lowest and highest score, in the user's units.
+    """
+    low, high = score_range
+    thresholds = (rows["success_threshold"][slots] - low) / ((high - low) or 1.0) - ROUNDING
+    words = np.stack([rows[name][slots] for name in RECENT_SCORES]).view(np.uint64)
+    shifts = np.arange(0, 64, RECENT_SCORE_BITS, dtype=np.uint64)
+    scores = (words[..., None] >> shifts) & np.uint64(RECENT_SCORE_ONE)
+    # A stored score is off by at most half a unit.
+    return np.asarray((scores + 0.5 < thresholds[:, None] * RECENT_SCORE_ONE).all(axis=(0, 2)))
+
+
+def by_mastery(states: NDArray[np.int8], values: NDArray[np.float64] | None = None) -> NDArray[Any]:
+    """Returns the number of tasks in each state of `MASTERY`, or the sum of their `values`, shape (6,).
+
+    Args:
+        states: State of each task, shape (n,).
+        values: Value of each task, such as its probability, shape (n,).
+    """
+    return np.bincount(states, weights=values, minlength=len(MASTERY))
+
+
+def mastery_key(name: str) -> str:
+    """Returns the beginning of the keys of a state of `MASTERY` in `Curriculum.stats`.
+
+    Examples:
+        >>> mastery_key("solved once")
+        'mastery/solved_once'
+    """
+    return f"mastery/{name.replace(' ', '_')}"

@@ -1,0 +1,183 @@
+"""Aggregates of a pool at one moment, as rows of a recording: by label, by axis, over two axes, and distributions."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Row = dict[str, Any]
+"""Values of a row by column; a column that is missing is null."""
+
+Tasks = Mapping[str, NDArray[Any]]
+"""The columns that `Curriculum.tasks` returns."""
+
+MAX_BUCKETS = 24
+"""Number of values of an axis that are recorded separately."""
+
+NUM_INTERVALS = 16
+"""Number of intervals of equal width into which an axis with more numbers is divided."""
+
+MAX_AXES = 6
+"""Number of axes that are recorded."""
+
+MAX_MAPPED_AXES = 3
+"""Number of axes of which every pair is recorded as a map."""
+
+NUM_BINS = 20
+"""Number of bins of a distribution."""
+
+NUM_TASKS_LISTED = 10
+"""Number of tasks that are listed by name."""
+
+REST = "(rest)"
+"""Bucket of the values that have no bucket of their own."""
+
+
+class Buckets:
+    """The buckets of one axis, the same for the whole recording. New values get buckets while there are few.
+
+    Args:
+        values: The values of the tasks in the pool, shape (n,).
+    """
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self._names: list[str] = []
+        self._edges: NDArray[np.float64] | None = None
+        if values.dtype.kind in "iuf":
+            known = values[np.isfinite(values)].astype(np.float64)
+            if len(np.unique(known)) > MAX_BUCKETS:
+                self._edges = np.linspace(known.min(), known.max(), NUM_INTERVALS + 1)
+                ends = [f"{edge:.4g}" for edge in self._edges]
+                self._names = [f"{low} to {high}" for low, high in pairwise(ends)]
+
+    def place(self, values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+        """Returns the bucket of each of `values`, shape (n,), −1 for a missing value, and the names of the buckets."""
+        if self._edges is not None:
+            inner = self._edges[1:-1]
+            places = np.searchsorted(inner, values.astype(np.float64), side="right")
+            return np.where(np.isnan(values.astype(np.float64)), -1, places), self._names
+        kinds, inverse = np.unique(_texts(values), return_inverse=True)
+        return np.array([self._bucket(text) for text in kinds.tolist()], np.int64)[inverse], self._names
+
+    def _bucket(self, text: str) -> int:
+        if not text:
+            return -1
+        if text not in self._names and len(self._names) >= MAX_BUCKETS - 1:
+            text = REST
+        if text not in self._names:
+            self._names.append(text)
+        return self._names.index(text)
+
+
+def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Returns `values` as texts, shape (n,); "" for a missing value."""
+    if values.dtype.kind not in "iufb":
+        return np.array(["" if value is None else str(value) for value in values.tolist()], np.str_)
+    kinds, inverse = np.unique(values, return_inverse=True)
+    texts = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in kinds.tolist()]
+    return np.array(["" if text == "nan" else text for text in texts], np.str_)[inverse]
+
+
+def grouped(places: NDArray[np.int64], names: list[str], tasks: Tasks) -> Iterator[Row]:
+    """Yields a row with the number of tasks, their probability, success rate and progress for each group with tasks.
+
+    Args:
+        places: Group of each task, shape (n,); −1: none.
+        names: Name of each group.
+        tasks: The tasks.
+    """
+    num_groups = len(names)
+    kept = places >= 0
+    places = places[kept]
+    counts = np.bincount(places, minlength=num_groups)
+    probabilities = np.bincount(places, tasks["probability"][kept], num_groups)
+    success, progress = tasks["success_rate"][kept], tasks["learning_progress"][kept]
+    seen = ~np.isnan(success)
+    num_seen = np.bincount(places[seen], minlength=num_groups)
+    sums = {
+        name: np.bincount(places[seen], values[seen], num_groups)
+        for name, values in (("success", success), ("progress", progress))
+    }
+    for index in np.flatnonzero(counts).tolist():
+        row: Row = {"num_tasks": float(counts[index]), "probability": float(probabilities[index]), "value": index}
+        if num_seen[index]:
+            row |= {name: float(total[index] / num_seen[index]) for name, total in sums.items()}
+        yield {"item": names[index], **row}
+
+
+def distribution(name: str, values: NDArray[np.float64]) -> Iterator[Row]:
+    """Yields a row with the number of tasks for each of `NUM_BINS` equal bins of [0, 1]."""
+    counts, edges = np.histogram(values[~np.isnan(values)], NUM_BINS, (0.0, 1.0))
+    for low, count in zip(edges.tolist(), counts.tolist(), strict=False):
+        yield {"kind": "distribution", "name": name, "value": low, "num_tasks": float(count)}
+
+
+def describe(tasks: Tasks, index: int) -> str:
+    """Returns one task in words: its id, its label and its values on the axes.
+
+    Examples:
+        >>> describe({"task_id": np.array([7]), "label": np.array(["maze"]), "params/size": np.array([9])}, 0)
+        'task 7 (maze, size 9)'
+    """
+    label = str(tasks["label"][index])
+    values = {name.removeprefix("params/"): tasks[name][index] for name in tasks if name.startswith("params/")}
+    axes = [f"{name} {value}" for name, value in values.items() if _is_news(name, value, label)]
+    words = ", ".join(word for word in (label, *axes) if word)
+    return f"task {tasks['task_id'][index]}" + (f" ({words})" if words else "")
+
+
+def _is_news(name: str, value: Any, label: str) -> bool:
+    """Returns whether a task has a value on an axis that its label does not tell."""
+    return value is not None and value == value and f"{name}={value}" not in label  # noqa: PLR0124  NaN
+
+
+def listed(tasks: Tasks) -> Iterator[Row]:
+    """Yields the tasks without a score that were handed out most often, and those with the most progress."""
+    scored = tasks["num_completions"] > 0
+    given = np.where(~scored, tasks["num_scheduled"], 0)
+    progress = np.nan_to_num(tasks["learning_progress"])
+    for name, order in (("never scored", given), ("most progress", progress)):
+        for index in np.argsort(-order, kind="stable")[:NUM_TASKS_LISTED].tolist():
+            if order[index] > 0:
+                yield {"kind": "task", "name": name, "item": describe(tasks, index), "value": float(order[index])}
+
+
+class Aggregator:
+    """Makes the rows of a snapshot. It remembers the buckets of the axes."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Buckets] = {}
+
+    def rows(self, stats: Mapping[str, float], tasks: Tasks) -> list[Row]:
+        """Returns the rows of a snapshot.
+
+        Args:
+            stats: What `Curriculum.stats` returns.
+            tasks: What `Curriculum.tasks` returns.
+        """
+        rows = [{"kind": "stat", "name": name, "value": value} for name, value in stats.items()]
+        labels = {key.split("/", 1)[1].rpartition("/")[0] for key in stats if key.startswith("label/")}
+        for label in sorted(labels):
+            of_label = {"num_tasks": "num_tasks", "probability": "probability", "success": "success",
+                        "progress": "learning_progress"}  # fmt: skip
+            values = {column: stats.get(f"label/{label}/{key}") for column, key in of_label.items()}
+            rows.append({"kind": "label", "item": label, **values})
+        places = {}
+        for name in [name for name in tasks if name.startswith("params/")][:MAX_AXES]:
+            buckets = self._buckets.setdefault(name, Buckets(tasks[name]))
+            places[name.removeprefix("params/")] = buckets.place(tasks[name])
+        for name, (at, names) in places.items():
+            rows += [{"kind": "axis", "name": name, **row} for row in grouped(at, names, tasks)]
+        for (first, (at, names)), (second, (at_2, names_2)) in combinations([*places.items()][:MAX_MAPPED_AXES], 2):
+            joint = np.where((at < 0) | (at_2 < 0), -1, at * len(names_2) + at_2)
+            pairs = [f"{number}" for number in range(len(names) * len(names_2))]
+            for row in grouped(joint, pairs, tasks):
+                one, two = divmod(int(row["value"]), len(names_2))
+                of_pair = {"kind": "map", "name": first, "name_2": second}
+                rows.append({**row, **of_pair, "item": names[one], "item_2": names_2[two]})
+        rows += distribution("success", tasks["success_rate"])
+        rows += distribution("progress", tasks["learning_progress"])
+        rows += listed(tasks)
+        return rows

@@ -1,0 +1,142 @@
+"""The file of a recording: one Arrow stream, one record batch per snapshot."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    import pyarrow as pa
+except ModuleNotFoundError:
+    raise ImportError("curricular.recording needs PyArrow: pip install 'curricular[report]'") from None
+
+FILE_NAME = "recording.arrow"
+"""Name of the file in the folder of a recording."""
+
+FORMAT = "1"
+"""Version of the rows."""
+
+_TEXTS = ("kind", "name", "item", "name_2", "item_2")
+_NUMBERS = ("value", "num_tasks", "probability", "success", "progress")
+
+SCHEMA = pa.schema(
+    [("completed", pa.int64()), ("time", pa.float64())]
+    + [(name, pa.string()) for name in _TEXTS]
+    + [(name, pa.float64()) for name in _NUMBERS],
+    metadata={"curricular.format": FORMAT},
+)
+"""Columns of a recording. `completed` is the number of completed results at the snapshot, `time` seconds since the
+epoch. `kind` says what a row is about: stat, label, axis, map, distribution or task."""
+
+
+class NewerRecordingError(ValueError):
+    """The recording was written by a newer version of the library."""
+
+
+class Recording(NamedTuple):
+    """What a file holds."""
+
+    name: str
+    """Name of the run: that of the folder."""
+    batches: Sequence[Any]
+    """Snapshots, oldest first, as Arrow record batches with the columns of `SCHEMA`."""
+    is_cut: bool
+    """Whether the file ends in the middle of a snapshot, as a crash leaves it."""
+
+    @property
+    def completed(self) -> NDArray[np.int64]:
+        """Number of completed results at each snapshot, shape (n,)."""
+        return np.array([batch["completed"][0].as_py() for batch in self.batches], np.int64)
+
+    def rows(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
+        """Returns the rows of one kind with the index of their snapshot."""
+        found = []
+        for index, batch in enumerate(self.batches):
+            chosen = batch.filter(pa.array(batch["kind"].to_numpy(zero_copy_only=False) == kind))
+            found += [(index, row) for row in chosen.to_pylist()]
+        return found
+
+    def to_table(self) -> Any:
+        """Returns all snapshots as one Arrow table, which has ``to_pandas()``; polars takes it as it is."""
+        return pa.Table.from_batches(self.batches, SCHEMA)
+
+
+def to_batch(rows: Sequence[Mapping[str, Any]], completed: int, time: float) -> Any:
+    """Returns the record batch of one snapshot."""
+    columns = {name: [row.get(name) for row in rows] for name in (*_TEXTS, *_NUMBERS)}
+    everywhere = {"completed": [completed] * len(rows), "time": [time] * len(rows)}
+    return pa.RecordBatch.from_pydict(everywhere | columns, SCHEMA)
+
+
+def open_writer(file: BinaryIO) -> Any:
+    """Returns a writer of record batches into `file`."""
+    return pa.ipc.new_stream(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+
+
+def write_all(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
+    """Replaces the file at `path` by `batches` atomically, and returns it, open for more, and its writer."""
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    file = draft.open("wb")
+    try:
+        writer = open_writer(file)
+        for batch in batches:
+            writer.write_batch(batch)
+        file.flush()
+        draft.replace(path)
+    except BaseException:
+        file.close()
+        draft.unlink(missing_ok=True)
+        raise
+    return file, writer
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Reads the recording in the folder `path`, or the file itself, up to the last whole snapshot.
+
+    Raises:
+        FileNotFoundError: If there is no recording.
+        NewerRecordingError: If a newer version of the library wrote it.
+        ValueError: If the file is no recording.
+    """
+    target = Path(path)
+    folder, file = (target, target / FILE_NAME) if target.is_dir() else (target.parent, target)
+    if not file.exists():
+        raise FileNotFoundError(f"path: expected a folder with a {FILE_NAME}, got {str(path)!r}; record a run first")
+    if not file.stat().st_size:  # the first snapshot is not written yet
+        return Recording(folder.resolve().name, [], is_cut=False)
+    with pa.OSFile(str(file)) as source:
+        try:
+            reader = pa.ipc.open_stream(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"path: expected a recording, got {str(file)!r}, which is none ({error})") from error
+        version = (reader.schema.metadata or {}).get(b"curricular.format", b"?").decode()
+        if version != FORMAT and version.isdigit():
+            raise NewerRecordingError(
+                f"path: expected a recording of format {FORMAT}, got format {version} in {str(file)!r}; read it with "
+                f"the version of curricular that wrote it"
+            )
+        if not reader.schema.equals(SCHEMA):
+            raise ValueError(f"path: expected a recording of curricular, got another Arrow file in {str(file)!r}")
+        whole = Whole(reader)
+        return Recording(folder.resolve().name, list(whole), whole.is_cut)
+
+
+class Whole:
+    """Yields the whole batches of a stream. `is_cut` says afterwards whether a part of one followed."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.is_cut: bool = False
+
+    def __iter__(self) -> Iterator[Any]:
+        with suppress(StopIteration):
+            while True:
+                try:
+                    yield self._reader.read_next_batch()
+                except (pa.ArrowInvalid, OSError):
+                    self.is_cut = True
+                    return

@@ -1,0 +1,167 @@
+"""`Recorder`: appends a snapshot of the aggregates to a file every so often."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from ..curriculum import Curriculum
+from .aggregates import Aggregator
+from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
+
+MAX_SNAPSHOTS = 512
+"""Number of snapshots at which every second one is dropped. Later snapshots are then twice as far apart."""
+
+TIME_SHARE = 1 / 200
+"""Largest share of the time that recording takes if no interval is given."""
+
+
+class Recorder:
+    """Records a curriculum into a folder, for `curricular report`.
+
+    Call `update` in the training loop, as often as you like. A recording that is there is continued. Of several
+    processes that record into one folder, one writes; when it ends, another takes over. The file is readable at any
+    time, and after a kill up to the last snapshot.
+
+    Args:
+        curriculum: The curriculum.
+        path: The folder of the recording, such as ``runs/x``. It is made if it is missing.
+        interval: Number of completed results between two snapshots. None: as often as takes 0.5 % of the time.
+
+    Raises:
+        ValueError: If `interval` is below 1, or if the folder holds the recording of another run, or another file.
+        OSError: If the folder cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from curricular import Curriculum
+        >>> from curricular.recording import Recorder, read_recording
+        >>> curriculum = Curriculum(["easy", "hard"])
+        >>> with tempfile.TemporaryDirectory() as folder, Recorder(curriculum, folder) as recorder:
+        ...     curriculum.tell([0, 1], [1.0, 0.0])
+        ...     recorder.close()
+        ...     len(read_recording(folder).batches)
+        1
+    """
+
+    def __init__(
+        self, curriculum: Curriculum[Any], path: str | os.PathLike[str], *, interval: int | None = None
+    ) -> None:
+        if interval is not None and interval < 1:
+            raise ValueError(f"interval: expected at least 1 result, got {interval}; leave it out for the default")
+        self._curriculum = curriculum
+        self._path = Path(path)
+        self._path.mkdir(parents=True, exist_ok=True)
+        self._has_budget = interval is None
+        self._interval = interval or 1
+        self._next = 0
+        self._not_before = 0.0
+        self._aggregator = Aggregator()
+        self._batches: list[Any] = []
+        self._lock: BinaryIO | None = None
+        self._file: BinaryIO | None = None
+        self._writer: Any = None
+        self._pid = 0
+        self._is_writer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def update(self) -> bool:
+        """Appends a snapshot if one is due and no other process records, and returns whether it did."""
+        if time.perf_counter() < self._not_before:
+            return False
+        counters, num_waiting = self._curriculum.tracker.backend.glance()
+        # About half of the waiting events are hand-outs. Looking at them would cost a flush.
+        if counters.num_completed + (num_waiting + 1) // 2 < self._next or not self._is_writer():
+            return False
+        return self._append()
+
+    def close(self) -> None:
+        """Appends a last snapshot if there are new results, and lets another process record. It may be called twice."""
+        if self._pid == os.getpid() or not self._pid:
+            if self._is_writer():
+                self._append()
+            self._leave()
+
+    def _append(self) -> bool:
+        start = time.perf_counter()
+        stats = self._curriculum.stats()
+        completed = int(stats["num_completed"])
+        if self._batches and completed <= self._batches[-1]["completed"][0].as_py():
+            return False
+        batch = to_batch(self._aggregator.rows(stats, self._curriculum.tasks()), completed, time.time())
+        self._batches.append(batch)
+        if len(self._batches) > MAX_SNAPSHOTS:
+            self._thin()
+        else:
+            self._writer.write_batch(batch)
+            assert self._file is not None  # noqa: S101  the writer has one
+            self._file.flush()
+        self._next = completed + self._interval
+        if self._has_budget:
+            self._not_before = time.perf_counter() + (time.perf_counter() - start) / TIME_SHARE
+        return True
+
+    def _thin(self) -> None:
+        """Drops every second snapshot, and doubles the distance of the next ones."""
+        self._batches = self._batches[::2]
+        first, last = (self._batches[end]["completed"][0].as_py() for end in (0, -1))
+        self._interval = max(2 * self._interval, (last - first) // (len(self._batches) - 1))
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._writer = write_all(self._path / FILE_NAME, self._batches)
+
+    def _is_writer(self) -> bool:
+        """Returns whether this process is the one that records; it becomes that if there is none."""
+        if self._pid == os.getpid():
+            return True
+        self._leave()  # after a fork: what the parent has open
+        lock = (self._path / "lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (self._path / FILE_NAME).exists():
+                self._batches = self._earlier(read_recording(self._path))
+            self._lock = lock
+            self._rewrite()
+        except BlockingIOError:
+            lock.close()
+            self._next = 0
+            self._not_before = time.perf_counter() + 1.0  # ask again later
+            return False
+        except BaseException:
+            lock.close()
+            raise
+        self._pid = os.getpid()
+        return True
+
+    def _earlier(self, recording: Recording) -> list[Any]:
+        """Returns the snapshots of `recording` up to the results so far; later ones are of a life that was lost."""
+        self._curriculum.tracker.flush()
+        counters, _ = self._curriculum.tracker.backend.glance()
+        kept = [
+            batch
+            for batch, completed in zip(recording.batches, recording.completed.tolist(), strict=True)
+            if completed <= counters.num_completed
+        ]
+        if recording.batches and not kept:
+            raise ValueError(
+                f"path: expected a new folder or the recording of this run, got {str(self._path)!r}, whose first "
+                f"snapshot has more results than the curriculum ({counters.num_completed}); choose another folder"
+            )
+        return kept
+
+    def _leave(self) -> None:
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+        self._file = self._lock = self._writer = None
+        self._pid = 0
+        self._batches = []

@@ -1,0 +1,208 @@
+"""What a report shows: charts as plain data, from recordings. `page` and `pictures` draw them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..mastery import MASTERY, mastery_key
+from ..recording import Recording
+
+MAX_LINES = 8
+"""Number of labels with a line of their own: those with the most draws."""
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#6B6B6B")
+"""Colours of lines, which colour-blind readers tell apart (Okabe and Ito)."""
+
+MASTERY_COLOURS = dict(zip(MASTERY, ("#9A9A9A", "#555555", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True))
+"""Colour of each state of a task, the same everywhere."""
+
+
+class Series(NamedTuple):
+    """A line, or the upper edge of an area."""
+
+    name: str
+    x: NDArray[Any]
+    y: NDArray[np.float64]
+    """Shares as percentages; NaN where nothing is known."""
+    colour: str
+    dash: str = "solid"
+
+
+class Chart(NamedTuple):
+    """A chart of one kind: lines, areas stacked to 100 %, or a map of cells."""
+
+    key: str
+    """Name for files and anchors."""
+    kind: Literal["lines", "areas", "map"]
+    title: str
+    note: str
+    """What it shows, in one or two sentences."""
+    x_title: str
+    y_title: str
+    series: tuple[Series, ...] = ()
+    x: Sequence[Any] = ()
+    """Columns of a map."""
+    y: Sequence[str] = ()
+    """Rows of a map, the lowest first."""
+    cells: NDArray[np.float64] | None = None
+    """Values of a map, shape (rows, columns); NaN where nothing is known."""
+    unit: str = "%"
+
+
+RESULTS = "completed results"
+
+
+def stat(recording: Recording, name: str) -> NDArray[np.float64]:
+    """Returns a key of `Curriculum.stats` at each snapshot, shape (n,); NaN where it is missing."""
+    return _stats(recording, (name,)).reshape(-1)
+
+
+def _stats(recording: Recording, names: Sequence[str]) -> NDArray[np.float64]:
+    values = np.full((len(names), len(recording.batches)), np.nan)
+    for index, row in recording.rows("stat"):
+        if row["name"] in names:
+            values[names.index(row["name"]), index] = row["value"]
+    return values
+
+
+def charts(recordings: Sequence[Recording]) -> list[Chart]:
+    """Returns the charts of one or several runs; those that compare runs have a line for each."""
+    found = [*_compared(recordings)]
+    for number, recording in enumerate(recordings):
+        of_run = f" – {recording.name}" if len(recordings) > 1 else ""
+        found += [
+            chart._replace(key=f"{chart.key}-{number + 1}", title=chart.title + of_run) for chart in _of_one(recording)
+        ]
+    return found
+
+
+def _compared(recordings: Sequence[Recording]) -> Iterator[Chart]:
+    lines = (
+        ("success", "success/mean", 100.0, "Success", "mean success rate, %",
+         "Mean success rate of the tasks in the pool that have a score."),
+        ("effective", "probability/effective_num_tasks", 1.0, "How many tasks are drawn",
+         "effective tasks", "As many equally likely tasks would spread the draws as widely."),
+    )  # fmt: skip
+    for key, name, factor, title, y_title, note in lines:
+        series = [Series(run.name, run.completed, stat(run, name) * factor, *style(number))
+                  for number, run in enumerate(recordings)]  # fmt: skip
+        yield Chart(key, "lines", title, note, RESULTS, y_title, tuple(series), unit="%" if factor > 1 else "")
+    turnover = [
+        Series(run.name, run.completed[1:], _rate(run), *style(number)) for number, run in enumerate(recordings)
+    ]
+    if any(np.nan_to_num(series.y).any() for series in turnover):
+        note = "Tasks that left the pool for new ones, since the snapshot before."
+        yield Chart("turnover", "lines", "Turnover", note, RESULTS, "per 1,000 results", tuple(turnover), unit="")
+
+
+def style(number: int) -> tuple[str, str]:
+    """Returns the colour and the dash of a line; both tell it from others."""
+    return COLOURS[number % len(COLOURS)], ("solid", "dash", "dot", "dashdot")[number % 4]
+
+
+def _rate(run: Recording) -> NDArray[np.float64]:
+    distances = np.diff(run.completed)
+    rates = np.diff(stat(run, "num_evicted")) / np.maximum(distances, 1) * 1000
+    # The last snapshot, taken when the recording was closed, may follow too soon after the one before.
+    return np.asarray(np.where(2 * distances >= np.median(distances), rates, np.nan)) if len(distances) else rates
+
+
+def _of_one(run: Recording) -> Iterator[Chart]:
+    shares = _stats(run, [f"{mastery_key(name)}/probability" for name in MASTERY]) * 100
+    areas = [
+        Series(name, run.completed, share, MASTERY_COLOURS[name]) for name, share in zip(MASTERY, shares, strict=True)
+    ]
+    note = "Share of the draws by what is known of the tasks. Good choices go to tasks that are being learned."
+    yield Chart("draws", "areas", "Where the draws go", note, RESULTS, "share of draws, %", tuple(areas))
+    labels = _grid(run, [(index, row["item"], row) for index, row in run.rows("label")])
+    if labels:
+        yield from _of_labels(run, labels)
+    by_axis: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
+    for index, row in run.rows("axis"):
+        by_axis.setdefault(row["name"], []).append((index, row["item"], row))
+    for number, (axis, rows) in enumerate(by_axis.items()):
+        names = {name: row["value"] for _, name, row in rows}
+        grid = _grid(run, rows)
+        order = sorted(grid, key=lambda name: (_number(name, names[name]), name))
+        yield _over_time(run, f"axis-{number + 1}", f"Draws by {axis}", axis, order, grid)
+    yield from _maps(run)
+    for name, title in (("success", "Success rates of the tasks"), ("progress", "Progress of the tasks")):
+        rows = [(index, f"{row['value']:.2f}", row) for index, row in run.rows("distribution") if row["name"] == name]
+        counts = {bucket: columns["num_tasks"] for bucket, columns in _grid(run, rows).items()}
+        if counts:
+            cells = np.nan_to_num(np.stack(list(counts.values())))
+            total = np.maximum(cells.sum(axis=0), 1)
+            note = "Share of the tasks with a score by their value, from 0 to 1."
+            yield Chart(f"tasks-{name}", "map", title, note, RESULTS, name, x=run.completed.tolist(), y=[*counts],
+                        cells=100 * cells / total)  # fmt: skip
+    ends = ("completed", "cancelled", "stale", "pending")
+    ended = _stats(run, [f"num_{end}" for end in ends])
+    parts = 100 * ended / np.maximum(ended.sum(axis=0), 1)
+    series = [
+        Series(end, run.completed, part, COLOURS[number])
+        for number, (end, part) in enumerate(zip(ends, parts, strict=True))
+    ]
+    yield Chart("outcomes", "areas", "How hand-outs ended", "Share of all hand-outs so far.", RESULTS,
+                "share of hand-outs, %", tuple(series))  # fmt: skip
+
+
+def _number(name: str, fallback: float) -> tuple[int, float]:
+    """Sorts buckets by their number, or by their first appearance."""
+    try:
+        return 0, float(name.partition(" to ")[0])
+    except ValueError:
+        return 1, fallback
+
+
+Grid = dict[str, dict[str, NDArray[np.float64]]]
+
+
+def _grid(run: Recording, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Grid:
+    """Returns bucket -> column -> values at each snapshot."""
+    grid: Grid = {}
+    for index, name, row in rows:
+        empty = {
+            column: np.full(len(run.batches), np.nan) for column in ("num_tasks", "probability", "success", "progress")
+        }
+        columns = grid.setdefault(name, empty)
+        for column, values in columns.items():
+            if row[column] is not None:
+                values[index] = row[column]
+    return grid
+
+
+def _of_labels(run: Recording, labels: Grid) -> Iterator[Chart]:
+    drawn = {name: float(np.nansum(columns["probability"])) for name, columns in labels.items()}
+    most = sorted(drawn, key=lambda name: -drawn[name])
+    lines = [Series(name, run.completed, labels[name]["success"] * 100, *style(number))
+             for number, name in enumerate(most[:MAX_LINES])]  # fmt: skip
+    rest = f" The {MAX_LINES} labels with the most draws of {len(most)}." if len(most) > MAX_LINES else ""
+    note = f"Mean success rate of the tasks of each label.{rest}"
+    yield Chart("labels-success", "lines", "Success by label", note, RESULTS, "mean success rate, %", tuple(lines))
+    yield _over_time(run, "labels-draws", "Draws by label", "label", most[:40][::-1], labels)
+
+
+def _over_time(run: Recording, key: str, title: str, axis: str, order: Sequence[str], grid: Grid) -> Chart:
+    cells = np.stack([np.nan_to_num(grid[name]["probability"]) * 100 for name in order])
+    note = "Share of the draws over time."
+    return Chart(key, "map", title, note, RESULTS, axis, x=run.completed.tolist(), y=list(order), cells=cells)
+
+
+def _maps(run: Recording) -> Iterator[Chart]:
+    last = len(run.batches) - 1
+    rows = [row for index, row in run.rows("map") if index == last]
+    for number, (first, second) in enumerate(dict.fromkeys((row["name"], row["name_2"]) for row in rows)):
+        chosen = [row for row in rows if (row["name"], row["name_2"]) == (first, second)]
+        xs, ys = (
+            sorted({row[item] for row in chosen}, key=lambda name: (_number(name, 0), name))
+            for item in ("item", "item_2")
+        )
+        cells = np.full((len(ys), len(xs)), np.nan)
+        for row in chosen:
+            if row["progress"] is not None:
+                cells[ys.index(row["item_2"]), xs.index(row["item"])] = 100 * row["progress"]
+        note = "Mean learning progress at the end of the recording; empty cells have no task with a score."
+        yield Chart(f"map-{number + 1}", "map", f"Where progress is: {first} and {second}", note, first, second,
+                    x=xs, y=ys, cells=cells)  # fmt: skip

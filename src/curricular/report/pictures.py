@@ -1,0 +1,85 @@
+"""The charts of a report as PNG files. Drawn by Matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..recording import Recording
+from .charts import Chart, charts
+from .page import LABEL_WIDTH, ends
+
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError:
+    raise ImportError("curricular.report.pictures needs Matplotlib: pip install 'curricular[report]'") from None
+
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+
+
+def write_pictures(recordings: Sequence[Recording], folder: Path) -> list[Path]:
+    """Writes one PNG per chart into `folder`, and returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for chart in charts([run for run in recordings if len(run.batches)]):
+        path = folder / f"{chart.key}.png"
+        draw(chart).savefig(path, dpi=150)
+        paths.append(path)
+    return paths
+
+
+def plain(name: str) -> str:
+    """Returns a name as a picture shows it: shortened, on one line, its dollar signs no formulas."""
+    line = " ".join(name.split())
+    return (line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…").replace("$", r"\$")
+
+
+def draw(chart: Chart) -> Figure:
+    """Returns the Matplotlib figure of a chart."""
+    drawn = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = drawn.subplots()
+    if chart.series:
+        _draw_series(axes, chart)
+    else:
+        _draw_map(drawn, axes, chart)
+    axes.set_title(" ".join(chart.title.split()).replace("$", r"\$"), loc="left", fontsize=11)
+    axes.set_xlabel(plain(chart.x_title))
+    axes.set_ylabel(plain(chart.y_title))
+    axes.spines[["top", "right"]].set_visible(False)
+    return drawn
+
+
+def _draw_series(axes: Any, chart: Chart) -> None:
+    is_stacked = chart.kind == "areas"
+    if is_stacked:
+        colours = [series.colour for series in chart.series]
+        axes.stackplot(chart.series[0].x, [np.nan_to_num(series.y) for series in chart.series], colors=colours)
+        axes.set_ylim(0, 100)
+    else:
+        for series in chart.series:
+            marker = "o" if len(series.x) == 1 else ""
+            axes.plot(series.x, series.y, color=series.colour, linestyle=DASHES[series.dash], marker=marker)
+        axes.set_ylim(bottom=0)
+    axes.margins(x=0)
+    for series, y in ends(chart.series, is_stacked=is_stacked):
+        axes.annotate(plain(series.name), (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0),
+                      textcoords="offset points", color=series.colour, va="center", fontsize=9,
+                      annotation_clip=False)  # fmt: skip
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
+def _draw_map(drawn: Figure, axes: Any, chart: Chart) -> None:
+    is_time = bool(chart.x) and not isinstance(chart.x[0], str)
+    columns = np.array(chart.x, float) if is_time else np.arange(len(chart.x))
+    if len(columns) > 1:
+        mesh = axes.pcolormesh(columns, np.arange(len(chart.y)), chart.cells, cmap="cividis", vmin=0, shading="nearest")
+    else:
+        mesh = axes.imshow(chart.cells, cmap="cividis", vmin=0, aspect="auto", origin="lower")
+    drawn.colorbar(mesh, label=chart.unit)
+    every = max(1, len(chart.y) // 12)
+    axes.set_yticks(range(0, len(chart.y), every), [plain(name) for name in chart.y[::every]])
+    if is_time:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    else:
+        axes.set_xticks(columns, [plain(name) for name in chart.x], rotation=30 if max(map(len, chart.x)) > 6 else 0)

@@ -1,0 +1,84 @@
+"""A recording in plain sentences."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..mastery import MASTERY, mastery_key
+from ..recording import Recording
+from .charts import stat
+
+LARGE_SHARE = 0.4
+"""Share of the draws from which a state of tasks is worth a sentence."""
+
+LATEST = 0.9
+"""Fraction of the run after which what begins is not worth a sentence yet."""
+
+
+def sentences(run: Recording) -> Iterator[str]:
+    """Yields what is worth knowing about `run`, the most important first.
+
+    Args:
+        run: A recording.
+    """
+    if not len(run.batches):
+        yield "The recording is empty: no snapshot was taken yet."
+        return
+    if run.is_cut:
+        yield "The recording was cut off, as by a crash: what follows is up to its last whole snapshot."
+    completed = run.completed
+    num_active = stat(run, "num_active")[-1]
+    yield f"{completed[-1]:,} results in {len(completed)} snapshots; the pool has {num_active:,.0f} tasks."
+    success = stat(run, "success/mean")
+    seen = success[~np.isnan(success)]
+    if len(seen):
+        yield f"The mean success rate went from {seen[0]:.0%} to {seen[-1]:.0%}."
+    for name in MASTERY:
+        if name != "learning":
+            yield from _draws(run, name)
+    yield from _never_scored(run, num_active)
+    effective = stat(run, "probability/effective_num_tasks")[-1]
+    yield f"At the end, draws spread as widely as over {effective:,.0f} equally likely tasks of {num_active:,.0f}."
+    cancelled, scheduled = stat(run, "num_cancelled")[-1], stat(run, "num_scheduled")[-1]
+    if cancelled:
+        share = f"{cancelled:,.0f} of {scheduled:,.0f} hand-outs ({cancelled / scheduled:.1%})"
+        yield f"{share} were cancelled: {_reasons(run)}."
+
+
+def _draws(run: Recording, name: str) -> Iterator[str]:
+    """Says since when a large share of the draws goes to tasks in a state, or how large it was."""
+    shares = stat(run, f"{mastery_key(name)}/probability")
+    large = shares >= LARGE_SHARE
+    if not large.any():
+        return
+    ends_large = np.flatnonzero(~large)
+    start = 0 if not len(ends_large) else ends_large[-1] + 1
+    fraction = run.completed[start] / max(run.completed[-1], 1) if start < len(shares) else 1.0
+    if fraction <= LATEST:
+        when = "During the whole run" if start == 0 else f"From {fraction:.0%} of the run on"
+        tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
+        yield (
+            f"{when}, {shares[start:].mean():.0%} of the draws went to tasks that are {name} ({tasks:,.0f} at the end)."
+        )
+    elif large.mean() >= 1 - LATEST:
+        share = f"{LARGE_SHARE:.0%} or more of the draws"
+        yield f"In {large.mean():.0%} of the snapshots, {share} went to tasks that are {name}."
+
+
+def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
+    count = stat(run, f"{mastery_key('never scored')}/num_tasks")[-1]
+    last = len(run.batches) - 1
+    names = [row["item"] for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
+    if count:
+        listed = f": {'; '.join(names[:3])}{' …' if count > 3 else ''}" if names else " and were not drawn yet"
+        yield f"{count:,.0f} of {num_active:,.0f} tasks never gave a score{listed}."
+
+
+def _reasons(run: Recording) -> str:
+    last = len(run.batches) - 1
+    reasons = {
+        row["name"].partition("/")[2]: row["value"]
+        for index, row in run.rows("stat")
+        if index == last and row["name"].startswith("cancelled/")
+    }
+    return ", ".join(f"{name} {count:,.0f}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))

@@ -1,0 +1,94 @@
+"""What is in a checkpoint or a session, as plain data: settings as they act, counts, labels and tasks."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends.catalogue import list_sessions, read_session
+from .checkpoint import read_checkpoint, unpack_table
+from .mastery import MASTERY, mastery
+from .metrics import label_name, range_of, summary
+from .table import Table
+
+SETTINGS_HIDDEN = {"score_range", "success_threshold", "generator"}
+"""Settings that are shown as they act, or that say nothing to a reader."""
+
+
+class Content(NamedTuple):
+    """What a checkpoint or a session holds."""
+
+    source: str
+    """What it is, with its name."""
+    settings: dict[str, Any]
+    """Settings in effect; ranges and thresholds as they act."""
+    stats: dict[str, float]
+    """Statistics, with the keys of `Curriculum.stats`. The distribution is the one in use."""
+    tasks: dict[str, NDArray[Any]]
+    """Active tasks as columns, those with the largest share of the draws first, shape (n,) each."""
+
+
+def read_content(name: str) -> Content:
+    """Reads the checkpoint at the path `name`, or the session with that name.
+
+    Raises:
+        CheckpointError: If the file is damaged or not a checkpoint.
+        KeyError: If there is neither a file nor a session with this name.
+        SessionError: If the session cannot be read.
+        OSError: If the file cannot be read.
+    """
+    if Path(name).is_file():
+        state = read_checkpoint(name)
+        return _content(f"checkpoint {name}", state["config"], unpack_table(state))
+    try:
+        info, settings, table = read_session(name)
+    except KeyError:
+        names = ", ".join(info.name for info in list_sessions()) or "none"
+        raise KeyError(
+            f"name: expected a checkpoint or a session, got {name!r}, which is neither; the sessions are: {names}"
+        ) from None
+    return _content(f"session {name} ({info.num_workers} live workers)", settings, table)
+
+
+def _content(source: str, settings: Mapping[str, Any], table: Table) -> Content:
+    declared = settings["score_range"]
+    score_range = range_of(table, declared if isinstance(declared, str) else (declared[0], declared[1]))
+    threshold = settings.get("success_threshold")
+    slow_rate = settings["ema_timescale"] * settings["slow_timescale_factor"]
+    probabilities = np.diff(table.cumulated, prepend=0.0)
+    total = probabilities.sum()
+    probabilities = probabilities / total if total > 0 else probabilities
+    in_effect = {
+        "num_active_tasks": len(table.rows),
+        "score_range": [*score_range],
+        "success_threshold": sum(score_range) / 2 if threshold is None else threshold,
+        "slow_rate": slow_rate,
+    }
+    others = {key: value for key, value in settings.items() if key not in SETTINGS_HIDDEN | in_effect.keys()}
+    stats = summary(table, probabilities, score_range, slow_rate)
+    return Content(source, in_effect | others, stats, _tasks(table, probabilities, score_range, slow_rate))
+
+
+def _tasks(
+    table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float], slow_rate: float
+) -> dict[str, NDArray[Any]]:
+    (slots,) = np.nonzero(table.rows["is_active"])
+    slots = slots[np.argsort(-probabilities[slots], kind="stable")]
+    rows = table.rows.take(slots)
+    unknown = np.where(rows["num_completions"] > 0, 0.0, math.nan)
+    labels = np.array([label_name(table.labels, index) for index in range(table.counters.num_labels)], np.object_)
+    states = np.array(MASTERY, np.object_).take(mastery(rows, slow_rate, score_range))
+    low, high = score_range
+    return {
+        "task_id": rows["task_id"],
+        "label": labels.take(rows["label_index"]),
+        "state": states,
+        "probability": probabilities[slots],
+        "success_rate": rows["success_ema"] + unknown,
+        "score": low + (high - low) * rows["slow_ema"] + unknown,
+        "learning_progress": np.abs(rows["fast_ema"] - rows["slow_ema"]) + unknown,
+        **{name: rows[name] for name in ("num_scheduled", "num_completions", "num_cancelled", "seed")},
+    }

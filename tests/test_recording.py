@@ -1,0 +1,206 @@
+"""Recordings: what they hold, how long they get, and what a kill, a fork or another file does to them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+
+from curricular import Curriculum, UniformConfig, bucketed  # noqa: E402
+from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
+from curricular.recording import recorder as recorder_module  # noqa: E402
+from curricular.recording.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
+from curricular.recording.file import SCHEMA  # noqa: E402
+
+from .helpers import Child  # noqa: E402
+from .recording_run import curriculum_of_mazes, record, train  # noqa: E402
+
+
+def test_a_recording_holds_the_statistics_at_each_interval(tmp_path):
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path, interval=20) as recorder:
+        train(curriculum, recorder, 400)
+        stats = curriculum.stats()
+    run = read_recording(tmp_path)
+    assert (abs(np.diff(run.completed)[:-1] - 20) <= 2).all()
+    assert run.completed[-1] == stats["num_completed"]
+    last = {row["name"]: row["value"] for index, row in run.rows("stat") if index == len(run.batches) - 1}
+    assert last == stats
+    labels = {row["item"]: row for index, row in run.rows("label") if index == len(run.batches) - 1}
+    assert labels["maze"]["num_tasks"] == 6
+    assert sum(row["probability"] for row in labels.values()) == pytest.approx(1)
+
+
+def test_draws_along_an_axis_and_over_two_axes_sum_to_those_of_their_tasks(tmp_path):
+    run = record(tmp_path)
+    for kind, name, num_rows in (("axis", "size", 3), ("axis", "rivals", 2), ("map", "rivals", 6)):
+        rows = [row for index, row in run.rows(kind) if index == 0 and row["name"] == name]
+        rows = [row for row in rows if kind == "axis" or row["name_2"] == "size"]
+        assert len(rows) == num_rows
+        assert sum(row["probability"] for row in rows) == pytest.approx(6 / 7)
+        assert sum(row["num_tasks"] for row in rows) == 6
+
+
+def test_a_recording_is_a_plain_arrow_stream(tmp_path):
+    run = record(tmp_path)
+    with pa.OSFile(str(tmp_path / "recording.arrow")) as file:
+        assert pa.ipc.open_stream(file).read_all().equals(run.to_table())
+
+
+KILLED = """
+import os, signal, sys
+from tests.recording_run import curriculum_of_mazes, train
+from curricular.recording import Recorder
+curriculum = curriculum_of_mazes()
+train(curriculum, Recorder(curriculum, sys.argv[1], interval=20), 100)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_recording_is_readable_up_to_its_last_snapshot(tmp_path):
+    path = os.pathsep.join([str(Path.cwd()), *sys.path])
+    command = [sys.executable, "-c", KILLED, tmp_path]
+    status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert status.returncode == -9
+    run = read_recording(tmp_path)
+    assert len(run.batches) == 5
+    assert not run.is_cut
+
+
+def test_a_snapshot_that_was_cut_off_is_left_out_and_reported(tmp_path):
+    whole = record(tmp_path)
+    file = tmp_path / "recording.arrow"
+    file.write_bytes(file.read_bytes()[:-300])
+    run = read_recording(tmp_path)
+    assert run.is_cut
+    assert run.completed.tolist() == whole.completed.tolist()[:-1]
+
+
+def test_a_cut_recording_is_continued(tmp_path):
+    record(tmp_path)
+    file = tmp_path / "recording.arrow"
+    file.write_bytes(file.read_bytes()[:-300])
+    with curriculum_of_mazes() as curriculum:
+        curriculum.tell([0] * 500, [1.0] * 500)
+        with Recorder(curriculum, tmp_path) as recorder:
+            assert recorder.update()
+    run = read_recording(tmp_path)
+    assert not run.is_cut
+    assert run.completed[-1] == 500
+
+
+def test_snapshots_after_a_checkpoint_that_was_loaded_are_dropped(tmp_path):
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path, interval=20) as recorder:
+        train(curriculum, recorder, 50)
+        early = read_recording(tmp_path).completed.tolist()
+        state = curriculum.state_dict()
+        train(curriculum, recorder, 200)
+    with curriculum_of_mazes() as curriculum:
+        curriculum.load_state_dict(state)
+        with Recorder(curriculum, tmp_path, interval=20):
+            completed = int(curriculum.stats()["num_completed"])
+    assert read_recording(tmp_path).completed.tolist() == sorted({*early, completed})
+
+
+def test_a_long_recording_is_thinned(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "MAX_SNAPSHOTS", 16)
+    run = record(tmp_path, 3000, interval=5)
+    assert len(run.batches) <= 17
+    assert run.completed[0] <= 1
+    distances = np.diff(run.completed)[:-1]
+    assert distances.max() <= 3 * distances.min()
+
+
+def test_one_of_several_recorders_writes_and_another_takes_over(tmp_path):
+    with curriculum_of_mazes() as curriculum:
+        first, second = (Recorder(curriculum, tmp_path, interval=1) for _ in range(2))
+        second._not_before = 0.0
+        assert (first.update(), second.update()) == (True, False)
+        curriculum.tell([0], [1.0])
+        first.close()
+        second._not_before = 0.0
+        curriculum.tell([0], [1.0])
+        assert second.update()
+        second.close()
+    assert read_recording(tmp_path).completed.tolist() == [0, 1, 2]
+
+
+def test_a_forked_process_does_not_record_beside_its_parent(tmp_path):
+    def update():
+        assert not recorder.update()
+        recorder.close()
+
+    with (
+        curriculum_of_mazes(use_shared_memory=True) as curriculum,
+        Recorder(curriculum, tmp_path, interval=1) as recorder,
+    ):
+        assert recorder.update()
+        curriculum.tell([0], [1.0])
+        assert Child(update).wait() == 0
+        assert recorder.update()
+    assert read_recording(tmp_path).completed.tolist() == [0, 1]
+
+
+def test_by_default_recording_takes_a_small_share_of_the_time(tmp_path):
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path) as recorder:
+        assert recorder.update()
+        assert recorder._not_before > recorder_module.time.perf_counter()
+
+
+def test_what_is_no_recording_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder with a recording\.arrow"):
+        read_recording(tmp_path / "nothing")
+    (tmp_path / "recording.arrow").write_text("no stream", encoding="utf-8")
+    with pytest.raises(ValueError, match="expected a recording, got"):
+        read_recording(tmp_path)
+    for schema, error in (
+        (pa.schema([("x", pa.int64())]), "another Arrow file"),
+        (SCHEMA.with_metadata({"curricular.format": "2"}), "format 1, got format 2"),
+    ):
+        with (tmp_path / "recording.arrow").open("wb") as file:
+            pa.ipc.new_stream(file, schema).close()
+        with pytest.raises(ValueError, match=error):
+            read_recording(tmp_path)
+    with pytest.raises(NewerRecordingError):
+        read_recording(tmp_path)
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    with curriculum_of_mazes() as curriculum:
+        curriculum.tell([0] * 9, [1.0] * 9)
+        Recorder(curriculum, tmp_path).close()
+    with curriculum_of_mazes() as curriculum, pytest.raises(ValueError, match="choose another folder"):
+        Recorder(curriculum, tmp_path)
+
+
+def test_an_interval_below_one_is_refused(tmp_path):
+    with curriculum_of_mazes() as curriculum, pytest.raises(ValueError, match="interval: expected at least 1 result"):
+        Recorder(curriculum, tmp_path, interval=0)
+
+
+@pytest.mark.parametrize("values", [np.arange(100_000), np.array([f"level {n}" for n in range(100_000)], object)])
+def test_an_axis_with_very_many_values_has_few_buckets(values):
+    places, names = Buckets(values).place(values)
+    assert len(names) <= MAX_BUCKETS
+    assert np.bincount(places).sum() == 100_000
+    assert values.dtype != object or names[-1] == REST
+
+
+def test_buckets_keep_their_places_and_values_beyond_them_count_at_the_ends():
+    buckets = Buckets(np.linspace(0.0, 1.0, 50))
+    places, names = buckets.place(np.array([-3.0, 0.0, 0.5, 1.0, 9.0, np.nan]))
+    assert places.tolist() == [0, 0, 8, 15, 15, -1]
+    assert names[0] == "0 to 0.0625"
+    few = Buckets(np.array([3, 1]))
+    assert few.place(np.array([3, 1]))[0].tolist() == [1, 0]
+    assert few.place(np.array([2, 1, 3]))[0].tolist() == [2, 0, 1]
+
+
+def test_a_task_is_described_by_what_is_known_of_it():
+    with Curriculum(
+        bucketed({}, {"size": [5]}), UniformConfig(num_active_tasks=1, use_shared_memory=False)
+    ) as curriculum:
+        assert describe(curriculum.tasks(), 0) == "task 0 (size=5)"

@@ -1,0 +1,174 @@
+"""Reports: the charts and sentences of a recording, and the page in a real browser where there is one."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("plotly")
+
+from curricular import cli
+from curricular.mastery import MASTERY
+from curricular.recording import Recorder, read_recording
+from curricular.recording.file import to_batch, write_all
+from curricular.report.charts import Series, charts, stat
+from curricular.report.page import ends, page
+from curricular.report.summary import sentences
+
+from .recording_run import curriculum_of_mazes, record
+
+WATCH = """<script>
+const faults = [];
+addEventListener("error", event => faults.push(event.message));
+addEventListener("load", () => setTimeout(() => {
+  const charts = [...document.querySelectorAll(".plotly-graph-div")];
+  const drawn = charts.filter(chart => chart.querySelector("svg .scatterlayer path, svg .heatmaplayer image"));
+  const asked = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
+  const wide = document.body.scrollWidth > innerWidth;
+  document.title = `drawn ${drawn.length} faults ${faults.length} requests ${asked.length} wide ${wide}`;
+}, 1500));
+</script>"""
+"""Puts what the browser did with the page into its title."""
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two recordings, the second one shorter."""
+    root = tmp_path_factory.mktemp("runs")
+    record(root / "first <run>")
+    record(root / "second", 200)
+    return [root / "first <run>", root / "second"]
+
+
+@pytest.fixture(scope="module")
+def runs(folders):
+    return [read_recording(folder) for folder in folders]
+
+
+def made_up(folder, *snapshots):
+    """Writes a recording whose snapshots hold these statistics."""
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = [
+        to_batch([{"kind": "stat", "name": name, "value": value} for name, value in stats.items()], 100 * number, 0.0)
+        for number, stats in enumerate(snapshots)
+    ]
+    file, _ = write_all(folder / "recording.arrow", batches)
+    file.close()
+    return read_recording(folder)
+
+
+def test_the_charts_are_those_that_the_run_has(runs):
+    keys = [chart.key for chart in charts(runs[:1])]
+    assert keys == [
+        "success", "effective", "draws-1", "labels-success-1", "labels-draws-1", "axis-1-1", "axis-2-1", "axis-3-1",
+        "map-1-1", "map-2-1", "map-3-1", "tasks-success-1", "tasks-progress-1", "outcomes-1",
+    ]  # fmt: skip
+
+
+def test_draws_by_state_are_the_shares_in_the_statistics_and_sum_to_100(runs):
+    (chart,) = [chart for chart in charts(runs[:1]) if chart.key == "draws-1"]
+    assert [series.name for series in chart.series] == list(MASTERY)
+    np.testing.assert_allclose(np.sum([series.y for series in chart.series], axis=0), 100)
+    np.testing.assert_allclose(chart.series[4].y, 100 * stat(runs[0], "mastery/mastered/probability"))
+
+
+def test_a_map_has_the_progress_of_each_pair_of_values(runs):
+    (chart,) = [chart for chart in charts(runs[:1]) if chart.title == "Where progress is: rivals and size"]
+    assert (chart.x, chart.y) == (["0", "1"], ["5", "9", "13"])
+    last = len(runs[0].batches) - 1
+    rows = {(row["item"], row["item_2"]): row for index, row in runs[0].rows("map") if index == last}
+    assert chart.cells[2, 1] == pytest.approx(100 * rows["1", "13"]["progress"])
+
+
+def test_several_runs_share_charts_and_colours_and_dashes_tell_them_apart(runs):
+    compared = charts(runs)[0]
+    assert [series.name for series in compared.series] == ["first <run>", "second"]
+    assert len({(series.colour, series.dash) for series in compared.series}) == 2
+    assert len(compared.series[0].colour) == 7
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap():
+    lines = [Series(name, np.arange(3), np.array([0.0, 50.0, y]), "#000000") for name, y in (("a", 50), ("b", 50.1))]
+    (_, low), (_, high) = ends(lines, is_stacked=False)
+    assert high - low >= 3
+
+
+def test_a_run_whose_draws_go_to_mastered_tasks_is_told_so(tmp_path):
+    shares = [0.0] * 4 + [0.62] * 6
+    run = made_up(
+        tmp_path / "bad",
+        *(
+            {
+                "mastery/mastered/probability": share,
+                "mastery/mastered/num_tasks": 3,
+                "mastery/never_scored/num_tasks": 0,
+                "num_active": 16,
+                "probability/effective_num_tasks": 3,
+                "num_cancelled": 0,
+                "num_scheduled": 100,
+            }
+            for share in shares
+        ),
+    )
+    assert "From 44% of the run on, 62% of the draws went to tasks that are mastered (3 at the end)." in sentences(run)
+
+
+def test_tasks_that_never_gave_a_score_are_named(runs):
+    (told,) = [sentence for sentence in sentences(runs[0]) if "never gave a score" in sentence]
+    assert told.startswith("1 of 7 tasks never gave a score: task ")
+    assert "broken" in told
+    assert any(re.search(r"\d+ of 400 hand-outs .* were cancelled: failed \d+", told) for told in sentences(runs[0]))
+
+
+def test_an_empty_run_and_one_snapshot_of_one_task_have_a_page(tmp_path):
+    empty = made_up(tmp_path / "empty")
+    assert list(sentences(empty)) == ["The recording is empty: no snapshot was taken yet."]
+    assert "The recording is empty" in page([empty])
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path / "one") as recorder:
+        recorder.update()
+    assert page([read_recording(tmp_path / "one")]).count("<section>") == len(
+        charts([read_recording(tmp_path / "one")])
+    )
+
+
+def test_texts_of_the_user_are_no_markup(runs):
+    text = page(runs)
+    assert "<run>" not in text
+    assert "first &lt;run&gt;" in text
+    assert "broken\n<script>" not in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_draws_every_chart_without_an_error_or_a_request(runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page(runs).replace("</head>", WATCH + "</head>"), encoding="utf-8")
+    for width in (360, 1600):
+        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom",
+                   "--virtual-time-budget=8000", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]  # fmt: skip
+        dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+        title = re.search(r"<title>(.*?)</title>", dom)[1]
+        assert title == f"drawn {len(charts(runs))} faults 0 requests 0 wide false"
+
+
+def test_the_command_writes_page_and_pictures_and_prints_the_summary(folders, tmp_path):
+    pytest.importorskip("matplotlib")
+    out, pictures = tmp_path / "report.html", tmp_path / "pictures"
+    arguments = ["report", str(folders[0]), "--out", str(out), "--png", str(pictures)]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "never gave a score" in result.output
+    assert "<!doctype html>" in out.read_text(encoding="utf-8")
+    names = {path.stem for path in pictures.iterdir()}
+    assert names == {chart.key for chart in charts([read_recording(folders[0])])}
+
+
+def test_a_folder_without_a_recording_is_one_line_and_exit_code_1(tmp_path):
+    result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "nothing")])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: path: expected a folder with a recording.arrow")
