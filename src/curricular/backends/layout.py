@@ -26,7 +26,7 @@ HEADER_SIZE = 16_384
 _PAGE = 4_096
 
 # Indices of the words in the control section. Each word is written by one aligned store of eight bytes.
-COMMITTED, HOLDER, NUM_WORKERS, CREATED = range(4)
+COMMITTED, HOLDER, NUM_WORKERS, CREATED, FLUSHED = range(5)
 _NUM_CONTROLS = 8
 
 # Indices of the words in a worker's slot: the process that holds it, and the number of events ever appended.

@@ -4,6 +4,7 @@ Each worker appends events to its own ring without a lock. The worker that holds
 of all workers, dead workers included, through the `journal`. docs/sessions.md describes the protocol.
 """
 
+import math
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from ..rows import Rows
 from ..table import EVENT, MAX_OPEN, Counters, Table, copy_table, issue_stream, ledger_size
 from . import session
 from .journal import SessionTable, SessionTransaction, row_checks
-from .layout import FIRST, HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, NUMBER, PID, SessionError, Spec
+from .layout import FIRST, FLUSHED, HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, NUMBER, PID, SessionError, Spec
 from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
 from .session import SessionFile, is_in_place, join_session, open_session, release_session, remove_private
 
@@ -29,7 +30,7 @@ _EPOCH = Counters._fields.index("epoch")
 _RESTORES = Counters._fields.index("num_restores")
 
 MAX_DELAY = 0.05
-"""Age of the last flush, in seconds, after which the next result of a worker in a shared session triggers a flush."""
+"""Age of the last flush by any worker, in seconds, after which the next result of a worker triggers a flush."""
 
 
 class SharedMemoryBackend:
@@ -133,7 +134,8 @@ class SharedMemoryBackend:
         self._slot = slot
         self._ring: memoryview = self._rings[slot].view(np.uint8).data
         self._own = self._workers[slot].data  # may hold events of a dead worker, for the next flush
-        self._flushed_at = time.monotonic()
+        self._tried_at = -math.inf
+        self._control[FLUSHED] = int(1e9 * time.monotonic())
         self._find_free()
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _leave, file, self._control, self._workers, slot, os.getpid())
@@ -235,14 +237,18 @@ class SharedMemoryBackend:
         return self._control[NUM_WORKERS] > 1 and self._is_late()
 
     def _is_late(self) -> bool:
-        """Returns whether a flush is overdue. After True, returns False for `MAX_DELAY` / 8 seconds.
+        """Returns whether a flush is overdue: no worker has flushed the logs of all for `MAX_DELAY` seconds.
+
+        After True, returns False for `MAX_DELAY` / 8 seconds.
 
         The pause limits how often a worker tries a lock that is not free.
         """
         now = time.monotonic()
-        if now - self._flushed_at <= MAX_DELAY:
+        age = now - 1e-9 * self._control[FLUSHED]
+        # A flush in the future is one from before the machine was restarted.
+        if 0 <= age <= MAX_DELAY or now - self._tried_at <= MAX_DELAY / 8:
             return False
-        self._flushed_at = now - MAX_DELAY * 7 / 8
+        self._tried_at = now
         return True
 
     def extend(self, events: NDArray[np.void]) -> bool:
@@ -321,7 +327,7 @@ class SharedMemoryBackend:
         finally:
             transaction.end()
             if transaction.has_flushed:
-                self._flushed_at = time.monotonic()
+                self._control[FLUSHED] = int(1e9 * time.monotonic())
 
     def snapshot(self) -> Table:
         def copy(transaction: Transaction) -> Table:
