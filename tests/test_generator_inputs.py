@@ -245,8 +245,8 @@ class TestPaths:
         ("base", "path", "expected"),
         [
             ({"r": {}}, "r.heart", {"r": {"heart": 1}}),
-            ({"r": {}}, "r.ore.gained", {"r": {"ore.gained": 1}}),
-            ({"r": {"ore.lost": 2}}, "r.ore.gained", {"r": {"ore.lost": 2, "ore.gained": 1}}),
+            ({"r": {}}, "r.iron.gained", {"r": {"iron.gained": 1}}),
+            ({"r": {"iron.lost": 2}}, "r.iron.gained", {"r": {"iron.lost": 2, "iron.gained": 1}}),
             ({}, "w", {"w": 1}),
             (Player(), "items.sword", Player(items={"sword": 1})),
             ({"r": {"a.b": 0}}, "r.a.b", {"r": {"a.b": 1}}),

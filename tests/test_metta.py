@@ -16,13 +16,13 @@ def local(**kwargs):
 
 def test_buckets_are_added_one_by_one():
     tasks = cc.bucketed(ARENA)
-    for item in ["ore", "armor"]:
+    for item in ["iron", "armor"]:
         tasks.add_bucket(f"rewards.{item}", [0, 0.5, 1.0])
     assert tasks.add_bucket("laser", [1, 100]) is tasks
     curriculum = tasks.to_curriculum(num_active_tasks=18, algorithm_config=local()).make()
     configs = [task.config for task in curriculum.ask(200)]
     assert len({str(config) for config in configs}) == 18
-    assert all(set(config["rewards"]) == {"ore", "armor"} and config["laser"] in {1, 100} for config in configs)
+    assert all(set(config["rewards"]) == {"iron", "armor"} and config["laser"] in {1, 100} for config in configs)
     assert ARENA["rewards"] == {}
 
 

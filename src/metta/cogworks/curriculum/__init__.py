@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import Any
 
+import curricular as _curricular
 from curricular import *  # noqa: F403
-from curricular import __all__ as _names
+from curricular import metta as _upstream
 from curricular.metta import *  # type: ignore[assignment]  # noqa: F403  # instead of four names of `curricular`
-from curricular.metta import __all__ as _upstream_names
 
-__all__ = list(_names)
-__all__ += [name for name in _upstream_names if name not in __all__]
+__all__: list[str] = []
+__all__ += _curricular.__all__
+__all__ += _upstream.__all__
 
 
 def __getattr__(name: str) -> Any:
