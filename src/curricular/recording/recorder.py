@@ -72,7 +72,12 @@ class Recorder:
         self.close()
 
     def update(self) -> bool:
-        """Appends a snapshot if one is due and no other process records, and returns whether it did."""
+        """Appends a snapshot if one is due and no other process records, and returns whether it did.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+            OSError: If the file cannot be written.
+        """
         if time.perf_counter() < self._not_before:
             return False
         counters, num_waiting = self._curriculum.tracker.backend.glance()
