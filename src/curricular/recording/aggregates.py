@@ -48,8 +48,9 @@ class Buckets:
         if values.dtype.kind in "iuf":
             known = values[np.isfinite(values)].astype(np.float64)
             if len(np.unique(known)) > MAX_BUCKETS:
-                self._edges = np.linspace(known.min(), known.max(), NUM_INTERVALS + 1)
-                ends = [f"{edge:.4g}" for edge in self._edges]
+                edges = np.linspace(known.min(), known.max(), NUM_INTERVALS + 1)
+                ends = [f"{edge:.4g}" for edge in edges.tolist()]
+                self._edges = edges
                 self._names = [f"{low} to {high}" for low, high in pairwise(ends)]
 
     def place(self, values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:

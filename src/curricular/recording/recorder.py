@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -58,7 +59,8 @@ class Recorder:
         self._next = 0
         self._not_before = 0.0
         self._aggregator = Aggregator()
-        self._batches: list[Any] = []
+        self._num_snapshots = 0
+        self._last = -1
         self._lock: BinaryIO | None = None
         self._file: BinaryIO | None = None
         self._writer: Any = None
@@ -72,7 +74,12 @@ class Recorder:
         self.close()
 
     def update(self) -> bool:
-        """Appends a snapshot if one is due and no other process records, and returns whether it did."""
+        """Appends a snapshot if one is due and no other process records, and returns whether it did.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+            OSError: If the file cannot be written.
+        """
         if time.perf_counter() < self._not_before:
             return False
         counters, num_waiting = self._curriculum.tracker.backend.glance()
@@ -92,16 +99,15 @@ class Recorder:
         start = time.perf_counter()
         stats = self._curriculum.stats()
         completed = int(stats["num_completed"])
-        if self._batches and completed <= self._batches[-1]["completed"][0].as_py():
+        if completed <= self._last:
             return False
         batch = to_batch(self._aggregator.rows(stats, self._curriculum.tasks()), completed, time.time())
-        self._batches.append(batch)
-        if len(self._batches) > MAX_SNAPSHOTS:
+        if self._num_snapshots >= MAX_SNAPSHOTS:
             self._thin()
-        else:
-            self._writer.write_batch(batch)
-            assert self._file is not None  # noqa: S101  the writer has one
-            self._file.flush()
+        self._writer.write_batch(batch)
+        assert self._file is not None  # noqa: S101  the writer has one
+        self._file.flush()
+        self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
             self._not_before = time.perf_counter() + (time.perf_counter() - start) / TIME_SHARE
@@ -109,15 +115,17 @@ class Recorder:
 
     def _thin(self) -> None:
         """Drops every second snapshot, and doubles the distance of the next ones."""
-        self._batches = self._batches[::2]
-        first, last = (self._batches[end]["completed"][0].as_py() for end in (0, -1))
-        self._interval = max(2 * self._interval, (last - first) // (len(self._batches) - 1))
-        self._rewrite()
+        run = read_recording(self._path)
+        kept, completed = run.batches[::2], run.completed[::2]
+        self._interval = max(2 * self._interval, int(completed[-1] - completed[0]) // (len(kept) - 1))
+        self._rewrite(kept)
 
-    def _rewrite(self) -> None:
+    def _rewrite(self, batches: Sequence[Any]) -> None:
         if self._file is not None:
             self._file.close()
-        self._file, self._writer = write_all(self._path / FILE_NAME, self._batches)
+        self._file, self._writer = write_all(self._path / FILE_NAME, batches)
+        self._num_snapshots = len(batches)
+        self._last = batches[-1]["completed"][0].as_py() if batches else -1
 
     def _is_writer(self) -> bool:
         """Returns whether this process is the one that records; it becomes that if there is none."""
@@ -127,10 +135,9 @@ class Recorder:
         lock = (self._path / "lock").open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (self._path / FILE_NAME).exists():
-                self._batches = self._earlier(read_recording(self._path))
+            exists = (self._path / FILE_NAME).exists()
+            self._rewrite(self._earlier(read_recording(self._path)) if exists else [])
             self._lock = lock
-            self._rewrite()
         except BlockingIOError:
             lock.close()
             self._next = 0
@@ -164,4 +171,3 @@ class Recorder:
                 file.close()
         self._file = self._lock = self._writer = None
         self._pid = 0
-        self._batches = []
