@@ -213,8 +213,8 @@ def test_a_place_where_no_file_can_be_is_named_at_once(tmp_path):
     with pytest.raises(IsADirectoryError, match="path: expected a file, got the folder"):
         curriculum.save(tmp_path)
     with pytest.raises(OSError, match="path: expected a place where a file can be written") as caught:
-        curriculum.save(tmp_path / ("x" * 250))
-    assert caught.value.filename == str(tmp_path / ("x" * 250))
+        curriculum.save(tmp_path / ("x" * 256))
+    assert caught.value.filename == str(tmp_path / ("x" * 256))
     assert not list(tmp_path.iterdir())
 
 
@@ -298,3 +298,24 @@ def test_a_save_removes_what_killed_saves_left_behind(tmp_path):
         os.utime(path, (0, 0))
     curriculum.save(tmp_path / "state.npz")
     assert sorted(tmp_path.iterdir()) == sorted([recent, foreign, tmp_path / "state.npz"])
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "[n]*?"])
+def test_any_name_that_a_file_can_have_is_saved_and_leaves_no_draft(name, tmp_path):
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
+    for _ in range(2):
+        curriculum.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert Curriculum.load(tmp_path / name).stats() == curriculum.stats()
+
+
+def test_a_save_to_a_link_replaces_the_file_and_not_the_link(tmp_path):
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
+    (tmp_path / "runs").mkdir()
+    link, file = tmp_path / "latest", tmp_path / "runs" / "first"
+    link.symlink_to(file)
+    curriculum.save(link)  # to a file that is not there yet
+    curriculum.tell([0], [1.0])
+    curriculum.save(link)
+    assert link.is_symlink()
+    assert Curriculum.load(file).stats()["num_completed"] == 1

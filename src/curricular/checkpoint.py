@@ -7,6 +7,7 @@ check raises an error that names the field, before anything changes.
 
 import contextlib
 import glob
+import hashlib
 import json
 import logging
 import os
@@ -50,6 +51,9 @@ from .task import all_axes
 
 DRAFT_AGE = 3600.0
 """Age above which a draft is removed as the remains of a killed save, in seconds."""
+
+MAX_DRAFT_NAME = 200
+"""Length of a file name, in bytes, up to which the names of its drafts contain it."""
 
 MAX_PLAIN = 2**24
 """Maximum size of the JSON text in a checkpoint, in bytes."""
@@ -98,7 +102,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     plain = {name: value for name, value in state.items() if name in _PLAIN_KEYS}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
-    target = Path(path)
+    target = Path(os.path.realpath(path))  # a link stays one, and the file that it names is replaced
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"path: expected a file in a folder that exists, got {os.fspath(path)!r}; create the folder "
@@ -107,7 +111,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     if target.is_dir():
         raise IsADirectoryError(f"path: expected a file, got the folder {os.fspath(path)!r}; add the name of a file")
     _sweep_drafts(target)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = target.with_name(f"{_draft_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as file:
             np.savez_compressed(
@@ -135,9 +139,17 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
 
 def _sweep_drafts(target: Path) -> None:
     """Removes the drafts that killed saves of `target` have left behind, recognised by their age."""
-    for draft in target.parent.glob(f".{glob.escape(target.name)}.*"):
+    for draft in target.parent.glob(f"{glob.escape(_draft_prefix(target))}*"):
         if time.time() - draft.lstat().st_mtime > DRAFT_AGE:
             draft.unlink(missing_ok=True)
+
+
+def _draft_prefix(target: Path) -> str:
+    """Returns how the names of drafts of `target` begin. A long name is shortened, so that the draft's is valid."""
+    name = target.name
+    if len(os.fsencode(name)) > MAX_DRAFT_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}."
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
