@@ -102,14 +102,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     plain = {name: value for name, value in state.items() if name in _PLAIN_KEYS}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
     arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
-    target = Path(os.path.realpath(path))  # a link stays one, and the file that it names is replaced
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"path: expected a file in a folder that exists, got {os.fspath(path)!r}; create the folder "
-            f"{str(target.parent)!r}"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"path: expected a file, got the folder {os.fspath(path)!r}; add the name of a file")
+    target = _checked_target(path)
     _sweep_drafts(target)
     draft = target.with_name(f"{_draft_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -124,9 +117,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
             os.fsync(file.fileno())
         draft.replace(target)
     except OSError as error:  # which names the draft, not the user's file
-        raise OSError(
-            error.errno, f"path: expected a place where a file can be written, got {error.strerror}", os.fspath(path)
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # where no draft could be made, none can be removed
             draft.unlink(missing_ok=True)
@@ -135,6 +126,32 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _checked_target(path: str | os.PathLike[str]) -> Path:
+    """Returns the file to write: that which `path` names, or the link at `path`, which stays.
+
+    Raises:
+        OSError: If no file can be there.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        has_folder, is_folder = target.parent.is_dir(), target.is_dir()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not has_folder:
+        raise FileNotFoundError(
+            f"path: expected a file in a folder that exists, got {os.fspath(path)!r}; create the folder "
+            f"{str(target.parent)!r}"
+        )
+    if is_folder:
+        raise IsADirectoryError(f"path: expected a file, got the folder {os.fspath(path)!r}; add the name of a file")
+    return target
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> OSError:
+    message = f"path: expected a place where a file can be written, got {error.strerror}"
+    return OSError(error.errno, message, os.fspath(path))
 
 
 def _sweep_drafts(target: Path) -> None:

@@ -46,7 +46,7 @@ def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> li
                 f"n: expected at most {len(tasks)} tasks, since the generator can build no more, got {n}; ask for "
                 f"fewer tasks"
             )
-        used = Entries(*(np.concatenate(pair) for pair in zip(used, new, strict=True)))
+        used = Entries(np.concatenate([used.seeds, new.seeds]), np.concatenate([used.params, new.params]))
         for task_seed, params in zip(new.seeds.tolist(), new.params, strict=True):
             values, task_id = layout.decode(params), -1 - len(tasks)
             try:

@@ -29,7 +29,7 @@ class AlpGmmConfig(CurriculumConfig):
 
     algorithm: Literal["alp_gmm"] = "alp_gmm"
     """Tag of the algorithm in files."""
-    num_active_tasks: int = Field(default=512, ge=1)
+    num_active_tasks: int | None = Field(default=512, ge=1)
     """Number of tasks in the pool, in history and stock together."""
     history_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the pool for the history, the tasks played most recently; the rest is the stock of tasks to come."""

@@ -24,10 +24,9 @@ def type_name(value: object) -> str:
 class Identified:
     """A base class for generators that are identified by a hash, because their fields hold too much data to compare."""
 
-    @property
-    def identity(self) -> str:
-        """Hash of everything that determines the tasks, the same in every process."""
-        raise NotImplementedError("identity: expected an override that returns a hash; write it")
+    def identify(self) -> str:
+        """Returns a hash of everything that determines the tasks, the same in every process."""
+        raise NotImplementedError("identify: expected an override that returns a hash; write it")
 
 
 def canonical(value: Any) -> Any:
@@ -39,7 +38,7 @@ def canonical(value: Any) -> Any:
     if value is None or type(value) in {bool, int, float, str}:
         return value
     if isinstance(value, Identified):
-        return [type_name(value), value.identity]
+        return [type_name(value), value.identify()]
     if isinstance(value, BaseModel):
         return [type_name(value), {name: canonical(item) for name, item in value}]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

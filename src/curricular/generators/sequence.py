@@ -107,10 +107,10 @@ class SequenceTaskGenerator(BaseModel, Identified):
         return _Read(hashes, codes, labels, tuple(axes), params)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SequenceTaskGenerator) and self.identity == other.identity
+        return isinstance(other, SequenceTaskGenerator) and self.identify() == other.identify()
 
     def __hash__(self) -> int:
-        return hash(self.identity)
+        return hash(self.identify())
 
     def __repr_args__(self) -> Any:
         return [("num_tasks", self.num_tasks), ("axes", tuple(axis.name for axis in self._read.axes))]
@@ -123,9 +123,12 @@ class SequenceTaskGenerator(BaseModel, Identified):
     def num_tasks(self) -> int:
         return len(self._read.hashes)
 
+    def identify(self) -> str:
+        """Returns a hash of the keys, labels and columns, by row."""
+        return self._identity
+
     @cached_property
-    def identity(self) -> str:
-        """Hash of the keys, labels and columns, by row."""
+    def _identity(self) -> str:
         read = self._read
         digest = hashlib.sha256(json.dumps([read.labels, [axis.name for axis in read.axes]]).encode())
         for array in (read.hashes, read.codes, read.params):
@@ -207,4 +210,4 @@ def dataset(
         return SequenceTaskGenerator(rows=rows, key=key, label=label, columns=columns)
     except ValidationError as error:
         (found,) = error.errors(include_url=False, include_input=False)  # without the rows, which may be many
-        raise found["ctx"]["error"] from None
+        raise found.get("ctx", {}).get("error", error) from None

@@ -306,7 +306,7 @@ def _set_task(env: TaskEnv[Any, Any, ConfigT], task: Task[ConfigT]) -> None:
     env.task = task
 
 
-def _as_info(call: str, info: Any) -> Mapping[str, Any]:
+def _as_info(call: str, info: Any) -> dict[str, Any]:
     if isinstance(info, Mapping):
-        return info
+        return info if isinstance(info, dict) else dict(info)
     raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")

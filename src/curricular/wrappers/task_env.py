@@ -84,7 +84,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
             SpacesDifferError: If the environment of the task has other spaces than the first environment.
         """
         self._key = _key_of(self.task)
-        self.env = self._take(self._key)
+        self.env: gymnasium.Env[ObsType, ActType] = self._take(self._key)
         if self._key in self._unchecked:
             check_spaces(self._spaces, spaces_of(self.env), [self.task])
             self._unchecked.discard(self._key)
