@@ -93,7 +93,11 @@ class Accounts(RuleBasedStateMachine):
         current, num_before = {row.task_id for row in self.model.rows}, self.model.num_scheduled
         gone = [ticket for ticket in self.waiting if self.open[ticket] not in current]
         self.waiting.sort(key=lambda ticket: (self.moments[ticket], ticket))
-        again = [ticket for ticket in self.waiting if self.open[ticket] in current][:n]
+        again = [ticket for ticket in self.waiting if self.open[ticket] in current]
+        if not replace:  # no task twice: its other hand-outs wait for later batches
+            again = list({self.open[ticket]: ticket for ticket in reversed(again)}.values())
+            again.sort(key=lambda ticket: (self.moments[ticket], ticket))
+        again = again[:n]
         batch = self.curriculum.ask_batch(n, replace=replace)
         for ticket in gone:  # a task that left the pool cannot be built
             self.end(ticket, CANCELLED)

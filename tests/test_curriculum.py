@@ -353,7 +353,7 @@ class TestGoingOn:
                 {"generator": "0" * 16},
                 "generator '.*', got '0000000000000000'; no generator was given: pass the generator",
             ),
-            ({"config": {"score_range": [0.0, 2.0]}}, r"score_range \[0.0, 1.0\], got \[0.0, 2.0\]"),
+            ({"config": {"score_range": [0.0, 2.0]}}, r"success_threshold 0.5, got 1.0; use the success_threshold"),
         ],
     )
     def test_a_state_of_something_else(self, change, message):

@@ -108,6 +108,25 @@ def test_without_replacement_a_task_that_waits_is_not_handed_out_twice(tmp_path)
     assert sorted(batch.task_ids.tolist()) == [0, 1, 2, 3, 4, 5]
 
 
+def test_without_replacement_a_task_waits_with_its_second_hand_out_for_the_next_batch(tmp_path):
+    curriculum = make(2)
+    tickets = curriculum.ask_batch(5).tickets
+    curriculum.save(tmp_path / "saved")
+    resumed = Curriculum.load(tmp_path / "saved")
+    batches = [resumed.ask_batch(2, replace=False) for _ in range(4)]
+    assert all(len(set(batch.task_ids.tolist())) == 2 for batch in batches)
+    assert set(tickets.tolist()) <= {ticket for batch in batches for ticket in batch.tickets.tolist()}
+
+
+def test_tickets_of_which_none_is_open_are_warned_of_once(caplog):
+    curriculum = make(4)
+    batch = curriculum.ask_batch(3)
+    for _ in range(2):
+        assert curriculum.tell_batch(batch.task_ids, np.ones(3)) == 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "none of 3 tickets is open" in caplog.text
+
+
 @BACKENDS
 def test_age_counts_what_the_pool_handed_out_since(use_shared_memory):
     curriculum = make(use_shared_memory=use_shared_memory)
@@ -171,6 +190,7 @@ def test_a_smaller_ledger_that_cannot_hold_what_is_open_is_refused(tmp_path):
         ([[1]], ValueError, r"tickets: expected shape \(n,\), got \(1, 1\)"),
         (7, ValueError, r"tickets: expected shape \(n,\), got \(\)"),
         (["7"], TypeError, "tickets: expected integers"),
+        (np.array([7], np.int32), TypeError, "tickets: expected integers of 64 bits, got dtype int32"),
     ],
 )
 def test_wrong_tickets_are_refused(tickets, error, match):

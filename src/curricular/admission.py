@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
 from .config import CurriculumConfig
-from .generators import TaskGenerator
+from .generators import TaskGenerator, TaskGeneratorSet
 from .generators.entry import Entries, Turn, next_entries
 from .params import Layout
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
@@ -56,6 +56,27 @@ class Admission(Generic[ConfigT]):
     def columns(self, table: Table) -> Columns:
         """What algorithm and proposer see of a table of the generator's tasks."""
         return columns_of(table, self._layout)
+
+    def without_last_of_member(
+        self, table: Table, slots: NDArray[np.int64], failing: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Returns `slots` without those whose eviction would leave a member of a merged set without a task.
+
+        Args:
+            table: The pool.
+            slots: Distinct slots to evict, the first to go first, shape (k,).
+            failing: Which tasks are unplayable, shape (capacity,): these may go all the same.
+        """
+        if type(self._generator) is not TaskGeneratorSet or not len(slots):
+            return slots
+        members = table.rows["params"][:, 0].astype(np.int64)
+        num_left = np.bincount(members[table.rows["is_active"]])
+        kept = []
+        for slot in slots.tolist():
+            if num_left[members[slot]] > 1 or failing[slot]:
+                num_left[members[slot]] -= 1
+                kept.append(slot)
+        return np.array(kept, np.int64)
 
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """Returns the patch that puts new tasks into the distinct `slots`, shape (k,), and evicts the tasks in them.

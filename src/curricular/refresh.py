@@ -349,6 +349,7 @@ class Refresher:
             priorities, failing = self.algorithm.priorities(columns), unplayable(columns, self._config)
             may_go = self.algorithm.evictable(columns, priorities, self._config) | failing
             slots = lowest(np.where(failing, -np.inf, priorities), may_go, num_due)
+            slots = self._admission.without_last_of_member(table, slots, failing)
             if len(slots):
                 draft.add(self._admission.patch(table, slots))
 

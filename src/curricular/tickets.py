@@ -1,5 +1,6 @@
 """Hand-outs with tickets: asks, tells, cancels and expires them, each in one change of the table."""
 
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend, Transaction
-from .handouts import MAX_ASKED, Draws, checked_number
+from .handouts import Draws, checked_number
 from .table import (
     EVICTED,
     EXPIRED,
@@ -33,6 +34,9 @@ from .tracker import TaskTracker, end_handouts, recorded
 _NOTHING = np.empty(0, HANDOUT)
 
 
+_log = logging.getLogger(__name__)
+
+
 class Tickets:
     """Hands out tasks with tickets, and ends each of these hand-outs once.
 
@@ -48,6 +52,7 @@ class Tickets:
         self._tracker = tracker
         self._draws = draws
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
+        self._has_warned = False
         self._restores = 0  # of which no hand-out waits any more
 
     def ask(self, n: int, *, replace: bool) -> Batch:
@@ -58,7 +63,7 @@ class Tickets:
             ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
             LedgerFullError: If too many hand-outs with tickets are open.
         """
-        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
+        n = checked_number(n, None if replace else self._backend.capacity)
         check_free(self._size, 0, n)  # before it draws that many
         while True:
             epoch = self._backend.epoch
@@ -75,7 +80,7 @@ class Tickets:
     ) -> NDArray[np.void] | None:
         """Returns the entries of new hand-outs of `ids`, after those that wait; None if `ids` have to be drawn anew."""
         draft = recorded(transaction, self._tracker.estimator)
-        waiting = self._take_waiting(draft, len(ids))
+        waiting = self._take_waiting(draft, len(ids), replace=replace)
         # A task that waits is not handed out a second time by a batch without replacement.
         drawn = ids if replace else ids[~np.isin(ids, waiting["task_id"])]
         drawn = drawn[: len(ids) - len(waiting)]
@@ -91,8 +96,11 @@ class Tickets:
             transaction.commit(draft.patch, flushes=True)
         return np.concatenate([waiting, new]) if len(waiting) else new
 
-    def _take_waiting(self, draft: Draft, n: int) -> NDArray[np.void]:
-        """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks."""
+    def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
+        """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks.
+
+        Without `replace`, hands over one of each task.
+        """
         counters = draft.table.counters
         if counters.num_restores == self._restores:
             return _NOTHING
@@ -102,7 +110,11 @@ class Tickets:
             return _NOTHING
         here = is_current(draft.table, draft.table.ledger["task_id"][places])
         end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
-        entries, patch = hand_over(draft.table, places[here][:n], self._backend.worker)
+        places = places[here]
+        if not replace:
+            _, first = np.unique(draft.table.ledger["task_id"][places], return_index=True)
+            places = places[np.sort(first)]
+        entries, patch = hand_over(draft.table, places[:n], self._backend.worker)
         draft.add(patch)
         return entries
 
@@ -145,7 +157,15 @@ class Tickets:
                 transaction.commit(draft.patch, flushes=True)
             return int(is_open.sum())
 
-        return self._backend.apply(end)
+        num_ended = self._backend.apply(end)
+        if len(keys) and not num_ended and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "none of %d tickets is open: they were ended before, are of a lost run, or are no tickets (but task "
+                "ids, say); further calls of this kind are only counted",
+                len(keys),
+            )
+        return num_ended
 
     def expire(self, older_than: int) -> int:
         """Cancels the open hand-outs after which the pool has handed out more than `older_than` tasks.
@@ -187,4 +207,6 @@ def _checked_tickets(tickets: ArrayLike) -> NDArray[np.int64]:
         raise ValueError(f"tickets: expected shape (n,), got {keys.shape}; pass a flat sequence of tickets")
     if len(keys) and keys.dtype.kind not in "iu":
         raise TypeError(f"tickets: expected integers, got dtype {keys.dtype}; pass the tickets of a batch, as they are")
+    if len(keys) and keys.dtype.itemsize < 8:
+        raise TypeError(f"tickets: expected integers of 64 bits, got dtype {keys.dtype}, which cannot hold a ticket")
     return keys.astype(np.int64)

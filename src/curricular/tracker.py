@@ -400,9 +400,11 @@ class TaskTracker:
                 f"score: expected a finite number within ±{MAX_SCORE:g}, got {score}; cancel a hand-out that gave no "
                 f"valid score"
             )
+        remedy = "clip it, declare the range of your scores in the config, or set score_range='observed'"
+        if not math.isfinite(score):
+            remedy = "cancel a hand-out that gave no valid score"
         raise ValueError(
-            f"score: expected a finite number in score_range {(self._low, self._high)}, got {score}; clip it, declare "
-            f"the range of your scores in the config, or set score_range='observed'"
+            f"score: expected a finite number in score_range {(self._low, self._high)}, got {score}; {remedy}"
         )
 
 

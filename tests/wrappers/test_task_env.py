@@ -1,7 +1,6 @@
 """A task is another environment: `CurriculumEnv` with `make`, over real environments, and `TaskEnv` under it."""
 
 import gymnasium
-import minigrid.wrappers
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
@@ -12,6 +11,8 @@ from curricular.wrappers.gymnasium import CurriculumEnv, SpacesDifferError, Task
 
 from .accounts import counts
 
+minigrid_wrappers = pytest.importorskip("minigrid.wrappers", reason="needs MiniGrid")
+
 IDS = ["MiniGrid-Empty-5x5-v0", "MiniGrid-DoorKey-5x5-v0", "MiniGrid-FourRooms-v0", "MiniGrid-LavaGapS5-v0"]
 
 
@@ -21,12 +22,12 @@ def curriculum_of(tasks, **settings):
 
 
 def by_id(task):
-    return minigrid.wrappers.ImgObsWrapper(gymnasium.make(task.config, max_steps=5))
+    return minigrid_wrappers.ImgObsWrapper(gymnasium.make(task.config, max_steps=5))
 
 
 def by_size(task):
     size = task.config["size"]
-    return minigrid.wrappers.ImgObsWrapper(gymnasium.make("MiniGrid-Empty-5x5-v0", size=size, max_steps=5))
+    return minigrid_wrappers.ImgObsWrapper(gymnasium.make("MiniGrid-Empty-5x5-v0", size=size, max_steps=5))
 
 
 def pole(task):

@@ -3,7 +3,6 @@
 from functools import partial
 
 import gymnasium
-import minigrid.wrappers
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
@@ -17,6 +16,8 @@ from curricular.wrappers.gymnasium_vector import CurriculumEnv
 
 from .accounts import counts
 
+minigrid_wrappers = pytest.importorskip("minigrid.wrappers", reason="needs MiniGrid")
+
 IDS = ["MiniGrid-Empty-5x5-v0", "MiniGrid-DoorKey-5x5-v0", "MiniGrid-LavaGapS5-v0"]
 MODES = list(AutoresetMode)
 
@@ -27,7 +28,7 @@ def curriculum_of(tasks, **settings):
 
 
 def by_id(task):
-    return minigrid.wrappers.ImgObsWrapper(gymnasium.make(task.config, max_steps=5))
+    return minigrid_wrappers.ImgObsWrapper(gymnasium.make(task.config, max_steps=5))
 
 
 class Physics(gymnasium.Wrapper):

@@ -128,6 +128,11 @@ class Patch:
     """New entries of the ledger; None: it does not change."""
 
 
+def range_width(low: float, high: float) -> float:
+    """Returns the width by which scores of an observed range are divided: 1 if all of them are equal, or nearly so."""
+    return high - low if high - low > MIN_WIDTH else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Estimator:
     """Settings of the averages in a row."""
@@ -155,7 +160,7 @@ class Estimator:
         low, high = np.nan_to_num(score_range).tolist()
         threshold = (low + high) / 2 if math.isnan(self.success_threshold) else self.success_threshold
         return replace(
-            self, score_low=low, score_scale=(high - low) or 1.0, success_threshold=threshold, is_observed=False
+            self, score_low=low, score_scale=range_width(low, high), success_threshold=threshold, is_observed=False
         )
 
     def scaled(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -202,6 +207,10 @@ MAX_LABEL_BYTES = 96
 
 MAX_REGRET = 1e290
 """Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
+
+
+MIN_WIDTH = 1e-100
+"""Width of an observed range up to which its scores count as equal, so that a division by it cannot overflow."""
 
 
 MAX_SCORE = 1e100

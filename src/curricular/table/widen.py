@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
-from .schema import EMAS, GROUP_EVENT, TOLD, Patch, Table, unchanged
+from .schema import EMAS, GROUP_EVENT, TOLD, Patch, Table, range_width, unchanged
 
 
 def range_with(score_range: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -37,9 +37,9 @@ def widen(table: Table, score_range: NDArray[np.float64], *, scales_baselines: b
         scales_baselines: Whether the random baselines are averages of scores, too.
     """
     (old_low, old_high), (low, high) = np.nan_to_num(table.score_range).tolist(), score_range.tolist()
-    scale = (high - low) or 1.0
+    scale = range_width(low, high)
     # While all scores are equal, they are stored as 0, and the factor makes no difference.
-    factor, offset = (old_high - old_low) / scale, (old_low - low) / scale
+    factor, offset = range_width(old_low, old_high) / scale, (old_low - low) / scale
     slots = np.flatnonzero(table.rows["num_completions"] > 0)
     rows = table.rows.take(slots)
     square, slow = rows["mean_square"], rows["slow_ema"]
