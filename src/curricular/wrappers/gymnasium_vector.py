@@ -241,7 +241,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return reported(with_final(infos, reports, self.num_envs), opened, self.num_envs)
 
     def _follow(self, ended: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Removes the tasks of the environments in `ended`, and begins the episodes that started within the same step."""
+        """Removes the tasks of the environments in `ended`. Begins the episodes that follow within the same step."""
         for index in ended:
             del self._playing[index]
         if self._mode is AutoresetMode.NEXT_STEP:

@@ -1,8 +1,8 @@
 """`CurriculumEnv` for MettaGrid: the wrapper for PufferLib, with the settings of a ``MettaGridPufferEnv``.
 
-A ``MettaGridPufferEnv`` takes a task by ``set_mg_config`` and restarts at the first step after an episode's end. It never
-changes its spaces. With a configuration of other actions, an action would silently mean something else. So the wrapper
-compares the interfaces that the configurations describe.
+A ``MettaGridPufferEnv`` takes a task by ``set_mg_config`` and restarts at the first step after an episode's end. It
+never changes its spaces. With a configuration of other actions, an action would silently mean something else. So the
+wrapper compares the interfaces that the configurations describe.
 """
 
 from collections.abc import Callable
