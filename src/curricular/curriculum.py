@@ -256,8 +256,8 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, of at most about 25
-                different ones.
+            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, for the first 26
+                reasons besides the built-in ones.
 
         Raises:
             TypeError: If `task_ids` have a wrong dtype, or `reason` is not a string.
@@ -273,7 +273,7 @@ class Curriculum(Generic[ConfigT]):
     # Tickets: hand-outs with an identity, in batches
 
     def ask_batch(self, n: int, *, replace: bool = True) -> Batch:
-        """Returns the next `n` hand-outs, with tickets and as arrays; `Curriculum.task` gives the tasks.
+        """Returns the next `n` hand-outs as arrays, with a ticket for each. Use `task` for the configuration of a task.
 
         After a state was loaded, the hand-outs that were open in it come first, oldest first, with the same tickets.
 
@@ -303,9 +303,9 @@ class Curriculum(Generic[ConfigT]):
             return batch
 
     def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
-        """Reports one result per ticket, and returns how many hand-outs ended by it.
+        """Reports one result per ticket, and returns the number of hand-outs that the call ended.
 
-        A ticket that was told or cancelled before, or that a lost life issued, is counted and changes nothing else. A
+        A ticket that was told or cancelled before, or that a lost run issued, is counted and changes nothing else. A
         call that raises has recorded nothing.
 
         Args:
@@ -324,7 +324,7 @@ class Curriculum(Generic[ConfigT]):
             return num_ended
 
     def cancel_batch(self, tickets: ArrayLike, reason: str) -> int:
-        """Reports that hand-outs will get no score, and returns how many ended by it.
+        """Reports that hand-outs will get no score, and returns the number of hand-outs that the call ended.
 
         Args:
             tickets: Tickets from `ask_batch`, shape (n,).
@@ -344,10 +344,10 @@ class Curriculum(Generic[ConfigT]):
         return open_batch(self._snapshot())
 
     def expire(self, older_than: int) -> int:
-        """Cancels open hand-outs with tickets that are too old, for the reason "expired"; returns how many.
+        """Cancels open hand-outs with tickets that are too old, for the reason "expired", and returns their number.
 
         Args:
-            older_than: Highest age of a hand-out, as the number of tasks that the pool has handed out since.
+            older_than: Maximum age of a hand-out, as the number of tasks that the pool has handed out since.
 
         Raises:
             TypeError: If `older_than` is not a whole number.
@@ -361,7 +361,9 @@ class Curriculum(Generic[ConfigT]):
     # Looking
 
     def peek(self) -> Task[ConfigT]:
-        """Returns the task that `get_task` would return next, without a hand-out: to build a first environment from.
+        """Returns the task that `get_task` would return next, without handing it out.
+
+        Use it to build a first environment.
 
         Raises:
             TaskBuildError: If the generator fails to build many tasks.
@@ -370,10 +372,10 @@ class Curriculum(Generic[ConfigT]):
             return self._detour.look()
 
     def evaluation_tasks(self, n: int, seed: int = 0) -> list[Task[ConfigT]]:
-        """Returns a fixed set of tasks for evaluations: a function of the generator, `n` and `seed` alone.
+        """Returns a fixed set of tasks for evaluations, which depends on the generator, `n` and `seed` alone.
 
-        The tasks are not scheduled: no hand-out is counted, and `tell` refuses their ids, which are -1, -2, …. The
-        tasks of a finite generator are distinct; those of an endless one are, in general, in no pool.
+        The tasks are not hand-outs: they are not counted, and `tell` refuses their ids, which are -1, -2, …. The tasks
+        of a finite generator are distinct. Those of an endless generator are, in general, in no pool.
 
         Args:
             n: Number of tasks, at least 0.
@@ -416,7 +418,7 @@ class Curriculum(Generic[ConfigT]):
         return {**stats, "success/threshold": threshold}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
-        """Returns what is known of one task in the pool. To look at many tasks, use `tasks`.
+        """Returns configuration, statistics and probability of one task in the pool. For many tasks, use `tasks`.
 
         Args:
             task_id: Id of the task.
@@ -447,7 +449,7 @@ class Curriculum(Generic[ConfigT]):
         return rows.states(np.flatnonzero(rows["is_active"]))
 
     def flush(self) -> None:
-        """Flushes the results of all processes of the session into the shared table.
+        """Takes all logged results of all processes of the session into the shared table.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
@@ -467,15 +469,18 @@ class Curriculum(Generic[ConfigT]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resumes from where `state_dict` was called. With the same config, the next tasks are the same.
 
-        In a session, every process resumes at its next call. If hand-outs are open, or if other processes hold the
-        session, the tasks get new ids, and the results of the open hand-outs count as stale.
+        In a session, every process resumes at its next call. If hand-outs are open, or if other processes use the
+        session, the tasks get new ids, and results of earlier hand-outs without tickets count as stale. Hand-outs with
+        tickets that are open in `state` are open again, and `ask_batch` returns them first.
 
         Args:
             state: A state, from `state_dict`.
 
         Raises:
-            ValueError: If `state` is damaged, or is from another version, generator, capacity or score range. The
-                curriculum is then unchanged.
+            ValueError: If `state` is damaged, is from another version or capacity, has none of the generator's tasks,
+                or has another success threshold or scores outside `config.score_range`. The curriculum is then
+                unchanged.
+            LedgerFullError: If the open hand-outs of `state` do not fit `config.max_open_handouts`.
         """
         with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
@@ -511,16 +516,19 @@ class Curriculum(Generic[ConfigT]):
         """Returns the curriculum saved at `path`.
 
         If `config` asks for fewer tasks than were saved, the tasks with the highest priorities are kept. If it asks
-        for more, new tasks are added. A change of size is logged. Hand-outs with tickets then stay open if their task
-        is kept; all others count as cancelled.
+        for more, new tasks are added. A change of size is logged.
 
         If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
-        other tasks by their content. Tasks that are missing leave the pool, and new ones enter. Both are logged.
+        other tasks by their content. Missing tasks leave the pool, and new ones enter. Both are logged.
+
+        After a change of size, or if tasks are missing, open hand-outs with tickets stay open if their task is kept.
+        All other open hand-outs count as cancelled.
 
         Args:
             path: Where `save` wrote the checkpoint.
             tasks: The generator or the list of configurations that the curriculum was saved with, perhaps changed.
-            config: Replaces the saved config. The score range and the success threshold must be the saved ones.
+            config: Replaces the saved config. Its score range must include the saved one, and the success threshold
+                must be the saved one.
             algorithm: A custom algorithm, as for `Curriculum`.
             proposer: A custom proposer, as for `Curriculum`.
             backend: A custom backend, as for `Curriculum`.
@@ -529,6 +537,7 @@ class Curriculum(Generic[ConfigT]):
             FileNotFoundError: If there is no file.
             CheckpointError: If the file is damaged or not a checkpoint.
             ValueError: If `tasks` has no task of the checkpoint, or the checkpoint does not fit `config`.
+            LedgerFullError: If the open hand-outs of the checkpoint do not fit `config.max_open_handouts`.
             TypeError: If an argument has a wrong type.
         """
         check_load(path, tasks)
@@ -548,7 +557,7 @@ class Curriculum(Generic[ConfigT]):
         return curriculum
 
     def close(self) -> None:
-        """Leaves the session. Later calls raise, except `close`, which then does nothing."""
+        """Leaves the session. Later calls raise, except `close`, which then does nothing. Hand-outs stay open."""
         self._backend.close()
 
     def _snapshot(self) -> Table:

@@ -1,4 +1,4 @@
-"""What a curriculum is made of where the user leaves it open: the generator, the config and the size of the pool."""
+"""Defaults of a curriculum: the generator, the config and the size of the pool that the user did not set."""
 
 import os
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ MAX_LISTED = 2**20
 
 
 def arranged(first: Any, second: Any = None) -> tuple[CurriculumConfig, TaskGenerator[Any]]:
-    """Returns the config and the generator among the arguments of a curriculum, which come in either order.
+    """Returns the config and the generator, which the arguments of a curriculum give in either order.
 
     Args:
         first: A config or tasks.
@@ -66,12 +66,12 @@ def check_load(path: Any, tasks: Any) -> None:
 
 
 def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
-    """Returns `config` with a size of the pool: the user's, or one that suits `generator`."""
+    """Returns `config` with `num_active_tasks` set: to the user's number, or to one that suits `generator`."""
     return config if config.num_active_tasks is not None else _resized(config, pool_size(generator))
 
 
 def reduced(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
-    """Returns a saved `config` with at most as many tasks in the pool as a `generator` that has shrunk since has."""
+    """Returns a saved `config` with `num_active_tasks` limited to the number of tasks of `generator`."""
     num_tasks = generator.num_tasks
     if num_tasks is None or config.num_active_tasks is None or config.num_active_tasks <= num_tasks:
         return config
@@ -102,7 +102,7 @@ def pool_size(generator: TaskGenerator[Any]) -> int:
 
 
 def _is_listed(generator: TaskGenerator[Any]) -> bool:
-    """Whether the user has listed each task, alone or in a list, instead of describing combinations."""
+    """Returns whether the user has listed each task, alone or in a list, instead of describing combinations."""
     if isinstance(generator, TaskGeneratorSet):
         return all(map(_is_listed, generator.children))
     return isinstance(generator, SequenceTaskGenerator | SingleTaskGenerator)

@@ -1,4 +1,4 @@
-"""A fixed set of tasks for evaluations, from the generator alone: no pool schedules them."""
+"""`evaluation_tasks`: a fixed set of tasks for evaluations, made from the generator alone, without a pool."""
 
 from operator import index
 
@@ -12,10 +12,10 @@ from .task import ConfigT, Task
 
 
 def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> list[Task[ConfigT]]:
-    """Returns `n` tasks of `generator`, a function of the arguments alone.
+    """Returns `n` tasks of `generator`. The same arguments give the same tasks.
 
-    The tasks of a finite generator are distinct, and members of a merged set take part by weight. A task that cannot be
-    built is replaced by another one. The ids are -1, -2, …, which no pool ever issues.
+    The tasks of a finite generator are distinct, and the tasks of a merged set come from its members by weight. A task
+    that cannot be built is replaced by another one. The ids are -1, -2, …, which no pool issues.
 
     Args:
         generator: The source of tasks.

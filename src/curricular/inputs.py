@@ -1,4 +1,4 @@
-"""Numbers as users have them: scalars, arrays, tensors. Taken where the meaning is plain, refused otherwise."""
+"""Converts numbers from the user (scalars, arrays, tensors) to NumPy, and refuses ambiguous ones."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 @runtime_checkable
 class _Tensor(Protocol):
-    """What a tensor can do even if it requires gradients, is on a GPU or has a type that NumPy lacks."""
+    """A tensor. Its `tolist` works even if it requires gradients, is on a GPU or has a type that NumPy lacks."""
 
     def tolist(self) -> Any: ...
 

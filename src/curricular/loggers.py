@@ -1,8 +1,7 @@
-"""Loggers: the statistics of a curriculum into TensorBoard, Weights & Biases, Stable-Baselines3, JSON lines or CSV.
+"""Loggers: write the statistics of a curriculum to TensorBoard, Weights & Biases, Stable-Baselines3, JSON lines or CSV.
 
-Each logger is made once and called with the step in the training loop. All keys are those of `Curriculum.stats`; where
-other figures share the place, they follow the prefix ``curriculum/``. What a logger writes to is imported by the user,
-or by the logger when it is made.
+Make a logger once and call it in the training loop. All keys are those of `Curriculum.stats`. Loggers that share a
+destination with other figures add the prefix ``curriculum/``. Importing this module imports none of these frameworks.
 """
 
 import csv
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from .curriculum import Curriculum
 
 PREFIX = "curriculum/"
-"""What the keys begin with where figures of the training stand, too."""
+"""Prefix of the keys in destinations that also have other figures of the training."""
 
 SB3_KEY_LENGTH = 33
 """Characters of a key, prefix excluded, that the table of Stable-Baselines3 shows: 36 less three spaces."""
@@ -30,7 +29,7 @@ HISTOGRAMS = {"success": "success_rate", "learning_progress": "learning_progress
 
 
 class SummaryWriter(Protocol):
-    """The methods of `torch.utils.tensorboard.SummaryWriter` that are called."""
+    """The methods of `torch.utils.tensorboard.SummaryWriter` that `TensorBoardLogger` calls."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
         """Logs a number."""
@@ -42,15 +41,15 @@ class SummaryWriter(Protocol):
 
 
 class Recordable(Protocol):
-    """The method of `stable_baselines3.common.logger.Logger` that is called."""
+    """The method of `stable_baselines3.common.logger.Logger` that `SB3Logger` calls."""
 
     def record(self, key: str, value: Any) -> None:
-        """Notes a value for the next dump."""
+        """Stores a value for the next dump."""
         ...
 
 
 class TensorBoardLogger:
-    """Logs numbers and histograms to TensorBoard.
+    """Logs numbers and histograms to TensorBoard, at the step with which it is called.
 
     Args:
         curriculum: The curriculum.
@@ -89,7 +88,7 @@ class WandbLogger:
 
 
 class SB3Logger:
-    """Records numbers in the logger of Stable-Baselines3, under keys that its table can tell apart.
+    """Records numbers in the logger of Stable-Baselines3, under keys that stay distinct in its table.
 
     Args:
         curriculum: The curriculum.
@@ -122,14 +121,14 @@ class JsonLinesLogger:
 
 
 class CsvLogger:
-    """Appends one line per call to a CSV file: the step and the statistics. A key that is new becomes a new column.
+    """Appends one line per call to a CSV file: the step and the statistics. A new key becomes a new column.
 
     Args:
         curriculum: The curriculum.
-        path: The file. An existing one is continued.
+        path: The file. If it exists, the logger appends to it.
 
     Raises:
-        ValueError: If the file exists and is no CSV file with a column ``step``.
+        ValueError: If the file exists and is not a CSV file with a column ``step``.
     """
 
     def __init__(self, curriculum: Curriculum[Any], path: str | os.PathLike[str]) -> None:
@@ -153,7 +152,7 @@ class CsvLogger:
             csv.DictWriter(file, self._columns).writerow(row)
 
     def _widen(self, new: list[str]) -> None:
-        """Writes the file again with more columns."""
+        """Rewrites the file with the columns `new` added."""
         rows: list[dict[str, str]] = []
         if self._columns:
             with self._path.open(encoding="utf-8", newline="") as file:
@@ -170,11 +169,11 @@ class CsvLogger:
 def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict[str, float]:
     """Returns `stats` under keys of at most `length` characters, all different.
 
-    A key that is too long keeps what stands after its last slash. Before it, a hash replaces what does not fit.
+    A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit.
 
     Args:
         stats: What `Curriculum.stats` returns.
-        length: Limit of the length of a key, at least 25.
+        length: Maximum length of a key in characters, at least 25.
 
     Examples:
         >>> short_keys({"label/a corridor with four doors/success": 0.5, "num_active": 3.0})
@@ -193,7 +192,7 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
 
 
 def _histograms(curriculum: Curriculum[Any]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yields the values of the tasks that have one, by name; none if no task has."""
+    """Yields the name of each histogram and its values, one per task that has a value; skips empty histograms."""
     tasks = curriculum.tasks()
     for name, column in HISTOGRAMS.items():
         values = tasks[column][~np.isnan(tasks[column])]

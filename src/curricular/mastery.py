@@ -1,4 +1,4 @@
-"""How well each task is mastered, in six plain words: where the draws go, by what is known of the task."""
+"""Sorts tasks into six states by their results, such as "mastered", so that users see where the draws go."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ MASTERY = ("never scored", "never solved", "solved once", "learning", "mastered"
 
 - never scored: no score was told for the task.
 - never solved: no score reached the success threshold.
-- solved once: all successes together weigh at most as much in the success rate as one success just told. That is one
+- solved once: all successes together weigh at most as much in the success rate as one success told now. That is one
   success, or several that are long ago.
 - mastered: the success rate is at least `MASTERED_RATE`, after at least `MASTERED_COMPLETIONS` scores.
 - forgotten: the success rate is at least `FORGOTTEN_RATE`, but no result of the last 12 was a success. By luck, a task
@@ -60,9 +60,9 @@ def mastery(rows: Rows, slow_rate: float, score_range: tuple[float, float]) -> N
 
 
 def _weights_of_one(num_scores: int, slow_rate: float) -> NDArray[np.float64]:
-    """Returns the success rate of a task whose last score is its only success, by its number of scores, from 0.
+    """Returns the success rate of a task whose last score is its only success, indexed by its number of scores.
 
-    It falls from 1 to `slow_rate`, which it has reached to within rounding at the end of the array.
+    The success rate falls from 1 to `slow_rate`, and equals it to within rounding at the end of the array.
     """
     numbers = np.arange(1.0, min(num_scores, 40 / slow_rate, LONGEST) + 1)
     return np.append(1.0, slow_rate / (1.0 - (1.0 - slow_rate) ** numbers)) * (1 + 1e-6)
@@ -96,7 +96,7 @@ def by_mastery(states: NDArray[np.int8], values: NDArray[np.float64] | None = No
 
 
 def mastery_key(name: str) -> str:
-    """Returns the beginning of the keys of a state of `MASTERY` in `Curriculum.stats`.
+    """Returns the prefix of the keys in `Curriculum.stats` for a state of `MASTERY`.
 
     Examples:
         >>> mastery_key("solved once")

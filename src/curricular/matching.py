@@ -1,4 +1,4 @@
-"""Finds the tasks of a saved pool in a generator that has changed since: a longer list, a further value, another label.
+"""Finds the tasks of a saved pool in a generator that has changed since, for example in a longer list.
 
 A task is recognised by what it is: the key of its row, the values of its buckets, or the content of its configuration.
 The members of a merged set are recognised by their content, then by their positions.
@@ -35,7 +35,7 @@ class Pool(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where the tasks of a pool are in another generator."""
+    """The tasks of a pool as tasks of another generator."""
 
     seeds: NDArray[np.int64]
     """Shape (n,)."""
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 def find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
     """Finds the tasks of `pool`, which came from `source`, in `generator`.
 
-    Two tasks are never found as the same task of a finite generator: the first has it.
+    If two tasks match the same task of a finite generator, only the first one is found.
     """
     found = _find(source, generator, pool)
     if generator.num_tasks is not None:
@@ -104,7 +104,7 @@ def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: P
 def _moved(
     there: Span | tuple[str, ...], here: Span | tuple[str, ...], params: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Returns the params on a bucket that was `there` and is `here`, and whether the bucket has the values."""
+    """Returns params of the bucket `there` as params of the bucket `here`, and whether `here` has the values."""
     if isinstance(there, Span) and isinstance(here, Span):
         return params, (here.low <= params) & (params <= here.high) & (there.is_integer == here.is_integer)
     if isinstance(there, Span) or isinstance(here, Span) or not there:
@@ -129,9 +129,9 @@ def _find_members(source: Source, generator: TaskGeneratorSet, pool: Pool, nowhe
 
 
 def _successors(there: tuple[Source, ...], here: list[Source]) -> list[int | None]:
-    """Returns the index of the member that each member has become, if any.
+    """Returns, for each saved member, the index of the present member that it matches; None if there is none.
 
-    That is an equal member, or else one of the same shape: preferably at the same position.
+    An equal member matches first, then a member of the same shape at the same position, then any of the same shape.
     """
     result: list[int | None] = [None] * len(there)
     free = dict.fromkeys(range(len(here)))
@@ -152,7 +152,7 @@ def _successors(there: tuple[Source, ...], here: list[Source]) -> list[int | Non
 
 
 def _members(source: Source, pool: Pool) -> list[tuple[int, NDArray[np.int64], Pool]]:
-    """Returns the tasks of each member of a set: the index of the member, those of its tasks, and the tasks in it."""
+    """Returns, for each member of a set with tasks: its index, the indices of its tasks, and its tasks."""
     starts = (
         [0] if source.num_tasks is None else list(accumulate((c.num_tasks or 0 for c in source.children), initial=0))
     )
@@ -171,13 +171,13 @@ def _local(seeds: NDArray[np.int64], child: Source) -> NDArray[np.int64]:
 
 
 def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: TaskGenerator[Any]) -> Table | None:
-    """Returns `saved` as a pool of the tasks of a changed `generator`, in which the rows of missing tasks are inactive.
+    """Returns `saved` as a pool of tasks of a changed `generator`; the rows of missing tasks are inactive.
 
     Args:
         saved: A checked table.
         source: The description of the generator of its tasks.
         keys: Hashes of the keys of the tasks, as from `keys_of`, shape (capacity,).
-        generator: The generator to find the tasks in.
+        generator: The changed generator.
 
     Returns:
         The table; None if no task is found.
@@ -209,7 +209,7 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
 
 
 def _moved_ledger(saved: Table, found: Found) -> NDArray[np.void]:
-    """Returns the ledger of `saved`, in which hand-outs of tasks in the pool have the new seeds of these."""
+    """Returns the ledger of `saved`, with the new seeds in the hand-outs of tasks that are in the pool."""
     ledger = saved.ledger.copy()
     places = np.flatnonzero(ledger["ticket"])
     ids = ledger["task_id"][places]

@@ -1,7 +1,7 @@
-"""Names of ``metta.cogworks.curriculum`` that mean the same there and here: recipes of tasks that make a curriculum.
+"""Functions of ``metta.cogworks.curriculum`` with the same meaning as upstream, for recipes that make a curriculum.
 
-`bucketed`, `single_task` and `merge` take what the functions of these names in `curricular` take, and return the same
-generators; what they return has a method ``to_curriculum``, too. Without buckets, `bucketed` returns a
+`bucketed`, `single_task` and `merge` take the same arguments as the functions of these names in `curricular`. They
+return the same generators with an additional method ``to_curriculum``. Without buckets, `bucketed` returns a
 `BucketedTasks`, to which buckets are added one by one.
 """
 
@@ -25,7 +25,7 @@ GeneratorT = TypeVar("GeneratorT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """What to make a curriculum of.
+    """The tasks, pool size and algorithm of a curriculum, which `make` creates.
 
     Examples:
         >>> curriculum = CurriculumConfig(single_task({"size": 5})).make()
@@ -41,7 +41,7 @@ class CurriculumConfig:
     """The config of an algorithm, such as `LearningProgressConfig`. None: uniform choice."""
 
     def make(self) -> curriculum.Curriculum[Any]:
-        """Makes a curriculum.
+        """Returns a new curriculum.
 
         Scores may be any numbers, unless `algorithm_config` sets a ``score_range``.
 

@@ -1,4 +1,4 @@
-"""What is in a checkpoint or a session, as plain data: settings as they act, counts, labels and tasks."""
+"""`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
 import math
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from .metrics import label_name, range_of, summary
 from .table import Table
 
 SETTINGS_HIDDEN = {"score_range", "success_threshold", "generator"}
-"""Settings that are shown as they act, or that say nothing to a reader."""
+"""Settings that are shown with their values in effect instead, or that mean nothing to a reader."""
 
 
 class Content(NamedTuple):
-    """What a checkpoint or a session holds."""
+    """The content of a checkpoint or a session."""
 
     source: str
-    """What it is, with its name."""
+    """Kind and name, such as ``checkpoint run.npz``."""
     settings: dict[str, Any]
-    """Settings in effect; ranges and thresholds as they act."""
+    """Settings by name, with the size of the pool, the score range and the success threshold in effect."""
     stats: dict[str, float]
-    """Statistics, with the keys of `Curriculum.stats`. The distribution is the one in use."""
+    """Statistics with the keys of `Curriculum.stats`, for the distribution in use."""
     tasks: dict[str, NDArray[Any]]
     """Active tasks as columns, those with the largest share of the draws first, shape (n,) each."""
 

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """Hand-outs with tickets, as arrays of shape (n,)."""
 
     tickets: NDArray[np.int64]
-    """The ticket of each hand-out, under which its result is told: a positive number that is never given twice."""
+    """The ticket of each hand-out, under which its result is told: a positive number that identifies the hand-out."""
     task_ids: NDArray[np.int64]
     """The id of each task."""
     seeds: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Hand-outs with tickets: asks, tells, cancels and expires them, each in one change of the table."""
+"""`Tickets`: hands out tasks with tickets, and tells, cancels and expires these hand-outs."""
 
 import logging
 import secrets
@@ -40,10 +40,10 @@ _log = logging.getLogger(__name__)
 class Tickets:
     """Hands out tasks with tickets, and ends each of these hand-outs once.
 
-    Every call changes rows and ledger in one commit, together with all events logged before.
+    Every call changes rows and ledger in one commit, which also records all events logged before.
 
     Args:
-        tracker: Checks results, and holds the backend.
+        tracker: Checks results, and has the backend.
         draws: Draws the tasks.
     """
 
@@ -53,10 +53,10 @@ class Tickets:
         self._draws = draws
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
         self._has_warned = False
-        self._restores = 0  # of which no hand-out waits any more
+        self._restores = 0  # number of restores whose open hand-outs have all been handed out again
 
     def ask(self, n: int, *, replace: bool) -> Batch:
-        """Hands out `n` tasks; first those whose hand-outs were open when the state was saved.
+        """Hands out `n` tasks, first those whose hand-outs were open in the loaded state.
 
         Raises:
             TypeError: If `n` is not a whole number.
@@ -64,7 +64,7 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         n = checked_number(n, None if replace else self._backend.capacity)
-        check_free(self._size, 0, n)  # before it draws that many
+        check_free(self._size, 0, n)  # before drawing, which takes memory for n tasks
         while True:
             epoch = self._backend.epoch
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -78,7 +78,7 @@ class Tickets:
     def _hand_out(
         self, transaction: Transaction, ids: NDArray[np.int64], epoch: int, *, replace: bool
     ) -> NDArray[np.void] | None:
-        """Returns the entries of new hand-outs of `ids`, after those that wait; None if `ids` have to be drawn anew."""
+        """Returns the entries of waiting hand-outs and of new ones of `ids`; None if `ids` must be drawn again."""
         draft = recorded(transaction, self._tracker.estimator)
         waiting = self._take_waiting(draft, len(ids), replace=replace)
         # A task that waits is not handed out a second time by a batch without replacement.
@@ -97,15 +97,17 @@ class Tickets:
         return np.concatenate([waiting, new]) if len(waiting) else new
 
     def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
-        """Hands over up to `n` open hand-outs that no worker holds, oldest first; ends those of evicted tasks.
+        """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
 
-        Without `replace`, hands over one of each task.
+        A hand-out waits if it was open in the loaded state and has not been handed out again.
+
+        Without `replace`, it gives one of each task.
         """
         counters = draft.table.counters
         if counters.num_restores == self._restores:
             return _NOTHING
         places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
-        if not len(places):  # only another restore leaves more of them
+        if not len(places):  # only another restore makes more of them
             self._restores = counters.num_restores
             return _NOTHING
         here = is_current(draft.table, draft.table.ledger["task_id"][places])
@@ -119,7 +121,7 @@ class Tickets:
         return entries
 
     def tell(self, tickets: ArrayLike, scores: ArrayLike, regrets: ArrayLike | None) -> int:
-        """Tells the results of hand-outs that are open, and returns how many were.
+        """Tells the results of the open hand-outs among `tickets`, and returns their number.
 
         Raises:
             TypeError: If an argument has a wrong dtype.
@@ -132,7 +134,7 @@ class Tickets:
         return self._end(_checked_tickets(tickets), events_of)
 
     def cancel(self, tickets: ArrayLike, reason: str) -> int:
-        """Cancels the hand-outs that are open, and returns how many were.
+        """Cancels the open hand-outs among `tickets`, and returns their number.
 
         Raises:
             TypeError: If an argument has a wrong type.
@@ -142,7 +144,15 @@ class Tickets:
         return self._end(keys, lambda _, ids: cancellations(ids, index))
 
     def _end(self, keys: NDArray[np.int64], events_of: Callable[[Table, NDArray[np.int64]], NDArray[np.void]]) -> int:
-        """Ends hand-outs with the events that `events_of` makes from table and task ids; counts other tickets."""
+        """Ends the open hand-outs with the events from `events_of`; counts all other tickets as repeated or unknown.
+
+        Args:
+            keys: Tickets, shape (n,).
+            events_of: A function of the table and of task ids, shape (n,), that returns one event per id.
+
+        Returns:
+            The number of hand-outs that ended.
+        """
 
         def end(transaction: Transaction) -> int:
             draft = recorded(transaction, self._tracker.estimator)
@@ -168,7 +178,7 @@ class Tickets:
         return num_ended
 
     def expire(self, older_than: int) -> int:
-        """Cancels the open hand-outs after which the pool has handed out more than `older_than` tasks.
+        """Cancels hand-outs after which the pool has handed out more than `older_than` tasks; returns their number.
 
         Raises:
             TypeError: If `older_than` is not a whole number.

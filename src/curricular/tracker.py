@@ -116,9 +116,10 @@ def recorded(transaction: Transaction, estimator: Estimator) -> Draft:
 
 
 def _still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns those of `task_ids`, handed out without tickets, that may be out: another worker may have told some.
+    """Returns those of `task_ids`, handed out without tickets, that may still be open.
 
-    These are no more of a task, or of the evicted tasks of a slot, than are pending without a ticket.
+    Another worker may have told some of them. So of each task, and of the evicted tasks of each slot, at most as many
+    are returned as are pending without a ticket.
     """
     pending = np.concatenate([table.rows["num_pending"], table.rows["num_orphans"]])
     pending -= np.bincount(_accounts(table, open_entries(table.ledger)["task_id"]), minlength=len(pending))
@@ -129,14 +130,18 @@ def _still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _accounts(table: Table, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns where hand-outs of `ids`, shape (n,), are counted: those of tasks in the pool first, then the orphans."""
+    """Returns the index of the count to which each hand-out of `ids` belongs, shape (n,).
+
+    Indices below the capacity are slots with tasks in the pool. Capacity + slot is the count of the slot's orphans:
+    pending hand-outs of its evicted tasks.
+    """
     slots = ids % len(table.rows)
     accounts: NDArray[np.int64] = slots + len(table.rows) * (table.rows["task_id"][slots] != ids)
     return accounts
 
 
 def end_handouts(draft: Draft, places: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
-    """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with this index."""
+    """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with index `reason`."""
     if len(places):
         ids = draft.table.ledger["task_id"][places]
         _cancel(draft, ids, reason, estimator)
@@ -162,7 +167,7 @@ class TaskTracker:
 
     Args:
         backend: Where the rows and the log are.
-        config: Gives the score range, the settings of the averages, and whether results need regrets.
+        config: Has the score range, the settings of the averages, and whether results need regrets.
     """
 
     def __init__(self, backend: Backend, config: CurriculumConfig) -> None:
@@ -375,7 +380,7 @@ class TaskTracker:
         return ids
 
     def _is_old(self, task_id: int) -> bool:
-        """Returns whether an earlier life, perhaps a lost one, may have issued `task_id`."""
+        """Returns whether `task_id` may have been issued before the last restore, perhaps by a lost run."""
         counters, _ = self.backend.glance()
         return 0 <= task_id < counters.first_generation * self.capacity
 
@@ -417,7 +422,7 @@ def group_events(
         ids: Task id of each group, shape (n,).
         scores: Scores of each group, NaN where a rollout failed, shape (n, G).
         regrets: Regret of each group, shape (n,); None: there are none.
-        estimator: Gives the threshold of success.
+        estimator: Has the threshold of success.
     """
     is_there = ~np.isnan(scores)
     sizes = is_there.sum(axis=1)

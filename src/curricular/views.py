@@ -1,4 +1,4 @@
-"""What is known of the tasks in a pool: one task as a `TaskView`, or all tasks as columns."""
+"""`TaskView` and `Pool`: the statistics of one task in a pool, or of all tasks as columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .task import ConfigT, Task
 
 @dataclass(frozen=True, slots=True)
 class TaskView(Generic[ConfigT]):
-    """What is known of one task in the pool. Averages and scores are None until a score was told for the task."""
+    """One task in the pool and its statistics. Averages and scores are None until a score was told for the task."""
 
     task_id: int
     """Id of the task."""
@@ -30,9 +30,9 @@ class TaskView(Generic[ConfigT]):
     seed: int
     """Seed from which, with the params, the generator builds the task."""
     probability: float
-    """Probability of the task at a draw, computed from all results so far, as `Curriculum.probabilities`."""
+    """Probability of the task in a draw, computed from all results so far, as in `Curriculum.probabilities`."""
     priority: float
-    """How much there is to learn on the task, as the algorithm computes it, in the algorithm's own unit."""
+    """Priority of the task, in the unit of the algorithm: higher means more to learn."""
     score: float | None
     """Slow average of the task's scores, in the user's units."""
     last_score: float | None
@@ -40,7 +40,7 @@ class TaskView(Generic[ConfigT]):
     success_rate: float | None
     """Share of the task's scores that reach `success_threshold`, averaged at the slow rate."""
     learning_progress: float | None
-    """Fast minus slow average of the score, scaled to [0, 1], without its sign; as in `Curriculum.stats`."""
+    """Absolute difference of the fast and the slow average of the score, scaled to [0, 1], as in `Curriculum.stats`."""
     success_threshold: float
     """Lowest score that counts as a success, in the user's units."""
     num_scheduled: int
@@ -52,7 +52,7 @@ class TaskView(Generic[ConfigT]):
     num_failures: int
     """Number of hand-outs of the task that were cancelled since its last score."""
     num_pending: int
-    """Number of open hand-outs of the task: not told or cancelled yet."""
+    """Number of hand-outs of the task that were neither told nor cancelled so far."""
     staleness: int
     """Number of hand-outs of the whole pool since the task's last one, or since its admission."""
     creation_time: float
@@ -73,7 +73,7 @@ _STORED = (
 
 
 class Pool(NamedTuple):
-    """A table and what follows from it."""
+    """A table, with the priorities and probabilities computed from it."""
 
     table: Table
     """The table."""
@@ -85,7 +85,7 @@ class Pool(NamedTuple):
     """Lowest and highest score, in the user's units."""
 
     def numbers(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Returns the numbers of `TaskView` by field, shape (k,) each, for the tasks in `slots`; NaN means None."""
+        """Returns the numeric fields of `TaskView` by name, shape (k,) each, for the tasks in `slots`; NaN is None."""
         rows, (low, high) = self.table.rows, self.score_range
         columns = {name: rows[name][slots] for name in _STORED}
         unknown = np.where(columns["num_completions"] > 0, 0.0, np.nan)
@@ -103,13 +103,13 @@ class Pool(NamedTuple):
         }
 
     def task(self, slot: int, task: Task[ConfigT]) -> TaskView[ConfigT]:
-        """Returns the view of `task`, which is in `slot`."""
+        """Returns the view of `task`, the task in `slot`."""
         numbers = {name: column.item() for name, column in self.numbers(np.array([slot])).items()}
         values: dict[str, Any] = {name: None if value != value else value for name, value in numbers.items()}  # noqa: PLR0124  NaN
         return TaskView(label=task.label, config=task.config, params=task.params, **values)
 
     def columns(self, generator: TaskGenerator[Any], layout: Layout) -> dict[str, NDArray[Any]]:
-        """Returns one column per field of `TaskView` without `config`, and per axis, for all active tasks by slot.
+        """Returns one column per axis and per field of `TaskView` except `config`, for all active tasks by slot.
 
         Args:
             generator: The generator of the tasks.
@@ -126,7 +126,7 @@ class Pool(NamedTuple):
         }
 
     def _labels(self, slots: NDArray[np.int64], generator: TaskGenerator[Any]) -> NDArray[np.object_]:
-        """Returns the label of the task in each of `slots`, strings, shape (k,)."""
+        """Returns the labels of the tasks in `slots` as strings, shape (k,)."""
         table, num_labels = self.table, self.table.counters.num_labels
         names = np.array([label_name(table.labels, number) for number in range(num_labels)], np.object_)
         indices, seeds = table.rows["label_index"][slots], table.rows["seed"]

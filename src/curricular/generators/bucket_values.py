@@ -1,4 +1,4 @@
-"""The values of a bucket: what may be given, how a file holds it, its axis, its labels, and samples for checks."""
+"""The values of a bucket: checks, conversion to plain data and back, axis, labels, and samples for trials."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -48,7 +48,7 @@ def as_bucket(path: str, values: Any, read: Callable[[Any], Any] = copied) -> Bu
 
 
 def _why_not(values: Any) -> tuple[str, str]:
-    """Returns why `values` is no collection of values for a bucket, and what to write instead; empty if it is one."""
+    """Returns why `values` are not the values of a bucket, and what to write instead; empty if they are."""
     if isinstance(values, str | bytes | bytearray):
         return ", whose letters would be the values", f"[{values!r:.100}]"
     if isinstance(values, Mapping):

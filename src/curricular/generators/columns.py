@@ -1,4 +1,4 @@
-"""Columns of a sequence of rows as arrays: fields of the rows, hashes of their keys, numbers and labels."""
+"""Reads fields of a sequence of rows as arrays: hashes of keys, labels and numbers."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ RowT_co = TypeVar("RowT_co", covariant=True)
 
 @runtime_checkable
 class SupportsRows(Protocol[RowT_co]):
-    """Any object that has a length and returns the row at an index: a list, an array, a data set."""
+    """Any object that has a length and returns the row at an index, such as a list, an array or a data set."""
 
     def __len__(self) -> int: ...
 
@@ -28,17 +28,17 @@ _CONTENT = json.JSONEncoder(sort_keys=True, check_circular=False, default=canoni
 
 
 def is_rows(value: object) -> bool:
-    """Returns whether `value` has a length and an index, and is neither text nor a mapping."""
+    """Returns whether `value` has a length and takes an index, and is neither text nor a mapping."""
     return isinstance(value, SupportsRows) and not isinstance(value, str | bytes | bytearray | Mapping)
 
 
 def each(rows: SupportsRows[Any]) -> Iterable[Any]:
-    """Returns an iterable over `rows` that stops at their length."""
+    """Returns an iterable over `rows` that ends after ``len(rows)`` rows."""
     return rows if isinstance(rows, Sequence | np.ndarray) else map(rows.__getitem__, range(len(rows)))
 
 
 def column(rows: SupportsRows[Any], source: str | Sequence[Any], argument: str) -> Sequence[Any]:
-    """Returns one value per row: a field of the rows, read as a whole where `rows` has columns, or `source` itself.
+    """Returns one value per row: a field of the rows, or `source` itself. Reads whole columns where `rows` has them.
 
     Args:
         rows: At least one row.
@@ -68,7 +68,7 @@ def _whole(rows: Any, field: str) -> Sequence[Any] | None:
         return None
     try:
         values = rows[field]
-    except (TypeError, IndexError, KeyError, ValueError):  # sequences refuse a string in their own ways
+    except (TypeError, IndexError, KeyError, ValueError):  # sequences refuse a string with various errors
         return None
     return values if is_rows(values) and len(values) == len(rows) else None
 
@@ -93,6 +93,7 @@ def key_hashes(keys: Sequence[Any], argument: str) -> NDArray[np.uint64]:
 
     Raises:
         TypeError: If the keys are not all whole numbers or all strings.
+        ValueError: If a number does not fit 64 bits.
     """
     kinds = set(map(type, keys))
     if all(issubclass(kind, str) for kind in kinds):
@@ -110,7 +111,7 @@ def key_hashes(keys: Sequence[Any], argument: str) -> NDArray[np.uint64]:
 
 
 def content_hashes(rows: SupportsRows[Any]) -> NDArray[np.uint64]:
-    """Returns a hash of the content of each row, shape (n,); a row that is a string or an integer is its own key."""
+    """Returns a hash of the content of each row, shape (n,). Rows that are strings or integers are their own keys."""
     kinds = set(map(type, each(rows)))
     if all(issubclass(kind, str) for kind in kinds) or kinds == {int}:
         return key_hashes(list(each(rows)), "tasks")
@@ -130,7 +131,7 @@ def _hashed(texts: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def _mixed(integers: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Applies the finaliser of SplitMix64, which maps different integers to different hashes."""
+    """Returns hashes by the finaliser of SplitMix64, which maps different integers to different hashes."""
     state = integers.astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
@@ -140,8 +141,14 @@ def _mixed(integers: NDArray[np.int64]) -> NDArray[np.uint64]:
 def check_distinct(hashes: NDArray[np.uint64], keys: SupportsRows[Any], argument: str, remedy: str) -> None:
     """Checks that all hashes differ.
 
+    Args:
+        hashes: Hash of the key of each row, shape (n,).
+        keys: The keys, for the error.
+        argument: Name of the argument, for the error.
+        remedy: How to fix the error.
+
     Raises:
-        ValueError: If two rows have the same key; names the key and both rows.
+        ValueError: If two rows have the same key. The error names the key and both rows.
     """
     ordered = np.sort(hashes)
     (twice,) = np.nonzero(ordered[1:] == ordered[:-1])
@@ -156,8 +163,8 @@ def check_distinct(hashes: NDArray[np.uint64], keys: SupportsRows[Any], argument
 def numbers(values: Sequence[Any], name: str) -> tuple[Axis, Params]:
     """Returns the axis `name` over the numbers in `values`, and the params of the rows on the axis, shape (n,).
 
-    Whole numbers and real numbers make a `Span`, and truth values make two choices. A number that all rows share is
-    the single choice.
+    Numbers become a `Span` from the lowest to the highest, and booleans become two choices. If all rows have the same
+    number, the axis has this number as its only choice.
 
     Raises:
         ValueError: If a value is not a finite number.
@@ -185,9 +192,9 @@ def _not_a_number(name: str, value: Any, row: int) -> ValueError:
 
 
 def coded(values: Sequence[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Returns the index of each value among the distinct values, shape (n,), and these as strings, by first occurrence.
+    """Returns the index of each value, shape (n,), and the distinct values as strings, in order of first occurrence.
 
-    The indices take as few bytes each as their number allows.
+    The indices have the smallest unsigned dtype that holds them.
     """
     index = {value: number for number, value in enumerate(dict.fromkeys(values))}
     codes = np.fromiter(map(index.__getitem__, values), np.min_scalar_type(len(index)), len(values))

@@ -1,4 +1,4 @@
-"""Copies of configurations, so that the caller can change them. What cannot change is not copied."""
+"""Copies configurations so that the caller can change them. Immutable values are not copied."""
 
 import copy
 import dataclasses
@@ -20,10 +20,10 @@ _CONTAINERS = (dict, list, tuple)
 Maker = Callable[[], Any]
 
 Seen = dict[int, bool]
-"""Identity of each part of a configuration so far -> whether the part can change, or is being looked at."""
+"""Id of each part of a configuration visited so far -> whether the part can change or is being visited."""
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, types.FunctionType})
-"""The most frequent classes of values that cannot change."""
+"""The most frequent classes of immutable values."""
 
 _IMMUTABLE = (
     *(type(None), bool, int, float, complex, str, bytes, range, frozenset, type, Enum, PurePath, Decimal, UUID),
@@ -33,7 +33,7 @@ _IMMUTABLE = (
 
 
 def copied(value: Any) -> Any:
-    """Returns a copy of `value` that shares nothing that can change with it; `value` itself if nothing in it can."""
+    """Returns a copy of `value` that shares no mutable part with it, or `value` itself if it is immutable."""
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -44,10 +44,10 @@ def copied(value: Any) -> Any:
 
 
 def copier(value: Any) -> Maker | None:
-    """Returns a function that copies `value`, or None if nothing in `value` can change.
+    """Returns a function that copies `value`, or None if `value` is immutable.
 
-    The function works out once what has to be copied. Objects of other classes are copied by `copy.deepcopy`, and those
-    that it cannot copy are shared.
+    `copier` determines once which parts must be copied. It copies containers, models, dataclasses and arrays itself,
+    and all other objects with `copy.deepcopy`. Objects that `copy.deepcopy` cannot copy are shared.
 
     Examples:
         >>> level = {"size": 5, "map": {"walls": [1, 2]}}
@@ -61,7 +61,7 @@ def copier(value: Any) -> Maker | None:
 
 
 class _SharedPartError(Exception):
-    """One part occurs twice in a configuration, or contains itself: only `copy.deepcopy` keeps that."""
+    """A mutable part occurs twice in a configuration, or contains itself. Only `copy.deepcopy` preserves this."""
 
 
 def _copier(value: Any, seen: Seen) -> Maker | None:
@@ -102,12 +102,12 @@ def _copier_of_parts(value: Any, seen: Seen) -> Maker | None:
 
 
 def _makers(items: Any, seen: Seen) -> list[tuple[Any, Maker]]:
-    """Returns key and copier of those of the `items`, pairs of a key and a value, that can change."""
+    """Returns the key and the copier of each mutable value in `items`, pairs of a key and a value."""
     return [(key, make) for key, item in items if type(item) not in _ATOMS and (make := _copier(item, seen))]
 
 
 def _container_copier(shallow: Maker, put: Callable[[Any, Any, Any], None], makers: list[tuple[Any, Maker]]) -> Maker:
-    """Returns a function that makes a shallow copy, and puts copies of the parts that can change into it."""
+    """Returns a function that makes a shallow copy and replaces its mutable parts by copies."""
     if not makers:
         return shallow
 
@@ -144,7 +144,7 @@ def _dataclass_copier(value: Any, seen: Seen) -> Maker | None:
 
 
 def _deep_copier(value: Any) -> Maker | None:
-    """Returns a deep copier of `value`; None if `value` cannot be copied, like an open file, or is its own copy."""
+    """Returns a deep copier of `value`; None if it cannot be copied, like an open file, or its copy is itself."""
     try:
         is_shared = copy.deepcopy(value) is value
     except Exception:  # noqa: BLE001  a class may raise anything when copied, and most raise TypeError

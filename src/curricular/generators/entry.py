@@ -1,4 +1,4 @@
-"""Which tasks enter a pool next: unused ones of a finite generator, new ones of an endless one, members by weight."""
+"""Chooses the tasks that enter a pool next: unused tasks of a finite generator, new tasks of an endless one."""
 
 from typing import Any, NamedTuple
 
@@ -22,34 +22,34 @@ class Entries(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Where the order in which tasks enter has got to."""
+    """A position in the order in which tasks enter a pool."""
 
     order: tuple[int, ...]
-    """Number of the order, for the random permutation of a finite generator's tasks."""
+    """Key of the random permutation of a finite generator's tasks."""
     num_entered: int
     """Number of tasks that have entered so far."""
     rng: np.random.Generator
-    """Source of the choice of members and of endless tasks."""
+    """Source of randomness for the choice of members and the tasks of endless generators."""
 
     def of_member(self, index: int, shares: NDArray[np.float64]) -> "Turn":
-        """Returns the turn of a member of a set, whose order is its own, and of which fewer tasks have entered."""
+        """Returns the position in the order of the member with this index, with its share of `num_entered`."""
         return Turn((*self.order, index), int(self.num_entered * shares[index]), self.rng)
 
 
 def next_entries(
     generator: TaskGenerator[Any], pool: Entries, is_leaving: NDArray[np.bool_], n: int, turn: Turn
 ) -> Entries:
-    """Returns the next `n` tasks of `generator`; fewer if it is finite and has fewer outside of the pool.
+    """Returns the next `n` tasks of `generator`; fewer if it is finite and has fewer tasks outside of the pool.
 
-    The tasks of a finite generator come in a fixed random order, which starts again after its end, without those that
-    are in the pool. The members of a set come by weight, but a member without a task in the pool comes first.
+    The tasks of a finite generator come in a fixed random order, which repeats from its beginning. Tasks in the pool
+    are skipped. The members of a set take turns by weight, but a member without a task in the pool comes first.
 
     Args:
         generator: The generator.
         pool: The tasks that are in the pool.
-        is_leaving: Which of them are about to be replaced, shape (len(pool.seeds),).
+        is_leaving: Whether each task in the pool is about to be replaced, shape (len(pool.seeds),).
         n: Number of tasks.
-        turn: Where the order has got to.
+        turn: The position in the order.
     """
     if generator.num_tasks is not None:
         seeds = _next_seeds(generator, generator.num_tasks, pool.seeds, is_leaving, n, turn)
@@ -101,8 +101,8 @@ def _next_seeds(
 ) -> NDArray[np.int64]:
     """Returns the next `n` unused seeds below `num_seeds`; fewer if there are fewer.
 
-    A seed, modulo the number of tasks of the finite `generator`, is one of its seeds. The buckets of a parent make
-    `num_seeds` a multiple of that number.
+    A seed modulo the number of tasks of the finite `generator` is a seed of `generator`. `num_seeds` is a multiple of
+    this number if the generator is the child of buckets.
     """
     if type(generator) is BucketedTaskGenerator:
         return _next_seeds(generator.child, num_seeds, used, is_leaving, n, turn)
@@ -133,7 +133,7 @@ def _next_seeds(
 
 
 def _unused(used: NDArray[np.int64], num_tasks: int, n: int, turn: Turn) -> NDArray[np.int64]:
-    """Returns the seeds of the next `n` of `num_tasks` tasks, without `used`, in the random order of `turn`."""
+    """Returns the next `n` seeds below `num_tasks` that are not in `used`, in the random order of `turn`."""
     key = stream_key(*turn.order)
     first, found = turn.num_entered, np.empty(0, np.int64)
     for start in range(first, first + num_tasks, 2 * n) if n else ():
@@ -146,14 +146,14 @@ def _unused(used: NDArray[np.int64], num_tasks: int, n: int, turn: Turn) -> NDAr
 
 
 def _is_mixed(generator: TaskGenerator[Any]) -> bool:
-    """Whether the tasks of a finite `generator` come from members with weights of their own."""
+    """Returns whether the tasks of a finite `generator` come from members of a set, which have weights."""
     if generator.num_tasks is None or type(generator) not in {TaskGeneratorSet, BucketedTaskGenerator}:
         return False
     return isinstance(generator, TaskGeneratorSet) or _is_mixed(generator.child)  # type: ignore[attr-defined]
 
 
 def _drawn_seeds(generator: TaskGenerator[Any], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draws `n` seeds of a finite generator, with replacement and members by weight, shape (n,)."""
+    """Draws `n` seeds of a finite generator with replacement, and its members by weight, shape (n,)."""
     num_tasks = int(generator.num_tasks or 0)
     if type(generator) is BucketedTaskGenerator:
         num_inner = int(generator.child.num_tasks)
@@ -176,10 +176,10 @@ def member_counts(
     is_missing: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Returns how many of `n` new tasks come from each member, shape (m,); fewer in all if fewer are free.
+    """Returns the number of new tasks from each member, shape (m,), with sum `n`, or less if fewer tasks are free.
 
-    One comes from each member that is missing in the pool, as far as `n` goes. All in all, the number of each member
-    differs from n · share by less than 1, except for that and for the limits of `num_free`.
+    Each member without a task in the pool gets one task first, as long as `n` allows. Apart from these tasks and from
+    the limits of `num_free`, the number of each member differs from n · share by less than 1.
 
     Args:
         n: Number of new tasks.
@@ -204,7 +204,7 @@ def member_counts(
 
 
 def _systematic(n: int, quotas: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draws counts with sum `n` in proportion to `quotas`, each less than 1 from its expectation, shape (m,)."""
+    """Draws counts with sum `n` in proportion to `quotas`, each within 1 of its expectation, shape (m,)."""
     ends = np.floor(quotas.cumsum() * (n / quotas.sum()) + rng.random())
     ends[np.flatnonzero(quotas)[-1] :] = n
     counts: NDArray[np.int64] = np.diff(ends, prepend=0.0).astype(np.int64)

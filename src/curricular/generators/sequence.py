@@ -18,7 +18,7 @@ from .serial import AnyConfig
 
 
 def _plain(values: Any) -> Any:
-    """Returns the name of a field as it is, and one value per row as a list."""
+    """Returns `values` as plain data: the name of a field unchanged, one value per row as a list."""
     return values if values is None or isinstance(values, str) else np.asarray(values).tolist()
 
 
@@ -29,18 +29,18 @@ def _plain_columns(columns: Any) -> Any:
 
 
 _Values = Annotated[Any, PlainSerializer(_plain)]
-"""A field that holds the name of a field of the rows, or one value per row."""
+"""The name of a field of the rows, or one value per row."""
 
 
 class _Read(NamedTuple):
-    """What is read of n rows."""
+    """Keys, labels and columns of n rows."""
 
     hashes: NDArray[np.uint64]
     """Hash of the key of each row, shape (n,)."""
     codes: NDArray[Any] | None
     """Index of the label of each row, shape (n,); None: no labels."""
     labels: tuple[str, ...]
-    """The distinct labels."""
+    """The distinct labels, by index."""
     axes: tuple[Axis, ...]
     """The axis of each column."""
     params: Params
@@ -48,17 +48,17 @@ class _Read(NamedTuple):
 
 
 class SequenceTaskGenerator(BaseModel, Identified):
-    """Generates one task for each of `rows`: the seed of a task is the index of its row, and the row its configuration.
+    """Generates one task per row: the seed of a task is the index of its row, and its configuration is the row.
 
-    The rows are never copied. Keys are kept as hashes, labels as indices, and columns as arrays. A task is recognised
-    by its key: two sequences with the same keys, labels and columns are the same tasks.
+    The generator never copies the rows. It stores keys as hashes, labels as indices, and columns as arrays. Two
+    generators with the same keys, labels and columns are equal: a task is identified by its key.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["sequence"] = "sequence"
     rows: Annotated[Any, PlainSerializer(lambda rows: [encode_config(row) for row in each(rows)])] = Field(repr=False)
-    """The configurations of the tasks, at least one: any object with a length and an index."""
+    """The configurations of the tasks, at least one: any object with a length that returns the row at an index."""
     key: _Values = Field(default=None, repr=False)
     """Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it."""
     label: _Values = Field(default=None, repr=False)
@@ -69,7 +69,7 @@ class SequenceTaskGenerator(BaseModel, Identified):
     @model_validator(mode="before")
     @classmethod
     def _decode_rows(cls, data: Any) -> Any:
-        """Builds the configurations that a file describes; only a file names the kind."""
+        """Builds the configurations that a file describes. Data with a `kind` come from a file."""
         if isinstance(data, Mapping) and "kind" in data and "rows" in data:
             return {**data, "rows": decode_config(data["rows"])}
         return data
@@ -80,14 +80,14 @@ class SequenceTaskGenerator(BaseModel, Identified):
         Raises:
             TypeError: If `rows` is not a sequence of configurations, or a key is neither an int nor a str.
             KeyError: If a row lacks a field.
-            ValueError: If there are no rows, two rows have the same key, or a column has a value that is no number.
+            ValueError: If there are no rows, two rows have the same key, or a value of a column is not a number.
         """
         _check_rows(self.rows)
         _ = self._read
 
     @cached_property
     def _read(self) -> "_Read":
-        """What is read of the rows; not a private attribute of pydantic, which takes a microsecond at every access."""
+        """Keys, labels and columns of the rows. A private attribute of pydantic would cost 1 µs at every access."""
         if self.key is None:
             hashes = content_hashes(self.rows)
             check_distinct(hashes, self.rows, "tasks", "remove one of the two rows, or name the rows with key=")
@@ -147,11 +147,11 @@ class SequenceTaskGenerator(BaseModel, Identified):
         return self.rows[seed]
 
     def hashes_of(self, seeds: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Returns the hash of the key of each task, shape (n,)."""
+        """Returns the hash of the key of each task with one of `seeds`, shape (n,)."""
         return self._read.hashes.take(seeds)
 
     def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Returns the seed of the task with each hash of a key, and whether there is one; both of shape (n,)."""
+        """Returns the seed of the task with each key hash, and whether there is such a task; both of shape (n,)."""
         here = self._read.hashes
         order = np.argsort(here)
         seeds = order.take(here.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
@@ -182,21 +182,21 @@ def dataset(
     label: str | Sequence[Any] | None = None,
     columns: Sequence[str] | Mapping[str, str | Sequence[Any]] = (),
 ) -> SequenceTaskGenerator:
-    """Returns a generator of one task for each row of a data set, in which the configuration of a task is its row.
+    """Returns a generator with one task per row of a data set. The configuration of a task is its row.
 
-    A checkpoint can be loaded with a data set that has grown or shrunk: tasks are matched by their keys.
+    A checkpoint can be loaded with a data set that has grown or shrunk, since tasks are matched by their keys.
 
     Args:
         rows: Any sequence of rows, at least one; never copied. A row is a mapping, or an object with attributes.
         key: Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it.
         label: Field with the label of a row in the statistics, or one label per row.
-        columns: Names of numeric fields, or name -> field or one number per row. Each column becomes an axis of the
-            tasks, along which algorithms share evidence.
+        columns: Names of numeric fields; or a mapping from names to fields or to one number per row. Each column
+            becomes an axis of the tasks, along which algorithms share evidence.
 
     Raises:
         TypeError: If `rows` is not a sequence of configurations, or a key is neither an int nor a str.
         KeyError: If a row lacks a field.
-        ValueError: If there are no rows, two rows have the same key, or a column has a value that is no number.
+        ValueError: If there are no rows, two rows have the same key, or a value of a column is not a number.
 
     Examples:
         >>> rows = [{"id": "a", "prompt": "1 + 1", "rate": 0.9}, {"id": "b", "prompt": "17 * 23", "rate": 0.1}]

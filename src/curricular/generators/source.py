@@ -1,4 +1,4 @@
-"""What a state says about the generator of its tasks, and about the rows that they are made of."""
+"""`Source`: the description of a generator in a saved state, by which its tasks are found in a changed generator."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from .single import SingleTaskGenerator
 Kind = Literal["sequence", "single", "bucketed", "set", "custom"]
 
 MAX_SOURCE = 2**20
-"""Maximum length of the description of a generator in a state. The tasks of a generator with a longer one are not
-matched: the generator must stay the same."""
+"""Maximum length of the description of a generator in a state, in characters. The tasks of a generator with a longer
+description are not matched: the generator must stay the same."""
 
 
 class Source(BaseModel):
-    """What a state says about the generator of its tasks."""
+    """The description of a generator in a saved state."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -48,14 +48,14 @@ class Source(BaseModel):
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What two descriptions must share if a task of one may be a task of the other."""
+        """A key that is equal for two descriptions if a task of one can be a task of the other."""
         content = self.content if self.kind in {"single", "custom"} else ""
         children = () if self.kind == "set" else tuple(child.shape for child in self.children)
         return self.kind, content, tuple(sorted(self.buckets)), children
 
 
 def describe(generator: TaskGenerator[Any]) -> dict[str, Any]:
-    """Returns what a state says about `generator`, as plain data."""
+    """Returns the description of `generator` for a state, as plain data."""
     data = source_of(generator).model_dump(mode="json", exclude_defaults=True)
     if len(json.dumps(data)) > MAX_SOURCE:
         return _custom(generator).model_dump(mode="json", exclude_defaults=True)
@@ -63,7 +63,7 @@ def describe(generator: TaskGenerator[Any]) -> dict[str, Any]:
 
 
 def source_of(generator: TaskGenerator[Any]) -> Source:
-    """Returns what a state says about `generator`."""
+    """Returns the description of `generator`."""
     num_tasks = generator.num_tasks
     if isinstance(generator, SequenceTaskGenerator):
         return Source(kind="sequence", num_tasks=num_tasks, width=len(generator.axes))
@@ -91,7 +91,7 @@ def content_of(value: Any) -> str:
 
 
 def keys_of(generator: TaskGenerator[Any], seeds: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
-    """Returns the hash of the key of the row that each task is made of, shape (n,); 0 for tasks that are not rows."""
+    """Returns, for each task made of a row, the hash of the row's key, and 0 for other tasks; shape (n,)."""
     keys = np.zeros(len(seeds), np.int64)
     if isinstance(generator, SequenceTaskGenerator):
         return generator.hashes_of(seeds).view(np.int64)

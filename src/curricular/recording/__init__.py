@@ -1,9 +1,6 @@
-"""Recording: what a curriculum chose and how the tasks went, over time, in one file. Needs the extra `report`.
+"""Records the draws and results of a curriculum over time in one file. Needs the extra `report`.
 
-with Recorder(curriculum, "runs/x") as recorder:
-    while training:
-        ...
-        recorder.update()
+Open a `Recorder` in a ``with`` statement, and call its `update` in the training loop. `read_recording` reads the file.
 """
 
 from .file import NewerRecordingError, Recording, read_recording

@@ -1,4 +1,4 @@
-"""Aggregates of a pool at one moment, as rows of a recording: by label, by axis, over two axes, and distributions."""
+"""Aggregates a pool at one moment into rows of a recording: by label, by axis, by pairs of axes, and as histograms."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations, pairwise
@@ -14,29 +14,29 @@ Tasks = Mapping[str, NDArray[Any]]
 """The columns that `Curriculum.tasks` returns."""
 
 MAX_BUCKETS = 24
-"""Number of values of an axis that are recorded separately."""
+"""Maximum number of buckets of an axis whose values are not divided into intervals."""
 
 NUM_INTERVALS = 16
-"""Number of intervals of equal width into which an axis with more numbers is divided."""
+"""Number of intervals of equal width for an axis with more than `MAX_BUCKETS` different numbers."""
 
 MAX_AXES = 6
-"""Number of axes that are recorded."""
+"""Maximum number of axes that are recorded, the first ones of the generator."""
 
 MAX_MAPPED_AXES = 3
-"""Number of axes of which every pair is recorded as a map."""
+"""Maximum number of axes of which every pair is recorded as a map."""
 
 NUM_BINS = 20
 """Number of bins of a distribution."""
 
 NUM_TASKS_LISTED = 10
-"""Number of tasks that are listed by name."""
+"""Maximum number of tasks in each list of single tasks."""
 
 REST = "(rest)"
-"""Bucket of the values that have no bucket of their own."""
+"""Name of the bucket for all values without a separate bucket."""
 
 
 class Buckets:
-    """The buckets of one axis, the same for the whole recording. New values get buckets while there are few.
+    """The buckets of one axis. Intervals are fixed by the first values; otherwise, new values get new buckets.
 
     Args:
         values: The values of the tasks in the pool, shape (n,).
@@ -82,10 +82,10 @@ def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
 
 
 def grouped(places: NDArray[np.int64], names: list[str], tasks: Tasks) -> Iterator[Row]:
-    """Yields a row with the number of tasks, their probability, success rate and progress for each group with tasks.
+    """Yields a row for each group with tasks: their number, total probability, mean success rate and mean progress.
 
     Args:
-        places: Group of each task, shape (n,); −1: none.
+        places: Index of the group of each task, shape (n,); −1: no group.
         names: Name of each group.
         tasks: The tasks.
     """
@@ -116,7 +116,7 @@ def distribution(name: str, values: NDArray[np.float64]) -> Iterator[Row]:
 
 
 def describe(tasks: Tasks, index: int) -> str:
-    """Returns one task in words: its id, its label and its values on the axes.
+    """Returns a description of one task: its id, its label and its values on the axes.
 
     Examples:
         >>> describe({"task_id": np.array([7]), "label": np.array(["maze"]), "params/size": np.array([9])}, 0)
@@ -130,12 +130,12 @@ def describe(tasks: Tasks, index: int) -> str:
 
 
 def _is_news(name: str, value: Any, label: str) -> bool:
-    """Returns whether a task has a value on an axis that its label does not tell."""
+    """Returns whether a task has a value on the axis `name` that its label does not contain."""
     return value is not None and value == value and f"{name}={value}" not in label  # noqa: PLR0124  NaN
 
 
 def listed(tasks: Tasks) -> Iterator[Row]:
-    """Yields the tasks without a score that were handed out most often, and those with the most progress."""
+    """Yields rows for the tasks without a score that were handed out most often, and for those with most progress."""
     scored = tasks["num_completions"] > 0
     given = np.where(~scored, tasks["num_scheduled"], 0)
     progress = np.nan_to_num(tasks["learning_progress"])
@@ -146,7 +146,7 @@ def listed(tasks: Tasks) -> Iterator[Row]:
 
 
 class Aggregator:
-    """Makes the rows of a snapshot. It remembers the buckets of the axes."""
+    """Makes the rows of each snapshot, with the same buckets of the axes in all snapshots."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, Buckets] = {}

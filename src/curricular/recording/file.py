@@ -38,14 +38,14 @@ class NewerRecordingError(ValueError):
 
 
 class Recording(NamedTuple):
-    """What a file holds."""
+    """The content of the file of a recording."""
 
     name: str
-    """Name of the run: that of the folder."""
+    """Name of the run: the name of the folder."""
     batches: Sequence[Any]
     """Snapshots, oldest first, as Arrow record batches with the columns of `SCHEMA`."""
     is_cut: bool
-    """Whether the file ends in the middle of a snapshot, as a crash leaves it."""
+    """Whether the file ends in the middle of a snapshot, as after a crash."""
 
     @property
     def completed(self) -> NDArray[np.int64]:
@@ -78,7 +78,7 @@ def open_writer(file: BinaryIO) -> Any:
 
 
 def write_all(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
-    """Replaces the file at `path` by `batches` atomically, and returns it, open for more, and its writer."""
+    """Replaces the file at `path` by `batches` atomically. Returns the open file, and a writer for more batches."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     file = draft.open("wb")
     try:
@@ -100,7 +100,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     Raises:
         FileNotFoundError: If there is no recording.
         NewerRecordingError: If a newer version of the library wrote it.
-        ValueError: If the file is no recording.
+        ValueError: If the file is not a recording.
     """
     target = Path(path)
     folder, file = (target, target / FILE_NAME) if target.is_dir() else (target.parent, target)
@@ -126,11 +126,16 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
 
 
 class Whole:
-    """Yields the whole batches of a stream. `is_cut` says afterwards whether a part of one followed."""
+    """Yields the complete batches of a stream.
+
+    Args:
+        reader: Reader of an Arrow stream.
+    """
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
         self.is_cut: bool = False
+        """Whether the stream ended within a batch; known after the iteration."""
 
     def __iter__(self) -> Iterator[Any]:
         with suppress(StopIteration):

@@ -1,4 +1,4 @@
-"""`Recorder`: appends a snapshot of the aggregates to a file every so often."""
+"""`Recorder`: appends snapshots of the aggregates of a curriculum to a file at intervals."""
 
 import fcntl
 import os
@@ -12,26 +12,28 @@ from .aggregates import Aggregator
 from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
 
 MAX_SNAPSHOTS = 512
-"""Number of snapshots at which every second one is dropped. Later snapshots are then twice as far apart."""
+"""Maximum number of snapshots. Beyond it, every second one is dropped, and later snapshots are twice as far apart."""
 
 TIME_SHARE = 1 / 200
-"""Largest share of the time that recording takes if no interval is given."""
+"""Maximum share of the time that recording takes if no interval is given."""
 
 
 class Recorder:
     """Records a curriculum into a folder, for `curricular report`.
 
-    Call `update` in the training loop, as often as you like. A recording that is there is continued. Of several
-    processes that record into one folder, one writes; when it ends, another takes over. The file is readable at any
-    time, and after a kill up to the last snapshot.
+    Call `update` in the training loop, as often as you like. If the folder has a recording of the same run, it is
+    continued. If several processes record into one folder, one of them writes, and another takes over when it ends. The
+    file can be read at any time. After a kill, it is complete up to the last snapshot.
 
     Args:
         curriculum: The curriculum.
-        path: The folder of the recording, such as ``runs/x``. It is made if it is missing.
-        interval: Number of completed results between two snapshots. None: as often as takes 0.5 % of the time.
+        path: The folder of the recording, such as ``runs/x``. It is created if it is missing.
+        interval: Number of completed results between two snapshots. None: as few as recording can take with at most
+            0.5 % of the time.
 
     Raises:
-        ValueError: If `interval` is below 1, or if the folder holds the recording of another run, or another file.
+        ValueError: If `interval` is below 1, or if the folder has the recording of another run, or a file of the same
+            name that is not a recording.
         OSError: If the folder cannot be written.
 
     Examples:
@@ -74,7 +76,7 @@ class Recorder:
         self.close()
 
     def update(self) -> bool:
-        """Appends a snapshot if one is due and no other process records, and returns whether it did.
+        """Appends a snapshot if one is due and no other process writes. Returns whether it appended one.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
@@ -89,7 +91,7 @@ class Recorder:
         return self._append()
 
     def close(self) -> None:
-        """Appends a last snapshot if there are new results, and lets another process record. It may be called twice."""
+        """Appends a last snapshot if there are new results, and lets another process write. It may be called twice."""
         if self._pid == os.getpid() or not self._pid:
             if self._is_writer():
                 self._append()
@@ -114,7 +116,7 @@ class Recorder:
         return True
 
     def _thin(self) -> None:
-        """Drops every second snapshot, and doubles the distance of the next ones."""
+        """Drops every second snapshot, and doubles the interval."""
         run = read_recording(self._path)
         kept, completed = run.batches[::2], run.completed[::2]
         self._interval = max(2 * self._interval, int(completed[-1] - completed[0]) // (len(kept) - 1))
@@ -128,10 +130,10 @@ class Recorder:
         self._last = batches[-1]["completed"][0].as_py() if batches else -1
 
     def _is_writer(self) -> bool:
-        """Returns whether this process is the one that records; it becomes that if there is none."""
+        """Returns whether this process writes the recording. It becomes the writer if no process is."""
         if self._pid == os.getpid():
             return True
-        self._leave()  # after a fork: what the parent has open
+        self._leave()  # after a fork: closes this process's copies of the parent's open files
         lock = (self._path / "lock").open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,7 +152,7 @@ class Recorder:
         return True
 
     def _earlier(self, recording: Recording) -> list[Any]:
-        """Returns the snapshots of `recording` up to the results so far; later ones are of a life that was lost."""
+        """Returns the snapshots of `recording` up to the current number of results; later ones are of a lost run."""
         self._curriculum.tracker.flush()
         counters, _ = self._curriculum.tracker.backend.glance()
         kept = [

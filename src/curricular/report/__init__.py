@@ -1,1 +1,1 @@
-"""The report on recordings: charts in one HTML file or as pictures, and a summary in plain sentences."""
+"""Makes reports on recordings: charts in one HTML file or as pictures, and a summary in sentences."""

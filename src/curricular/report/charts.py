@@ -1,4 +1,4 @@
-"""What a report shows: charts as plain data, from recordings. `page` and `pictures` draw them."""
+"""Makes the charts of a report from recordings, as plain data. `page` and `pictures` draw them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -10,13 +10,13 @@ from ..mastery import MASTERY, mastery_key
 from ..recording import Recording
 
 MAX_LINES = 8
-"""Number of labels with a line of their own: those with the most draws."""
+"""Maximum number of labels that are drawn as lines: those with the most draws."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#6B6B6B")
-"""Colours of lines, which colour-blind readers tell apart (Okabe and Ito)."""
+"""Colours of lines that colour-blind readers can tell apart (Okabe and Ito)."""
 
 MASTERY_COLOURS = dict(zip(MASTERY, ("#9A9A9A", "#555555", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True))
-"""Colour of each state of a task, the same everywhere."""
+"""Colour of each state of a task, the same in all charts."""
 
 
 class Series(NamedTuple):
@@ -31,14 +31,14 @@ class Series(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of one kind: lines, areas stacked to 100 %, or a map of cells."""
+    """A chart: lines, areas stacked to 100 %, or a heat map."""
 
     key: str
     """Name for files and anchors."""
     kind: Literal["lines", "areas", "map"]
     title: str
     note: str
-    """What it shows, in one or two sentences."""
+    """Caption of one or two sentences."""
     x_title: str
     y_title: str
     series: tuple[Series, ...] = ()
@@ -68,7 +68,7 @@ def _stats(recording: Recording, names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def charts(recordings: Sequence[Recording]) -> list[Chart]:
-    """Returns the charts of one or several runs; those that compare runs have a line for each."""
+    """Returns the charts of one or several runs: first those with one line per run, then those of each run."""
     found = [*_compared(recordings)]
     for number, recording in enumerate(recordings):
         of_run = f" – {recording.name}" if len(recordings) > 1 else ""
@@ -98,7 +98,7 @@ def _compared(recordings: Sequence[Recording]) -> Iterator[Chart]:
 
 
 def style(number: int) -> tuple[str, str]:
-    """Returns the colour and the dash of a line; both tell it from others."""
+    """Returns the colour and the dash of a line."""
     return COLOURS[number % len(COLOURS)], ("solid", "dash", "dot", "dashdot")[number % 4]
 
 
@@ -149,7 +149,7 @@ def _of_one(run: Recording) -> Iterator[Chart]:
 
 
 def _number(name: str, fallback: float) -> tuple[int, float]:
-    """Sorts buckets by their number, or by their first appearance."""
+    """Returns the sort key of a bucket: its first number, or `fallback` if its name is not a number."""
     try:
         return 0, float(name.partition(" to ")[0])
     except ValueError:
@@ -160,7 +160,7 @@ Grid = dict[str, dict[str, NDArray[np.float64]]]
 
 
 def _grid(run: Recording, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Grid:
-    """Returns bucket -> column -> values at each snapshot."""
+    """Returns the values at each snapshot, by bucket and column."""
     grid: Grid = {}
     for index, name, row in rows:
         empty = {

@@ -1,4 +1,4 @@
-"""The report as one HTML file, which opens from disk without a network. Drawn by Plotly."""
+"""Draws a report as one HTML file that opens from disk without a network, with Plotly."""
 
 import html
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ except ModuleNotFoundError:
 CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 HEIGHT = 340
 THIN = 3.0
-"""Height of an area that is too thin for a name, in per cent."""
+"""Height below which an area gets no name, in per cent."""
 LABEL_WIDTH = 24
-"""Number of characters of a name that a chart shows; the tooltip shows all."""
+"""Number of characters of a name in a chart. The tooltip has the whole name."""
 
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>curricular report</title>
@@ -72,7 +72,7 @@ def page(recordings: Sequence[Recording]) -> str:
 
 
 def shown(name: str) -> str:
-    """Returns a name as a chart shows it: shortened, on one line, and without markup."""
+    """Returns a name for a chart: shortened, on one line, and escaped for HTML."""
     line = " ".join(name.split())
     return html.escape(line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…")
 
@@ -116,9 +116,9 @@ def _draw_series(drawn: Any, chart: Chart) -> None:
 
 
 def ends(series: Sequence[Series], *, is_stacked: bool) -> list[tuple[Series, float]]:
-    """Returns the series to be named at the end of their lines, and the height of each name, without overlap.
+    """Returns the series with names at the end of their lines, and the heights of the names, which do not overlap.
 
-    Areas that are thin everywhere, and lines without a value, have no name.
+    Areas that are thin everywhere, and lines without a value, get no name.
     """
     heights, total = [], 0.0
     for one in series:

@@ -1,4 +1,4 @@
-"""The charts of a report as PNG files. Drawn by Matplotlib."""
+"""Draws the charts of a report as PNG files, with Matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def write_pictures(recordings: Sequence[Recording], folder: Path) -> list[Path]:
 
 
 def plain(name: str) -> str:
-    """Returns a name as a picture shows it: shortened, on one line, its dollar signs no formulas."""
+    """Returns a name for a picture: shortened, on one line, with dollar signs escaped."""
     line = " ".join(name.split())
     return (line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…").replace("$", r"\$")
 

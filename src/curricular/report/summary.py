@@ -1,4 +1,4 @@
-"""A recording in plain sentences."""
+"""Summarises a recording in sentences."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from ..recording import Recording
 from .charts import stat
 
 LARGE_SHARE = 0.4
-"""Share of the draws from which a state of tasks is worth a sentence."""
+"""Lowest share of the draws at which a state of tasks gets a sentence."""
 
 LATEST = 0.9
-"""Fraction of the run after which what begins is not worth a sentence yet."""
+"""Fraction of the run after which a beginning trend gets no sentence."""
 
 
 def sentences(run: Recording) -> Iterator[str]:
-    """Yields what is worth knowing about `run`, the most important first.
+    """Yields sentences about `run`: its size, its success, large shares of the draws, and cancelled hand-outs.
 
     Args:
         run: A recording.
@@ -46,7 +46,7 @@ def sentences(run: Recording) -> Iterator[str]:
 
 
 def _draws(run: Recording, name: str) -> Iterator[str]:
-    """Says since when a large share of the draws goes to tasks in a state, or how large it was."""
+    """Yields a sentence if a large share of the draws goes, or often went, to tasks in the state `name`."""
     shares = stat(run, f"{mastery_key(name)}/probability")
     large = shares >= LARGE_SHARE
     if not large.any():

@@ -27,15 +27,16 @@ ROUNDS_PER_POOL = 64
 
 
 def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Returns the label index of each name and the new names, by index.
+    """Returns the label index of each name, and the names that get a new index.
 
     Args:
         labels: Statistics of the labels, shape (MAX_LABELS,), dtype `LABEL`.
-        num_labels: Label indices in use.
+        num_labels: Number of label indices in use.
         names: Names to look up, n of them.
 
     Returns:
-        Indices, shape (n,), 0 for a name that finds no free index; and the new names, as they are stored.
+        Indices, shape (n,), 0 for a name without a free index; and the new names in the order of their indices, as they
+        are stored.
     """
     known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
     new: list[bytes] = []
@@ -50,9 +51,9 @@ def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -
 
 
 def stored_label(name: str) -> bytes:
-    """Returns the form under which a label is stored: its UTF-8, or its beginning and a hash of the whole.
+    """Returns a label as it is stored: in UTF-8, or as its beginning and a hash of the whole label.
 
-    The hash stands in names that are too long, that the array of names would change, and that are reserved.
+    Labels get a hash if they are too long, are reserved, or cannot be stored unchanged in the array of names.
 
     Examples:
         >>> stored_label("size=5"), stored_label("x" * 100)[-20:]
@@ -67,7 +68,7 @@ def stored_label(name: str) -> bytes:
 
 
 LABEL_HASH_DIGITS = 12
-"""Number of hexadecimal digits of a hash in a stored label: two of a million labels share one in 1 case of 500."""
+"""Number of hexadecimal digits of a hash in a stored label. Among a million labels, two share one in 1 case of 500."""
 
 
 def admit(
@@ -81,8 +82,8 @@ def admit(
 ) -> Patch:
     """Returns the patch that puts new tasks into `slots` and evicts the tasks in them.
 
-    The first task of slot s has id s. A successor has the id of its predecessor plus the capacity; the first one after
-    a restore has an id of the generation that the restore began with.
+    The first task of slot s has the id s. A successor has the id of its predecessor plus the capacity. After a restore,
+    the id is at least `first_generation` × capacity.
 
     Args:
         table: The pool.
@@ -123,9 +124,9 @@ def admit(
 
 
 def num_evictions_due(table: Table, rate: float) -> int:
-    """Returns how many tasks may be evicted now: `rate` per ended hand-out since the last refresh, in whole rounds.
+    """Returns the number of tasks that may be evicted now: `rate` per ended hand-out since the last refresh, in rounds.
 
-    Finding the lowest priorities takes a sort of all of them, so a large pool evicts seldom and many tasks at a time.
+    Finding the lowest priorities takes a sort of all priorities. So a large pool evicts rarely, many tasks at a time.
     """
     size = max(1, len(table.rows) // ROUNDS_PER_POOL)
     counters = table.counters
@@ -134,10 +135,10 @@ def num_evictions_due(table: Table, rate: float) -> int:
 
 
 def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
-    """Returns the slots of the `n` lowest masked priorities, lowest first; all masked slots if they are fewer.
+    """Returns the `n` slots with the lowest priorities among the masked slots, lowest first; all if there are fewer.
 
     Args:
-        priorities: Shape (capacity,); of equal priorities, that of the lower slot comes first.
+        priorities: Priority of each slot, shape (capacity,). Of equal priorities, the lower slot comes first.
         mask: Slots to consider, bool, shape (capacity,).
         n: Number of slots.
     """
@@ -146,7 +147,7 @@ def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> 
 
 
 def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
-    """Returns the patch that puts a distribution into use, given as its running sum `cumulated`, shape (capacity,)."""
+    """Returns the patch that puts a new distribution into use: its running sum is `cumulated`, shape (capacity,)."""
     labels = table.labels.copy()
     labels["chance"] = np.bincount(table.rows["label_index"], np.diff(cumulated, prepend=0.0), MAX_LABELS)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
@@ -170,7 +171,7 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
     """Returns a table of `capacity` rows: first the tasks in `slots` of `saved`, then inactive rows.
 
     Since a slot follows from an id, all tasks get other ids. Hand-outs with a ticket stay open if their task is kept.
-    All others are counted as cancelled, and a result that is told for one later as stale.
+    All other open hand-outs count as cancelled, and later results for them as stale.
 
     Args:
         saved: The pool to take the tasks from.
@@ -210,14 +211,14 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
 def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> Patch:
     """Returns the patch that replaces `table` with `saved`, in a new epoch, so that every process draws again.
 
-    A new life begins: hand-outs with a ticket are open again, and are handed out first.
+    A new life begins. The hand-outs with tickets that `saved` has open are open again, and are handed out first.
 
     Args:
         saved: The pool to restore.
         table: The pool to replace, of the same capacity.
         keeps_ids: Whether tasks keep their ids. If not, they get ids above all that `table` has issued, so that results
             of earlier hand-outs count as stale.
-        generation: Lowest generation of the ids that this life gives to tasks, above those of all lives before.
+        generation: Lowest value of id // capacity for new tasks in this life, above that of all ids issued before.
     """
     old, new, capacity = table.counters, saved.counters, len(saved.rows)
     newest = max(int(table.rows["task_id"].max()), int(saved.rows["task_id"].max())) // capacity
@@ -253,11 +254,11 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
 
 
 def merge_reasons(counts: NDArray[np.void], names: NDArray[np.void]) -> NDArray[np.void]:
-    """Returns `counts` in the order of `names`, so that indices in use stay valid; reasons beyond the limit join.
+    """Returns `counts` in the order of `names`, so that indices in use stay valid.
 
     Args:
-        counts: Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`.
-        names: Likewise; only its names are used.
+        counts: Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`. Those beyond the limit count as "other".
+        names: Reasons in use, shape (MAX_REASONS,), dtype `REASON`; their counts are ignored.
     """
     merged = names.copy()
     merged["count"] = 0
@@ -271,7 +272,7 @@ def merge_reasons(counts: NDArray[np.void], names: NDArray[np.void]) -> NDArray[
 
 
 def add_reason(table: Table, name: bytes) -> Patch | None:
-    """Returns the patch that adds a reason for cancellations; None if it is known or if all are in use.
+    """Returns the patch that adds a reason for cancellations; None if the reason is known or no index is free.
 
     Args:
         table: The pool.

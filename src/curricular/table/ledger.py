@@ -1,7 +1,8 @@
-"""The ledger: hand-outs that have a ticket and have not ended. No function writes into an argument.
+"""The ledger: the open hand-outs with tickets. No function writes into an argument.
 
-A ticket is a positive `int64`: the random number of a life, then a count. Its place in the ledger is the count modulo
-the size of the ledger, so a ticket is found without a search. A count whose place is taken is skipped.
+A *life* of a table is the time between two restores. A ticket is a positive `int64`: its high bits are a random number
+of the life, its low bits a count. The place of a ticket in the ledger is the count modulo the size of the ledger, so a
+ticket is found without a search. A count whose place is taken is skipped.
 """
 
 from dataclasses import replace
@@ -14,10 +15,10 @@ from .record import schedule
 from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
 
 LIFE_BITS = 30
-"""Number of random bits in a ticket. Two lives of one state have the same number with a chance of 2 ** -30."""
+"""Number of random bits in a ticket. Two lives that began from one state share them with a probability of 2 ** -30."""
 
 MAX_TICKETS = 2 ** (63 - LIFE_BITS)
-"""Number of tickets that one random number is good for."""
+"""Number of tickets that can be issued with one random number."""
 
 
 class LedgerFullError(RuntimeError):
@@ -28,15 +29,15 @@ class Found(NamedTuple):
     """The places of tickets in a ledger."""
 
     places: NDArray[np.int64]
-    """Index of each ticket's place, shape (n,)."""
+    """Place of each ticket, shape (n,)."""
     is_open: NDArray[np.bool_]
-    """Which tickets are open, shape (n,). Of a ticket given twice, only the first counts."""
+    """Whether each ticket is open, shape (n,). If a ticket occurs twice, only the first occurrence counts as open."""
 
 
 def ledger_size(max_open: int) -> int:
     """Returns the number of entries of a ledger for `max_open` hand-outs: the next power of two.
 
-    Because of the power of two, entries of a ledger never meet when a larger ledger takes them over.
+    Sizes are powers of two so that entries with different places also have different places in a larger ledger.
     """
     return 1 << (max_open - 1).bit_length()
 
@@ -59,7 +60,7 @@ def find(ledger: NDArray[np.void], tickets: NDArray[np.int64]) -> Found:
 
 
 def oldest(ledger: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Returns the places of the masked open entries, oldest first; `mask` has shape (size,)."""
+    """Returns the places of the open entries for which `mask`, shape (size,), is true, oldest first."""
     places = np.flatnonzero((ledger["ticket"] > 0) & mask)
     entries = ledger.take(places)
     return places[np.lexsort((entries["ticket"], entries["moment"]))]
@@ -81,14 +82,14 @@ def check_free(size: int, num_open: int, n: int) -> None:
 def issue(
     table: Table, task_ids: NDArray[np.int64], seeds: NDArray[np.int64], worker: int, life: int
 ) -> tuple[NDArray[np.void], Patch]:
-    """Returns the entries of new hand-outs, and the patch that records these and enters them into the ledger.
+    """Returns the entries of new hand-outs, and the patch that counts the hand-outs and adds the entries to the ledger.
 
     Args:
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
         seeds: Their seeds, shape (n,).
-        worker: Number of the worker that asks.
-        life: Random number of the life, from 2 to 2 ** LIFE_BITS − 1.
+        worker: Number of the worker that asks for the tasks.
+        life: Random number of the life, from 2 to 2 ** `LIFE_BITS` − 1.
 
     Raises:
         LedgerFullError: If the ledger has too few free entries.
@@ -114,21 +115,21 @@ def issue(
 
 
 def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:
-    """Returns the entries at `places`, shape (k,), as handed out now to `worker`, and the patch that says so."""
+    """Returns the entries at `places`, shape (k,), as handed out to `worker` now, and the patch with these entries."""
     entries = table.ledger.take(places)
     entries["worker"], entries["moment"] = worker, table.counters.num_scheduled
     return entries, replace(unchanged(table), ledger=LedgerChange(places, entries))
 
 
 def close(table: Table, places: NDArray[np.int64]) -> Patch:
-    """Returns the patch that frees the distinct open `places`, shape (k,)."""
+    """Returns the patch that frees the open entries at distinct `places`, shape (k,)."""
     counters = table.counters._replace(num_open=table.counters.num_open - len(places))
     freed = LedgerChange(places, np.zeros(len(places), HANDOUT))
     return replace(unchanged(table), counters=counters, ledger=freed)
 
 
 def count_closed(table: Table, tickets: NDArray[np.int64]) -> Patch:
-    """Returns the patch that counts `tickets`, shape (k,), which are not open, as repeated or as unknown."""
+    """Returns the patch that counts `tickets` that are not open, shape (k,), as repeated or as unknown."""
     old = table.counters
     is_of_life = (tickets // MAX_TICKETS == old.life) & (tickets % MAX_TICKETS < old.num_tickets) & (tickets > 0)
     num_repeated = int(is_of_life.sum())
@@ -139,14 +140,14 @@ def count_closed(table: Table, tickets: NDArray[np.int64]) -> Patch:
 
 
 def cancellations(task_ids: NDArray[np.int64], reason: int) -> NDArray[np.void]:
-    """Returns the events of cancellations for the reason with this index, shape (n,), dtype `EVENT`."""
+    """Returns events, shape (n,), that cancel hand-outs of `task_ids` for the reason with index `reason`."""
     events = np.zeros(len(task_ids), EVENT)
     events["task_id"], events["kind"], events["score"] = task_ids, CANCELLED, reason
     return events
 
 
 def is_current(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Returns which of `task_ids`, shape (n,), are in the pool."""
+    """Returns whether each of `task_ids` is in the pool, shape (n,)."""
     rows = table.rows.take(task_ids % len(table.rows))
     here: NDArray[np.bool_] = (rows["task_id"] == task_ids) & rows["is_active"]
     return here
@@ -162,7 +163,7 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     """Returns a ledger of `size` entries with `entries` in their places.
 
     Raises:
-        LedgerFullError: If two of `entries` have the same place, which is so only in a smaller ledger.
+        LedgerFullError: If two of `entries` have the same place, which can happen only in a smaller ledger.
     """
     ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
     if len(np.unique(places)) < len(places):
@@ -175,7 +176,7 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
 
 
 def waiting(entries: NDArray[np.void], size: int) -> LedgerChange:
-    """Returns the change that fills a ledger of `size` entries with `entries`, to be handed out again.
+    """Returns the change that fills a ledger of `size` entries with `entries`, which no worker holds.
 
     Raises:
         LedgerFullError: As `filled` does.

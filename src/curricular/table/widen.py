@@ -1,4 +1,4 @@
-"""Widening of an observed range of scores: rows are rescaled, so that all averages stay what they are in its units."""
+"""Widens an observed range of scores: rescales the rows, so that averages stay the same in the user's units."""
 
 from dataclasses import replace
 
@@ -10,14 +10,14 @@ from .schema import EMAS, GROUP_EVENT, TOLD, Patch, Table, range_width, unchange
 
 
 def range_with(score_range: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the smallest range that holds `score_range`, which may be NaN, and the finite `scores`; shape (2,)."""
+    """Returns the smallest range that includes `score_range`, which may be NaN, and the finite `scores`; shape (2,)."""
     if not len(scores):
         return score_range
     return np.array([np.fmin(score_range[0], scores.min()), np.fmax(score_range[1], scores.max())])
 
 
 def scores_of(events: NDArray[np.void]) -> NDArray[np.float64]:
-    """Returns the scores of the results among `events`; of a group, the lowest and the highest."""
+    """Returns the scores of the results among `events`; for a group, its lowest and its highest score."""
     results = events[events["kind"] >= TOLD]
     if results.dtype == GROUP_EVENT:
         return np.concatenate([results["low"], results["high"]])
@@ -28,17 +28,17 @@ def scores_of(events: NDArray[np.void]) -> NDArray[np.float64]:
 def widen(table: Table, score_range: NDArray[np.float64], *, scales_baselines: bool) -> Patch:
     """Returns the patch that widens the observed range of `table` to `score_range`, shape (2,).
 
-    Averages are linear, so those in the rows of tasks with results are rescaled exactly. The last scores, which are
-    stored with 16 bits, are rounded again.
+    Averages are linear in the scores, so the averages of tasks with results are rescaled exactly. The last scores are
+    stored with 16 bits and are rounded again.
 
     Args:
         table: The pool.
-        score_range: A range that holds that of `table`.
-        scales_baselines: Whether the random baselines are averages of scores, too.
+        score_range: A range that includes that of `table`.
+        scales_baselines: Whether the random baselines are averages of scores, and so are rescaled, too.
     """
     (old_low, old_high), (low, high) = np.nan_to_num(table.score_range).tolist(), score_range.tolist()
     scale = range_width(low, high)
-    # While all scores are equal, they are stored as 0, and the factor makes no difference.
+    # If all scores so far are equal, they are stored as 0, and the factor has no effect.
     factor, offset = range_width(old_low, old_high) / scale, (old_low - low) / scale
     slots = np.flatnonzero(table.rows["num_completions"] > 0)
     rows = table.rows.take(slots)
@@ -54,13 +54,13 @@ def widen(table: Table, score_range: NDArray[np.float64], *, scales_baselines: b
 
 
 def rescaled(table: Table, old: NDArray[np.float64], new: NDArray[np.float64], *, scales_baselines: bool) -> Table:
-    """Returns `table`, whose scores are scaled from the range `old`, with scores scaled from the wider range `new`.
+    """Returns `table` with scores scaled from the range `new` instead of the narrower range `old`.
 
     Args:
         table: The pool.
         old: Lowest and highest score, shape (2,).
-        new: A range that holds `old`, shape (2,).
-        scales_baselines: Whether the random baselines are averages of scores, too.
+        new: A range that includes `old`, shape (2,).
+        scales_baselines: Whether the random baselines are averages of scores, and so are rescaled, too.
     """
     patch = widen(replace(table, score_range=old), new, scales_baselines=scales_baselines)
     rows = Rows(table.rows.words.copy())
@@ -69,7 +69,7 @@ def rescaled(table: Table, old: NDArray[np.float64], new: NDArray[np.float64], *
 
 
 def _rescale_recent(rows: Rows, factor: float, offset: float) -> None:
-    """Rescales the last scores in `rows`, in place. Those that were never told stay 0."""
+    """Rescales the last scores in `rows`, in place. Unused fields stay 0."""
     num_told = rows["num_completions"]
     num_fields = 64 // RECENT_SCORE_BITS
     for word_index, name in enumerate(reversed(RECENT_SCORES)):  # the newest scores come first

@@ -1,4 +1,4 @@
-"""The episodes in play in environments of several agents that step together: returns, lengths and ends."""
+"""Tracks returns, lengths and ends of the episodes in environments whose agents step together."""
 
 import logging
 from typing import Any

@@ -52,7 +52,7 @@ class EnvironmentFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Episode(Generic[ConfigT]):
-    """An episode that the environment ended, as a score function gets it."""
+    """An episode that the environment ended, as passed to a score or regret function."""
 
     task: Task[ConfigT]
     """The task that the episode played."""
@@ -70,7 +70,7 @@ ScoreRule: TypeAlias = Literal["return", "success"] | Callable[[Episode[ConfigT]
 """The score of an episode: ``"return"``, ``"success"`` (``info["success"]`` of the last step), or a function."""
 
 RegretRule: TypeAlias = Callable[[Episode[ConfigT]], float] | None
-"""The regret of an episode, a function, for algorithms that choose by regret; None: none is told."""
+"""A function that returns the regret of an episode, for algorithms that choose by regret; None: no regret is told."""
 
 
 def opening(task: Task[ConfigT], last_id: int | None) -> dict[str, Any]:
@@ -92,11 +92,11 @@ class Handouts(Generic[ConfigT]):
 
     Args:
         curriculum: Where tasks come from and scores are told.
-        score: What is told at an episode's end.
+        score: The score told at an episode's end.
         stats_interval: Number of told episodes of the curriculum between two ``stats`` in a report.
-        max_failures: Number of different tasks in a row on which the environment fails that raises
-            `EnvironmentFailedError`, at least 1; in a smaller pool, all tasks.
-        regret: What is told as regret at an episode's end.
+        max_failures: Number of different tasks in a row, at least 1, on which the environment must fail for
+            `EnvironmentFailedError`; in a smaller pool, all tasks.
+        regret: The regret told at an episode's end.
 
     Raises:
         ValueError: If `score` is not a rule or does not suit the curriculum's range, if the algorithm chooses by regret

@@ -1,4 +1,4 @@
-"""Whose failures are they? Tells an environment that fails on every task from a few tasks that cannot be played."""
+"""`FailureStreak`: tells a broken environment, which fails on every task, from a few tasks that cannot be played."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,24 +6,24 @@ from collections.abc import Iterable
 __all__ = ["DEFAULT_MAX_FAILURES", "MAX_FAILURES_IN_A_ROW", "FailureStreak"]
 
 DEFAULT_MAX_FAILURES = 16
-"""Number of different tasks in a row on which an environment must fail to count as broken, unless the user says.
+"""Default number of different tasks in a row on which an environment must fail to count as broken.
 
-In a family in which one task in three is broken, 16 failures in a row have a probability of 2e-8.
+If one task in three is broken, 16 failures in a row have a probability of 2e-8.
 """
 
 MAX_FAILURES_IN_A_ROW = 1000
-"""Number of failures in a row, on any tasks, at which the environment counts as broken in any case."""
+"""Number of failures in a row, on any tasks, after which the environment counts as broken in any case."""
 
 
 class FailureStreak:
-    """Counts the failures since the last episode that ended, and the different tasks that they need as an explanation.
+    """Counts the failures since the last ended episode, and decides whether the environment or a few tasks cause them.
 
-    A failure of several tasks at once, such as a step of several environments that raises, may be the fault of any one
-    of them. So the streak is the environment's fault only if no few tasks can explain it: the tasks that took part in
-    most of its failures must leave at least one failure without any of them.
+    If several tasks fail at once, as when a step of several environments raises, any one of them may be the cause. So
+    the environment counts as broken only if a few tasks cannot explain the failures. The criterion: even the
+    `max_tasks` − 1 tasks that took part in most failures leave at least one failure in which none of them took part.
 
     Args:
-        max_tasks: Number of different tasks, at least 1, that makes the failures the environment's.
+        max_tasks: Number of different tasks, at least 1, that must fail for the environment to count as broken.
         num_tasks: Size of the pool. In a pool of fewer than `max_tasks` tasks, all of them must fail.
     """
 
@@ -40,7 +40,7 @@ class FailureStreak:
         return len(self._num_by_task)
 
     def add(self, task_ids: Iterable[int]) -> bool:
-        """Adds a failure of any one of these tasks, and returns whether the failures are the environment's."""
+        """Adds a failure that any one of these tasks may have caused, and returns whether the environment is broken."""
         self.length += 1
         self._num_by_task.update(set(task_ids))
         if self.length < self._min_length:
@@ -49,6 +49,6 @@ class FailureStreak:
         return num_explained < self.length or self.length >= MAX_FAILURES_IN_A_ROW
 
     def end(self) -> None:
-        """Ends the streak: an episode ended."""
+        """Ends the streak, because an episode ended."""
         self.length = 0
         self._num_by_task.clear()

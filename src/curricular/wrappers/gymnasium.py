@@ -38,7 +38,7 @@ ActType = TypeVar("ActType")
 class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType, ConfigT]):
     """Wraps an environment, or one for each task, so that every episode plays a task of `curriculum`.
 
-    Either `env` and `apply` are given, or `make`. With `make`, a task is another environment: see `TaskEnv`.
+    Pass either `env` and `apply`, or `make`. With `make`, each task has a separate environment: see `TaskEnv`.
 
     `reset` asks for a task and applies it to `env`. The step that ends the episode tells its score. An episode that
     `reset` or `close` abandons is cancelled: counted, never scored. Several environments may share one curriculum.
@@ -48,7 +48,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
 
     The key ``"curriculum"`` of an info holds a dict:
 
-    - from `reset` and the first step: ``task_id``, ``label`` and ``task_changed``, whether the episode before was of
+    - from `reset` and the first step: ``task_id``, ``label`` and ``task_changed``, whether the previous episode had
       another task;
     - from the step that ends an episode: ``task_id``, ``label`` and ``score``; with `regret` also ``regret``; after
       every `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`;
@@ -57,17 +57,18 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
     Args:
         env: The environment. Its spaces are the same for all tasks.
         curriculum: Where tasks come from.
-        apply: How a task gets into the environment, before each reset. A function ``apply(env, task)``; or the name of
-            a method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or
+        apply: How a task is applied to the environment before each reset. A function ``apply(env, task)``; or the name
+            of a method of the environment that takes the task's configuration, such as ``"set_mg_config"``; or
             ``"reset"``, which passes the configuration, a mapping, to ``env.reset(options=…)``.
-        make: A function of a task that returns an environment for its configuration. The spaces are the same for all.
-        score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
+        make: A function that takes a task and returns an environment for its configuration. All these environments have
+            the same spaces.
+        score: The score told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
-        max_failures: Number of different tasks in a row on which the environment raises that raises
-            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does.
-        regret: What is told as regret, for algorithms that choose by regret: a function of an `Episode`.
+        max_failures: Number of different tasks in a row on which the environment must raise for
+            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
         max_envs: With `make`, the number of environments that are kept open, at least 1.
 
     Raises:

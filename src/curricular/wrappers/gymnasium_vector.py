@@ -31,35 +31,36 @@ Steps: TypeAlias = tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str
 class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     """Wraps a vector environment so that every episode of each environment plays a task of `curriculum`.
 
-    Tasks are asked for and scores are told in batches. When environments restart follows from
-    ``metadata["autoreset_mode"]``. With ``SAME_STEP``, an environment restarts within the step that ends its episode,
-    so each task is applied one episode ahead: the environment must read it when it restarts.
+    The wrapper asks for tasks and tells scores in batches. It reads from ``metadata["autoreset_mode"]`` when the
+    environments restart. With ``SAME_STEP``, an environment restarts within the step that ends its episode. So each
+    task is applied one episode ahead, and the environment must read its task when it restarts.
 
-    If `env` raises in `step`, all episodes are cancelled and truncated, and all environments restart. An
-    `AsyncVectorEnv`, whose workers do not survive that, raises.
+    If `env` raises in `step`, all episodes are cancelled and truncated, and all environments restart. With an
+    `AsyncVectorEnv`, whose workers end when they raise, the wrapper raises the error.
 
-    The infos hold the same as those of `wrappers.gymnasium.CurriculumEnv`, under ``"curriculum"``, arranged as
-    Gymnasium arranges infos: ``task_id``, ``label`` and ``task_changed`` where an environment has restarted, and
-    ``task_id``, ``label`` and ``score``, or ``error``, where an episode has ended. With ``SAME_STEP``, the latter is
-    in ``infos["final_info"]``.
+    Under the key ``"curriculum"``, the infos have the same entries as those of `wrappers.gymnasium.CurriculumEnv`, as
+    arrays in Gymnasium's format: ``task_id``, ``label`` and ``task_changed`` where an environment has restarted, and
+    ``task_id``, ``label`` and ``score``, or ``error``, where an episode has ended. With ``SAME_STEP``, the entries of
+    ended episodes are in ``infos["final_info"]``.
 
     Args:
         env: The vector environment, such as a `SyncVectorEnv`, an `AsyncVectorEnv` or a native one.
         curriculum: Where tasks come from.
-        apply: How tasks get into the environments, before they restart. A function ``apply(env, tasks, indices)``, with
-            the index of the environment for each task; or the name of an attribute of the environments of a
-            `SyncVectorEnv` or `AsyncVectorEnv` that takes the `Task`, such as ``"task"`` of a `TaskEnv`.
-        score: What is told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
+        apply: How tasks are applied to the environments before these restart. A function ``apply(env, tasks,
+            indices)``, where `indices` has the index of the environment for each task; or the name of an attribute of
+            the environments of a `SyncVectorEnv` or `AsyncVectorEnv` that is set to the `Task`, such as ``"task"`` of a
+            `TaskEnv`.
+        score: The score told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
         stats_interval: Number of episodes of the curriculum between two ``stats`` in an info. ``"auto"``: 100, or a
             sixteenth of a larger pool. None: no ``stats``.
-        max_failures: Number of different tasks in a row on which the environment raises that raises
+        max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
-        regret: What is told as regret, for algorithms that choose by regret: a function of an `Episode`.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
 
     Raises:
         ValueError: If the environment has no known autoreset mode or no attribute of the given name, if the algorithm
-            chooses by regret and there is no `regret`, or if an argument is out of its range.
+            chooses by regret and `regret` is missing, or if an argument is out of its range.
 
     Examples:
         >>> import gymnasium
@@ -101,10 +102,12 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         self._observations: Any = None
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode in every environment, or in those of ``options["reset_mask"]``; cancels those in play.
+        """Begins an episode in every environment, or in those of ``options["reset_mask"]``.
+
+        Episodes of these environments that have not ended are cancelled.
 
         Args:
-            seed: The seed of the environments. The curriculum has a seed of its own.
+            seed: The seed of the environments. The seed of the curriculum is in its config.
             options: Options of the environment's reset.
 
         Raises:
@@ -138,16 +141,16 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     def step(self, actions: Any) -> Steps:
         """Steps all environments and tells the scores of the episodes that end.
 
-        If an episode has no valid score, it is cancelled, and the error is raised after all others have been told. The
-        next step continues.
+        If an episode has no valid score, it is cancelled, and the error is raised after the scores of all other
+        episodes have been told. The next step continues.
 
         Returns:
             Observations, rewards, terminations, truncations and infos, as `VectorEnv.step`.
 
         Raises:
-            gymnasium.error.ResetNeeded: If an environment has no episode in play.
+            gymnasium.error.ResetNeeded: If an environment has no episode in progress.
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
-            KeyError: If ``score="success"`` and the infos lack it.
+            KeyError: If ``score="success"`` and the infos have no ``"success"``.
             TypeError: If the environment returns other types or shapes than `VectorEnv.step` does.
             ValueError: If a score lies outside of the curriculum's `score_range`.
         """
@@ -177,18 +180,18 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return self._observations, rewards, terminations, truncations, infos
 
     def close(self, **kwargs: Any) -> None:
-        """Closes the environments and cancels the episodes in play."""
+        """Closes the environments and cancels the episodes in progress."""
         self._cancel_all("closed")
         super().close(**kwargs)
 
     # Handing out
 
     def _hand_out(self, indices: Sequence[int], tasks: dict[int, Task[ConfigT]]) -> None:
-        """Asks for a task for each environment that has none in `tasks`, enters it there and applies it."""
+        """Asks for a task for each environment without an entry in `tasks`, adds it to `tasks` and applies it."""
         missing = [index for index in indices if index not in tasks]
         while missing:
             asked = self.curriculum.ask(len(missing))
-            # Entered first: if an interrupt ends `apply`, close() still cancels the tasks.
+            # Added first: if an interrupt ends `apply`, close() still cancels the tasks.
             tasks.update(zip(missing, asked, strict=True))
             failed = self._put(asked, missing)
             for index, error in failed:
@@ -196,7 +199,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             missing = [index for index, _ in failed]
 
     def _put(self, tasks: Sequence[Task[ConfigT]], indices: Sequence[int]) -> list[tuple[int, Exception]]:
-        """Applies the tasks; if that raises, one by one. Returns the environments that raised, with the errors."""
+        """Applies the tasks, or if that raises, one by one. Returns the environments that raised, with the errors."""
         try:
             self._apply(self.env, tasks, indices)
         except Exception as error:  # noqa: BLE001 -- as in reset
@@ -208,7 +211,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return []
 
     def _begin(self, indices: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Begins episodes and returns what is reported of each."""
+        """Begins episodes in these environments and returns the report on each."""
         if not indices:
             return {}
         self._returns[indices] = 0.0
@@ -218,7 +221,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return opened
 
     def _end(self, ended: list[int], infos: dict[str, Any], opened: dict[int, dict[str, Any]]) -> dict[str, Any]:
-        """Tells the scores of the episodes in `ended`, and returns the infos with all reports."""
+        """Tells the scores of the episodes of the environments in `ended`, and returns the infos with all reports."""
         is_same_step = self._mode is AutoresetMode.SAME_STEP
         finals = infos.get("final_info", {}) if is_same_step else infos
         returns, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
@@ -238,7 +241,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return reported(with_final(infos, reports, self.num_envs), opened, self.num_envs)
 
     def _follow(self, ended: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Removes the tasks of `ended`. Begins the episodes that have followed within the step."""
+        """Removes the tasks of the environments in `ended`. Begins the episodes that follow within the same step."""
         for index in ended:
             del self._playing[index]
         if self._mode is AutoresetMode.NEXT_STEP:
@@ -250,7 +253,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         self._hand_out(ended, self._coming)
         return opened
 
-    # What ends without a score
+    # Episodes that end without a score
 
     def _cut(self, error: Exception) -> Steps:
         """Cancels all episodes after a step that raised, and returns a step that truncates them."""
@@ -267,7 +270,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         return self._observations, np.zeros(self.num_envs), flags, ~flags, infos
 
     def _take(self, indices: Sequence[int]) -> list[Task[ConfigT]]:
-        """Removes and returns the tasks of these environments, those in play first."""
+        """Removes and returns the tasks of these environments, those of running episodes first."""
         handed = self._playing, self._coming
         return [tasks.pop(index) for tasks in handed for index in indices if index in tasks]
 
@@ -277,7 +280,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             self._handouts.cancel(tasks, reason)
 
     def _stop_if_final(self, error: Exception) -> None:
-        """Raises `error` if the environment cannot continue after it, or if no other task can help."""
+        """Raises `error` if the environment cannot continue after it, or if another task cannot help."""
         if isinstance(error, SpacesDifferError) or isinstance(self.env.unwrapped, AsyncVectorEnv):
             self._cancel_all("failed")
             raise error

@@ -1,8 +1,8 @@
 """`CurriculumEnv` for MettaGrid: the wrapper for PufferLib, with the settings of a ``MettaGridPufferEnv``.
 
-Such an environment takes a task by ``set_mg_config`` and restarts at the first step after an episode's end. It never
-changes its spaces, whatever the configuration says, so actions would silently mean something else. The wrapper
-therefore compares the interface that each configuration describes.
+A ``MettaGridPufferEnv`` takes a task by ``set_mg_config`` and restarts at the first step after an episode's end. It
+never changes its spaces. With a configuration of other actions, an action would silently mean something else. So the
+wrapper compares the interfaces that the configurations describe.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from .statistics import StatsInterval
 __all__ = ["CurriculumEnv"]
 
 _INTERFACE = ("num_agents", "action_names", "vibe_action_names", "observation_space")
-"""What the policy sees and may do. The meaning of observation tokens may differ: policies map them by name."""
+"""Fields that all tasks must share. Observation tokens may differ in meaning, since policies map them by name."""
 
 MAX_INTERFACES = 1024
-"""Number of tasks whose interfaces are kept."""
+"""Number of tasks whose interfaces are cached."""
 
 
 class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
@@ -35,18 +35,19 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
     Args:
         env: The environment.
         curriculum: Where tasks come from: each configuration is a ``MettaGridConfig``. Returns have no known range, so
-            its config needs ``score_range="observed"``, or a range that holds them all.
+            the curriculum needs ``score_range="observed"``, or a range that includes all returns.
         apply: As in `curricular.wrappers.puffer.CurriculumEnv`, like all arguments below.
         autoreset: When `env` restarts.
         agents_per_env: Number of agents in one environment.
         reduce: How the returns of the agents become one.
         score: What is told at an episode's end.
         stats_interval: Number of episodes between two ``stats`` in an info.
-        max_failures: Number of different tasks in a row on which the environment raises that is an error.
+        max_failures: Number of different tasks in a row on which the environment must raise for
+            `EnvironmentFailedError`.
 
     Raises:
         ValueError: If `env` has no method ``set_mg_config``, or an argument is out of its range.
-        TypeError: If a given name is not a method's.
+        TypeError: If a given name is not the name of a method.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     `env` holds ``env.num_agents / agents_per_env`` environments; environment i has the agents from
     ``i * agents_per_env`` on. Its episode ends when each of its agents was terminated or truncated since the episode
-    began; agents whose mask is False need not be. The wrapper then tells the score and asks for a new task. Episodes
+    began; agents whose mask is False do not count. The wrapper then tells the score and asks for a new task. Episodes
     that `reset` or `close` abandons are cancelled: counted, never scored. If no episode ends in 100,000 steps, the log
     has a warning.
 
@@ -76,12 +76,12 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     of all its environments are cancelled, and all are reset with other tasks; such a step returns the first
     observations, rewards 0 and truncations True.
 
-    The buffers are the wrapped environment's own. The wrapper writes them only after a step that raised, and the next
-    call resets the truncations. Any public name that the wrapper lacks is read from `env`: ``env.render_mode``, or a
-    method of the environment.
+    The wrapper uses the buffers of `env`. It writes them only after a step that raised, and the next call resets the
+    truncations. It forwards reads of public names that it does not define, such as ``env.render_mode`` or a method, to
+    `env`.
 
-    What the wrapper raises in a worker process of PufferLib's ``Multiprocessing`` is raised by `recv` in the main
-    process, as `WorkerError`.
+    If the wrapper raises in a worker process of PufferLib's ``Multiprocessing``, `recv` raises a `WorkerError` in the
+    main process.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
     `stats_interval` episodes of the curriculum also ``"stats"``, as `Curriculum.stats`. For an episode that a raising
@@ -90,22 +90,22 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     Args:
         env: A native `PufferEnv`. Its spaces and its number of agents are the same for all tasks; others are an error.
         curriculum: Where tasks come from.
-        apply: How a task gets into an environment. A function ``apply(env, task, env_index)`` that changes environment
-            `env_index` only; or, if `env` is one environment, the name of a method of `env` that takes the task's
-            configuration, such as ``"set_mg_config"``.
+        apply: How a task is applied to an environment. A function ``apply(env, task, env_index)`` that changes
+            environment `env_index` only; or, if `env` is one environment, the name of a method of `env` that takes the
+            task's configuration, such as ``"set_mg_config"``.
         autoreset: When `env` restarts an environment whose episode ended: see the module.
         agents_per_env: Number of agents in one environment. None: all, `env` is one environment.
-        reduce: How the returns of an environment's agents become one: ``"mean"``, ``"max"``, ``"min"``, ``"sum"`` or a
-            function.
-        score: What is told at an episode's end: ``"return"``; ``"success"`` (of the last step's infos), if `env` is one
-            environment, since PufferLib does not say which environment an info is from; or a function of an `Episode`,
+        reduce: How the returns of an environment's agents become one number: ``"mean"``, ``"max"``, ``"min"``,
+            ``"sum"`` or a function.
+        score: The score told at an episode's end: ``"return"``; ``"success"`` (of the last step's infos), if `env` is
+            one environment, since PufferLib does not say which environment an info is from; or a function of an `Episode`,
             whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range` raises
             `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
-        max_failures: Number of different tasks in a row on which the environment raises that raises
-            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails never does. A call that
-            raises may be the fault of any one task in play, so with several environments it takes more failures.
+        max_failures: Number of different tasks in a row on which the environment must raise for
+            `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough. Any one
+            task in play may have caused a call to raise, so with several environments it takes more failures.
 
     Raises:
         ValueError: If `env` is emulated, or an argument is out of its range or needs a single environment.

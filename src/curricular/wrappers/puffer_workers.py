@@ -1,4 +1,4 @@
-"""Errors in worker processes of PufferLib: without help, `recv` in the main process would wait for ever."""
+"""Passes errors in worker processes of PufferLib to the main process, where `recv` would otherwise wait forever."""
 
 import sys
 import traceback

@@ -1,4 +1,4 @@
-"""Checks of what a wrapper tells as regret, and of an algorithm that needs one."""
+"""Checks the regrets that a wrapper tells, and that a wrapper has a rule for regrets if the algorithm needs them."""
 
 import math
 from typing import Any, get_args
@@ -48,7 +48,7 @@ def as_regret(value: Any, task: Task[Any], env_index: int) -> float:
 
 
 def _without_regrets(config: CurriculumConfig) -> str:
-    """Returns how to set `config` so that it needs no regrets, in words."""
+    """Returns advice, as text, on how to set `config` so that its algorithm needs no regrets."""
     for name, value in config:
         others = [choice for choice in get_args(type(config).model_fields[name].annotation) if choice != TOLD]
         if value == TOLD and others:

@@ -1,4 +1,4 @@
-"""What environments return, checked: a wrong type is one clear error, not a crash some lines later."""
+"""Checks the values that environments return, so that a wrong type raises one clear error at once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Compares the spaces of environments: a policy fits one pair of spaces only. This module imports no framework."""
+"""Checks that all environments of a policy have the same spaces. This module imports no framework."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ __all__ = ["SpacesDifferError", "check_spaces", "spaces_of"]
 
 
 class SpacesDifferError(ValueError):
-    """The environment has other spaces with a task than at first. Names the first difference."""
+    """A task changes the spaces of the environment. The message names the first difference."""
 
 
 def check_spaces(expected: Mapping[str, Any], found: Mapping[str, Any], tasks: Sequence[Task[Any]]) -> None:
-    """Checks that tasks leave the spaces of their environment as they are.
+    """Checks that tasks do not change the spaces of their environment.
 
     Args:
-        expected: The spaces at first, by name.
+        expected: The spaces of the first environment, by name.
         found: The spaces with the tasks, by the same names.
-        tasks: The tasks that were applied since the spaces were compared, at least one, for the error.
+        tasks: The tasks applied since the last check, at least one, for the error.
 
     Raises:
         SpacesDifferError: If they differ.
@@ -40,7 +40,7 @@ def spaces_of(env: Any) -> dict[str, Any]:
 
 
 def _difference(name: str, expected: Any, found: Any) -> str | None:
-    """Returns the first difference of two spaces in words, or None if there is none."""
+    """Returns a description of the first difference between two spaces, or None if they are equal."""
     if expected is found or expected == found:
         return None
     parts = _parts(expected), _parts(found)

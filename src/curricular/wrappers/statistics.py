@@ -1,4 +1,4 @@
-"""When wrappers report the statistics of a curriculum: at an interval of its episodes, however many wrappers it has."""
+"""`PeriodicStats`: the statistics of a curriculum at an interval of its episodes, however many wrappers share it."""
 
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
@@ -6,12 +6,12 @@ from weakref import WeakKeyDictionary
 from ..curriculum import Curriculum
 
 StatsInterval: TypeAlias = int | Literal["auto"] | None
-"""Number of told episodes of a curriculum between two statistics; None: no statistics.
+"""Number of told episodes of a curriculum between two reports of its statistics; None: no reports.
 
-``"auto"`` is 100, or a sixteenth of a larger pool, because the time that statistics take grows with the pool."""
+``"auto"`` is 100, or a sixteenth of the size of a larger pool, because statistics take longer for a larger pool."""
 
 SHORTEST = 100
-"""Shortest interval that ``"auto"`` stands for, in episodes."""
+"""Minimum of ``"auto"``, in episodes."""
 
 INTERVALS_PER_POOL = 16
 """In a large pool, ``"auto"`` is the size of the pool divided by this number."""
@@ -28,17 +28,17 @@ _episodes: WeakKeyDictionary[Curriculum[Any], _Episodes] = WeakKeyDictionary()
 
 
 class PeriodicStats:
-    """Returns the statistics of a curriculum after every `interval` episodes of it.
+    """Returns the statistics of a curriculum after every `interval` of its episodes.
 
-    The wrappers of one process count together. Each process of a session reports its share of the statistics: after
-    `interval` divided by the number of processes.
+    All wrappers of one process count together. In a session with n processes, each process reports after `interval` / n
+    of its own episodes, so that all processes together report about once per `interval`.
 
     Args:
         curriculum: The curriculum.
-        interval: Number of told episodes between two statistics, a `StatsInterval`.
+        interval: Number of told episodes between two reports, a `StatsInterval`.
 
     Raises:
-        ValueError: If `interval` is below 1 or is no interval.
+        ValueError: If `interval` is below 1 or is not a `StatsInterval`.
     """
 
     def __init__(self, curriculum: Curriculum[Any], interval: int | str | None) -> None:

@@ -1,4 +1,4 @@
-"""`TaskEnv`: an environment for each configuration, of which one plays at a time."""
+"""`TaskEnv`: plays each task in the environment that a function makes for its configuration."""
 
 import logging
 import pickle
@@ -17,7 +17,7 @@ __all__ = ["MAX_ENVS", "TaskEnv"]
 _log = logging.getLogger(__name__)
 
 MAX_ENVS = 16
-"""Number of environments that a `TaskEnv` keeps open, unless the user says."""
+"""Default number of environments that a `TaskEnv` keeps open."""
 
 MAX_ENVS_REMEDY = "1 makes an environment for every change of the task"
 
@@ -26,19 +26,20 @@ ActType = TypeVar("ActType")
 
 
 class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType, ConfigT]):
-    """Plays the task that was set last: `reset` changes to the environment that `make` returns for its configuration.
+    """Plays the task in `task`: `reset` switches to the environment that `make` returns for the task's configuration.
 
-    Environments are kept and used again, up to `max_envs` of them; beyond, the one not used for longest is closed. An
-    environment that raises is closed, and made again when its task comes back. `env` is the environment in play.
+    At most `max_envs` environments are kept and reused. If there are more, the least recently used one is closed. An
+    environment that raises is closed, and is made again when its task comes back. `env` is the environment in use.
 
-    A seed that `reset` gets seeds all environments: that of the current task by the seed itself, and each other one, at
-    its first reset, by a number drawn from it.
+    A seed passed to `reset` seeds all environments: the environment of the current task by the seed itself, and each
+    other one, at its next reset, by a number drawn from the seed.
 
-    `CurriculumEnv` with `make` uses a `TaskEnv`. In a vector environment, `CurriculumEnv` around it sets `task` in each
-    `TaskEnv`.
+    `CurriculumEnv` with `make` uses a `TaskEnv`. A `CurriculumEnv` around a vector environment sets `task` in each
+    `TaskEnv` of the vector environment.
 
     Args:
-        make: A function of a task that returns an environment. It depends on the task's configuration alone.
+        make: A function that takes a task and returns an environment. The environment must depend on the task's
+            configuration alone.
         task: The first task, such as ``curriculum.peek()``.
         max_envs: Number of environments that are kept open, at least 1.
 
@@ -64,7 +65,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
         max_envs: int = MAX_ENVS,
     ) -> None:
         self.task: Task[ConfigT] = task
-        """The task that the next `reset` begins."""
+        """The task that the next `reset` plays."""
         self._make = make
         self._max_envs = at_least_1("max_envs", max_envs, MAX_ENVS_REMEDY)
         self._envs: dict[Any, gymnasium.Env[ObsType, ActType]] = {}
@@ -101,7 +102,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
             raise
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment in play."""
+        """Steps the environment in use."""
         try:
             return self.env.step(action)
         except Exception:
@@ -114,7 +115,7 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
             self._drop(key)
 
     def _take(self, key: Any) -> gymnasium.Env[ObsType, ActType]:
-        """Returns the environment of the current task, made if there is none."""
+        """Returns the environment for the current task, and makes it if there is none."""
         env = self._envs.pop(key, None)
         if env is None:
             env = self._make(self.task)
@@ -139,10 +140,9 @@ class TaskEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[Obs
 
 
 def _key_of(task: Task[Any]) -> Any:
-    """Returns what the configurations of tasks are told apart by: their pickles, or the ids of tasks without one.
+    """Returns the key of a task's environment: the pickle of the configuration, or the task's id if pickling fails.
 
-    Equal pickles make equal configurations. Configurations that are equal but pickle differently only cost an
-    environment each.
+    Equal pickles mean equal configurations. Equal configurations with different pickles only get an environment each.
     """
     try:
         return pickle.dumps(task.config)

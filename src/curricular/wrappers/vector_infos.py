@@ -1,4 +1,4 @@
-"""Infos of several environments, arranged as Gymnasium does: an array per key, and a mask that says who has it."""
+"""Infos of several environments in Gymnasium's format: an array per key, and a mask of the environments with it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from .episodes import INFO_KEY
 __all__ = ["InfoOf", "batched", "reported", "with_final"]
 
 Reports: TypeAlias = Mapping[int, Mapping[str, Any]]
-"""Index of an environment -> what is reported of it."""
+"""Index of an environment -> the report on its episode."""
 
 
 class InfoOf(Mapping[str, Any]):
