@@ -17,9 +17,9 @@ from curricular import (
     single_task,
 )
 from curricular.probabilities import cumulative
+from curricular.results import estimator
 from curricular.table import EVENT, TOLD_WITH_REGRET, admit, choose, columns_of, record
 from curricular.testing import AlgorithmSuite
-from curricular.tracker import estimator
 
 from .reference import distribution
 from .test_table import new_backend

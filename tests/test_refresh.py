@@ -22,8 +22,8 @@ from curricular import (
 )
 from curricular.backends.protocol import NOTHING_LOST
 from curricular.refresh import PATIENCE, refresh_interval
+from curricular.results import estimator
 from curricular.table import EVENT, TOLD, Draft, admit, columns_of, empty_table
-from curricular.tracker import estimator
 
 BACKENDS = pytest.mark.parametrize("backend", [LocalMemoryBackend, lambda n: SharedMemoryBackend(None, n)])
 ESTIMATOR = estimator(CurriculumConfig())

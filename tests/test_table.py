@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from curricular import CurriculumConfig, LocalMemoryBackend, MeanOfFirst, TaskState
 from curricular.probabilities import cumulative
+from curricular.results import estimator
 from curricular.rows import RECENT_SCORES, Rows
 from curricular.table import (
     CANCELLED,
@@ -29,7 +30,6 @@ from curricular.table import (
     record,
     schedule,
 )
-from curricular.tracker import estimator
 
 from .reference import Model, Row
 

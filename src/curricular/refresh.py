@@ -12,6 +12,7 @@ from .admission import Admission
 from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
+from .flush import flush_log, recorded
 from .priorities import unplayable
 from .probabilities import capped, cumulative
 from .table import (
@@ -25,7 +26,6 @@ from .table import (
     resize,
     restore,
 )
-from .tracker import flush_log, recorded
 
 NANOSECONDS_PER_ID = 10
 """Time in which the clock passes one id. A slot gets at most one new task per refresh, and a refresh takes longer than

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend, Transaction
+from .flush import end_handouts, recorded
 from .handouts import Draws, checked_number
 from .table import (
     EVICTED,
@@ -29,7 +30,7 @@ from .table import (
     record,
 )
 from .task import Batch
-from .tracker import TaskTracker, end_handouts, recorded
+from .tracker import TaskTracker
 
 _NOTHING = np.empty(0, HANDOUT)
 
@@ -129,7 +130,7 @@ class Tickets:
         """
 
         def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
-            return self._tracker.results(table, ids, scores, regrets)
+            return self._tracker.results.events(table, ids, scores, regrets)
 
         return self._end(_checked_tickets(tickets), events_of)
 

@@ -1,10 +1,9 @@
 """`TaskTracker`: checks hand-outs and results, logs them, and flushes them into the rows. Knows no algorithm."""
 
 import logging
-import math
 import sys
 from operator import index
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,34 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
-from .config import ROUNDING, CurriculumConfig, MeanOfFirst
+from .config import CurriculumConfig
+from .flush import flush_log, recorded
 from .inputs import as_array, as_number
+from .results import Results, estimator, refuse_no_regret
 from .table import (
     BUILT_IN_REASONS,
     CANCELLED,
     EVENT,
-    FAILED,
-    GROUP_EVENT,
     MAX_REASON_BYTES,
     MAX_REASONS,
-    MAX_SCORE,
     OTHER_REASON,
     SCHEDULED,
     TOLD,
-    TOLD_WITH_REGRET,
-    WORKER_LOST,
-    Draft,
     Estimator,
     Patch,
     Table,
     add_reason,
-    cancellations,
-    close,
-    oldest,
-    open_entries,
-    range_with,
     record,
-    unchanged,
 )
 
 _log = logging.getLogger(__name__)
@@ -85,81 +74,6 @@ def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> B
     return SharedMemoryBackend(config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts)
 
 
-def estimator(config: CurriculumConfig) -> Estimator:
-    """Returns the settings of the averages, as `config` gives them."""
-    low, high = (0.0, 1.0) if isinstance(config.score_range, str) else config.score_range
-    baseline, threshold = config.random_baseline, config.threshold
-    return Estimator(
-        rates=config.rates,
-        score_low=low,
-        score_scale=high - low,
-        success_threshold=math.nan if threshold is None else threshold,
-        random_baseline=0.0 if isinstance(baseline, MeanOfFirst) else baseline,
-        num_baseline_samples=baseline.num_completions if isinstance(baseline, MeanOfFirst) else 0,
-        is_observed=isinstance(config.score_range, str),
-    )
-
-
-def recorded(transaction: Transaction, estimator: Estimator) -> Draft:
-    """Returns the draft of a change that records all logged events and ends the open hand-outs of dead workers."""
-    draft, lost = Draft(transaction.table), transaction.lost
-    if len(transaction.events):
-        draft.add(record(draft.table, transaction.events, estimator))
-    if len(lost.task_ids):
-        _cancel(draft, _still_out(draft.table, lost.task_ids), WORKER_LOST, estimator)
-    if len(lost.workers):
-        if draft.table.counters.num_open:
-            places = oldest(draft.table.ledger, np.isin(draft.table.ledger["worker"], lost.workers))
-            end_handouts(draft, places, WORKER_LOST, estimator)
-        draft.add(unchanged(draft.table))  # so that a commit gives up their slots, even if nothing was out
-    return draft
-
-
-def _still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns those of `task_ids`, handed out without tickets, that may still be open.
-
-    Another worker may have told some of them. So of each task, and of the evicted tasks of each slot, at most as many
-    are returned as are pending without a ticket.
-    """
-    pending = np.concatenate([table.rows["num_pending"], table.rows["num_orphans"]])
-    pending -= np.bincount(_accounts(table, open_entries(table.ledger)["task_id"]), minlength=len(pending))
-    accounts = _accounts(table, task_ids)
-    order = accounts.argsort(kind="stable")
-    asked, accounts = task_ids[order], accounts[order]
-    return asked[np.arange(len(asked)) - accounts.searchsorted(accounts) < pending[accounts]]
-
-
-def _accounts(table: Table, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the index of the count to which each hand-out of `ids` belongs, shape (n,).
-
-    Indices below the capacity are slots with tasks in the pool. Capacity + slot is the count of the slot's orphans:
-    pending hand-outs of its evicted tasks.
-    """
-    slots = ids % len(table.rows)
-    accounts: NDArray[np.int64] = slots + len(table.rows) * (table.rows["task_id"][slots] != ids)
-    return accounts
-
-
-def end_handouts(draft: Draft, places: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
-    """Cancels the open hand-outs at distinct `places` of the ledger, shape (k,), for the reason with index `reason`."""
-    if len(places):
-        ids = draft.table.ledger["task_id"][places]
-        _cancel(draft, ids, reason, estimator)
-        draft.add(close(draft.table, places))
-
-
-def _cancel(draft: Draft, ids: NDArray[np.int64], reason: int, estimator: Estimator) -> None:
-    if len(ids):
-        draft.add(record(draft.table, cancellations(ids, reason), estimator))
-
-
-def flush_log(transaction: Transaction, estimator: Estimator) -> None:
-    """Records all logged events in the rows, and ends the open hand-outs of dead workers."""
-    draft = recorded(transaction, estimator)
-    if draft.patch is not None:
-        transaction.commit(draft.patch, flushes=True)
-
-
 class TaskTracker:
     """Checks and logs hand-outs, results and cancellations of the tasks in a pool.
 
@@ -177,10 +91,8 @@ class TaskTracker:
         """Number of rows."""
         self.estimator: Estimator = estimator(config)
         """Settings of the averages."""
-        declared = config.score_range
-        self._low, self._high = (-MAX_SCORE, MAX_SCORE) if isinstance(declared, str) else declared
-        self._slack = 0.0 if isinstance(declared, str) else ROUNDING * (self._high - self._low)
-        self._needs_regrets = config.needs_regrets
+        self.results: Results = Results(config, self.estimator)
+        """Checks results and makes their events."""
         self._reasons: dict[str, int] = {}
         self._has_free_reasons = True
 
@@ -214,10 +126,11 @@ class TaskTracker:
             score = as_number("score", score, "reduce the episode to one score")
         if not 0 <= task_id <= self.backend.newest_id(task_id % self.capacity) and not self._is_old(task_id):
             _refuse_id(task_id)
-        if not self._low <= score <= self._high:
-            score = self._rounded(score)
-        if self._needs_regrets:
-            _refuse_no_regret()
+        results = self.results
+        if not results.low <= score <= results.high:
+            score = results.rounded(score)
+        if results.needs_regrets:
+            refuse_no_regret()
         try:
             return self.backend.append(TOLD, task_id, score, 0.0)
         except LogFullError:
@@ -245,54 +158,13 @@ class TaskTracker:
         """
         ids, given = self._checked_ids(task_ids), as_array("scores", scores)
         if given.ndim != 2:
-            return len(ids), self._log(self.results(None, ids, given, regrets))
+            return len(ids), self._log(self.results.events(None, ids, given, regrets))
 
         def take(transaction: Transaction) -> None:
-            self._take(transaction, self.results(transaction.table, ids, given, regrets))
+            self._take(transaction, self.results.events(transaction.table, ids, given, regrets))
 
         self.backend.apply(take)
         return len(ids), False
-
-    def results(
-        self, table: Table | None, ids: NDArray[np.int64], scores: ArrayLike, regrets: ArrayLike | None = None
-    ) -> NDArray[np.void]:
-        """Returns the events of n results, dtype `EVENT` or, of groups, `GROUP_EVENT`, shape (n,).
-
-        Args:
-            table: The pool, whose observed range of scores groups need; None: there are no groups.
-            ids: Task ids, shape (n,).
-            scores: Scores, shape (n,), or groups of scores, shape (n, G), as for `record_batch`.
-            regrets: Finite regrets, shape (n,).
-
-        Raises:
-            TypeError: As `record_batch` does.
-            ValueError: As `record_batch` does.
-        """
-        given, extra = as_array("scores", scores), self._checked_regrets(regrets, ids)
-        if table is not None and given.ndim == 2 and len(given) == len(ids):
-            values = _checked_groups(given)
-            told = self._rounded_batch(values[~np.isnan(values)])
-            return group_events(ids, values, extra, self.estimator.fitted(range_with(table.score_range, told)))
-        values = self._rounded_batch(_checked_numbers("scores", given, len(ids)))
-        events = np.zeros(len(ids), EVENT)
-        events["task_id"], events["kind"], events["score"] = ids, TOLD, values
-        if extra is not None:
-            events["kind"], events["regret"] = TOLD_WITH_REGRET, extra
-        return events
-
-    def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        if regrets is None:
-            if self._needs_regrets and len(ids):
-                _refuse_no_regret()
-            return None
-        extra = _checked_numbers("regrets", regrets, len(ids))
-        if not np.isfinite(extra).all():
-            at = int(np.argmin(np.isfinite(extra)))
-            raise ValueError(
-                f"regrets: expected finite numbers, got {extra[at]} at index {at}, for task {ids[at]}; check whether "
-                f"the trainer diverged"
-            )
-        return extra
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[int, bool]:
         """Logs the cancellation of n hand-outs, all or none.
@@ -384,80 +256,6 @@ class TaskTracker:
         counters, _ = self.backend.glance()
         return 0 <= task_id < counters.first_generation * self.capacity
 
-    def _rounded(self, score: float) -> float:
-        """Returns `score`, moved to the end of the range if rounding put it just outside."""
-        if not self._low - self._slack <= score <= self._high + self._slack:
-            self._refuse_score(score)
-        return min(max(score, self._low), self._high)
-
-    def _rounded_batch(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns `scores`, shape (n,), each as `_rounded` does."""
-        if not ((scores >= self._low) & (scores <= self._high)).all():
-            outside = ~((scores >= self._low - self._slack) & (scores <= self._high + self._slack))
-            if outside.any():
-                self._refuse_score(float(scores[outside][0]))
-            scores = scores.clip(self._low, self._high)
-        return scores
-
-    def _refuse_score(self, score: float) -> NoReturn:
-        if self.estimator.is_observed:
-            raise ValueError(
-                f"score: expected a finite number within ±{MAX_SCORE:g}, got {score}; cancel a hand-out that gave no "
-                f"valid score"
-            )
-        remedy = "clip it, declare the range of your scores in the config, or set score_range='observed'"
-        if not math.isfinite(score):
-            remedy = "cancel a hand-out that gave no valid score"
-        raise ValueError(
-            f"score: expected a finite number in score_range {(self._low, self._high)}, got {score}; {remedy}"
-        )
-
-
-def group_events(
-    ids: NDArray[np.int64], scores: NDArray[np.float64], regrets: NDArray[np.float64] | None, estimator: Estimator
-) -> NDArray[np.void]:
-    """Returns the events of n groups of scores, dtype `GROUP_EVENT`, shape (n,). A group of NaN is a cancellation.
-
-    Args:
-        ids: Task id of each group, shape (n,).
-        scores: Scores of each group, NaN where a rollout failed, shape (n, G).
-        regrets: Regret of each group, shape (n,); None: there are none.
-        estimator: Has the threshold of success.
-    """
-    is_there = ~np.isnan(scores)
-    sizes = is_there.sum(axis=1)
-    divisor = np.maximum(sizes, 1)
-    events = np.zeros(len(ids), GROUP_EVENT)
-    events["task_id"], events["size"] = ids, divisor
-    means = np.where(is_there, scores, 0.0).sum(axis=1) / divisor
-    events["score"] = means
-    events["variance"] = (np.where(is_there, scores - means[:, None], 0.0) ** 2).sum(axis=1) / divisor
-    events["low"] = np.where(is_there, scores, np.inf).min(axis=1)
-    events["high"] = np.where(is_there, scores, -np.inf).max(axis=1)
-    # A comparison with NaN is false, so a failed rollout is no success.
-    events["success"] = estimator.is_success(scores).sum(axis=1) / divisor
-    events["kind"] = TOLD
-    if regrets is not None:
-        events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
-    events["kind"][sizes == 0], events["score"][sizes == 0] = CANCELLED, FAILED
-    return events
-
-
-def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns groups of scores, shape (n, G), as floats.
-
-    Raises:
-        TypeError: If the scores are not numbers.
-        ValueError: If G is 0.
-    """
-    if scores.dtype.kind not in "iufb":
-        raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
-    if not scores.shape[1]:
-        raise ValueError(
-            f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
-        )
-    return scores.astype(np.float64)
-
 
 def _reason_key(name: str) -> str:
     """Returns a reason as it is stored: without spaces around it, cut to `MAX_REASON_BYTES` of UTF-8.
@@ -488,13 +286,6 @@ def _refuse_id(task_id: int) -> NoReturn:
     raise KeyError(f"task_id: expected an id that was issued, got {task_id}; pass the task_id of the task asked for")
 
 
-def _refuse_no_regret() -> NoReturn:
-    raise ValueError(
-        "regrets: expected one per result, since the algorithm chooses by regret, got none; call tell(task_ids, "
-        "scores, regrets=...) with regrets as in curricular.regrets, or use another algorithm"
-    )
-
-
 def _as_id(task_id: int) -> int:
     if isinstance(task_id, bool | np.bool_):
         raise TypeError(f"task_id: expected an integer, got {task_id!r}; pass the task_id of the task asked for")
@@ -504,12 +295,3 @@ def _as_id(task_id: int) -> int:
         raise TypeError(
             f"task_id: expected an integer, got {task_id!r}; pass the task_id of the task asked for"
         ) from error
-
-
-def _checked_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
-    numbers = as_array(name, values)
-    if numbers.dtype.kind not in "iufb" and numbers.size:
-        raise TypeError(f"{name}: expected numbers, got dtype {numbers.dtype}; pass one number per task id")
-    if numbers.shape != (length,):
-        raise ValueError(f"{name}: expected shape ({length},) like task_ids, got {numbers.shape}; pass one per task id")
-    return numbers.astype(np.float64, copy=False)

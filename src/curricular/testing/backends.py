@@ -11,8 +11,8 @@ from ..config import CurriculumConfig
 from ..curriculum import Curriculum
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
+from ..results import estimator
 from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, admit, choose, record
-from ..tracker import estimator
 from .play import play, quick
 
 _ESTIMATOR = estimator(CurriculumConfig())
