@@ -99,8 +99,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             ``"sum"`` or a function.
         score: The score told at an episode's end: ``"return"``; ``"success"`` (of the last step's infos), if `env` is
             one environment, since PufferLib does not say which environment an info is from; or a function of an
-            `Episode`, whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range` raises
-            `ValueError`.
+            `Episode`, whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range`
+            raises `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
             info. ``"auto"``: 100, or a sixteenth of a larger pool. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
