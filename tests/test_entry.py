@@ -174,3 +174,18 @@ def test_the_last_task_of_a_member_stays_while_it_can_be_played():
         curriculum.tell([task.task_id for task in tasks], (rng.random(100) < 0.5).astype(float))
         assert curriculum.stats()["label/tutorial/num_tasks"] == 1
     assert curriculum.stats()["num_evicted"] > 50
+
+
+def test_a_pool_with_one_task_of_each_member_still_changes():
+    generator = merge([range(10 * k, 10 * k + 10) for k in range(4)])
+    config = LearningProgressConfig.fast_learning(
+        num_active_tasks=4, min_presentations_for_eviction=5, eviction_rate=0.2, use_shared_memory=False
+    )
+    curriculum, rng = Curriculum(generator, config), np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        tasks = curriculum.ask(20)
+        seen |= {task.config for task in tasks}
+        curriculum.tell([task.task_id for task in tasks], rng.random(20))
+        assert set(members(curriculum)) == {0, 1, 2, 3}
+    assert len(seen) > 20

@@ -62,18 +62,22 @@ class Admission(Generic[ConfigT]):
     ) -> NDArray[np.int64]:
         """Returns `slots` without those whose eviction would leave a member of a merged set without a task.
 
+        That is the last one of a member that has no other task. A member that has others gets one of these at once.
+
         Args:
             table: The pool.
             slots: Distinct slots to evict, the first to go first, shape (k,).
             failing: Which tasks are unplayable, shape (capacity,): these may go all the same.
         """
-        if type(self._generator) is not TaskGeneratorSet or not len(slots):
-            return slots
+        generator = self._generator
+        if type(generator) is not TaskGeneratorSet or not 0 < len(generator.children) <= len(table.rows):
+            return slots  # members that have no place in the pool are to get their turn
         members = table.rows["params"][:, 0].astype(np.int64)
-        num_left = np.bincount(members[table.rows["is_active"]])
+        num_left = np.bincount(members[table.rows["is_active"]], minlength=len(generator.children))
+        is_whole = [child.num_tasks == count for child, count in zip(generator.children, num_left, strict=True)]
         kept = []
         for slot in slots.tolist():
-            if num_left[members[slot]] > 1 or failing[slot]:
+            if num_left[members[slot]] > 1 or not is_whole[members[slot]] or failing[slot]:
                 num_left[members[slot]] -= 1
                 kept.append(slot)
         return np.array(kept, np.int64)
