@@ -13,8 +13,9 @@ PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BI
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Tests of one file stay together: they share what is slow to make.
-XDIST := --numprocesses logical --maxprocesses 8 --dist loadfile
+# Tests of one file stay together: they share what is slow to make. Files come in the order of their names: by default, those
+# with the fewest tests come last, which are the longest, and all but one process would wait for them.
+XDIST := --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # Looked up when it is used, so that the environment is there.
 PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo $(XDIST))
 
