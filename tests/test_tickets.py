@@ -90,8 +90,8 @@ def test_chances_are_those_of_the_draw():
         curriculum.tell_batch(batch.tickets, batch.task_ids % 2 * np.random.default_rng(0).random(8))
     cumulated = curriculum.tracker.snapshot().cumulated
     batch = curriculum.ask_batch(64)
-    assert batch.chances == pytest.approx(np.diff(cumulated, prepend=0.0)[batch.task_ids % 8])
-    assert len(set(batch.chances.tolist())) > 1
+    assert batch.probabilities == pytest.approx(np.diff(cumulated, prepend=0.0)[batch.task_ids % 8])
+    assert len(set(batch.probabilities.tolist())) > 1
 
 
 def test_a_batch_is_drawn_as_single_tasks_are():

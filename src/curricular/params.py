@@ -100,7 +100,7 @@ class Layout:
             if isinstance(axis.values, Span) or _own_values(axis):
                 found.setdefault(name, []).append((np.empty(0, np.int64), _decoded(axis, np.empty(0))))
         for column in range(self.num_params):
-            for number, tasks in _by_value(numbers[:, column]):
+            for number, tasks in by_value(numbers[:, column]):
                 if number in self._named:
                     name, axis = self._named[number]
                     own = tasks[~np.isin(params[tasks, column], _refined(axis))]
@@ -198,7 +198,7 @@ class Layout:
         return len(self._axes) - 1
 
 
-def _by_value(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def by_value(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yields each of `numbers`, shape (n,), in ascending order, with the indices of the entries equal to it."""
     order = numbers.argsort(kind="stable")
     ordered = numbers.take(order)

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     """The id of each task."""
     seeds: NDArray[np.int64]
     """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
-    chances: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     """The probability with which each task was drawn."""
 
 

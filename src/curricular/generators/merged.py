@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from ..params import by_value
 from ..task import Axis, Params, num_params
 from .protocol import MutableTaskGenerator, SeedsT, local_seeds
 from .serial import AnyConfig, AnyGenerator
@@ -89,7 +90,7 @@ class TaskGeneratorSet(BaseModel):
         else:
             choices = rng.choice(len(self.children), size=len(seeds), p=self.shares)
         params[:, 0] = choices
-        for choice, chosen in _by_choice(choices):
+        for choice, chosen in by_value(choices):
             child_seeds = self._child_seeds(seeds[chosen], choice)
             params[chosen, self._columns[choice]] = self.children[choice].sample(child_seeds, rng)
         return params
@@ -100,7 +101,7 @@ class TaskGeneratorSet(BaseModel):
         The params of a finite child, or of a child that cannot mutate, stay the same.
         """
         mutated = params.copy()
-        for choice, chosen in _by_choice(params[:, 0].astype(np.int64)):
+        for choice, chosen in by_value(params[:, 0].astype(np.int64)):
             child, columns = self.children[choice], self._columns[choice]
             if child.num_tasks is None and isinstance(child, MutableTaskGenerator):
                 mutated[chosen, columns] = child.mutate(seeds[chosen], params[chosen, columns], rng)
@@ -120,7 +121,7 @@ class TaskGeneratorSet(BaseModel):
         """Returns the tasks of each child that has some: index of the child, indices, child's seeds, child's params."""
         return [
             (choice, chosen, self._child_seeds(seeds[chosen], choice), params[chosen, self._columns[choice]])
-            for choice, chosen in _by_choice(params[:, 0].astype(np.int64))
+            for choice, chosen in by_value(params[:, 0].astype(np.int64))
         ]
 
     def set_seeds(self, seeds: NDArray[np.int64], choice: int) -> NDArray[np.int64]:
@@ -136,12 +137,3 @@ class TaskGeneratorSet(BaseModel):
     def _member(self, seed: int, params: Params) -> tuple[int, AnyGenerator, int]:
         choice = int(params[0])
         return choice, self.children[choice], self._child_seeds(seed, choice)
-
-
-def _by_choice(choices: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
-    """Returns each choice that occurs, in ascending order, with the indices of its tasks."""
-    order = choices.argsort(kind="stable")
-    ordered = choices[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    # Not strict: without tasks, `np.split` returns one empty part.
-    return list(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=False))
