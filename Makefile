@@ -27,12 +27,15 @@ PEERS_READY := $(PEERS)/.installed
 # The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
 # scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
 CORE_PYTHONS := 3.11 3.12 3.13
+# Prints the command of Python $$version, if it is installed.
+FIND_PYTHON := for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+	$$python -c '' 2>/dev/null && echo $$python && break; done || true
 CORE_EXTRAS := cli,gymnasium,testing,yaml
 CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+.PHONY: help demo test test-metta test-lowest test-pythons wheel-check release-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -53,15 +56,17 @@ test-pythons:  ## run the core's tests on every other supported Python that is i
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	for version in $(CORE_PYTHONS); do \
 		if test $$version = $$used; then continue; fi; \
-		python=$$(for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
-			$$python -c '' 2>/dev/null && echo $$python && break; done || true); \
+		python=$$($(FIND_PYTHON)); \
 		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi; \
 		$(MAKE) --no-print-directory .venv-$$version/.installed-core PYTHON=$$python; \
 		.venv-$$version/bin/python -m pytest $(CORE_TESTS) $(ARGS); \
 	done
 
 wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
-	@$(BIN)/python scripts/wheel.py
+	@$(BIN)/python scripts/release.py
+
+release-check: $(DEV)  ## as wheel-check, on every supported Python that is installed
+	@$(BIN)/python scripts/release.py $$(for version in $(CORE_PYTHONS); do $(FIND_PYTHON); done)
 
 check: $(DEV)  ## check format, lint, spelling, prose, types, import layers and documentation
 	$(BIN)/ruff format --check

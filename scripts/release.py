@@ -1,14 +1,14 @@
-"""Builds the sdist and the wheel, looks into them, and runs the quick start from the wheel in a bare environment."""
+"""Builds the sdist and the wheel, looks into them, and tries the wheel in new environments of the given Pythons."""
 
 # ruff: noqa: T201  printing is its purpose
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
 
@@ -83,22 +83,30 @@ def check_sdist(sdist: Path) -> None:
         raise PackagingError(f"sdist: expected all sources and nothing else, it lacks {missing} and holds {litter}")
 
 
-def check_installation(wheel: Path, folder: Path) -> None:
-    """Installs the wheel bare, and runs the README's quick start with it, outside of the project."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
+def check_installation(wheel: Path, interpreter: str, folder: Path) -> None:
+    """Installs the wheel bare and runs the README's quick start; then adds the command line and runs it."""
+    run(interpreter, "-m", "venv", folder)
+    python, command = folder / "bin" / "python", folder / "bin" / "curricular"
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
-    run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+    install = [*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    run(*install, wheel)
     listed = run(*pip, "list", "--format", "freeze").splitlines()
     installed = {line.partition("==")[0].lower().replace("_", "-") for line in listed} - {"pip", "setuptools"}
     if installed != INSTALLED:
         raise PackagingError(f"wheel: expected to install {sorted(INSTALLED)}, got {sorted(installed)}")
-    quick_start = re.search(
-        r"```python\n(from metta.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
-    if quick_start is None:
+    version = run(python, "-W", "error", "-c", quick_start() + AFTER_THE_QUICK_START, cwd=folder).strip()
+    run(*install, f"{wheel}[cli]")
+    printed = run(command, "--version", cwd=folder).strip()
+    if printed != f"curricular {version}":
+        raise PackagingError(f"curricular --version: expected version {version}, got {printed!r}")
+
+
+def quick_start() -> str:
+    """Returns the quick start of the reference document, as the README has it."""
+    found = re.search(r"```python\n(from metta.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    if found is None:
         raise PackagingError("README.md: expected the quick start of the reference in a Python block, got none")
-    print(run(python, "-W", "error", "-c", quick_start[1] + AFTER_THE_QUICK_START, cwd=folder).strip())
+    return found[1]
 
 
 def run(*command: object, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> str:
@@ -112,16 +120,21 @@ def run(*command: object, cwd: Path = ROOT, environment: dict[str, str] | None =
 
 def main() -> None:
     """Checks the distribution, or says what is wrong with it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pythons", nargs="*", default=[sys.executable], help="interpreters to install the wheel for")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             sdist, wheel = build(folder)
             check_sdist(sdist)
             check_wheel(wheel)
-            check_installation(wheel, folder / "bare")
+            print(f"{sdist.name} and {wheel.name} are whole")
+            for number, interpreter in enumerate(parser.parse_args().pythons):
+                check_installation(wheel, interpreter, folder / f"bare-{number}")
+                version = run(interpreter, "--version").strip()
+                print(f"{version}: the quick start runs with NumPy and pydantic alone; the command line runs")
         except PackagingError as error:
             sys.exit(f"error: {error}")
-        print(f"{sdist.name} and {wheel.name} are whole; the quick start runs with NumPy and pydantic alone")
 
 
 if __name__ == "__main__":
