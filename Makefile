@@ -35,7 +35,8 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check release-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+# Every target that `make help` lists.
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*## /{print $$1}' Makefile)
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -92,6 +93,9 @@ bench: $(DEV)  ## measure CPU time and memory of each operation
 
 bench-peers: $(PEERS_READY)  ## as bench, with other libraries in the same run, in a separate environment
 	@$(PEERS)/bin/python benchmarks/cost_peers.py $(ARGS)
+
+bench-compare: $(DEV)  ## compare what two revisions cost, side by side (ARGS="main HEAD")
+	@$(BIN)/python benchmarks/compare.py $(ARGS)
 
 bench-sessions: $(DEV)  ## measure the cost of sharing a curriculum between processes
 	@$(BIN)/python benchmarks/sessions.py $(ARGS)

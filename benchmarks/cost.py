@@ -9,12 +9,10 @@ benchmarks/README.md explains the lines.
 import argparse
 import gc
 import json
+import logging
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import time
 import tracemalloc
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from lines import DEPENDENCIES, LARGE, LINES, cpu_us, fresh_interpreter
 
 from curricular import Curriculum, LearningProgressConfig
 
@@ -30,9 +29,6 @@ SIZES = (256, 1_000, 10_000, 100_000)
 BATCHES = (64, 512)
 BLOCK = 256
 """Number of consecutive calls when `get_task` and `update_task_performance` are timed separately."""
-
-DEPENDENCIES = "numpy.random, pydantic.main"
-"""Modules that any use of the required dependencies loads; both packages defer most of their imports."""
 
 TARGETS = {
     "pair": 3.0,
@@ -189,6 +185,7 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
     options = parser.parse_args()
     sizes = options.sizes or (SIZES[:2] if options.quick else SIZES)
     repeats = options.repeats or (3 if options.quick else 15)
+    logging.getLogger("curricular").setLevel(logging.ERROR)  # axes of many values have more labels than are stored
     run = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -206,6 +203,9 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
         ]
         show(measured)
         figures += measured
+    felt = what_a_user_feels(sizes if options.sizes or options.quick else (*sizes, LARGE), repeats)
+    show(felt)
+    figures += felt
     run["load_after"] = os.getloadavg()[0]
     print(f"load {run['load_before']:.1f} before, {run['load_after']:.1f} after: other work raises every line")
     if options.out is not None:
@@ -214,13 +214,6 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
 
 
 # Measuring
-
-
-def cpu_us(call: Callable[..., Any], *arguments: Any) -> float:
-    """Returns the CPU time of one call, including system time, in µs."""
-    start = time.process_time_ns()
-    call(*arguments)
-    return (time.process_time_ns() - start) / 1_000
 
 
 def steady_state(subjects: Sequence[SubjectType], num_tasks: int, repeats: int, *, is_quick: bool) -> list[Figure]:
@@ -278,6 +271,18 @@ def once(subject: Subject, scores: Scores) -> dict[str, float]:
     return values
 
 
+def what_a_user_feels(sizes: Sequence[int], repeats: int) -> list[Figure]:
+    """Measures the lines of `lines.py`; those of a million tasks, which take seconds, five times at most."""
+    figures = []
+    for line in LINES:
+        for num_tasks in line.sizes:
+            if num_tasks in sizes:
+                measure = line.start(num_tasks)
+                values = [measure() for _ in range(repeats if num_tasks < LARGE else min(repeats, 5))]
+                figures.append(Figure("", line.name, num_tasks, line.unit, values, []))
+    return figures
+
+
 def creation(make: SubjectType, num_tasks: int, repeats: int) -> list[Figure]:
     """Measures the CPU time to make a subject, and its memory per task beyond that of a single task."""
     kept: list[Subject] = []
@@ -311,19 +316,6 @@ def imports(modules: Sequence[str], repeats: int) -> list[Figure]:
     return figures
 
 
-def fresh_interpreter(module: str) -> tuple[float, float]:
-    """Returns CPU time in s and peak resident memory in MB of a new process that imports `module`."""
-    code = f"import {module}\n" if module else ""
-    code += "import time; print(time.process_time())\n"
-    if Path("/proc/self/status").exists():  # on Linux, ru_maxrss starts at the parent's memory at the fork
-        code += "print(next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')) / 1024)"
-    else:
-        code += "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)  # noqa: S603
-    cpu, memory = done.stdout.split()[-2:]
-    return float(cpu), float(memory)
-
-
 def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
     """Returns value / floor for each repeat; an empty list if the line has no floor."""
     return [value / least for value, least in zip(values, floor, strict=False)]
@@ -334,7 +326,7 @@ def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
 
 def show(figures: Sequence[Figure]) -> None:
     """Prints the table of `figures`."""
-    widths = (36, 24, 8, 30, 9, 10)
+    widths = (36, 28, 10, 30, 9, 10)
     head = ("", "", "tasks", "cost", "× floor", "target")
     print("".join(text.ljust(width) for text, width in zip(head, widths, strict=True)).rstrip())
     for figure in figures:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from curricular import CurriculumConfig, LocalMemoryBackend, MeanOfFirst, TaskState
 from curricular.probabilities import cumulative
 from curricular.results import estimator
-from curricular.rows import RECENT_SCORES, Rows
+from curricular.rows import Rows
 from curricular.table import (
     CANCELLED,
     EVENT,
-    LABEL,
+    GROUP_EVENT,
     MAX_LABELS,
     ROUNDS_PER_POOL,
     SCHEDULED,
@@ -111,23 +111,43 @@ def test_batches_equal_the_model_one_event_at_a_time(estimator, capacity, steps)
     assert backend.snapshot().labels["num_evicted"].sum() == model.num_evicted
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(one_event, min_size=1, max_size=60), st.lists(st.integers(1, 59), max_size=5))
-def test_where_batches_are_cut_makes_no_difference(events, cuts):
-    whole, parts = new_backend(3), new_backend(3)
-    events = [(slot % 3, kind, 0.0 if kind == CANCELLED else score, regret) for slot, _, kind, score, regret in events]
-    edges = [0, *sorted(cuts), len(events)]
-    commit(whole, events)
-    for start, stop in pairwise(edges):
-        commit(parts, events[start:stop])
+def as_events(events):
+    return np.array(events, EVENT)
+
+
+def as_groups(events):
+    """Returns the events as groups of 1 to 7 scores with some variance."""
+    made, groups = as_events(events), np.zeros(len(events), GROUP_EVENT)
+    for name in EVENT.names:
+        groups[name] = made[name]
+    groups["size"] = np.where(made["kind"] >= TOLD, 1 + np.arange(len(events)) * 5 % 7, 1)
+    groups["variance"], groups["success"] = made["score"] / 9, made["score"]
+    return groups
+
+
+@pytest.mark.parametrize("batch_of", [as_events, as_groups])
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([*ESTIMATORS, replace_fields(ESTIMATORS[0], rates=(1.0, 1e-3, 1e-5, 1e-7, 1e-9))]),
+    st.lists(one_event, min_size=1, max_size=60),
+    st.lists(st.integers(1, 59), max_size=5),
+)
+def test_where_batches_are_cut_changes_no_bit(batch_of, estimator, events, cuts):
+    batch = batch_of(
+        [
+            (slot % 3, kind, 0.0 if kind == CANCELLED else estimator.score_low + share * estimator.score_scale, regret)
+            for slot, _, kind, share, regret in events
+        ]
+    )
+    whole, parts = new_backend(3, estimator), new_backend(3, estimator)
+    for backend, edges in ((whole, [0, len(events)]), (parts, [0, *sorted(cuts), len(events)])):
+        for start, stop in pairwise(edges):
+            if len(batch[start:stop]):
+                patch = record(backend.snapshot(), batch[start:stop], estimator)
+                backend.apply(lambda transaction, patch=patch: transaction.commit(patch))
     assert whole.snapshot().counters == parts.snapshot().counters
-    for name in TaskState.model_fields:
-        expected = parts.snapshot().rows[name]
-        assert whole.snapshot().rows[name].tolist() == (
-            expected.tolist() if name in RECENT_SCORES else approx(expected)
-        )
-    for name in set(LABEL.names) - {"name"}:
-        assert whole.snapshot().labels[name] == approx(parts.snapshot().labels[name])
+    assert whole.snapshot().rows.words.tolist() == parts.snapshot().rows.words.tolist()
+    assert whole.snapshot().labels.tobytes() == parts.snapshot().labels.tobytes()
 
 
 @settings(max_examples=50, deadline=None)

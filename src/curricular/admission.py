@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
 from .config import CurriculumConfig
-from .generators import TaskGenerator, TaskGeneratorSet
+from .generators import TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.entry import Entries, Turn, next_entries
 from .params import Layout
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
@@ -94,7 +94,7 @@ class Admission(Generic[ConfigT]):
         seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
-        names = [self._generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+        names = task_labels(self._generator, seeds, params)
         _check_labels(names)
         patch = admit(table, slots, seeds, params, names, time.time(), self._estimator)
         self._warn_of_overflow(patch, names)
@@ -168,6 +168,8 @@ _GENERATION, _ORDER = 1, 2
 
 
 def _check_labels(names: Sequence[Any]) -> None:
+    if all(issubclass(kind, str) for kind in set(map(type, names))):
+        return
     for name in names:
         if not isinstance(name, str):
             raise TypeError(

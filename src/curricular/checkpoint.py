@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from .archive import READ_ERRORS, ArrayArchive
+from .archive import READ_ERRORS, ArrayArchive, write_arrays
 from .config import OBSERVED, CurriculumConfig, MeanOfFirst
 from .generators import SeedGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
@@ -101,18 +101,15 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     rows = Rows(state["rows"])
     plain = {name: value for name, value in state.items() if name in _PLAIN_KEYS}
     header = {"kind": _KIND, "version": VERSION, "num_axes": rows.num_axes, "state": plain}
-    arrays: dict[str, Any] = {f"rows/{name}": rows[name] for name in TaskState.model_fields}
+    arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
+    arrays |= {name: np.asarray(state[name]) for name in _PARTS}
+    arrays |= {f"rows/{name}": rows[name] for name in TaskState.model_fields}
     target = _checked_target(path)
     _sweep_drafts(target)
     draft = target.with_name(f"{_draft_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as file:
-            np.savez_compressed(
-                file,
-                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                **{name: state[name] for name in _PARTS},
-                **arrays,
-            )
+            write_arrays(file, arrays)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet
+from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.source import Source, content_of, source_of
 from .rows import NUM_WORDS, Rows
 from .table import Table, is_current, label_indices
@@ -195,8 +195,7 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
     labels, num_labels = saved.labels.copy(), saved.counters.num_labels
     np.add.at(labels["num_evicted"], rows["label_index"][is_missing], 1)
     (slots,) = np.nonzero(is_active)
-    seeds, params = found.seeds[slots].tolist(), found.params[slots]
-    names = [generator.label_of(seed, row) for seed, row in zip(seeds, params, strict=True)]
+    names = task_labels(generator, found.seeds[slots], found.params[slots])
     indices, new_names = label_indices(labels, num_labels, names)
     labels["name"][num_labels : num_labels + len(new_names)] = new_names
     label_index = rows["label_index"].copy()

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .generators import TaskGenerator
+from .generators import TaskGenerator, task_labels
 from .metrics import label_name
 from .params import Layout
 from .table import Table
@@ -129,11 +129,10 @@ class Pool(NamedTuple):
         """Returns the labels of the tasks in `slots` as strings, shape (k,)."""
         table, num_labels = self.table, self.table.counters.num_labels
         names = np.array([label_name(table.labels, number) for number in range(num_labels)], np.object_)
-        indices, seeds = table.rows["label_index"][slots], table.rows["seed"]
+        indices = table.rows["label_index"][slots]
         labels = names.take(indices)
-        for position in np.flatnonzero(indices == 0).tolist():  # "other" stands for labels that are not stored
-            slot = slots[position]
-            labels[position] = generator.label_of(int(seeds[slot]), table.rows["params"][slot])
+        others = slots[indices == 0]  # "other" stands for labels that are not stored
+        labels[indices == 0] = task_labels(generator, table.rows["seed"][others], table.rows["params"][others])
         return labels
 
 

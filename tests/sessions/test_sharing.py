@@ -1,5 +1,7 @@
 """What processes that share a table must agree on, with results coming from everywhere at any time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,21 @@ class TestResults:
         assert wrong[0] == 0
         for x in seen.T[seen.any(axis=0)]:
             assert len(set(x[x > 0].tolist())) == 1  # one id, one configuration, in all processes
+
+    def test_rows_depend_neither_on_how_results_are_batched_nor_on_the_backend(self):
+        rng = np.random.default_rng(0)
+        ids, scores, found = rng.integers(16, size=400), rng.random(400), []
+        settings = config(None, num_active_tasks=16, eviction_rate=0.0)
+        for shares in (False, True, True):
+            with Curriculum(settings.model_copy(update={"use_shared_memory": shares})) as curriculum:
+                edges = [0, *np.sort(rng.integers(400, size=len(found) * 20)).tolist(), 400]
+                for start, stop in pairwise(edges):
+                    curriculum.tell(ids[start:stop], scores[start:stop])
+                    curriculum.flush()
+                rows = curriculum.tracker.snapshot().rows
+                rows["creation_time"] = 0.0
+                found.append(rows.words.tolist())
+        assert found[0] == found[1] == found[2]
 
 
 class TestTasks:

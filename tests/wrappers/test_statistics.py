@@ -38,10 +38,17 @@ def test_environments_of_two_curricula_count_apart():
     assert with_stats == [False, False, True, True]
 
 
-@pytest.mark.parametrize(("num_tasks", "expected"), [(1, 100), (1_600, 100), (16_000, 1_000)])
+@pytest.mark.parametrize(("num_tasks", "expected"), [(1, 100), (800, 100), (8_000, 1_000)])
 def test_the_interval_grows_with_the_pool(num_tasks, expected):
     stats = PeriodicStats(curriculum_of(num_tasks), "auto")
-    due = [number for number in range(1, 2_001) if stats.after_episode() is not None]
+    due = [number for number in range(1, 2_001) if stats.after_episode(20) is not None]
+    assert due == list(range(expected, 2_001, expected))
+
+
+@pytest.mark.parametrize(("num_steps", "expected"), [(1, 2_000), (10, 200), (19, 106), (20, 100), (500, 100)])
+def test_short_episodes_are_reported_less_often(num_steps, expected):
+    stats = PeriodicStats(curriculum_of(1), "auto")
+    due = [number for number in range(1, 2_001) if stats.after_episode(num_steps) is not None]
     assert due == list(range(expected, 2_001, expected))
 
 
@@ -51,7 +58,7 @@ def test_each_process_of_a_session_reports_its_share():
     with first:
         stats = PeriodicStats(first, 12)
         num_workers = first.tracker.backend.num_workers
-        due = [number for number in range(1, 25) if stats.after_episode() is not None]
+        due = [number for number in range(1, 25) if stats.after_episode(1) is not None]
         assert due == list(range(12 // num_workers, 25, 12 // num_workers))
 
 
@@ -65,7 +72,7 @@ def test_an_interval_is_auto_or_a_number_of_episodes(wrong):
 
 def test_no_interval_means_no_statistics():
     stats = PeriodicStats(curriculum_of(1), None)
-    assert [stats.after_episode() for _ in range(200)] == [None] * 200
+    assert [stats.after_episode(1) for _ in range(200)] == [None] * 200
 
 
 def test_counting_keeps_no_curriculum_alive():

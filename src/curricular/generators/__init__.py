@@ -11,6 +11,7 @@ from .canonical import canonical
 from .columns import SupportsRows, is_rows
 from .copies import copied, copier
 from .encoding import plain
+from .labels import task_labels
 from .merged import TaskGeneratorSet
 from .mutation import onto
 from .protocol import MutableTaskGenerator, SeedGenerator, TaskGenerator, check_generator, is_generator
@@ -41,6 +42,7 @@ __all__ = [
     "onto",
     "plain",
     "single_task",
+    "task_labels",
 ]
 
 

@@ -40,14 +40,14 @@ def label_indices(labels: NDArray[np.void], num_labels: int, names: list[str]) -
     """
     known = {bytes(name): index for index, name in enumerate(labels["name"][:num_labels].tolist())}
     new: list[bytes] = []
-    indices = np.empty(len(names), np.int64)
-    for position, name in enumerate(names):
+    indices: dict[str, int] = {}
+    for name in dict.fromkeys(names):  # the tasks of a pool share few names
         key = stored_label(name)
         if key not in known and len(known) < MAX_LABELS:
             known[key] = len(known)
             new.append(key)
-        indices[position] = known.get(key, 0)
-    return indices, new
+        indices[name] = known.get(key, 0)
+    return np.fromiter(map(indices.__getitem__, names), np.int64, len(names)), new
 
 
 def stored_label(name: str) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
+from .averages import averaged, weight
 from .schema import (
     CANCELLED,
     EMAS,
@@ -49,42 +50,6 @@ def _balance(
     return pending - before + sums.take(ends) + unsolicited, int(unsolicited.sum())
 
 
-def _average(
-    old: NDArray[np.float64],
-    values: NDArray[np.float64],
-    rates: NDArray[np.float64],
-    num_old: NDArray[np.int64],
-    num_new: NDArray[np.int64],
-    num_after: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64] | None,
-) -> NDArray[np.float64]:
-    """Returns the debiased averages of each group after `values`, shape (a, groups).
-
-    Equal to one step per value with α_n = α / (1 − (1−α)^{n+1}). With the weight W_n = 1 − (1−α)^n of n values, the
-    average times W_n is a plain decaying sum, which adds up in closed form.
-
-    Args:
-        old: Averages before, shape (a, groups).
-        values: New values by group, oldest first, shape (a, n).
-        rates: Rates α of the first averages, shape (b,); the other averages have the last of these rates.
-        num_old: Values of each group so far, shape (groups,).
-        num_new: New values of each group, shape (groups,).
-        num_after: New values of the same group after each value, shape (n,).
-        starts: Index of each group's first new value, shape (groups,).
-        sizes: Number of equal values that each value stands for, shape (n,); None: 1. Such a value weighs
-            (1 − (1−α)^size) / α times as much, and `num_after` counts from its last one.
-    """
-    at = np.minimum(np.arange(len(values)), len(rates) - 1)
-    keep = 1.0 - rates[:, None]
-    powers = (keep ** np.arange(num_new.max() + 1))[at]
-    decay, gained = (keep**num_old)[at], powers.take(num_new, axis=1)
-    weights = powers.take(num_after, axis=1)
-    weights *= rates[at, None] if sizes is None else 1.0 - powers.take(sizes, axis=1)
-    new = np.add.reduceat(values * weights, starts, axis=1)
-    return (old * (1.0 - decay) * gained + new) / (1.0 - decay * gained)
-
-
 def _push_recent(
     words: NDArray[np.uint64],
     scores: NDArray[np.float64],
@@ -126,8 +91,9 @@ def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
     """Returns the patch that records `events` in the rows of their tasks.
 
-    An event of an evicted task is balanced against the orphans of its slot, and credited to no task. Averages do not
-    depend on how results are batched, except for rounding. An observed range of scores widens first.
+    An event of an evicted task is balanced against the orphans of its slot, and credited to no task. How events are
+    batched changes no bit of the result. Only an observed range of scores widens once for all events, before they are
+    recorded, so that averages agree except for rounding.
 
     Args:
         table: The pool.
@@ -196,11 +162,12 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completed"] += num_told_of
         labels["num_recent"] += num_told_of
-        labels["recent_score"] += np.bincount(label_of, scores, MAX_LABELS)
+        by_time = order.take(told).argsort()
+        _add_in_order(labels["recent_score"], label_of.take(by_time), scores.take(by_time))
         has_regret = results["kind"] == TOLD_WITH_REGRET
         if has_regret.any():
-            regrets = results["regret"][has_regret].clip(-MAX_REGRET, MAX_REGRET)
-            labels["recent_regret"] += np.bincount(label_of[has_regret], regrets, MAX_LABELS)
+            regrets = np.where(has_regret, results["regret"].clip(-MAX_REGRET, MAX_REGRET), 0.0)
+            _add_in_order(labels["recent_regret"], label_of.take(by_time), regrets.take(by_time))
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
     num_completed = len(told)
@@ -215,6 +182,18 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         num_pending=old.num_pending + num_scheduled + num_unsolicited - num_completed - num_cancelled - num_stale,
     )
     return Patch(changed, rows, labels, counters, reasons=reasons)
+
+
+def _add_in_order(sums: NDArray[np.float64], index: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    """Adds to ``sums[index]``, in place, one value after the other: a sum of the values first would round differently.
+
+    Args:
+        sums: Shape (k,).
+        index: Index of each value, shape (n,).
+        values: Shape (n,).
+    """
+    first = np.arange(len(sums))
+    sums[...] = np.bincount(np.concatenate([first, index]), np.concatenate([sums, values]), len(sums))
 
 
 def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
@@ -258,47 +237,35 @@ def _record_scores(
     row["success_threshold"] = estimator.success_threshold
     num_old = row["num_completions"].copy()
     scores = estimator.scaled(events["score"])
-    sizes: NDArray[np.int64] | None = None
+    squares = scores * scores
     if events.dtype == GROUP_EVENT:
         sizes, successes = events["size"], events["success"]
-        squares = (scores * scores + events["variance"] / estimator.score_scale**2).clip(max=1.0)
-        num_new = np.add.reduceat(sizes, starts)
-        num_after = (np.cumsum(num_new)).repeat(num_events) - np.cumsum(sizes)
+        squares = (squares + events["variance"] / estimator.score_scale**2).clip(max=1.0)
     else:
-        squares = scores * scores
+        sizes = np.ones(len(events), np.int64)
         successes = estimator.is_success(events["score"]).astype(np.float64)
-        num_new = num_events
-        num_after = (starts + num_events - 1).repeat(num_events) - np.arange(len(group))
+    num_told = sizes.cumsum()
+    num_new = np.add.reduceat(sizes, starts)
+    num_after = (num_told.take(starts + num_events - 1)).repeat(num_events) - num_told
+    num_before = (num_old + num_new).repeat(num_events) - num_after - sizes
 
-    names = (*EMAS, "mean_square", "success_ema")
-    averages = _average(
-        np.array([row[name] for name in names]),
-        np.array([*[scores] * len(EMAS), squares, successes]),
-        np.array(estimator.rates),
-        num_old,
-        num_new,
-        num_after,
-        starts,
-        sizes,
-    )
-    for name, average in zip(names, averages.clip(0.0, 1.0), strict=True):  # rounding may lead slightly outside
+    names, values = [*EMAS, "mean_square", "success_ema"], [*[scores] * len(EMAS), squares, successes]
+    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
+    gains = weight(rates, sizes) / weight(rates, num_before + sizes)
+    if limit := estimator.num_baseline_samples:
+        names, values = [*names, "random_baseline"], [*values, scores]
+        counts = (limit - num_before).clip(0, sizes)
+        gains = np.concatenate([gains, [counts / np.minimum(num_before + sizes, limit)]])
+    old = np.array([np.where(num_old, row[name], 0.0) for name in names])
+    for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
         row[name] = average
-    if estimator.num_baseline_samples:
-        limit = estimator.num_baseline_samples
-        num_before = (num_old + num_new).repeat(num_events) - num_after - (1 if sizes is None else sizes)
-        counts = (limit - num_before).clip(0, 1 if sizes is None else sizes)
-        total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
-        row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
     row["last_score"] = scores.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
-    if sizes is None:
-        pushed = _push_recent(recent, scores, num_new, num_after, starts)
-    else:  # repeat the mean of each group once per score, as far as a row keeps them
-        times = sizes.clip(max=NUM_RECENT)
-        ends = np.cumsum(times)
-        later = ends.repeat(times) - np.arange(ends[-1]) - 1
-        first = (ends - times).take(starts)
-        pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    times = sizes.clip(max=NUM_RECENT)  # the mean of a group stands once per score, as far as a row keeps them
+    ends = times.cumsum()
+    later = ends.repeat(times) - np.arange(ends[-1]) - 1
+    first = (ends - times).take(starts)
+    pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
     for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
         row[name] = words
     row["num_completions"] = num_old + num_new

@@ -273,7 +273,7 @@ class Handouts(Generic[ConfigT]):
 
     def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
         report = {"task_id": episode.task.task_id, "label": episode.task.label, "score": score}
-        stats = self._periodic_stats.after_episode()
+        stats = self._periodic_stats.after_episode(episode.length)
         return report if stats is None else {**report, "stats": stats}
 
 

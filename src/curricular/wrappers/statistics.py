@@ -8,20 +8,25 @@ from ..curriculum import Curriculum
 StatsInterval: TypeAlias = int | Literal["auto"] | None
 """Number of told episodes of a curriculum between two reports of its statistics; None: no reports.
 
-``"auto"`` is 100, or a sixteenth of the size of a larger pool, because statistics take longer for a larger pool."""
+``"auto"`` is 100, or an eighth of the size of a larger pool, because statistics take longer for a larger pool. It also
+waits until the episodes have 2,000 steps together, because statistics take longer than some short episodes."""
 
 SHORTEST = 100
 """Minimum of ``"auto"``, in episodes."""
 
-INTERVALS_PER_POOL = 16
+SHORTEST_STEPS = 2_000
+"""Minimum of ``"auto"``, in steps of the environments."""
+
+INTERVALS_PER_POOL = 8
 """In a large pool, ``"auto"`` is the size of the pool divided by this number."""
 
 
 class _Episodes:
-    """The number of episodes of one curriculum that its wrappers in this process have told."""
+    """The episodes of one curriculum that its wrappers in this process have told since the last report."""
 
     def __init__(self) -> None:
         self.num_told = 0
+        self.num_steps = 0
 
 
 _episodes: WeakKeyDictionary[Curriculum[Any], _Episodes] = WeakKeyDictionary()
@@ -42,6 +47,7 @@ class PeriodicStats:
     """
 
     def __init__(self, curriculum: Curriculum[Any], interval: int | str | None) -> None:
+        self._min_steps = SHORTEST_STEPS if interval == "auto" else 0
         if interval == "auto":
             interval = max(SHORTEST, curriculum.tracker.capacity // INTERVALS_PER_POOL)
         if interval is not None and (isinstance(interval, str) or interval < 1):
@@ -52,9 +58,15 @@ class PeriodicStats:
         self._interval = interval
         self._episodes = _episodes.setdefault(curriculum, _Episodes())
 
-    def after_episode(self) -> dict[str, float] | None:
-        """Counts one told episode, and returns the statistics if they are due."""
-        self._episodes.num_told = num_told = self._episodes.num_told + 1
-        if self._interval is None or num_told % max(1, self._interval // self._curriculum.tracker.backend.num_workers):
+    def after_episode(self, num_steps: int) -> dict[str, float] | None:
+        """Counts one told episode of `num_steps` steps, and returns the statistics if they are due."""
+        if self._interval is None:
             return None
+        told = self._episodes
+        told.num_told += 1
+        told.num_steps += num_steps
+        num_workers = self._curriculum.tracker.backend.num_workers
+        if told.num_told < self._interval // num_workers or told.num_steps < self._min_steps // num_workers:
+            return None
+        told.num_told = told.num_steps = 0
         return self._curriculum.stats()

@@ -1,0 +1,76 @@
+"""Debiased averages of many tasks at once: the first results of all tasks, then their second results, and so on."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LENGTH = 2**12
+"""Number of entries in each of the two tables of weights."""
+
+
+@lru_cache
+def _weights(rates: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the weights 1 − (1−α)^n of n results, for n = 0, 1, 2, … and for multiples of `_LENGTH`.
+
+    Shape (rates, _LENGTH) each.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # at a rate of 1
+        exponents = np.log1p(-np.array(rates))[:, None] * np.arange(_LENGTH)
+        tables = -np.expm1(exponents), -np.expm1(exponents * _LENGTH)
+    for table in tables:
+        table[:, 0] = 0.0
+    return tables
+
+
+def weight(rates: tuple[float, ...], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns the weight 1 − (1−α)^n that n results have in a debiased average, shape (rates, k).
+
+    The weights come from tables, so that equal counts have equal weights, bit for bit, on their own and among others.
+
+    Args:
+        rates: Rates α.
+        counts: Numbers n of results, shape (k,).
+    """
+    low, high = _weights(rates)
+    if counts.max() < _LENGTH:
+        return low.take(counts, axis=1)
+    coarse, fine = np.divmod(counts.clip(max=_LENGTH**2 - 1), _LENGTH)
+    rest = low.take(fine, axis=1)
+    return rest + (1.0 - rest) * high.take(coarse, axis=1)
+
+
+def averaged(
+    old: NDArray[np.float64],
+    values: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Returns the averages of each group after its `values`: one step ``a += gain * (value - a)`` per value, in order.
+
+    Takes the k-th steps of all groups at once, so the result does not depend on how values are batched, bit for bit.
+
+    Args:
+        old: Averages before, shape (a, groups).
+        values: New values by group, oldest first, shape (a, n).
+        gains: Gain of each value, shape (a, n).
+        starts: Index of each group's first value, shape (groups,).
+        sizes: Number of values of each group, at least 1, shape (groups,).
+    """
+    by_size = (-sizes).argsort(kind="stable")  # the groups that have a k-th value come first
+    counts = len(sizes) - np.bincount(sizes).cumsum()[:-1]  # number of groups with more than k values
+    firsts = (counts.cumsum() - counts).repeat(counts)
+    order = starts.take(by_size).take(np.arange(len(firsts)) - firsts) + np.arange(len(counts)).repeat(counts)
+    averages = old.T.take(by_size, axis=0)
+    told, rates = values.T.take(order, axis=0).ravel(), gains.T.take(order, axis=0).ravel()
+    flat, first, width = averages.ravel(), 0, len(old)  # `flat` is a view
+    for count in (counts * width).tolist():
+        changed = flat[:count]
+        difference = told[first : first + count] - changed
+        difference *= rates[first : first + count]
+        changed += difference
+        first += count
+    result = np.empty_like(old)
+    result[:, by_size] = averages.T
+    return result
