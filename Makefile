@@ -32,7 +32,7 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-choice-peers bench-crafting bench-time-scale bench-recipes pictures clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -106,6 +106,9 @@ storm: $(DEV)  ## kill processes of a session for a minute, then check the count
 bench-choice: $(DEV)  ## compare algorithms on simulated learners
 	@$(BIN)/curricular bench $(ARGS)
 
+bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of other libraries' own code, in a separate environment
+	@$(PEERS)/bin/python benchmarks/choice_peers.py $(ARGS)
+
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
@@ -159,5 +162,5 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
 	@echo "Setting up $(PEERS): once, some minutes"
-	@$(PEERS)/bin/python $(PIP_INSTALL) --editable . 'syllabus-rl==0.7.*' matplotlib scipy
+	@$(PEERS)/bin/python $(PIP_INSTALL) --editable '.[demo]' 'syllabus-rl==0.7.*' scikit-learn scipy
 	@touch $@
