@@ -115,6 +115,9 @@ storm: $(DEV)  ## kill processes of a session for a minute, then check the count
 bench-choice: $(DEV)  ## compare algorithms on simulated learners
 	@$(BIN)/curricular bench $(ARGS)
 
+bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of other libraries' own code, in a separate environment
+	@$(PEERS)/bin/python benchmarks/choice_peers.py $(ARGS)
+
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
@@ -168,5 +171,5 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
 	@echo "Setting up $(PEERS): once, some minutes"
-	@$(PEERS)/bin/python $(PIP_INSTALL) --editable . 'syllabus-rl==0.7.*' matplotlib scipy
+	@$(PEERS)/bin/python $(PIP_INSTALL) --editable '.[demo]' 'syllabus-rl==0.7.*' scikit-learn scipy
 	@touch $@

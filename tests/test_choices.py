@@ -15,11 +15,13 @@ from curricular import (
     TargetScheduleConfig,
     TeacherStudentConfig,
     ThompsonConfig,
+    TracedConfig,
     WeightedConfig,
     bucketed,
     merge,
     single_task,
 )
+from curricular.algorithms.traced import co_learnability
 from curricular.bench.learners import SCENARIOS, Oracle, Uniform, play
 from curricular.bench.teacher import CurriculumTeacher
 from curricular.priorities import beta_draw, beta_posterior, effective_count, normal_quantile, score_change
@@ -294,6 +296,59 @@ class TestTeacherStudent:
             TeacherStudentConfig(num_recent=num_recent)
 
 
+class TestTraced:
+    @staticmethod
+    def columns(last_scheduled, gains, *, is_active=None, num_completions=None):
+        n = len(gains)
+        return {
+            "is_active": np.ones(n, bool) if is_active is None else is_active,
+            "num_completions": np.ones(n, int) if num_completions is None else num_completions,
+            "last_scheduled": np.array(last_scheduled),
+            "last_score": 0.5 + np.array(gains),
+            "slow_ema": np.full(n, 0.5),
+        }
+
+    def test_a_task_gets_the_gains_of_the_tasks_handed_out_next(self):
+        columns = self.columns([10, 40, 20, 30], [0.9, 0.4, -0.2, 0.1])
+        assert co_learnability(columns, 1) == pytest.approx([-0.2, 0.0, 0.1, 0.4], abs=1e-6)
+        assert co_learnability(columns, 2) == pytest.approx([-0.05, 0.0, 0.25, 0.2], abs=1e-6)
+
+    def test_it_is_a_mean_over_the_followers_and_no_other_task_counts(self):
+        rng = np.random.default_rng(0)
+        for num_followers in (1, 3, 50):
+            active, completions = rng.random(30) < 0.8, rng.integers(2, size=30)
+            order, gains = rng.permutation(30), rng.uniform(-0.5, 0.5, 30)
+            known = [task for task in np.argsort(order) if active[task] and completions[task]]
+            expected = np.zeros(30)
+            for place, task in enumerate(known):
+                expected[task] = gains[known[place + 1 : place + 1 + num_followers]].sum() / num_followers
+            columns = self.columns(order, gains, is_active=active, num_completions=completions)
+            assert co_learnability(columns, num_followers) == pytest.approx(expected, abs=1e-6)
+
+    def test_a_task_after_which_others_gain_is_drawn_more_than_its_like(self):
+        config = TracedConfig(num_active_tasks=4, regret="positive_value_loss", stale_task_share=0.0, num_followers=1)
+        curriculum = Curriculum(config)
+        ids = [task.task_id for task in curriculum.ask(40)]
+        first, second, third = (ids.index(number) for number in sorted(set(ids), key=ids[::-1].index)[2::-1])
+        before, teaches, gains = (ids[place] for place in (first, second, third))
+        curriculum.tell([before, teaches] * 20, [0.0, 1.0] * 20)
+        curriculum.tell([gains] * 20, [0.0] * 19 + [1.0])
+        probabilities = curriculum.probabilities()
+        assert probabilities[teaches] > probabilities[before]
+
+    def test_without_weight_it_is_prioritised_level_replay(self):
+        histories = [coin(p, 30, seed) for seed, p in enumerate(np.linspace(0, 1, 12))]
+        settings = {"regret": "max_monte_carlo", "temperature": 0.5}
+        replay = told(PrioritizedLevelReplayConfig, *histories, **settings).probabilities()
+        assert told(TracedConfig, *histories, co_learnability_weight=0.0, **settings).probabilities() == pytest.approx(
+            replay
+        )
+
+    def test_it_ranks_told_regrets_where_no_task_gained(self):
+        p = told(TracedConfig, *[[0.5]] * 3, regrets=[0.1, 0.9, 0.4], stale_task_share=0.0).probabilities()
+        assert p.argsort().tolist() == [0, 2, 1]
+
+
 class TestThompson:
     @pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 5), (1, 31), (3, 2), (40, 60), (51, 1)])
     def test_its_draws_have_the_moments_of_a_beta_distribution(self, a, b):
@@ -435,6 +490,7 @@ HELPERS = {
     "teacher-student, window": functools.partial(TeacherStudentConfig, estimate="window"),
     "teacher-student, sampling": functools.partial(TeacherStudentConfig, estimate="sampling"),
     "thompson": ThompsonConfig,
+    "traced": functools.partial(TracedConfig, regret="positive_value_loss"),
 }
 
 

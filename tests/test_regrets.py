@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from curricular.regrets import l1_value_loss, max_monte_carlo, positive_value_loss, td_error
+from curricular.regrets import (
+    l1_value_loss,
+    max_monte_carlo,
+    positive_value_loss,
+    td_error,
+    transition_prediction_error,
+)
 
 
 def rollout(seed=0, length=30, num_envs=5):
@@ -29,6 +35,7 @@ def test_they_are_means_over_each_episode():
         assert positive_value_loss(steps, dones) == pytest.approx(
             by_hand(steps, dones, lambda x: np.maximum(x, 0).mean())
         )
+        assert transition_prediction_error(steps, dones) == pytest.approx(by_hand(steps, dones, np.mean))
         best = np.arange(dones.sum(), dtype=float)
         assert max_monte_carlo(steps, best, dones) == pytest.approx(best - by_hand(steps, dones, np.mean))
 

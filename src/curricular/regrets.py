@@ -111,6 +111,26 @@ def td_error(
     return _episode_means(np.abs(reward + discount * np.where(ends, 0.0, after) - value), dones)
 
 
+def transition_prediction_error(losses: ArrayLike, dones: ArrayLike) -> Regrets:
+    """Returns the mean of L_t over each episode: how badly a learned model predicted the next observations.
+
+    Added to a value loss with a weight α, it is the regret of TRACED: ``positive_value_loss(advantages, dones) + alpha
+    * transition_prediction_error(losses, dones)``. Source: Cho et al. 2026, arXiv 2506.19997.
+
+    Args:
+        losses: Loss L_t of the prediction of step t, such as the squared error of the next observation.
+        dones: Whether an episode ends at the step.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Examples:
+        >>> transition_prediction_error([0.5, 1.5, 3.0], [False, True, True]).tolist()
+        [1.0, 3.0]
+    """
+    return _episode_means(_as_steps("losses", losses, dones), dones)
+
+
 def _as_steps(name: str, steps: ArrayLike, dones: ArrayLike) -> NDArray[np.float64]:
     """Returns the argument `name` as floats, after checking that its shape is that of `dones`."""
     array, shape = np.asarray(steps, np.float64), np.shape(dones)

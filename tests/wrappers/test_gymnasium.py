@@ -16,6 +16,7 @@ from curricular import (
     LearningProgressConfig,
     PrioritizedLevelReplayConfig,
     Span,
+    TracedConfig,
     UniformConfig,
     bucketed,
     single_task,
@@ -161,13 +162,14 @@ def test_an_episode_of_one_step_reports_its_beginning_and_its_end_together():
 
 # Regrets
 
-NEEDY = [PrioritizedLevelReplayConfig, AccelConfig, Exp3SConfig, LabelBanditConfig]
+NEEDY = [PrioritizedLevelReplayConfig, TracedConfig, AccelConfig, Exp3SConfig, LabelBanditConfig]
 
 
 @pytest.mark.parametrize(
     ("config", "way_out"),
     [
         (PrioritizedLevelReplayConfig, "set regret='positive_value_loss' or regret='max_monte_carlo' in the config"),
+        (TracedConfig, "set regret='positive_value_loss' or regret='max_monte_carlo' in the config"),
         (AccelConfig, "set regret='positive_value_loss' or regret='max_monte_carlo' in the config"),
         (Exp3SConfig, "set reward='progress' in the config"),
         (LabelBanditConfig, "set value='success' in the config"),

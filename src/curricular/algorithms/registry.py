@@ -23,6 +23,7 @@ from .sequential import SequentialAlgorithm, SequentialConfig
 from .target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
 from .teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
 from .thompson import ThompsonAlgorithm, ThompsonConfig
+from .traced import TracedAlgorithm, TracedConfig
 from .uniform import UniformAlgorithm, UniformConfig
 from .weighted import WeightedAlgorithm, WeightedConfig
 
@@ -40,6 +41,7 @@ __all__ = [
     "TargetScheduleConfig",
     "TeacherStudentConfig",
     "ThompsonConfig",
+    "TracedConfig",
     "UniformConfig",
     "WeightedConfig",
     "create_algorithm",
@@ -72,6 +74,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry(TargetScheduleConfig, TargetScheduleAlgorithm),
     Entry(TeacherStudentConfig, TeacherStudentAlgorithm),
     Entry(ThompsonConfig, ThompsonAlgorithm),
+    Entry(TracedConfig, TracedAlgorithm),
     Entry(UniformConfig, UniformAlgorithm),
     Entry(WeightedConfig, WeightedAlgorithm),
 )

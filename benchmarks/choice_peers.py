@@ -1,0 +1,264 @@
+"""Lets other libraries' own code choose tasks beside this library: the same learners, the same PPO, equal steps.
+
+    make bench-choice-peers
+    make bench-choice-peers ARGS="--families learners --seeds 2 --scenarios chain noise"
+    make bench-choice-peers ARGS="--teach-my-agent ../TeachMyAgent"      # with ALP-GMM
+
+Each run is kept in the folder `--out` and not repeated, so runs, seeds and choices can be added. All runs are in one
+process, one after another, by seed.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peers import PEERS, AlpGmm, Choice, Tasks
+
+from curricular import Curriculum, Task, UniformConfig
+from curricular.algorithms.registry import variants
+from curricular.bench.learners import SCENARIOS, World, play, score_runs
+from curricular.bench.run import create_teacher
+from curricular.demo import ppo
+from curricular.demo.tasks import FAMILY, QUICK_FAMILY, generator, learnable
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # this folder has a crafting.py, too
+import crafting
+
+OURS = ("uniform", "noise-aware", "learning-progress", "learnability", "level-replay", "traced")
+ORACLE = "oracle"
+LEARNERS = ("chain", "impossible", "noise", "rare-noise", "easy", "reset", "forgetting", "mixture", "frontier")
+NUM_RESAMPLES = 2000
+Record = dict[str, Any]
+
+
+# ── A peer in the place of a curriculum ──────────────────────────────────────────────────────────
+
+
+class PeerTeacher:
+    """A peer as the teacher of a simulated learner."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+
+    def ask(self, n: int) -> NDArray[np.int64]:
+        return np.array(self._choice.ask(n), np.int64)
+
+    def tell(self, numbers: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        for number, score in zip(numbers.tolist(), scores.tolist(), strict=True):
+            self._choice.tell(number, score)
+
+
+class PeerCurriculum:
+    """A peer with the methods of a `Curriculum` that the two trainers call."""
+
+    def __init__(self, choice: Choice, configs: Sequence[Any]) -> None:
+        self.config = UniformConfig(num_active_tasks=len(configs))
+        self._choice = choice
+        self._tasks = [Task(number, config) for number, config in enumerate(configs)]
+
+    def ask(self, n: int) -> list[Task[Any]]:
+        return [self._tasks[number] for number in self._choice.ask(n)]
+
+    def get_task(self) -> Task[Any]:
+        return self.ask(1)[0]
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        self._choice.tell(task_id, score)
+
+    def tell(self, task_ids: NDArray[np.int64], scores: NDArray[np.float32], *, regrets: object) -> None:
+        for task_id, score in zip(task_ids.tolist(), scores.tolist(), strict=True):
+            self.update_task_performance(task_id, score)
+
+
+# ── The runs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def teach(name: str, scenario: str, seed: int, peers: Mapping[str, Any]) -> Record:
+    """Lets a choice teach a simulated learner."""
+    world = SCENARIOS[scenario].build(seed)
+    start = time.process_time()
+    teacher = PeerTeacher(peers[name](known(world))) if name in peers else create_teacher(name, world)
+    run = play(world, teacher)
+    return {"auc": run.auc, "final": run.final, "cpu_seconds": time.process_time() - start}
+
+
+def known(world: World) -> Tasks:
+    rng, numbers = np.random.default_rng(world.seed), np.arange(world.pool.num_tasks)
+    return Tasks(
+        world.pool.num_tasks,
+        world.seed,
+        world.pool.params,
+        lambda: (rng.random(numbers.size) < world.success_rates(numbers)).astype(float),
+    )
+
+
+def train(name: str, family: str, seed: int, peers: Mapping[str, Any], num_steps: int) -> Record:
+    """Trains an agent by PPO on the tasks of a choice."""
+    if family == "crafting":
+        goals = round(len(crafting.THINGS) / (1 - 0.5))  # half of the goals do not exist
+        curriculum = (
+            PeerCurriculum(peers[name](Tasks(goals, seed, np.empty((goals, 0)))), range(goals))
+            if name in peers
+            else crafting.create_curriculum(name, seed, 0.5)
+        )
+        points = [
+            (point.step, float(np.mean(point.success)), point.cpu_seconds)
+            for point in crafting.train(curriculum, seed, num_steps)
+        ]
+    else:
+        levels = FAMILY if family == "minigrid" else QUICK_FAMILY
+        if name in peers:
+            curriculum = PeerCurriculum(peers[name](Tasks(len(levels), seed, np.empty((len(levels), 0)))), levels)
+        else:
+            config = variants()[name](num_active_tasks=len(levels), seed=seed, use_shared_memory=False)
+            curriculum = Curriculum(config, generator(levels))
+        settings = ppo.Settings(num_steps=num_steps)
+        points = [
+            (point.step, point.mean_success, point.cpu_seconds)
+            for point in ppo.train(curriculum, learnable(levels), seed, settings)
+            if point.evaluation is not None
+        ]
+    steps, success, seconds = zip(*points, strict=True)
+    return {"steps": steps, "success": success, "seconds": seconds, "cpu_seconds": seconds[-1]}
+
+
+def jobs(options: argparse.Namespace, peers: Sequence[str]) -> Iterator[tuple[str, str, str, int, int]]:
+    """Yields family, world, choice, seed and number of steps of each run, by seed; learners have even seeds."""
+    steps = {"minigrid": options.steps or 520_000, "minigrid-quick": options.steps or 100_000}
+    steps["crafting"] = options.steps or 750_000
+    for seed in range(options.seeds):
+        for family in options.families:
+            for world in options.scenarios if family == "learners" else [family]:
+                baselines = (ORACLE, "uniform") if family == "learners" else ()
+                for name in dict.fromkeys((*baselines, *options.choices, *peers)):
+                    if can_play(name, world):
+                        yield family, world, name, seed * (1 + (family == "learners")), steps.get(family, 0)
+
+
+def can_play(name: str, world: str) -> bool:
+    if name == "alp-gmm":
+        return world == "axes"  # it needs a space of real numbers
+    return name != "syllabus-learnability" or world in SCENARIOS  # its evaluations would cost an agent's steps
+
+
+# ── The tables ───────────────────────────────────────────────────────────────────────────────────
+
+
+def interval(values: Sequence[float]) -> str:
+    """Returns the mean over seeds with its bootstrap 95 % interval."""
+    means = np.random.default_rng(0).choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})"
+
+
+def row(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |")
+
+
+def show_learners(records: Mapping[tuple[str, str], Mapping[int, Record]], worlds: Sequence[str]) -> None:
+    names = [name for name in dict.fromkeys(name for _, name in records) if name != ORACLE]
+    print("\nSimulated learners: 0 is uniform, 1 is the oracle; 95 % intervals over seeds; CPU seconds of a run\n")
+    row("scenario", "seeds", *names)
+    row(*["---"] * (len(names) + 2))
+    for world in worlds:
+        seeds = complete(records, world, [ORACLE, *names])
+        if not seeds:
+            continue
+        aucs = {name: [records[world, name][seed]["auc"] for seed in seeds] for w, name in records if w == world}
+        cells = []
+        for name in names:
+            if name not in aucs:
+                cells.append("–")
+                continue
+            score = score_runs([[aucs[name]]], [aucs["uniform"]], [aucs[ORACLE]]).by_scenario
+            seconds = np.median([records[world, name][seed]["cpu_seconds"] for seed in seeds])
+            cells.append(
+                f"{score.estimate[0, 0]:.2f} ({score.low[0, 0]:.2f} to {score.high[0, 0]:.2f}), {seconds:.1f} s"
+            )
+        row(world, str(len(seeds)), *cells)
+
+
+def show_agents(records: Mapping[tuple[str, str], Mapping[int, Record]], family: str) -> None:
+    names = [name for world, name in records if world == family]
+    seeds = complete(records, family, names)
+    if not seeds:
+        return
+    runs = {name: [records[family, name][seed] for seed in seeds] for name in names}
+    shortest = min(run["cpu_seconds"] for of_name in runs.values() for run in of_name)
+    print(f"\n{family}, PPO, {runs[names[0]][0]['steps'][-1]:,} steps, seeds {', '.join(map(str, seeds))}\n")
+    row("choice", "final success", "of each seed", "area", "CPU seconds", f"success after {shortest:.0f} CPU seconds")
+    row(*["---"] * 6)
+    for name, of_name in runs.items():
+        final = [run["success"][-1] for run in of_name]
+        area = [float(np.trapezoid([0.0, *run["success"]], [0, *run["steps"]]) / run["steps"][-1]) for run in of_name]
+        at_time = [float(np.interp(shortest, [0.0, *run["seconds"]], [0.0, *run["success"]])) for run in of_name]
+        seconds = np.median([run["cpu_seconds"] for run in of_name])
+        row(
+            name,
+            interval(final),
+            " ".join(f"{x:.2f}" for x in final),
+            interval(area),
+            f"{seconds:.0f}",
+            interval(at_time),
+        )
+
+
+def complete(records: Mapping[tuple[str, str], Mapping[int, Record]], world: str, names: Sequence[str]) -> list[int]:
+    """Returns the seeds that every one of `names` has played in `world`, of those that play there."""
+    seeds = [set(records[world, name]) for name in names if (world, name) in records]
+    return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compares choices of tasks: this library's and other libraries' own.")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        choices=("learners", "minigrid", "minigrid-quick", "crafting"),
+        default=["learners", "minigrid", "crafting"],
+    )
+    parser.add_argument("--scenarios", nargs="+", choices=list(SCENARIOS), default=list(LEARNERS))
+    parser.add_argument("--choices", nargs="+", default=list(OURS), help="algorithms of this library")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="other libraries' own")
+    parser.add_argument("--teach-my-agent", type=Path, help="folder of a checkout of TeachMyAgent, for ALP-GMM")
+    parser.add_argument("--seeds", type=int, default=5, help="number of runs of each choice")
+    parser.add_argument("--steps", type=int, help="environment steps of an agent's run")
+    parser.add_argument("--out", type=Path, default=Path("curricular-peers"), help="folder that keeps the runs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    peers: dict[str, Any] = {name: PEERS[name] for name in options.peers}
+    if options.teach_my_agent is not None:
+        peers["alp-gmm"] = partial(AlpGmm, checkout=options.teach_my_agent)
+    options.out.mkdir(parents=True, exist_ok=True)
+    records: defaultdict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
+    for family, world, name, seed, num_steps in jobs(options, list(peers)):
+        path = options.out / f"{world}-{name}-{seed}-{num_steps}.json"
+        if not path.exists():
+            is_learner = family == "learners"
+            record = teach(name, world, seed, peers) if is_learner else train(name, family, seed, peers, num_steps)
+            draft = path.with_suffix(".part")
+            draft.write_text(json.dumps(record), encoding="utf-8")
+            draft.replace(path)
+        records[world, name][seed] = json.loads(path.read_text(encoding="utf-8"))
+    packages = ("curricular", "numpy", "torch", "minigrid", "Syllabus-RL")
+    print("make bench-choice-peers", f'ARGS="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else "")
+    print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages))
+    if "learners" in options.families:
+        show_learners(records, options.scenarios)
+    for family in options.families:
+        show_agents(records, family)
+
+
+if __name__ == "__main__":
+    main()
