@@ -12,7 +12,11 @@ from .helpers import TIMEOUT
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
-ARGUMENTS = {"crafting.py": ["--steps", "20000"], "minigrid_levels.py": ["--steps", "4000"]}
+ARGUMENTS = {
+    "crafting.py": ["--steps", "20000"],
+    "minigrid_levels.py": ["--steps", "4000"],
+    "sb3_ppo.py": ["--steps", "512"],
+}
 """What makes a run shorter than it is by default."""
 
 pytest.importorskip("gymnasium")
@@ -22,6 +26,7 @@ NEEDS = {
     "crafting.py": "torch",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
+    "sb3_ppo.py": "stable_baselines3",
 }
 """What an example cannot run without."""
 
