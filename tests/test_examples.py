@@ -26,6 +26,7 @@ NEEDS = {
     "crafting.py": "torch",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
+    "pettingzoo_tag.py": "mpe2",
     "sb3_ppo.py": "stable_baselines3",
 }
 """What an example cannot run without."""
