@@ -17,6 +17,7 @@ ARGUMENTS = {
     "crafting.py": ["--steps", "20000"],
     "minigrid_levels.py": ["--steps", "4000"],
     "torch_distributed.py": ["--updates", "50"],
+    "sb3_ppo.py": ["--steps", "512"],
 }
 """What makes a run shorter than it is by default."""
 
@@ -31,6 +32,8 @@ NEEDS = {
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
     "torch_distributed.py": "torch",
+    "pettingzoo_tag.py": "mpe2",
+    "sb3_ppo.py": "stable_baselines3",
 }
 """What an example cannot run without."""
 

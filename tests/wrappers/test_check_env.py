@@ -66,7 +66,7 @@ class ScoresTheAbandoned(Mistaken):
     def reset(self, **arguments):
         if self.env.task is not None:
             self.mine().update_task_performance(self.env.task.task_id, 0.0)
-            self.env._task = None
+            self.env._episodes.task = None
         return self.env.reset(**arguments)
 
 

@@ -9,12 +9,13 @@ from ..helpers import python
     "path", ["metta.cogworks.curriculum", "curricular", "curricular.wrappers.episodes", "curricular.testing"]
 )
 def test_no_framework_is_imported(path):
-    frameworks = "{'gymnasium', 'minigrid', 'psutil', 'pufferlib', 'pyro', 'rich', 'torch'}"
+    frameworks = "{'gymnasium', 'minigrid', 'pettingzoo', 'psutil', 'pufferlib', 'pyro', 'rich', 'torch'}"
     assert python(f"import {path}, sys; print({frameworks} & sys.modules.keys())") == "set()"
 
 
 GYMNASIUM = "curricular.wrappers.gymnasium needs Gymnasium: pip install 'curricular[gymnasium]'"
 VECTOR = "curricular.wrappers.gymnasium_vector needs Gymnasium: pip install 'curricular[gymnasium]'"
+PETTINGZOO = "curricular.wrappers.pettingzoo needs PettingZoo: pip install 'curricular[pettingzoo]'"
 PUFFER = (
     "curricular.wrappers.puffer needs PufferLib: "
     "pip install 'curricular[puffer]' && pip install --no-deps pufferlib-core==3.0.23"
@@ -26,6 +27,7 @@ PUFFER = (
     [
         ("gymnasium", "import curricular.wrappers.gymnasium", GYMNASIUM),
         ("gymnasium", "import curricular.wrappers.gymnasium_vector", VECTOR),
+        ("pettingzoo", "import curricular.wrappers.pettingzoo", PETTINGZOO),
         ("pufferlib", "import curricular.wrappers.puffer", PUFFER),
         ("pufferlib", "from metta.cogworks.curriculum import CurriculumEnv", PUFFER),
     ],

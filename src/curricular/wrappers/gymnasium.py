@@ -1,6 +1,6 @@
 """`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Generic, SupportsFloat, TypeVar, overload
 
 try:
@@ -19,10 +19,9 @@ from .episodes import (
     RegretRule,
     ScoreRule,
     at_least_1,
-    named_method,
-    opening,
 )
-from .returns import as_flag, checked
+from .returns import as_flag, as_info, checked
+from .single import Application, EnvEpisodes
 from .spaces import SpacesDifferError as SpacesDifferError
 from .spaces import check_spaces, spaces_of
 from .statistics import StatsInterval
@@ -142,23 +141,18 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
         if make is not None and env is None and apply is None:
             env = self._first_env(make, max_envs)
-            self._apply: Callable[..., Any] = _set_task
-            self._how = "task"
+            how: Callable[..., Any] | str = _set_task
         elif env is not None and apply is not None and make is None:
-            self._apply = apply if callable(apply) else named_method(apply, env.get_wrapper_attr, env)
-            self._how = "function" if callable(apply) else "options" if apply == "reset" else "setter"
+            how = apply
         else:
             raise TypeError(
                 f"env: expected an environment with apply=…, or make=… alone, got env={env}, apply={apply!r:.100} and "
                 f"make={make!r:.100}; apply says how a task gets into env, make returns an environment for a task"
             )
         super().__init__(env)
+        self._episodes = EnvEpisodes(curriculum, self._handouts, Application(how, env.get_wrapper_attr, env))
         self._spaces = spaces_of(env)
-        self._task: Task[ConfigT] | None = None
-        self._last_id: int | None = None
-        self._opening: dict[str, Any] = {}
         self._return = 0.0
-        self._length = 0
 
     def _first_env(
         self, make: Callable[[Task[ConfigT]], gymnasium.Env[ObsType, ActType]], max_envs: int
@@ -174,7 +168,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
     @property
     def task(self) -> Task[ConfigT] | None:
         """The task of the episode in play; None before the first `reset` and after an episode's end."""
-        return self._task
+        return self._episodes.task
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -194,34 +188,24 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             TypeError: If ``apply="reset"`` and the configuration is not a mapping, or if the environment does not
                 return an observation and a dict.
         """
-        if self._task is not None:
-            self._handouts.abandon([self._task], self._length)
-            self._task = None
-        while True:
-            task = self._task = self.curriculum.get_task()
-            task_options = self._options(task, options)
-            try:
-                self._put(task)
-                result = self.env.reset(seed=seed, options=task_options)
-                if self._how != "task":  # a `TaskEnv` checks each new environment by itself
-                    found = spaces_of(self.env)
-                    check_spaces(self._spaces, found, [task])
-                    self._spaces = found  # objects that are the same need no comparison next time
-            except SpacesDifferError:
-                self._cancel("failed")
-                raise
-            except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
-                self._fail(task, error)
-                continue
-            try:
-                self._observation, info = checked("reset", "observation, info", result)
-                info = _as_info("reset", info)
-            except TypeError:
-                self._cancel("failed")
-                raise
-            self._return, self._length = 0.0, 0
-            self._opening, self._last_id = opening(task, self._last_id), task.task_id
-            return self._observation, {**info, INFO_KEY: self._opening.copy()}
+
+        def reset_env(task: Task[ConfigT], options: dict[str, Any] | None) -> Any:
+            result = self.env.reset(seed=seed, options=options)
+            if not isinstance(self.env, TaskEnv):  # which checks each new environment by itself
+                found = spaces_of(self.env)
+                check_spaces(self._spaces, found, [task])
+                self._spaces = found  # objects that are the same need no comparison next time
+            return result
+
+        result = self._episodes.begin(options, reset_env)
+        try:
+            self._observation, info = checked("reset", "observation, info", result)
+            info = as_info("reset", info)
+        except TypeError:
+            self._episodes.cancel("failed")
+            raise
+        self._return = 0.0
+        return self._observation, {**info, INFO_KEY: self._episodes.opening.copy()}
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment and, at the episode's end, tells the score.
@@ -238,7 +222,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             TypeError: If the environment returns other types than `gymnasium.Env.step` does.
             ValueError: If the score lies outside of the curriculum's `score_range`.
         """
-        task = self._task
+        episodes = self._episodes
+        task = episodes.task
         if task is None:
             raise gymnasium.error.ResetNeeded(
                 "step: expected an episode in play, got none; call reset() first and after each episode's end "
@@ -247,68 +232,36 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         try:
             result = self.env.step(action)
         except Exception as error:  # noqa: BLE001 -- as in reset
-            return self._observation, 0.0, False, True, {INFO_KEY: self._fail(task, error)}
+            return self._observation, 0.0, False, True, {INFO_KEY: episodes.fail(task, error)}
         try:
             names = "observation, reward, terminated, truncated, info"
             observation, reward, terminated, truncated, info = checked("step", names, result)
-            info = _as_info("step", info)
+            info = as_info("step", info)
             self._return += as_number("env.step: reward", reward, "return one number")
             is_over = as_flag("terminated", terminated) | as_flag("truncated", truncated)
         except (TypeError, ValueError):
-            self._cancel("failed")
+            episodes.cancel("failed")
             raise
         self._observation = observation
-        self._length += 1
-        if self._length == 1:
-            info = {**info, INFO_KEY: self._opening.copy()}
+        episodes.length += 1
+        is_first = episodes.length == 1
+        if is_first:
+            info = {**info, INFO_KEY: episodes.opening.copy()}
         if is_over:
             try:
-                (report,) = self._handouts.tell([Episode(task, self._return, self._length, info)])
+                (report,) = self._handouts.tell([Episode(task, self._return, episodes.length, info)])
             except Exception:
-                self._task = None  # the hand-out is cancelled, and the episode is over
+                episodes.task = None  # the hand-out is cancelled, and the episode is over
                 raise
-            self._task = None
-            info = {**info, INFO_KEY: {**self._opening, **report} if self._length == 1 else report}
+            episodes.task = None
+            info = {**info, INFO_KEY: {**episodes.opening, **report} if is_first else report}
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
         """Closes the environment and cancels the episode in play."""
-        self._cancel("closed")
+        self._episodes.cancel("closed")
         super().close()
-
-    def _options(self, task: Task[ConfigT], options: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Returns the caller's options; with ``apply="reset"``, the task's configuration is merged in."""
-        if self._how != "options":
-            return options
-        if not isinstance(task.config, Mapping):
-            raise TypeError(
-                f"apply='reset': expected task configurations that are mappings, to be reset options, got "
-                f"{task.config!r}; let the generator build dicts, or pass a function"
-            )
-        return {**(options or {}), **task.config}
-
-    def _put(self, task: Task[ConfigT]) -> None:
-        if self._how in {"function", "task"}:
-            self._apply(self.env, task)
-        elif self._how == "setter":
-            self._apply(task.config)
-
-    def _fail(self, task: Task[ConfigT], error: Exception) -> dict[str, Any]:
-        self._task = None
-        (report,) = self._handouts.fail([task], error)
-        return report
-
-    def _cancel(self, reason: str) -> None:
-        if self._task is not None:
-            self._handouts.cancel([self._task], reason)
-            self._task = None
 
 
 def _set_task(env: TaskEnv[Any, Any, ConfigT], task: Task[ConfigT]) -> None:
     env.task = task
-
-
-def _as_info(call: str, info: Any) -> dict[str, Any]:
-    if isinstance(info, Mapping):
-        return info if isinstance(info, dict) else dict(info)
-    raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")

@@ -14,7 +14,7 @@ from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, ScoreRule
 from .puffer import CurriculumEnv as PufferCurriculumEnv
-from .puffer import Reducer
+from .reducers import Reducer
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv"]

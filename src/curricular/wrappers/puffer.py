@@ -22,9 +22,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 try:
     from pufferlib.pufferlib import APIUsageError  # where type checkers see it
 except ModuleNotFoundError as _error:
@@ -39,14 +36,12 @@ from .agents import AgentEpisodes
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
 from .puffer_workers import WorkerError, in_worker, message_of
+from .reducers import Reducer, reducer
 from .returns import checked, infos_of
 from .spaces import SpacesDifferError, check_spaces
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv", "WorkerError"]
-
-Reducer = Literal["mean", "max", "min", "sum"] | Callable[[NDArray[np.float64]], float]
-"""Reduces the returns of an environment's agents, shape (agents_per_env,), to one number."""
 
 Steps = tuple[Any, Any, Any, Any, list[dict[str, Any]]]
 """Observations, rewards, terminals, truncations, infos."""
@@ -54,13 +49,6 @@ Steps = tuple[Any, Any, Any, Any, list[dict[str, Any]]]
 _NUM_RESULTS = 5
 
 _SPACES = ("num_agents", "single_observation_space", "single_action_space")
-
-_REDUCERS: dict[str, Callable[[NDArray[np.float64]], float]] = {
-    "mean": np.mean,
-    "max": np.max,
-    "min": np.min,
-    "sum": np.sum,
-}
 
 
 class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
@@ -150,14 +138,12 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             raise ValueError(
                 f"autoreset: expected 'next_step' or 'same_step', got {autoreset!r}; say when env restarts"
             )
-        if not callable(reduce) and reduce not in _REDUCERS:
-            raise ValueError(f"reduce: expected a function or one of {', '.join(_REDUCERS)}, got {reduce!r}; use one")
         self._handouts = Handouts(curriculum, score, stats_interval, max_failures)
         self._is_setter = isinstance(apply, str)
         self._apply: Callable[..., Any] = (
             named_method(apply, partial(getattr, env), env) if isinstance(apply, str) else apply
         )
-        self._reduce = reduce if callable(reduce) else _REDUCERS[reduce]
+        self._reduce = reducer(reduce)
         self._is_ahead = autoreset == "same_step"
         self._playing: dict[int, Task[ConfigT]] = {}
         self._coming: dict[int, Task[ConfigT]] = {}

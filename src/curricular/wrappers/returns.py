@@ -1,5 +1,6 @@
 """Checks the values that environments return, so that a wrong type raises one clear error at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..inputs import as_array, as_number
 
-__all__ = ["as_flag", "by_env", "checked", "infos_of"]
+__all__ = ["as_flag", "as_info", "by_env", "checked", "infos_of"]
 
 
 def checked(call: str, names: str, result: Any) -> tuple[Any, ...]:
@@ -38,6 +39,21 @@ def as_flag(name: str, value: Any) -> bool:
         TypeError: If `value` is not one truth value.
     """
     return value if isinstance(value, bool) else bool(as_number(f"env.step: {name}", value, "return a bool"))
+
+
+def as_info(call: str, info: Any) -> dict[str, Any]:
+    """Returns an info as a dict.
+
+    Args:
+        call: Name of the call, for errors.
+        info: What the environment returned.
+
+    Raises:
+        TypeError: If `info` is not a mapping.
+    """
+    if isinstance(info, Mapping):
+        return info if isinstance(info, dict) else dict(info)
+    raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")
 
 
 def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:
