@@ -19,6 +19,7 @@ from curricular import (
     NoiseAwareConfig,
     PrioritizedLevelReplayConfig,
     SequentialConfig,
+    Stage,
     TargetScheduleConfig,
     TeacherStudentConfig,
     UniformConfig,
@@ -44,8 +45,10 @@ CONFIGS = {
     "noise-aware, alone": NoiseAwareConfig.recommended(sharing=0.0, random_baseline=0.2),
     "replay, value loss": PrioritizedLevelReplayConfig(regret="positive_value_loss", temperature=0.1),
     "replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo", replay_share=1.0),
-    "sequential, to the end": SequentialConfig(success=0.5, max_completions=50),
-    "sequential, axis": SequentialConfig(axis=1, min_completions=5),
+    "sequential, to the end": SequentialConfig(stages=[Stage(success=0.5, max_completions=50)]),
+    "sequential, axis": SequentialConfig(
+        axis=1, can_return=True, stages=[Stage(success=0.9, min_completions=5), Stage(mean_score=0.5)]
+    ),
     "target, axis": TargetScheduleConfig(stop=3.0, num_tasks=1000, axis=1, stale_task_share=0.1),
     "teacher-student, short window": TeacherStudentConfig(estimate="window", num_recent=5),
     "weighted, axis": WeightedConfig(weights=[0.0, 2.0, 1.0], axis=1),

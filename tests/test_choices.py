@@ -10,7 +10,6 @@ from curricular import (
     LabelBanditConfig,
     LearnabilityConfig,
     PrioritizedLevelReplayConfig,
-    SequentialConfig,
     Span,
     TargetScheduleConfig,
     TeacherStudentConfig,
@@ -355,48 +354,6 @@ class TestWeighted:
     def test_an_axis_that_is_not_there_is_named(self):
         with pytest.raises(ValueError, match=r"axis: expected .* got 5; use one of them, or None"):
             Curriculum(WeightedConfig(num_active_tasks=4, weights=(1.0,), axis=5), STEPS)
-
-
-class TestSequential:
-    def shares(self, *histories, **settings):
-        """Share of the draws of each task by its number; histories by number too."""
-        config = SequentialConfig(num_active_tasks=4, min_completions=5, **settings)
-        curriculum = Curriculum(config, STEPS)
-        number = {state.task_id: state.seed for state in curriculum.task_states()}
-        for task_id, seed in number.items():
-            curriculum.tell([task_id] * len(histories[seed]), histories[seed])
-        p = curriculum.probabilities()
-        return [p[task_id] for task_id in sorted(number, key=number.__getitem__)]
-
-    def test_it_begins_with_the_first(self):
-        assert self.shares([], [], [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_it_goes_on_when_a_stage_goes_well_and_rehearses(self):
-        assert self.shares([1.0] * 5, [], [], []) == pytest.approx([0.05, 0.95, 0, 0])
-
-    def test_it_waits_for_enough_results(self):
-        assert self.shares([1.0] * 4, [], [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_it_goes_back_when_a_stage_is_forgotten(self):
-        assert self.shares([1.0] * 5 + [0.0] * 50, [1.0] * 5, [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_a_stage_that_goes_badly_can_be_left(self):
-        assert self.shares([0.0] * 30, [], [], []) == pytest.approx([1, 0, 0, 0])
-        assert self.shares([0.0] * 30, [], [], [], max_completions=30) == pytest.approx([0.05, 0.95, 0, 0])
-
-    def test_when_all_is_done_it_is_uniform(self):
-        assert self.shares(*[[1.0] * 5] * 4) == pytest.approx([0.25] * 4)
-
-    def test_stages_along_an_axis(self):
-        generator = bucketed({"size": 0, "seed": 0}, {"size": [3, 5, 7], "seed": Span(0, 10**6)})
-        axis = [axis.name for axis in generator.axes].index("size")
-        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=axis, rehearsal_share=0.0), generator)
-        for size in (3, 5, 7):
-            tasks = curriculum.ask(400)
-            assert {task.params["size"] for task in tasks} == {size}
-            curriculum.tell([task.task_id for task in tasks], [1.0] * 400)
-            stage = [state.task_id for state in curriculum.task_states() if state.params[axis] == (size - 3) // 2]
-            curriculum.tell(stage * 30, [1.0] * len(stage) * 30)
 
 
 class TestTargetSchedule:

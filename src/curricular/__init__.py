@@ -6,6 +6,7 @@ from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, P
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import *
+from .algorithms.sequential import Stage
 from .backends.catalogue import SessionInfo, list_sessions, remove_session
 from .backends.journal import CorruptTableError
 from .backends.layout import SessionError, SessionMismatchError
@@ -75,6 +76,7 @@ __all__ = [
     "SharedMemoryBackend",
     "SingleTaskGenerator",
     "Span",
+    "Stage",
     "Task",
     "TaskBuildError",
     "TaskGenerator",
