@@ -372,6 +372,31 @@ class TestTargetSchedule:
         assert places[20] == pytest.approx(5.0, abs=0.5)
         assert places[-1] == pytest.approx(8.0, abs=0.3)
 
+    def test_it_moves_along_several_axes_at_once(self):
+        generator = bucketed({"size": 0.0, "speed": 0.0}, {"size": Span(0.0, 10.0), "speed": Span(0.0, 1.0)})
+        config = TargetScheduleConfig(
+            num_active_tasks=1000,
+            use_shared_memory=False,
+            axis=(0, 1),
+            start=(1.0, 1.0),
+            stop=(9.0, 0.0),
+            width=(0.5, 0.05),
+            num_tasks=2000,
+            rand_task_rate=0.0,
+        )
+        curriculum = Curriculum(config, generator)
+        for size, speed in ((1.0, 1.0), (5.0, 0.5), (9.0, 0.0)):
+            tasks = curriculum.ask(200)
+            assert np.mean([task.params["size"] for task in tasks]) == pytest.approx(size, abs=0.5)
+            assert np.mean([task.params["speed"] for task in tasks]) == pytest.approx(speed, abs=0.1)
+            curriculum.ask(800)
+
+    def test_numbers_that_do_not_fit_the_axes_are_named(self):
+        with pytest.raises(ValueError, match="stop: expected one number, or 2, one for each axis, got 3; correct it"):
+            TargetScheduleConfig(axis=(0, 1), stop=(1.0, 2.0, 3.0), num_tasks=10)
+        with pytest.raises(ValueError, match=r"axis: expected at least one axis, each once, got \(0, 0\)"):
+            TargetScheduleConfig(axis=(0, 0), stop=1.0, num_tasks=10)
+
     def test_far_from_all_tasks_the_nearest_is_drawn(self):
         config = TargetScheduleConfig(num_active_tasks=4, start=1e6, stop=1e6, num_tasks=1, rand_task_rate=0.0)
         assert {task.config for task in Curriculum(config, STEPS).ask(20)} == {3}

@@ -180,7 +180,10 @@ stages:
             {"stages": [{"mean_score": 2.0}], "score_range": "observed"},
             "mean_score: expected None with score_range='observed', got 2.0; give the range, or use success",
         ),
-        ({"stages": [{"max_completion": 50}]}, "max_completion: expected a field of Stage, got an unknown name; did you mean"),
+        (
+            {"stages": [{"max_completion": 50}]},
+            "max_completion: expected a field of Stage, got an unknown name; did you mean",
+        ),
         ({"stages": []}, "stages"),
         ({"stages": [{"success": 1.5}]}, "stages.0.success"),
     ],

@@ -1,6 +1,7 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import registry as _registry
+from .algorithms.adr import Interval
 from .algorithms.learning_progress import LearningProgressAlgorithm
 from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
@@ -55,6 +56,7 @@ __all__ = [
     "CurriculumConfig",
     "FreshProposer",
     "Interest",
+    "Interval",
     "LearningProgressAlgorithm",
     "LedgerFullError",
     "LocalMemoryBackend",
