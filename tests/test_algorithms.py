@@ -6,11 +6,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from curricular import (
+    AdrConfig,
     AlpGmmConfig,
     AnyCurriculumConfig,
     Curriculum,
     CurriculumConfig,
     Exp3SConfig,
+    Interval,
     LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressAlgorithm,
@@ -19,6 +21,7 @@ from curricular import (
     NoiseAwareConfig,
     PrioritizedLevelReplayConfig,
     SequentialConfig,
+    Stage,
     TargetScheduleConfig,
     TeacherStudentConfig,
     UniformConfig,
@@ -37,6 +40,9 @@ CONFIGS = {
     "baseline": LearningProgressConfig.default(random_baseline=MeanOfFirst(num_completions=3)),
     "plain": LearningProgressConfig.default(theta=0.5, exploration_bonus=0.0, rand_task_rate=0.0, temperature=0.1),
     "ALP-GMM, short history": AlpGmmConfig(history_share=0.3),
+    "ADR, two axes": AdrConfig(
+        intervals=[Interval(axis=0, start=(1, 2), step=1.0), Interval(axis=1, start=(0, 0), step=2.0)], failure=None
+    ),
     "EXP3.S, fast": Exp3SConfig(learning_rate=0.1),
     "EXP3.S, progress": Exp3SConfig(reward="progress", reward_range=0.1),
     "learnability, all shares": LearnabilityConfig(rand_task_rate=0.1, stale_task_share=0.1, power=2.0),
@@ -44,9 +50,12 @@ CONFIGS = {
     "noise-aware, alone": NoiseAwareConfig.recommended(sharing=0.0, random_baseline=0.2),
     "replay, value loss": PrioritizedLevelReplayConfig(regret="positive_value_loss", temperature=0.1),
     "replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo", replay_share=1.0),
-    "sequential, to the end": SequentialConfig(success=0.5, max_completions=50),
-    "sequential, axis": SequentialConfig(axis=1, min_completions=5),
+    "sequential, to the end": SequentialConfig(stages=[Stage(success=0.5, max_completions=50)]),
+    "sequential, axis": SequentialConfig(
+        axis=1, can_return=True, stages=[Stage(success=0.9, min_completions=5), Stage(mean_score=0.5)]
+    ),
     "target, axis": TargetScheduleConfig(stop=3.0, num_tasks=1000, axis=1, stale_task_share=0.1),
+    "target, two axes": TargetScheduleConfig(axis=(0, 1), stop=(1.0, 3.0), width=2.0, num_tasks=1000),
     "teacher-student, short window": TeacherStudentConfig(estimate="window", num_recent=5),
     "weighted, axis": WeightedConfig(weights=[0.0, 2.0, 1.0], axis=1),
 }
@@ -70,7 +79,7 @@ class TestAlgorithms(AlgorithmSuite):
         return columns
 
     def test_a_curriculum_runs_with_it(self):
-        if isinstance(self.config, SequentialConfig | TargetScheduleConfig | WeightedConfig):
+        if isinstance(self.config, AdrConfig | SequentialConfig | TargetScheduleConfig | WeightedConfig):
             return  # they need a generator with axes, or one with few tasks: see test_choices
         super().test_a_curriculum_runs_with_it()
 

@@ -10,7 +10,6 @@ from curricular import (
     LabelBanditConfig,
     LearnabilityConfig,
     PrioritizedLevelReplayConfig,
-    SequentialConfig,
     Span,
     TargetScheduleConfig,
     TeacherStudentConfig,
@@ -412,48 +411,6 @@ class TestWeighted:
             Curriculum(WeightedConfig(num_active_tasks=4, weights=(1.0,), axis=5), STEPS)
 
 
-class TestSequential:
-    def shares(self, *histories, **settings):
-        """Share of the draws of each task by its number; histories by number too."""
-        config = SequentialConfig(num_active_tasks=4, min_completions=5, **settings)
-        curriculum = Curriculum(config, STEPS)
-        number = {state.task_id: state.seed for state in curriculum.task_states()}
-        for task_id, seed in number.items():
-            curriculum.tell([task_id] * len(histories[seed]), histories[seed])
-        p = curriculum.probabilities()
-        return [p[task_id] for task_id in sorted(number, key=number.__getitem__)]
-
-    def test_it_begins_with_the_first(self):
-        assert self.shares([], [], [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_it_goes_on_when_a_stage_goes_well_and_rehearses(self):
-        assert self.shares([1.0] * 5, [], [], []) == pytest.approx([0.05, 0.95, 0, 0])
-
-    def test_it_waits_for_enough_results(self):
-        assert self.shares([1.0] * 4, [], [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_it_goes_back_when_a_stage_is_forgotten(self):
-        assert self.shares([1.0] * 5 + [0.0] * 50, [1.0] * 5, [], []) == pytest.approx([1, 0, 0, 0])
-
-    def test_a_stage_that_goes_badly_can_be_left(self):
-        assert self.shares([0.0] * 30, [], [], []) == pytest.approx([1, 0, 0, 0])
-        assert self.shares([0.0] * 30, [], [], [], max_completions=30) == pytest.approx([0.05, 0.95, 0, 0])
-
-    def test_when_all_is_done_it_is_uniform(self):
-        assert self.shares(*[[1.0] * 5] * 4) == pytest.approx([0.25] * 4)
-
-    def test_stages_along_an_axis(self):
-        generator = bucketed({"size": 0, "seed": 0}, {"size": [3, 5, 7], "seed": Span(0, 10**6)})
-        axis = [axis.name for axis in generator.axes].index("size")
-        curriculum = Curriculum(SequentialConfig(num_active_tasks=30, axis=axis, rehearsal_share=0.0), generator)
-        for size in (3, 5, 7):
-            tasks = curriculum.ask(400)
-            assert {task.params["size"] for task in tasks} == {size}
-            curriculum.tell([task.task_id for task in tasks], [1.0] * 400)
-            stage = [state.task_id for state in curriculum.task_states() if state.params[axis] == (size - 3) // 2]
-            curriculum.tell(stage * 30, [1.0] * len(stage) * 30)
-
-
 class TestTargetSchedule:
     def test_the_target_moves_with_the_hand_outs(self):
         generator = bucketed({"size": 0}, {"size": Span(0.0, 10.0)})
@@ -469,6 +426,31 @@ class TestTargetSchedule:
         assert places[0] == pytest.approx(2.0, abs=0.3)
         assert places[20] == pytest.approx(5.0, abs=0.5)
         assert places[-1] == pytest.approx(8.0, abs=0.3)
+
+    def test_it_moves_along_several_axes_at_once(self):
+        generator = bucketed({"size": 0.0, "speed": 0.0}, {"size": Span(0.0, 10.0), "speed": Span(0.0, 1.0)})
+        config = TargetScheduleConfig(
+            num_active_tasks=1000,
+            use_shared_memory=False,
+            axis=(0, 1),
+            start=(1.0, 1.0),
+            stop=(9.0, 0.0),
+            width=(0.5, 0.05),
+            num_tasks=2000,
+            rand_task_rate=0.0,
+        )
+        curriculum = Curriculum(config, generator)
+        for size, speed in ((1.0, 1.0), (5.0, 0.5), (9.0, 0.0)):
+            tasks = curriculum.ask(200)
+            assert np.mean([task.params["size"] for task in tasks]) == pytest.approx(size, abs=0.5)
+            assert np.mean([task.params["speed"] for task in tasks]) == pytest.approx(speed, abs=0.1)
+            curriculum.ask(800)
+
+    def test_numbers_that_do_not_fit_the_axes_are_named(self):
+        with pytest.raises(ValueError, match="stop: expected one number, or 2, one for each axis, got 3; correct it"):
+            TargetScheduleConfig(axis=(0, 1), stop=(1.0, 2.0, 3.0), num_tasks=10)
+        with pytest.raises(ValueError, match=r"axis: expected at least one axis, each once, got \(0, 0\)"):
+            TargetScheduleConfig(axis=(0, 0), stop=1.0, num_tasks=10)
 
     def test_far_from_all_tasks_the_nearest_is_drawn(self):
         config = TargetScheduleConfig(num_active_tasks=4, start=1e6, stop=1e6, num_tasks=1, rand_task_rate=0.0)

@@ -123,7 +123,7 @@ class TestInterval:
 
 @pytest.mark.parametrize("num_before", [0, 20_000])
 def test_a_stage_ends_within_an_interval_of_the_pool_however_much_came_before(num_before):
-    config = SequentialConfig(num_active_tasks=3, min_completions=20, rehearsal_share=0.0, use_shared_memory=False)
+    config = SequentialConfig(num_active_tasks=3, rehearsal_share=0.0, use_shared_memory=False)
     curriculum = Curriculum(config, merge([single_task(stage) for stage in range(3)]))
     first = next(state.task_id for state in curriculum.task_states() if state.seed == 0)
     for _ in range(num_before):

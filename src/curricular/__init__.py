@@ -1,11 +1,13 @@
 """Curricular decides what a learning agent should train on next."""
 
 from .algorithms import registry as _registry
+from .algorithms.adr import Interval
 from .algorithms.learning_progress import LearningProgressAlgorithm
 from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import *
+from .algorithms.sequential import Stage
 from .backends.catalogue import SessionInfo, list_sessions, remove_session
 from .backends.journal import CorruptTableError
 from .backends.layout import SessionError, SessionMismatchError
@@ -54,6 +56,7 @@ __all__ = [
     "CurriculumConfig",
     "FreshProposer",
     "Interest",
+    "Interval",
     "LearningProgressAlgorithm",
     "LedgerFullError",
     "LocalMemoryBackend",
@@ -75,6 +78,7 @@ __all__ = [
     "SharedMemoryBackend",
     "SingleTaskGenerator",
     "Span",
+    "Stage",
     "Task",
     "TaskBuildError",
     "TaskGenerator",

@@ -65,11 +65,7 @@ class CurriculumConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name in data.keys() - cls.model_fields.keys():
-                near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(cls.model_fields)}"
-                raise ValueError(f"{name}: expected a field of {cls.__name__}, got an unknown name; {hint}")
+        check_names(cls, data)
         return data
 
     @model_validator(mode="after")
@@ -144,6 +140,19 @@ class CurriculumConfig(BaseModel):
             return self.success_threshold
         low, high = self.score_range
         return (low + high) / 2
+
+
+def check_names(cls: type[BaseModel], data: Any) -> None:
+    """Checks that `data`, if it is a dict, has no other keys than the fields of the model `cls`.
+
+    Raises:
+        ValueError: If a key is unknown; names the closest field.
+    """
+    if isinstance(data, dict):
+        for name in data.keys() - cls.model_fields.keys():
+            near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(cls.model_fields)}"
+            raise ValueError(f"{name}: expected a field of {cls.__name__}, got an unknown name; {hint}")
 
 
 OBSERVED = "observed"

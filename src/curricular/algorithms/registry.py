@@ -10,8 +10,10 @@ from pydantic_core import CoreSchema
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, plain
 from .accel import AccelConfig, by_mutation
-from .alp_gmm import AlpGmmAlgorithm, AlpGmmConfig, ProgressMixtureProposer
+from .adr import AdrAlgorithm, AdrConfig, IntervalProposer
+from .alp_gmm import AlpGmmConfig, ProgressMixtureProposer
 from .exp3s import Exp3SAlgorithm, Exp3SConfig
+from .history import HistoryAlgorithm
 from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
@@ -19,6 +21,7 @@ from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig, by_progress
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 from .proposals import FreshProposer, Proposer
 from .protocol import Algorithm
+from .riac import RegionProposer, RiacConfig
 from .sequential import SequentialAlgorithm, SequentialConfig
 from .target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
 from .teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
@@ -29,6 +32,7 @@ from .weighted import WeightedAlgorithm, WeightedConfig
 
 __all__ = [
     "AccelConfig",
+    "AdrConfig",
     "AlpGmmConfig",
     "AnyCurriculumConfig",
     "Exp3SConfig",
@@ -37,6 +41,7 @@ __all__ = [
     "LearningProgressConfig",
     "NoiseAwareConfig",
     "PrioritizedLevelReplayConfig",
+    "RiacConfig",
     "SequentialConfig",
     "TargetScheduleConfig",
     "TeacherStudentConfig",
@@ -63,13 +68,15 @@ class Entry(NamedTuple):
 
 REGISTRY: tuple[Entry, ...] = (
     Entry(AccelConfig, PrioritizedLevelReplayAlgorithm, by_mutation),
-    Entry(AlpGmmConfig, AlpGmmAlgorithm, ProgressMixtureProposer),
+    Entry(AdrConfig, AdrAlgorithm, IntervalProposer),
+    Entry(AlpGmmConfig, HistoryAlgorithm, ProgressMixtureProposer),
     Entry(Exp3SConfig, Exp3SAlgorithm),
     Entry(LabelBanditConfig, LabelBanditAlgorithm),
     Entry(LearnabilityConfig, LearnabilityAlgorithm),
     Entry(LearningProgressConfig, LearningProgressAlgorithm),
     Entry(NoiseAwareConfig, NoiseAwareAlgorithm, by_progress),
     Entry(PrioritizedLevelReplayConfig, PrioritizedLevelReplayAlgorithm),
+    Entry(RiacConfig, HistoryAlgorithm, RegionProposer),
     Entry(SequentialConfig, SequentialAlgorithm),
     Entry(TargetScheduleConfig, TargetScheduleAlgorithm),
     Entry(TeacherStudentConfig, TeacherStudentAlgorithm),

@@ -1,10 +1,10 @@
-"""Target schedule: draw tasks around a target that moves along an axis during training."""
+"""Target schedule: draw tasks around a target that moves along one axis or several during training."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
 from ..arrays import Array, Columns
 from ..config import CurriculumConfig
@@ -13,31 +13,53 @@ from ..probabilities import softmax
 from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
 
+Index = Annotated[int, Field(ge=0)]
+
+ValueT = TypeVar("ValueT")
+
 
 class TargetScheduleConfig(FlooredConfig):
     """Settings of a target schedule."""
 
     algorithm: Literal["target_schedule"] = "target_schedule"
     """Tag of the algorithm in files."""
-    axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator (in a merged set, of the column of params) along which the target moves; None:
-    it moves along the seeds of a finite generator's tasks."""
-    start: float = 0.0
-    """First position of the target, in units of the axis."""
-    stop: float
-    """Last position of the target, in units of the axis."""
+    axis: Index | tuple[Index, ...] | None = None
+    """Index of the axis of the generator (in a merged set, of the column of params) along which the target moves, or
+    several of them; None: it moves along the seeds of a finite generator's tasks."""
+    start: float | tuple[float, ...] = 0.0
+    """First position of the target, in units of the axis: one number for all axes, or one for each."""
+    stop: float | tuple[float, ...]
+    """Last position of the target, likewise."""
     num_tasks: int = Field(ge=1)
     """Number of hand-outs that the target takes from `start` to `stop`."""
-    width: float = Field(default=1.0, gt=0)
-    """Standard deviation of the Gaussian around the target, in units of the axis. Larger values draw more widely."""
+    width: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
+    """Standard deviation of the Gaussian around the target, likewise. Larger values draw more widely."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:
         return {"target-schedule": partial(cls, stop=10.0, num_tasks=1000)}
 
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        axes = self.axes
+        if not axes or len(set(axes)) < len(axes):
+            raise ValueError(f"axis: expected at least one axis, each once, got {self.axis}; correct the list")
+        for name in ("start", "stop", "width"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != len(axes):
+                raise ValueError(
+                    f"{name}: expected one number, or {len(axes)}, one for each axis, got {len(value)}; correct it"
+                )
+        return self
+
+    @property
+    def axes(self) -> tuple[int | None, ...]:
+        """The axes along which the target moves."""
+        return self.axis if isinstance(self.axis, tuple) else (self.axis,)
+
 
 class TargetScheduleAlgorithm(Algorithm):
-    """Draws by p ∝ exp(−½ ((position − target) / width)²); the target moves evenly from start to stop.
+    """Draws by p ∝ exp(−½ Σ ((position − target) / width)²); the target moves evenly from start to stop.
 
     Evicts unplayable tasks only.
     """
@@ -49,16 +71,25 @@ class TargetScheduleAlgorithm(Algorithm):
         """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
-        """Returns the logarithm of each task's weight, −½ ((position − target) / width)², shape (capacity,)."""
-        config, positions = self.config, position(columns, self.config.axis)
-        xp = positions.__array_namespace__()
-        num_scheduled = xp.max(xp.where(columns["is_active"], columns["last_scheduled"], 0))
+        """Returns the logarithm of each task's weight, −½ Σ ((position − target) / width)², shape (capacity,)."""
+        config, last = self.config, columns["last_scheduled"]
+        xp = last.__array_namespace__()
+        num_scheduled = xp.max(xp.where(columns["is_active"], last, 0))
         progress = xp.clip(xp.astype(num_scheduled, xp.float64) / config.num_tasks, None, 1.0)
-        distance = (positions - (config.start + (config.stop - config.start) * progress)) / config.width
-        return -0.5 * distance * distance
+        total = xp.zeros_like(last, dtype=xp.float64)
+        for number, axis in enumerate(config.axes):
+            start, stop, width = (_at(value, number) for value in (config.start, config.stop, config.width))
+            distance = (position(columns, axis) - (start + (stop - start) * progress)) / width
+            total = total - 0.5 * distance * distance
+        return total
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(softmax(priorities, columns["is_active"], 1.0), columns, self.config)
 
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False
+
+
+def _at(value: ValueT | tuple[ValueT, ...], number: int) -> ValueT:
+    """Returns the entry with index `number` of `value`, or `value` itself if it is no tuple."""
+    return value[number] if isinstance(value, tuple) else value
