@@ -56,6 +56,7 @@ _TOTALS = {
     "num_evicted": "num_created",
     "num_refreshed_endings": "num_endings",
     "num_refreshed_scheduled": "num_scheduled",
+    "walk_start": "num_scheduled",
 }
 """Upper bounds: counter -> another counter."""
 

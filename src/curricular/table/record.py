@@ -18,6 +18,7 @@ from .schema import (
     TOLD_WITH_REGRET,
     Draft,
     Estimator,
+    LedgerChange,
     Patch,
     Table,
 )
@@ -217,28 +218,33 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
     return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
-def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
+def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | None = None, **counters: int) -> Patch:
     """Returns the patch that records hand-outs of tasks in the pool, as `record` does, in fewer steps.
 
     Args:
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
+        ledger: New entries of the ledger, in the same patch.
+        counters: New values of further counters.
     """
     old, n = table.counters, len(task_ids)
-    slots = task_ids % len(table.rows)
-    order = slots.argsort(kind="stable")
-    slots = slots[order]
-    starts = _starts(slots)
-    counts = _sizes(starts, n)
-    changed = slots[starts]
+    changed = task_ids % len(table.rows)
+    order = starts = np.zeros(1, np.int64)
+    counts = np.ones(1, np.int64)
+    if n > 1:  # asking one by one is common
+        order = changed.argsort(kind="stable")
+        slots = changed[order]
+        starts = _starts(slots)
+        counts = _sizes(starts, n)
+        changed = slots[starts]
     rows = table.rows.take(changed)
     rows["num_pending"] += counts
     rows["num_scheduled"] += counts
     rows["last_scheduled"] = old.num_scheduled + 1 + order[starts + counts - 1]
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], counts)
-    counters = old._replace(num_scheduled=old.num_scheduled + n, num_pending=old.num_pending + n)
-    return Patch(changed, rows, labels, counters)
+    changes = {"num_scheduled": old.num_scheduled + n, "num_pending": old.num_pending + n, **counters}
+    return Patch(changed, rows, labels, old._replace(**changes), ledger=ledger)
 
 
 def _record_scores(
