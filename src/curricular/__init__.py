@@ -2,7 +2,7 @@
 
 from .algorithms import registry as _registry
 from .algorithms.learning_progress import LearningProgressAlgorithm
-from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
+from .algorithms.modifiers import CoolDown, Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import *
@@ -49,6 +49,7 @@ __all__ = [
     "BucketedTaskGenerator",
     "CheckpointError",
     "CorruptTableError",
+    "CoolDown",
     "Cost",
     "Curriculum",
     "CurriculumConfig",

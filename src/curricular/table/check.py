@@ -48,6 +48,7 @@ _LIMITS = {
     "num_pending": "num_pending",
     "num_orphans": "num_pending",
     "last_scheduled": "num_scheduled",
+    "last_completed": "num_completed",
     "num_regrets": "num_completed",
 }
 """Upper bounds: field of a row -> counter of the pool."""

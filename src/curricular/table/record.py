@@ -192,7 +192,10 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
     if len(told):
         groups_told = group.take(told)
         results = events_by_slot.take(told)
-        scores = _record_scores(rows, groups_told, results, estimator)
+        is_result = np.zeros(len(events), np.int64)
+        is_result[order] = is_told_here
+        moments = table.counters.num_completed + is_result.cumsum().take(order.take(told))
+        scores = _record_scores(rows, groups_told, results, moments, estimator)
         label_of = rows["label_index"].take(groups_told)
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completed"] += num_told_of
@@ -248,7 +251,11 @@ def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | N
 
 
 def _record_scores(
-    rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
+    rows: Rows,
+    group: NDArray[np.int64],
+    events: NDArray[np.void],
+    moments: NDArray[np.int64],
+    estimator: Estimator,
 ) -> NDArray[np.float64]:
     """Records results in `rows`, in place, and returns their scores, scaled to [0, 1], shape (n,).
 
@@ -256,6 +263,7 @@ def _record_scores(
         rows: A private copy that `record` made.
         group: Index of the row of each result, ascending, shape (n,).
         events: Results, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
+        moments: Results of the pool up to each of them, shape (n,).
         estimator: Settings of the averages.
     """
     starts = _starts(group)
@@ -296,6 +304,7 @@ def _record_scores(
         total = row["random_baseline"] * np.minimum(num_old, limit) + np.add.reduceat(scores * counts, starts)
         row["random_baseline"] = total / np.minimum(num_old + num_new, limit)
     row["last_score"] = scores.take(starts + num_events - 1)
+    row["last_completed"] = moments.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
     if sizes is None:
         pushed = _push_recent(recent, scores, num_new, num_after, starts)
