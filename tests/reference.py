@@ -34,6 +34,7 @@ class Row:
     num_pending: int = 0
     num_orphans: int = 0
     last_scheduled: int = 0
+    last_completed: int = 0
     num_regrets: int = 0
     fast_ema: float = 0.0
     middle_ema_1: float = 0.0
@@ -117,6 +118,7 @@ class Model:
             row.num_failures += is_current
         elif is_current:
             self.num_completed += 1
+            row.last_completed = self.num_completed
             row.learn(score, regret if kind == TOLD_WITH_REGRET else None, self.estimator)
         else:
             self.num_stale += 1

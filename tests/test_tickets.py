@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from curricular import Curriculum, LearningProgressConfig, LedgerFullError, UniformConfig
+from curricular import Curriculum, LearningProgressConfig, LedgerFullError, UniformConfig, WeightedConfig
 from curricular.backends import local, shared
 from curricular.table import HANDOUT
 
@@ -97,6 +97,7 @@ def test_chances_are_those_of_the_draw():
 def test_a_batch_is_drawn_as_single_tasks_are():
     one, many = make(seed=3), make(seed=3)
     assert many.ask_batch(20).task_ids.tolist() == [one.get_task().task_id for _ in range(20)]
+    many.cancel_batch(many.open_handouts().tickets, "stale")
     assert many.ask_batch(20, replace=False).task_ids.tolist() == [task.task_id for task in one.ask(20, replace=False)]
 
 
@@ -116,6 +117,27 @@ def test_without_replacement_a_task_waits_with_its_second_hand_out_for_the_next_
     batches = [resumed.ask_batch(2, replace=False) for _ in range(4)]
     assert all(len(set(batch.task_ids.tolist())) == 2 for batch in batches)
     assert set(tickets.tolist()) <= {ticket for batch in batches for ticket in batch.tickets.tolist()}
+
+
+@BACKENDS
+def test_without_replacement_what_is_out_is_not_handed_out_again_if_enough_is_left(use_shared_memory):
+    curriculum = make(64, use_shared_memory=use_shared_memory)
+    batches = [curriculum.ask_batch(1, replace=False) for _ in range(20)]
+    batches += [curriculum.ask_batch(22, replace=False) for _ in range(2)]
+    assert len(set(np.concatenate([batch.task_ids for batch in batches]).tolist())) == 64
+    curriculum.cancel_batch(batches[0].tickets, "stale")
+    assert curriculum.ask_batch(1, replace=False).task_ids.tolist() == batches[0].task_ids.tolist()
+    more = curriculum.ask_batch(40, replace=False)  # nothing is left: they are out twice, and distinct all the same
+    assert len(set(more.task_ids.tolist())) == 40
+
+
+@BACKENDS
+def test_without_replacement_tasks_that_cannot_be_drawn_do_not_stand_in_for_tasks_that_are_out(use_shared_memory):
+    config = WeightedConfig(weights=(1.0, 1.0, 0.0, 0.0), num_active_tasks=4, use_shared_memory=use_shared_memory)
+    curriculum = Curriculum(config, ["a", "b", "c", "d"])
+    assert set(curriculum.ask_batch(2, replace=False).seeds.tolist()) == {0, 1}
+    assert set(curriculum.ask_batch(2, replace=False).seeds.tolist()) == {0, 1}
+    assert set(curriculum.ask_batch(3, replace=False).seeds.tolist()) > {0, 1}
 
 
 def test_tickets_of_which_none_is_open_are_warned_of_once(caplog):

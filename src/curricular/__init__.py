@@ -3,7 +3,7 @@
 from .algorithms import registry as _registry
 from .algorithms.adr import Interval
 from .algorithms.learning_progress import LearningProgressAlgorithm
-from .algorithms.modifiers import Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
+from .algorithms.modifiers import CoolDown, Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import *
@@ -51,6 +51,7 @@ __all__ = [
     "BucketedTaskGenerator",
     "CheckpointError",
     "CorruptTableError",
+    "CoolDown",
     "Cost",
     "Curriculum",
     "CurriculumConfig",

@@ -56,6 +56,9 @@ class CurriculumConfig(BaseModel):
     """Share of the pool that can be evicted: the tasks of lowest priority."""
     eviction_rate: float = Field(default=0.01, ge=0, le=1)
     """Maximum number of tasks replaced per result or cancellation. 0 keeps the first tasks forever."""
+    cover_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the hand-outs that walk over the pool, so that every task is handed out: each walk hands out every task
+    once, at random, and skips those handed out since it began. 1 trains in exact epochs, whatever the algorithm."""
     max_open_handouts: int = Field(default=16_384, ge=1, le=2**24)
     """Number of hand-outs with tickets that can be open at a time, rounded up to a power of two."""
     max_failures: int = Field(default=3, ge=1)

@@ -1,5 +1,6 @@
 """`Curriculum`: hands out tasks and takes scores. It connects generator, algorithm, tracker and backend."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ from .admission import Admission
 from .algorithms.proposals import Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
+from .asking import CoveringAsk
 from .backends.protocol import Backend
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
+from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
@@ -23,6 +26,7 @@ from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
+from .selection import Selection
 from .table import Table
 from .task import Batch, ConfigT, Task, num_params
 from .tickets import Tickets, open_batch
@@ -122,7 +126,10 @@ class Curriculum(Generic[ConfigT]):
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
-        self._tickets = Tickets(self.tracker, self._draws)
+        walk = Walk(config.cover_share, config.seed, config.max_failures)
+        self._tickets = Tickets(self.tracker, self._draws, Selection(self._draws, walk))
+        self._covers = config.cover_share > 0
+        self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, self._refresher.count_cancelled)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -164,6 +171,8 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
+        if self._covers:
+            return self.ask()[0]
         lock = self._turns.lock  # `Turns.take`, inlined: this call is the hot path
         if lock.locked():
             self._turns.wait(self)
@@ -199,6 +208,10 @@ class Curriculum(Generic[ConfigT]):
         n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
         with self._turns.take(self):
             self._refresher.check()
+            if self._covers:
+                asked = self._covering.ask(n, replace=replace)
+                self._refresher.count_handouts(n, is_log_due=False)
+                return asked
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             tasks = self._tasks
             try:
@@ -369,6 +382,9 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build many tasks.
         """
         with self._turns.take(self):
+            if self._covers:
+                with contextlib.suppress(TaskBuildError):
+                    return self._covering.look()
             return self._detour.look()
 
     def evaluation_tasks(self, n: int, seed: int = 0) -> list[Task[ConfigT]]:

@@ -163,7 +163,7 @@ class Draws:
         self._block: list[int] = []
         self._offset = 0
         self._epoch = -1
-        self._follow()
+        self.follow()
 
     @property
     def stream(self) -> int:
@@ -188,24 +188,24 @@ class Draws:
     def peek(self) -> int:
         """Returns the id of the next task."""
         if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
-            self._follow()
-            ids, self._epoch = self._backend.draw(self._uniforms(0, DRAW_AHEAD))
+            self.follow()
+            ids, self._epoch = self._backend.draw(self.uniforms(0, DRAW_AHEAD))
             self._block, self._offset = ids.tolist(), 0
         return self._block[self._offset]
 
     def look(self, n: int) -> tuple[NDArray[np.int64], int]:
         """Returns the ids of the next `n` tasks, shape (n,), and the number of uniforms to advance by: n."""
-        self._follow()
-        return self._backend.draw(self._uniforms(0, n))[0], n
+        self.follow()
+        return self._backend.draw(self.uniforms(0, n))[0], n
 
     def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
         """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
-        self._follow()
+        self.follow()
         used = 0
         chosen: dict[int, None] = {}
         for _ in range(4):
             if len(chosen) < n:
-                ids, _ = self._backend.draw(self._uniforms(used, n))
+                ids, _ = self._backend.draw(self.uniforms(used, n))
                 chosen.update(dict.fromkeys(ids.tolist()))
                 used += n
         ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
@@ -214,7 +214,7 @@ class Draws:
         # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
         table = self._backend.snapshot()
         probabilities = np.diff(table.cumulated, prepend=0.0)
-        uniforms = self._uniforms(used, len(probabilities))
+        uniforms = self.uniforms(used, len(probabilities))
         clocks = np.full(len(probabilities), np.inf)
         is_possible = probabilities > 0
         clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
@@ -222,7 +222,7 @@ class Draws:
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
         return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
         if self._backend.stream != self._issued:
             self._issued = self._backend.stream
@@ -234,7 +234,7 @@ class Draws:
         self._cached: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
         self._epoch = -1
 
-    def _uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
+    def uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
         """Returns `n` uniforms of the stream, shape (n,), starting `skip` uniforms after the position."""
         first, offset = divmod(self._position + skip, UNIFORM_BLOCK)
         last = max(first, (self._position + skip + n - 1) // UNIFORM_BLOCK)

@@ -44,6 +44,8 @@ class TaskState(BaseModel):
     """Number of orphans: hand-outs of evicted predecessors in the slot that are not told or cancelled yet."""
     last_scheduled: int
     """Hand-outs of the whole pool up to the task's last one, or up to its admission; staleness counts from it."""
+    last_completed: int
+    """Results of the whole pool that were told and credited, up to the task's last one; 0 without results."""
     mean_square: float
     """Average of the squared score at the slow rate."""
     success_ema: float

@@ -3,6 +3,8 @@
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import replace as changed
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,13 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.protocol import Backend, Transaction
 from .flush import end_handouts, recorded
 from .handouts import Draws, checked_number
+from .selection import Selection
 from .table import (
     EVICTED,
     EXPIRED,
     HANDOUT,
     LIFE_BITS,
     NO_WORKER,
+    Counters,
     Draft,
+    Patch,
     Table,
     cancellations,
     check_free,
@@ -28,11 +33,15 @@ from .table import (
     issue,
     oldest,
     record,
+    schedule,
 )
 from .task import Batch
 from .tracker import TaskTracker
 
+ArrayT = TypeVar("ArrayT", bound=NDArray[Any])
+
 _NOTHING = np.empty(0, HANDOUT)
+_NO_SLOTS = np.empty(0, np.int64)
 
 
 _log = logging.getLogger(__name__)
@@ -46,12 +55,14 @@ class Tickets:
     Args:
         tracker: Checks results, and has the backend.
         draws: Draws the tasks.
+        selection: Chooses the tasks of a batch, with `draws`.
     """
 
-    def __init__(self, tracker: TaskTracker, draws: Draws) -> None:
+    def __init__(self, tracker: TaskTracker, draws: Draws, selection: Selection) -> None:
         self._backend: Backend = tracker.backend
         self._tracker = tracker
         self._draws = draws
+        self._selection = selection
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
         self._has_warned = False
         self._restores = 0  # number of restores whose open hand-outs have all been handed out again
@@ -66,36 +77,77 @@ class Tickets:
         """
         n = checked_number(n, None if replace else self._backend.capacity)
         check_free(self._size, 0, n)  # before drawing, which takes memory for n tasks
-        while True:
-            epoch = self._backend.epoch
-            ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
-            entries = self._backend.apply(
-                lambda transaction: self._hand_out(transaction, ids, epoch, replace=replace)  # noqa: B023  runs now
-            )
-            if entries is not None:
-                self._draws.advance(num_draws)
-                return _batch(entries)
+        entries, _ = self._changed(lambda transaction: self._hand_out(transaction, n, replace=replace))
+        return _batch(entries)
 
-    def _hand_out(
-        self, transaction: Transaction, ids: NDArray[np.int64], epoch: int, *, replace: bool
-    ) -> NDArray[np.void] | None:
-        """Returns the entries of waiting hand-outs and of new ones of `ids`; None if `ids` must be drawn again."""
+    def ask_without(self, n: int, taken: NDArray[np.int64], *, replace: bool) -> NDArray[np.int64]:
+        """Hands out `n` tasks without tickets in one change of the table, and returns their ids, shape (n,).
+
+        Args:
+            n: Number of tasks, at least 1.
+            taken: Slots of tasks that the caller has already, shape (m,); not chosen without `replace`.
+            replace: Whether a task may be handed out more than once.
+        """
+
+        def hand_out(transaction: Transaction) -> tuple[NDArray[np.int64], int]:
+            draft = recorded(transaction, self._tracker.estimator)
+            slots, counters, num_draws = self._selection.choose(draft.table, n, taken, replace=replace)
+            ids: NDArray[np.int64] = transaction.table.rows["task_id"][slots]
+            draft.add(_walked(schedule(draft.table, ids), counters))
+            transaction.commit(cast(Patch, draft.patch), flushes=True)
+            return ids, num_draws
+
+        ids, _ = self._changed(hand_out)
+        return ids
+
+    def look(self) -> int:
+        """Returns the id of the task that `ask_without` would hand out next."""
+
+        def choose(transaction: Transaction) -> int:
+            table = recorded(transaction, self._tracker.estimator).table
+            chosen = self._selection.choose(table, 1, _NO_SLOTS, replace=True)
+            return int(transaction.table.rows["task_id"][chosen.slots[0]])
+
+        self._draws.follow()
+        return self._backend.apply(choose)
+
+    def _changed(self, hand_out: Callable[[Transaction], tuple[ArrayT, int]]) -> tuple[ArrayT, int]:
+        """Calls `hand_out` in a transaction, and moves the draws by the number that it returns with the hand-outs.
+
+        Between the choice of a stream and the transaction, another process may restore a state, in which the stream is
+        no longer this object's own.
+        """
+
+        def run(transaction: Transaction) -> tuple[ArrayT, int] | None:
+            return hand_out(transaction) if transaction.table.counters.epoch == epoch else None
+
+        while True:
+            self._draws.follow()
+            epoch = self._backend.epoch
+            done = self._backend.apply(run)
+            if done is not None:
+                self._draws.advance(done[1])
+                return done
+
+    def _hand_out(self, transaction: Transaction, n: int, *, replace: bool) -> tuple[NDArray[np.void], int]:
+        """Hands out waiting tasks, then new ones; returns the entries of the ledger and the number of uniforms used."""
         draft = recorded(transaction, self._tracker.estimator)
-        waiting = self._take_waiting(draft, len(ids), replace=replace)
-        # A task that waits is not handed out a second time by a batch without replacement.
-        drawn = ids if replace else ids[~np.isin(ids, waiting["task_id"])]
-        drawn = drawn[: len(ids) - len(waiting)]
-        if draft.table.counters.epoch != epoch:
-            return None
-        new = waiting[:0]
-        if len(drawn):
-            seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a draft would copy the column
+        waiting = self._take_waiting(draft, n, replace=replace)
+        num_new, new, num_draws = n - len(waiting), waiting[:0], 0
+        if num_new:
+            # A task that waits is not handed out a second time by a batch without replacement.
+            taken = waiting["task_id"] % self._backend.capacity if len(waiting) else _NO_SLOTS
+            slots, counters, num_draws = self._selection.choose(draft.table, num_new, taken, replace=replace)
+            rows = transaction.table.rows  # a draft would copy the columns
             life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-            new, patch = issue(draft.table, drawn, seeds, self._backend.worker, life)
+            new, patch = issue(draft.table, rows["task_id"][slots], rows["seed"][slots], self._backend.worker, life)
+            if self._selection.cover_share:
+                new["chance"] = self._selection.blended(new["chance"], draft.table)
+                patch = _walked(patch, counters)
             draft.add(patch)
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
-        return np.concatenate([waiting, new]) if len(waiting) else new
+        return (np.concatenate([waiting, new]) if len(waiting) else new), num_draws
 
     def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
@@ -197,6 +249,12 @@ class Tickets:
             return len(places)
 
         return self._backend.apply(expire)
+
+
+def _walked(patch: Patch, counters: Counters) -> Patch:
+    """Returns `patch` with the state of the walk from `counters`."""
+    state = {name: getattr(counters, name) for name in ("num_walks", "walk_start", "walk_position")}
+    return changed(patch, counters=patch.counters._replace(**state))
 
 
 def open_batch(table: Table) -> Batch:

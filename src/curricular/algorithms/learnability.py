@@ -10,13 +10,14 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from ..arrays import Array, Columns
-from ..priorities import beta_posterior, learnability
+from ..priorities import learnability
 from ..probabilities import proportional, top_k
-from .floors import FlooredConfig, with_floors
+from .beliefs import BeliefConfig, belief
+from .floors import with_floors
 from .protocol import Algorithm
 
 
-class LearnabilityConfig(FlooredConfig):
+class LearnabilityConfig(BeliefConfig):
     """Settings of learnability."""
 
     algorithm: Literal["learnability"] = "learnability"
@@ -59,7 +60,7 @@ class LearnabilityAlgorithm(Algorithm):
         """Settings of the algorithm."""
 
     def priorities(self, columns: Columns) -> Array:
-        return learnability(*beta_posterior(columns, self.config, self.config.prior))
+        return learnability(*belief(columns, self.config, self.config.prior))
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active, config = columns["is_active"], self.config

@@ -1,4 +1,4 @@
-"""Modifiers of the probabilities of any algorithm: interest, cost, quotas, prerequisites, or a custom function."""
+"""Modifiers of any algorithm's probabilities: interest, cost, quotas, cool-down, prerequisites, custom functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class ModifiedAlgorithm(Algorithm):
 
     @property
     def follows_handouts(self) -> bool:  # type: ignore[override]
-        return self.algorithm.follows_handouts
+        return self.algorithm.follows_handouts or any(isinstance(modifier, CoolDown) for modifier in self.modifiers)
 
     @property
     def chooses_labels(self) -> bool:  # type: ignore[override]
@@ -128,6 +128,31 @@ class Quotas:
             total = xp.sum(members)
             weights = weights + members * xp.where(total > 0.0, share / xp.where(total > 0.0, total, 1.0), 0.0)
         return weights
+
+
+@dataclass(frozen=True)
+class CoolDown:
+    """Excludes the tasks that are among the last hand-outs of the pool, so that results come in before a repetition.
+
+    Modifiers act when the distribution is refreshed, so a task may be drawn several times until the next refresh. Ask
+    with ``replace=False`` to leave out the tasks that are out, at any time.
+
+    Raises:
+        ValueError: If the number is below 1.
+    """
+
+    num_handouts: int
+    """Number of hand-outs of the pool that must follow the last one of a task, at least 1."""
+
+    def __post_init__(self) -> None:
+        is_valid = self.num_handouts >= 1
+        _check("num_handouts", [self.num_handouts], is_valid=is_valid, expected="a number of at least 1")
+
+    def __call__(self, probabilities: Array, columns: Columns) -> Array:
+        xp, last = probabilities.__array_namespace__(), columns["last_scheduled"]
+        age = xp.max(xp.where(columns["is_active"], last, 0)) - last
+        is_cool = (age >= self.num_handouts) | (columns["num_scheduled"] == 0)
+        return xp.where(is_cool, probabilities, 0.0)
 
 
 class Prerequisites:

@@ -9,14 +9,15 @@ from typing import Literal
 from pydantic import Field
 
 from ..arrays import Array, Columns
-from ..priorities import beta_draw, beta_posterior
+from ..priorities import beta_draw
 from ..probabilities import top_k
 from ..streams import redrawn_uniform
-from .floors import FlooredConfig, with_floors
+from .beliefs import BeliefConfig, belief
+from .floors import with_floors
 from .protocol import Algorithm
 
 
-class ThompsonConfig(FlooredConfig):
+class ThompsonConfig(BeliefConfig):
     """Settings of Thompson sampling."""
 
     algorithm: Literal["thompson"] = "thompson"
@@ -42,7 +43,7 @@ class ThompsonAlgorithm(Algorithm):
 
     def priorities(self, columns: Columns) -> Array:
         xp = columns["task_id"].__array_namespace__()
-        a, b = beta_posterior(columns, self.config, self.config.prior)
+        a, b = belief(columns, self.config, self.config.prior)
         drawn = beta_draw(a, b, redrawn_uniform(self.config.seed, columns))
         return 1.0 - xp.abs(drawn - self.config.target)
 

@@ -203,6 +203,7 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
         num_pending=old.num_pending - num_cancelled,
         num_open=len(entries),
         first_generation=old.first_generation * num_old // capacity + 1,
+        walk_position=0,  # of another permutation, which skips what this walk has handed out
     )
     cumulated = np.linspace(0, 1, capacity + 1)[1:]
     return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, entries)

@@ -48,6 +48,7 @@ _LIMITS = {
     "num_pending": "num_pending",
     "num_orphans": "num_pending",
     "last_scheduled": "num_scheduled",
+    "last_completed": "num_completed",
     "num_regrets": "num_completed",
 }
 """Upper bounds: field of a row -> counter of the pool."""
@@ -56,6 +57,7 @@ _TOTALS = {
     "num_evicted": "num_created",
     "num_refreshed_endings": "num_endings",
     "num_refreshed_scheduled": "num_scheduled",
+    "walk_start": "num_scheduled",
 }
 """Upper bounds: counter -> another counter."""
 

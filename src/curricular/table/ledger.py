@@ -99,19 +99,24 @@ def issue(
     start = old.num_tickets
     if start + size > MAX_TICKETS:
         life, start = life ^ 1, 0
-    counts = start + np.arange(n)
-    if table.ledger["ticket"][counts % size].any():
+    order = np.arange(n)
+    counts = start + order
+    places = counts % size
+    if table.ledger["ticket"][places].any():
         counts = start + np.arange(size)
         counts = counts[table.ledger["ticket"][counts % size] == 0][:n]
+        places = counts % size
     entries = np.empty(n, HANDOUT)
     entries["ticket"] = life * MAX_TICKETS + counts
     entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
-    entries["moment"] = old.num_scheduled + np.arange(n)
+    entries["moment"] = old.num_scheduled + order
     slots = task_ids % len(table.rows)
-    entries["chance"] = table.cumulated[slots] - np.where(slots > 0, table.cumulated[slots - 1], 0.0)
-    patch = schedule(table, task_ids)
-    counters = patch.counters._replace(life=life, num_tickets=int(counts[-1]) + 1, num_open=old.num_open + n)
-    return entries, replace(patch, counters=counters, ledger=LedgerChange(counts % size, entries))
+    below = table.cumulated[slots - 1]
+    below[slots == 0] = 0.0
+    entries["chance"] = table.cumulated[slots] - below
+    change = LedgerChange(places, entries)
+    num_tickets, num_open = int(counts[-1]) + 1, old.num_open + n
+    return entries, schedule(table, task_ids, change, life=life, num_tickets=num_tickets, num_open=num_open)
 
 
 def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:

@@ -19,6 +19,7 @@ from .schema import (
     TOLD_WITH_REGRET,
     Draft,
     Estimator,
+    LedgerChange,
     Patch,
     Table,
 )
@@ -157,7 +158,10 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
     if len(told):
         groups_told = group.take(told)
         results = events_by_slot.take(told)
-        scores = _record_scores(rows, groups_told, results, estimator)
+        is_result = np.zeros(len(events), np.int64)
+        is_result[order] = is_told_here
+        moments = table.counters.num_completed + is_result.cumsum().take(order.take(told))
+        scores = _record_scores(rows, groups_told, results, moments, estimator)
         label_of = rows["label_index"].take(groups_told)
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completed"] += num_told_of
@@ -196,32 +200,41 @@ def _add_in_order(sums: NDArray[np.float64], index: NDArray[np.int64], values: N
     sums[...] = np.bincount(np.concatenate([first, index]), np.concatenate([sums, values]), len(sums))
 
 
-def schedule(table: Table, task_ids: NDArray[np.int64]) -> Patch:
+def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | None = None, **counters: int) -> Patch:
     """Returns the patch that records hand-outs of tasks in the pool, as `record` does, in fewer steps.
 
     Args:
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
+        ledger: New entries of the ledger, in the same patch.
+        counters: New values of further counters.
     """
     old, n = table.counters, len(task_ids)
-    slots = task_ids % len(table.rows)
-    order = slots.argsort(kind="stable")
-    slots = slots[order]
-    starts = _starts(slots)
-    counts = _sizes(starts, n)
-    changed = slots[starts]
+    changed = task_ids % len(table.rows)
+    order = starts = np.zeros(1, np.int64)
+    counts = np.ones(1, np.int64)
+    if n > 1:  # asking one by one is common
+        order = changed.argsort(kind="stable")
+        slots = changed[order]
+        starts = _starts(slots)
+        counts = _sizes(starts, n)
+        changed = slots[starts]
     rows = table.rows.take(changed)
     rows["num_pending"] += counts
     rows["num_scheduled"] += counts
     rows["last_scheduled"] = old.num_scheduled + 1 + order[starts + counts - 1]
     labels = table.labels.copy()
     np.add.at(labels["num_scheduled"], rows["label_index"], counts)
-    counters = old._replace(num_scheduled=old.num_scheduled + n, num_pending=old.num_pending + n)
-    return Patch(changed, rows, labels, counters)
+    changes = {"num_scheduled": old.num_scheduled + n, "num_pending": old.num_pending + n, **counters}
+    return Patch(changed, rows, labels, old._replace(**changes), ledger=ledger)
 
 
 def _record_scores(
-    rows: Rows, group: NDArray[np.int64], events: NDArray[np.void], estimator: Estimator
+    rows: Rows,
+    group: NDArray[np.int64],
+    events: NDArray[np.void],
+    moments: NDArray[np.int64],
+    estimator: Estimator,
 ) -> NDArray[np.float64]:
     """Records results in `rows`, in place, and returns their scores, scaled to [0, 1], shape (n,).
 
@@ -229,6 +242,7 @@ def _record_scores(
         rows: A private copy that `record` made.
         group: Index of the row of each result, ascending, shape (n,).
         events: Results, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
+        moments: Results of the pool up to each of them, shape (n,).
         estimator: Settings of the averages.
     """
     starts = _starts(group)
@@ -260,6 +274,7 @@ def _record_scores(
     for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
         row[name] = average
     row["last_score"] = scores.take(starts + num_events - 1)
+    row["last_completed"] = moments.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
     times = sizes.clip(max=NUM_RECENT)  # the mean of a group stands once per score, as far as a row keeps them
     ends = times.cumsum()

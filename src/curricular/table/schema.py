@@ -64,6 +64,12 @@ class Counters(NamedTuple):
     first_generation: int = 0
     """Tasks that enter the pool get ids of at least ``first_generation * capacity``. Ids below were issued before the
     last restore, perhaps by a life that was lost."""
+    num_walks: int = 0
+    """Walks over the pool that have ended, which choose the share `cover_share` of the hand-outs."""
+    walk_start: int = 0
+    """Value of `num_scheduled` when the walk in progress began."""
+    walk_position: int = 0
+    """Places of its permutation that the walk has passed, plus the capacity in a pass after the first one."""
 
     @property
     def num_results(self) -> int:

@@ -56,6 +56,7 @@ class AlgorithmSuite:
             rows["num_scheduled"] = completions + 1
             rows["num_pending"] = 1
             rows["last_scheduled"] = rng.integers(1000, size=capacity)
+            rows["last_completed"] = np.where(completions > 0, rng.integers(1000, size=capacity), 0)
             for name in ("fast_ema", "slow_ema", "success_ema", "last_score"):
                 # Rounding makes mastered and impossible tasks frequent.
                 rows[name] = np.where(completions > 0, rng.random(capacity).round(int(rng.integers(3))), 0.0)
