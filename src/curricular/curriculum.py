@@ -24,7 +24,7 @@ from .mutex import Turns
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table
-from .task import Batch, ConfigT, Task, num_params
+from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
 from .views import Pool, TaskView, find_slot
@@ -114,7 +114,7 @@ class Curriculum(Generic[ConfigT]):
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
-            config, num_params(self.generator.axes), identity=fingerprint(self.generator), backend=backend
+            config, self.generator.axes, identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)
