@@ -11,9 +11,9 @@ import pytest
 pa = pytest.importorskip("pyarrow")
 
 from curricular import Curriculum, UniformConfig, bucketed  # noqa: E402
+from curricular.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
 from curricular.recording import recorder as recorder_module  # noqa: E402
-from curricular.recording.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording.file import SCHEMA  # noqa: E402
 
 from .helpers import Child  # noqa: E402

@@ -167,6 +167,31 @@ def show(
     import_module("curricular.show_text").WRITERS[form](content, sys.stdout)
 
 
+@app.command()
+def watch(
+    session: Annotated[
+        str | None, typer.Argument(help=f"{_SESSION} Without it, the running sessions are offered.")
+    ] = None,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and exit.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two frames.", min=0.1)] = 1.0,
+) -> None:
+    """Watch a running session: throughput, where the draws go, success and progress by label and by axis.
+
+    The session is read without joining it. Without a terminal, a plain line is printed for each frame.
+    """
+    try:
+        failure = import_module("curricular.watch.lines").watch(session, once=once, interval=interval)
+    except (KeyError, SessionError) as error:
+        raise _failure(error.args[0], code=1) from None
+    except ImportError as error:
+        raise _failure(error, code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if failure is not None:
+        raise _failure(failure, code=1)
+
+
 sessions: typer.Typer = typer.Typer(
     help="List, show and remove the sessions that processes share.", no_args_is_help=True
 )

@@ -21,6 +21,7 @@ from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
+from .notebook import message_html, stats_html
 from .refresh import Refresher
 from .rows import TaskState
 from .table import Table
@@ -143,6 +144,12 @@ class Curriculum(Generic[ConfigT]):
         )
         where = f", session_id={config.session_id!r}" if config.session_id else ""
         return f"Curriculum({type(config).__name__}, {kind}, {settings}{where})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return stats_html(repr(self), self.stats())
+        except RuntimeError as error:  # as of a curriculum that is closed
+            return message_html(repr(self), str(error))
 
     def __enter__(self) -> Self:
         return self
@@ -565,7 +572,8 @@ class Curriculum(Generic[ConfigT]):
             return self.tracker.snapshot()
 
     def _pool(self, table: Table) -> Pool:
-        return Pool(table, *self._refresher.judge(table), range_of(table, self.config.score_range))
+        score_range = range_of(table, self.config.score_range)
+        return Pool(table, *self._refresher.judge(table), score_range, self.config.slow_rate)
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .generators import TaskGenerator
+from .mastery import MASTERY, mastery
 from .metrics import label_name
 from .params import Layout
 from .table import Table
@@ -39,6 +40,8 @@ class TaskView(Generic[ConfigT]):
     """Last score told, in the user's units."""
     success_rate: float | None
     """Share of the task's scores that reach `success_threshold`, averaged at the slow rate."""
+    state: str
+    """State of the task by its results, one of `MASTERY`, such as ``"mastered"``."""
     learning_progress: float | None
     """Absolute difference of the fast and the slow average of the score, scaled to [0, 1], as in `Curriculum.stats`."""
     success_threshold: float
@@ -72,6 +75,9 @@ _STORED = (
 """Names of the fields of `TaskView` that are fields of `TaskState` too."""
 
 
+_MASTERY = np.array(MASTERY, np.object_)
+
+
 class Pool(NamedTuple):
     """A table, with the priorities and probabilities computed from it."""
 
@@ -83,6 +89,14 @@ class Pool(NamedTuple):
     """Probability of each slot, shape (capacity,)."""
     score_range: tuple[float, float]
     """Lowest and highest score, in the user's units."""
+    slow_rate: float
+    """Rate of the slow averages, per score."""
+
+    def states(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Returns the state of the tasks in `slots` as names in `MASTERY`, shape (k,)."""
+        rows = self.table.rows
+        is_whole = len(slots) == len(rows)  # then nothing is copied
+        return _MASTERY.take(mastery(rows if is_whole else rows.take(slots), self.slow_rate, self.score_range))
 
     def numbers(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Returns the numeric fields of `TaskView` by name, shape (k,) each, for the tasks in `slots`; NaN is None."""
@@ -106,7 +120,8 @@ class Pool(NamedTuple):
         """Returns the view of `task`, the task in `slot`."""
         numbers = {name: column.item() for name, column in self.numbers(np.array([slot])).items()}
         values: dict[str, Any] = {name: None if value != value else value for name, value in numbers.items()}  # noqa: PLR0124  NaN
-        return TaskView(label=task.label, config=task.config, params=task.params, **values)
+        state = self.states(np.array([slot]))[0]
+        return TaskView(label=task.label, config=task.config, params=task.params, state=state, **values)
 
     def columns(self, generator: TaskGenerator[Any], layout: Layout) -> dict[str, NDArray[Any]]:
         """Returns one column per axis and per field of `TaskView` except `config`, for all active tasks by slot.
@@ -122,6 +137,7 @@ class Pool(NamedTuple):
             "task_id": numbers.pop("task_id"),
             "label": self._labels(slots, generator),
             **{f"params/{name}": column for name, column in axes.items()},
+            "state": self.states(slots),
             **numbers,
         }
 

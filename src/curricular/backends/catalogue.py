@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..table import Table
 from .layout import SessionError
-from .reader import SessionInfo, SessionReader
+from .reader import SessionInfo as SessionInfo
+from .reader import SessionReader
 from .session import remove_file, session_directory
 
 

@@ -65,19 +65,24 @@ class Spec:
     it, because it may contain texts that differ between processes."""
 
     def header(self) -> bytes:
-        """Returns the header: magic, then JSON, then zeros. Axes that do not fit are left out.
+        """Returns the header: magic, then JSON, then zeros.
 
         Raises:
             SessionError: If the settings do not fit into the header.
         """
-        text = MAGIC + json.dumps(self._content()).encode()
-        if len(text) >= HEADER_SIZE and self.axes:
-            return replace(self, axes=[]).header()
+        text = self._text()
         if len(text) >= HEADER_SIZE:
             raise SessionError(
                 f"config: expected settings below {HEADER_SIZE} bytes of JSON, got {len(text)}; make them smaller"
             )
         return text.ljust(HEADER_SIZE, b"\0")
+
+    def without_long_axes(self) -> "Spec":
+        """Returns the spec, without axes if these do not fit into the header."""
+        return self if len(self._text()) < HEADER_SIZE else replace(self, axes=[])
+
+    def _text(self) -> bytes:
+        return MAGIC + json.dumps(self._content()).encode()
 
     def _content(self) -> dict[str, Any]:
         return {

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from ..aggregates import Aggregator
 from ..curriculum import Curriculum
-from .aggregates import Aggregator
 from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
 
 MAX_SNAPSHOTS = 512
