@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-pa = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow")
 pytest.importorskip("plotly")
+
+import pyarrow as pa
 
 from curricular import cli
 from curricular.mastery import MASTERY

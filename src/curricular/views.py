@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from .generators import TaskGenerator
 from .mastery import MASTERY, mastery
 from .metrics import label_name
 from .params import Layout
+from .rows import Rows
 from .table import Table
 from .task import ConfigT, Task
 
@@ -75,6 +76,9 @@ _STORED = (
 """Names of the fields of `TaskView` that are fields of `TaskState` too."""
 
 
+Slots: TypeAlias = NDArray[np.int64] | slice
+"""Indices of rows."""
+
 _MASTERY = np.array(MASTERY, np.object_)
 
 
@@ -92,13 +96,12 @@ class Pool(NamedTuple):
     slow_rate: float
     """Rate of the slow averages, per score."""
 
-    def states(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+    def states(self, slots: Slots) -> NDArray[np.object_]:
         """Returns the state of the tasks in `slots` as names in `MASTERY`, shape (k,)."""
-        rows = self.table.rows
-        is_whole = len(slots) == len(rows)  # then nothing is copied
-        return _MASTERY.take(mastery(rows if is_whole else rows.take(slots), self.slow_rate, self.score_range))
+        rows = Rows(self.table.rows.words[:, slots])
+        return _MASTERY.take(mastery(rows, self.slow_rate, self.score_range))
 
-    def numbers(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def numbers(self, slots: Slots) -> dict[str, NDArray[Any]]:
         """Returns the numeric fields of `TaskView` by name, shape (k,) each, for the tasks in `slots`; NaN is None."""
         rows, (low, high) = self.table.rows, self.score_range
         columns = {name: rows[name][slots] for name in _STORED}
@@ -130,7 +133,8 @@ class Pool(NamedTuple):
             generator: The generator of the tasks.
             layout: Layout of the generator's params.
         """
-        slots = np.flatnonzero(self.table.rows["is_active"])
+        active = self.table.rows["is_active"]
+        slots: Slots = slice(None) if active.all() else np.flatnonzero(active)  # a slice copies nothing
         axes = layout.decode_columns(self.table.rows["params"][slots])
         numbers = self.numbers(slots)
         return {
@@ -141,14 +145,15 @@ class Pool(NamedTuple):
             **numbers,
         }
 
-    def _labels(self, slots: NDArray[np.int64], generator: TaskGenerator[Any]) -> NDArray[np.object_]:
+    def _labels(self, slots: Slots, generator: TaskGenerator[Any]) -> NDArray[np.object_]:
         """Returns the labels of the tasks in `slots` as strings, shape (k,)."""
         table, num_labels = self.table, self.table.counters.num_labels
         names = np.array([label_name(table.labels, number) for number in range(num_labels)], np.object_)
         indices, seeds = table.rows["label_index"][slots], table.rows["seed"]
         labels = names.take(indices)
-        for position in np.flatnonzero(indices == 0).tolist():  # "other" stands for labels that are not stored
-            slot = slots[position]
+        others = np.flatnonzero(indices == 0)  # "other" stands for labels that are not stored
+        others_slots = np.arange(len(seeds))[slots][others]
+        for position, slot in zip(others.tolist(), others_slots.tolist(), strict=True):
             labels[position] = generator.label_of(int(seeds[slot]), table.rows["params"][slot])
         return labels
 
