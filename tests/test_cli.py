@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import curricular
 from curricular import cli
+from curricular.backends import session
 
 runner = CliRunner()
 
@@ -15,7 +16,7 @@ runner = CliRunner()
 def test_help_names_the_commands():
     result = runner.invoke(cli.app, ["--help"])
     assert result.exit_code == 0
-    assert all(name in result.output for name in ("demo", "bench", "sessions"))
+    assert all(name in result.output for name in ("demo", "bench", "report", "show", "watch", "sessions"))
 
 
 def test_without_a_command_the_help_is_shown():
@@ -34,6 +35,19 @@ def test_the_package_runs_as_a_module(monkeypatch, capsys):
         runpy.run_module("curricular", run_name="__main__")
     assert exit_info.value.code == 0
     assert capsys.readouterr().out == f"curricular {curricular.__version__}\n"
+
+
+def test_a_shell_completes_commands_and_names_of_sessions(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "base_directory", lambda: tmp_path)
+
+    def completed(words):
+        variables = {"_CURRICULAR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return runner.invoke(cli.app, [], prog_name="curricular", env=variables).output.split()
+
+    with curricular.Curriculum(curricular.UniformConfig(num_active_tasks=1, session_id="training")):
+        assert completed("curricular wat") == ["watch"]
+        assert completed("curricular watch tr") == ["training"]
+        assert completed("curricular sessions show x") == []
 
 
 @pytest.fixture

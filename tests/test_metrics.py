@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curricular import Curriculum, LearningProgressConfig, merge, single_task
-from curricular.metrics import entropy, gini, summary
+from curricular.metrics import NUM_EXACT, QUANTILES, _quantiles, entropy, gini, summary
 from curricular.table import MAX_LABELS, empty_table
 
 amounts = hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1e6))
@@ -27,6 +27,26 @@ def test_gini_is_the_mean_difference(x):
 @given(hnp.arrays(np.int64, st.integers(0, 30), elements=st.integers(0, 40)))
 def test_gini_of_whole_numbers_is_that_of_the_same_floats(x):
     assert gini(x) == pytest.approx(gini(x.astype(np.float64)), abs=1e-12)
+
+
+MANY = {
+    "uniform": lambda rng, n: rng.random(n),
+    "equal": lambda rng, n: np.full(n, 1 / n),
+    "one has nearly all": lambda rng, n: np.append(rng.random(n - 1) * 1e-9, 1.0),
+    "heavy tail": lambda rng, n: rng.pareto(1.1, n),
+    "mostly zeros": lambda rng, n: np.where(rng.random(n) < 0.9, 0.0, rng.random(n)),
+    "few values": lambda rng, n: rng.integers(0, 4, n) / 3,
+    "zeros": lambda rng, n: np.zeros(n),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_of_many_values_gini_is_near_and_quantiles_are_exact(name):
+    values = MANY[name](np.random.default_rng(0), NUM_EXACT + 1)
+    ranks, total = np.arange(1, len(values) + 1), values.sum()
+    exact = 2 * (ranks @ np.sort(values)) / (len(values) * (total or 1)) - (len(values) + 1) / len(values)
+    assert gini(values) == pytest.approx(exact if total else 0.0, abs=1e-4)
+    np.testing.assert_allclose(_quantiles(values), np.quantile(values, QUANTILES), rtol=1e-12, atol=1e-15)
 
 
 @given(amounts, st.floats(1e-3, 1e3))

@@ -11,9 +11,9 @@ import pytest
 pa = pytest.importorskip("pyarrow")
 
 from curricular import Curriculum, UniformConfig, bucketed  # noqa: E402
+from curricular.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
 from curricular.recording import recorder as recorder_module  # noqa: E402
-from curricular.recording.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording.file import SCHEMA  # noqa: E402
 
 from .helpers import Child  # noqa: E402
@@ -153,6 +153,8 @@ def test_by_default_recording_takes_a_small_share_of_the_time(tmp_path):
 def test_what_is_no_recording_is_refused_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected a folder with a recording\.arrow"):
         read_recording(tmp_path / "nothing")
+    with pytest.raises(TypeError, match="path: expected the folder of a recording, got int"):
+        read_recording(3)
     (tmp_path / "recording.arrow").write_text("no stream", encoding="utf-8")
     with pytest.raises(ValueError, match="expected a recording, got"):
         read_recording(tmp_path)
@@ -174,6 +176,30 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
         Recorder(curriculum, tmp_path).close()
     with curriculum_of_mazes() as curriculum, pytest.raises(ValueError, match="choose another folder"):
         Recorder(curriculum, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (lambda curriculum: ("runs/x", curriculum), TypeError, "curriculum: expected a Curriculum, got str"),
+        (lambda curriculum: (curriculum, curriculum), TypeError, "path: expected a folder, got Curriculum"),
+        (lambda curriculum: (curriculum, "file"), FileExistsError, "path: expected a folder .*, got 'file'"),
+        (lambda curriculum: (curriculum, "file/x"), NotADirectoryError, "path: expected a folder .*, got 'file/x'"),
+        (lambda curriculum: (curriculum, "nul\0"), ValueError, "path: expected a folder that can be created"),
+    ],
+)
+def test_wrong_arguments_of_a_recorder_are_named(arguments, error, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("notes", encoding="utf-8")
+    with curriculum_of_mazes() as curriculum, pytest.raises(error, match=words):
+        Recorder(*arguments(curriculum))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("interval", [2.5, "10", True])
+def test_an_interval_that_is_no_whole_number_is_refused(interval, tmp_path):
+    with curriculum_of_mazes() as curriculum, pytest.raises(TypeError, match="interval: expected a whole number"):
+        Recorder(curriculum, tmp_path, interval=interval)
 
 
 def test_an_interval_below_one_is_refused(tmp_path):

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 pytest.importorskip("pyarrow")
 pytest.importorskip("plotly")
 
+import pyarrow as pa
+
 from curricular import cli
 from curricular.mastery import MASTERY
 from curricular.recording import Recorder, read_recording
-from curricular.recording.file import to_batch, write_all
+from curricular.recording.file import SCHEMA, to_batch, write_all
 from curricular.report.charts import Series, charts, stat
 from curricular.report.page import ends, page
 from curricular.report.summary import sentences
@@ -172,3 +174,41 @@ def test_a_folder_without_a_recording_is_one_line_and_exit_code_1(tmp_path):
     result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "nothing")])
     assert result.exit_code == 1
     assert result.output.startswith("error: path: expected a folder with a recording.arrow")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "nowhere/x.html"], "error: out: expected a file that can be written, got 'nowhere/x.html'"),
+        (["--out", "."], "error: out: expected a file that can be written, got '.'"),
+        (["--png", "notes"], "error: png: expected a folder that can be written, got 'notes'"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_one_line_and_exit_code_1(folders, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").write_text("notes", encoding="utf-8")
+    result = CliRunner().invoke(cli.app, ["report", str(folders[0]), *options])
+    assert result.exit_code == 1
+    assert result.output.startswith(words)
+    assert result.output.count("\n") == 1
+
+
+def test_a_file_that_is_none_and_a_newer_one_are_one_line_and_exit_code_1(tmp_path):
+    newer = pa.ipc.new_stream(str(tmp_path / "newer"), SCHEMA.with_metadata({"curricular.format": "2"}))
+    newer.close()
+    (tmp_path / "notes").write_text("notes", encoding="utf-8")
+    for name, words in (("notes", "which is none"), ("newer", "expected a recording of format 1, got format 2")):
+        result = CliRunner().invoke(cli.app, ["report", str(tmp_path / name)])
+        assert result.exit_code == 1
+        assert result.output.startswith("error: path: ")
+        assert words in result.output
+
+
+def test_a_recording_that_was_cut_off_is_reported_and_the_rest_is_shown(tmp_path):
+    record(tmp_path / "run", 200)
+    file = tmp_path / "run" / "recording.arrow"
+    file.write_bytes(file.read_bytes()[:-300])
+    result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html")])
+    assert result.exit_code == 0
+    assert "The recording was cut off, as by a crash" in result.output
+    assert "results in" in result.output

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from curricular import (
+    Axis,
     Curriculum,
     CurriculumConfig,
     LearningProgressConfig,
@@ -200,8 +201,9 @@ class TestFactory:
             create_task_tracker(LearningProgressConfig.default(num_active_tasks=4), backend=LocalMemoryBackend(5))
 
     def test_a_backend_for_other_axes(self):
+        config = LearningProgressConfig.default(num_active_tasks=4)
         with pytest.raises(ValueError, match=r"backend: expected rows with the generator's 2 axes, got 1; make it"):
-            create_task_tracker(LearningProgressConfig.default(num_active_tasks=4), 2, backend=LocalMemoryBackend(4, 1))
+            create_task_tracker(config, (Axis("x", (0, 1)), Axis("y", (0, 1))), backend=LocalMemoryBackend(4, 1))
 
 
 class TestRounding:

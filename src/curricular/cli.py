@@ -22,9 +22,14 @@ except ModuleNotFoundError as _error:
 _NAMES = "Comma-separated names (an unknown one prints the list)"
 _SESSION = "Name of the session, as in `curricular sessions list`."
 
+
+def _session_names(incomplete: str) -> list[str]:
+    """Returns the names of sessions that complete the word before the cursor in a shell."""
+    return [info.name for info in list_sessions() if info.name.startswith(incomplete)]
+
+
 app: typer.Typer = typer.Typer(
     help="Choose what a reinforcement-learning agent trains on next, by its learning progress.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -130,11 +135,19 @@ def report(
     summary = import_module("curricular.report.summary")
     try:
         recordings = [recording.read_recording(run) for run in runs]
-        out.write_text(page.page(recordings), encoding="utf-8")
-        if png is not None:
-            _load("curricular.report.pictures", extra="report").write_pictures(recordings, png)
     except (OSError, ValueError) as error:
         raise _failure(error, code=1) from None
+    try:
+        out.write_text(page.page(recordings), encoding="utf-8")
+    except OSError as error:
+        reason = f"expected a file that can be written, got {str(out)!r} ({error.strerror})"
+        raise _failure(f"out: {reason}; choose another file", code=1) from None
+    try:
+        if png is not None:
+            _load("curricular.report.pictures", extra="report").write_pictures(recordings, png)
+    except OSError as error:
+        reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
+        raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
         print(f"{_plain(read.name)}:", *summary.sentences(read), sep="\n  ")
     print(f"report: {out}")
@@ -167,6 +180,32 @@ def show(
     import_module("curricular.show_text").WRITERS[form](content, sys.stdout)
 
 
+@app.command()
+def watch(
+    session: Annotated[
+        str | None,
+        typer.Argument(help=f"{_SESSION} Without it, the running sessions are offered.", autocompletion=_session_names),
+    ] = None,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and exit.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two frames.", min=0.1)] = 1.0,
+) -> None:
+    """Watch a running session: throughput, where the draws go, success and progress by label and by axis.
+
+    The session is read without joining it. Without a terminal, a plain line is printed for each frame.
+    """
+    try:
+        failure = import_module("curricular.watch.lines").watch(session, once=once, interval=interval)
+    except (KeyError, SessionError) as error:
+        raise _failure(error.args[0], code=1) from None
+    except ImportError as error:
+        raise _failure(error, code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if failure is not None:
+        raise _failure(failure, code=1)
+
+
 sessions: typer.Typer = typer.Typer(
     help="List, show and remove the sessions that processes share.", no_args_is_help=True
 )
@@ -190,7 +229,7 @@ def sessions_list() -> None:
 
 
 @sessions.command("show")
-def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION)]) -> None:
+def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION, autocompletion=_session_names)]) -> None:
     """Show the settings, the counters and the labels of a session."""
     try:
         info, settings, content = read_session(name)
@@ -214,7 +253,7 @@ def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION)]) -> None:
 
 @sessions.command("remove")
 def sessions_remove(
-    name: Annotated[str, typer.Argument(help=_SESSION)],
+    name: Annotated[str, typer.Argument(help=_SESSION, autocompletion=_session_names)],
     *,
     force: Annotated[bool, typer.Option("--force", help="Remove the session even if live processes hold it.")] = False,
 ) -> None:

@@ -24,11 +24,12 @@ from .generators import TaskGenerator, Tasks, fingerprint
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
+from .notebook import message_html, stats_html
 from .refresh import Refresher
 from .rows import TaskState
 from .selection import Selection
 from .table import Table
-from .task import Batch, ConfigT, Task, num_params
+from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
 from .views import Pool, TaskView, find_slot
@@ -118,7 +119,7 @@ class Curriculum(Generic[ConfigT]):
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
-            config, num_params(self.generator.axes), identity=fingerprint(self.generator), backend=backend
+            config, self.generator.axes, identity=fingerprint(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)
@@ -150,6 +151,12 @@ class Curriculum(Generic[ConfigT]):
         )
         where = f", session_id={config.session_id!r}" if config.session_id else ""
         return f"Curriculum({type(config).__name__}, {kind}, {settings}{where})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return stats_html(repr(self), self.stats())
+        except RuntimeError as error:  # as of a curriculum that is closed
+            return message_html(repr(self), str(error))
 
     def __enter__(self) -> Self:
         return self
@@ -581,7 +588,8 @@ class Curriculum(Generic[ConfigT]):
             return self.tracker.snapshot()
 
     def _pool(self, table: Table) -> Pool:
-        return Pool(table, *self._refresher.judge(table), range_of(table, self.config.score_range))
+        score_range = range_of(table, self.config.score_range)
+        return Pool(table, *self._refresher.judge(table), score_range, self.config.slow_rate)
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

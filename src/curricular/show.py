@@ -1,17 +1,20 @@
 """`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.catalogue import list_sessions, read_session
+from .backends.catalogue import list_sessions, open_reader
 from .checkpoint import read_checkpoint, unpack_table
 from .mastery import MASTERY, mastery
 from .metrics import label_name, range_of, summary
+from .outline import axes_of
+from .params import Layout
 from .table import Table
 
 SETTINGS_HIDDEN = {"score_range", "success_threshold", "generator"}
@@ -42,23 +45,33 @@ def read_content(name: str) -> Content:
     """
     if Path(name).is_file():
         state = read_checkpoint(name)
-        return _content(f"checkpoint {name}", state["config"], unpack_table(state))
+        return content_of(f"checkpoint {name}", state["config"], unpack_table(state))
     try:
-        info, settings, table = read_session(name)
+        reader = open_reader(name)
     except KeyError:
         names = ", ".join(info.name for info in list_sessions()) or "none"
         raise KeyError(
             f"name: expected a checkpoint or a session, got {name!r}, which is neither; the sessions are: {names}"
         ) from None
-    return _content(f"session {name} ({info.num_workers} live workers)", settings, table)
+    with closing(reader):
+        source = f"session {name} ({reader.info().num_workers} live workers)"
+        return content_of(source, reader.settings, reader.table(), reader.axes)
 
 
-def _content(source: str, settings: Mapping[str, Any], table: Table) -> Content:
-    declared = settings["score_range"]
+def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined: Sequence[Any] = ()) -> Content:
+    """Returns the content of a table.
+
+    Args:
+        source: Kind and name of where the table comes from.
+        settings: The settings of the pool.
+        table: The table.
+        outlined: Outline of the generator's axes; nothing if it is not known.
+    """
+    declared: Any = settings["score_range"]
     score_range = range_of(table, declared if isinstance(declared, str) else (declared[0], declared[1]))
     threshold = settings.get("success_threshold")
     slow_rate = settings["ema_timescale"] * settings["slow_timescale_factor"]
-    probabilities = np.diff(table.cumulated, prepend=0.0)
+    probabilities = np.diff(table.cumulated, prepend=0.0).clip(0.0) * table.rows["is_active"]
     total = probabilities.sum()
     probabilities = probabilities / total if total > 0 else probabilities
     in_effect = {
@@ -69,11 +82,25 @@ def _content(source: str, settings: Mapping[str, Any], table: Table) -> Content:
     }
     others = {key: value for key, value in settings.items() if key not in SETTINGS_HIDDEN | in_effect.keys()}
     stats = summary(table, probabilities, score_range, slow_rate)
-    return Content(source, in_effect | others, stats, _tasks(table, probabilities, score_range, slow_rate))
+    columns = _tasks(table, probabilities, score_range, slow_rate, _axes(outlined, table.rows.num_axes))
+    return Content(source, in_effect | others, stats, columns)
+
+
+def _axes(outlined: Sequence[Any], num_axes: int) -> Layout | None:
+    """Returns the layout of params with the axes in `outlined`; None if these are not known."""
+    try:
+        layout = Layout(axes_of(outlined))
+    except (KeyError, TypeError, ValueError):  # another program wrote into the file
+        return None
+    return layout if layout.num_params == num_axes else None
 
 
 def _tasks(
-    table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float], slow_rate: float
+    table: Table,
+    probabilities: NDArray[np.float64],
+    score_range: tuple[float, float],
+    slow_rate: float,
+    layout: Layout | None,
 ) -> dict[str, NDArray[Any]]:
     (slots,) = np.nonzero(table.rows["is_active"])
     slots = slots[np.argsort(-probabilities[slots], kind="stable")]
@@ -81,10 +108,12 @@ def _tasks(
     unknown = np.where(rows["num_completions"] > 0, 0.0, math.nan)
     labels = np.array([label_name(table.labels, index) for index in range(table.counters.num_labels)], np.object_)
     states = np.array(MASTERY, np.object_).take(mastery(rows, slow_rate, score_range))
+    axes = {} if layout is None else layout.decode_columns(rows["params"])
     low, high = score_range
     return {
         "task_id": rows["task_id"],
         "label": labels.take(rows["label_index"]),
+        **{f"params/{name}": column for name, column in axes.items()},
         "state": states,
         "probability": probabilities[slots],
         "success_rate": rows["success_ema"] + unknown,

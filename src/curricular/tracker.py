@@ -14,6 +14,7 @@ from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
 from .inputs import as_array, as_number
+from .outline import outline
 from .results import Results, estimator, refuse_no_regret
 from .table import (
     BUILT_IN_REASONS,
@@ -30,18 +31,19 @@ from .table import (
     add_reason,
     record,
 )
+from .task import Axis, num_params
 
 _log = logging.getLogger(__name__)
 
 
 def create_task_tracker(
-    config: CurriculumConfig, num_axes: int = 0, *, identity: str = "", backend: Backend | None = None
+    config: CurriculumConfig, axes: tuple[Axis, ...] = (), *, identity: str = "", backend: Backend | None = None
 ) -> "TaskTracker":
     """Returns a tracker over `backend`, or over a backend that it creates as `config` says.
 
     Args:
         config: Settings of the pool.
-        num_axes: Number of axes of the task generator.
+        axes: Axes of the task generator.
         identity: A string that identifies the generator; a process with another one cannot join the session.
         backend: A custom backend; None: create one.
 
@@ -49,8 +51,9 @@ def create_task_tracker(
         ValueError: If the backend's capacity is not `config.num_active_tasks`, or its rows have another number of axes.
         SessionError: If the session cannot be created or joined.
     """
+    num_axes = num_params(axes)
     if backend is None:
-        backend = _create_backend(config, num_axes, identity)
+        backend = _create_backend(config, axes, identity)
     if backend.capacity != config.pool_size:
         raise ValueError(
             f"backend: expected a capacity of num_active_tasks={config.pool_size}, got {backend.capacity}; "
@@ -65,13 +68,16 @@ def create_task_tracker(
     return TaskTracker(backend, config)
 
 
-def _create_backend(config: CurriculumConfig, num_axes: int, identity: str) -> Backend:
+def _create_backend(config: CurriculumConfig, axes: tuple[Axis, ...], identity: str) -> Backend:
+    num_axes = num_params(axes)
     has_shared_memory = sys.platform != "win32"
     if not config.use_shared_memory or not (has_shared_memory or config.session_id):
         return LocalMemoryBackend(config.pool_size, num_axes, config.max_open_handouts)
     settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
     settings["generator"] = identity
-    return SharedMemoryBackend(config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts)
+    return SharedMemoryBackend(
+        config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts, outline(axes)
+    )
 
 
 class TaskTracker:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .generators import TaskGenerator, task_labels
+from .mastery import MASTERY, mastery
 from .metrics import label_name
 from .params import Layout
+from .rows import Rows
 from .table import Table
 from .task import ConfigT, Task
 
@@ -39,6 +41,8 @@ class TaskView(Generic[ConfigT]):
     """Last score told, in the user's units."""
     success_rate: float | None
     """Share of the task's scores that reach `success_threshold`, averaged at the slow rate."""
+    state: str
+    """State of the task by its results, one of `MASTERY`, such as ``"mastered"``."""
     learning_progress: float | None
     """Absolute difference of the fast and the slow average of the score, scaled to [0, 1], as in `Curriculum.stats`."""
     success_threshold: float
@@ -72,6 +76,12 @@ _STORED = (
 """Names of the fields of `TaskView` that are fields of `TaskState` too."""
 
 
+Slots: TypeAlias = NDArray[np.int64] | slice
+"""Indices of rows."""
+
+_MASTERY = np.array(MASTERY, np.object_)
+
+
 class Pool(NamedTuple):
     """A table, with the priorities and probabilities computed from it."""
 
@@ -83,8 +93,15 @@ class Pool(NamedTuple):
     """Probability of each slot, shape (capacity,)."""
     score_range: tuple[float, float]
     """Lowest and highest score, in the user's units."""
+    slow_rate: float
+    """Rate of the slow averages, per score."""
 
-    def numbers(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def states(self, slots: Slots) -> NDArray[np.object_]:
+        """Returns the state of the tasks in `slots` as names in `MASTERY`, shape (k,)."""
+        rows = Rows(self.table.rows.words[:, slots])
+        return _MASTERY.take(mastery(rows, self.slow_rate, self.score_range))
+
+    def numbers(self, slots: Slots) -> dict[str, NDArray[Any]]:
         """Returns the numeric fields of `TaskView` by name, shape (k,) each, for the tasks in `slots`; NaN is None."""
         rows, (low, high) = self.table.rows, self.score_range
         columns = {name: rows[name][slots] for name in _STORED}
@@ -106,7 +123,8 @@ class Pool(NamedTuple):
         """Returns the view of `task`, the task in `slot`."""
         numbers = {name: column.item() for name, column in self.numbers(np.array([slot])).items()}
         values: dict[str, Any] = {name: None if value != value else value for name, value in numbers.items()}  # noqa: PLR0124  NaN
-        return TaskView(label=task.label, config=task.config, params=task.params, **values)
+        state = self.states(np.array([slot]))[0]
+        return TaskView(label=task.label, config=task.config, params=task.params, state=state, **values)
 
     def columns(self, generator: TaskGenerator[Any], layout: Layout) -> dict[str, NDArray[Any]]:
         """Returns one column per axis and per field of `TaskView` except `config`, for all active tasks by slot.
@@ -115,24 +133,27 @@ class Pool(NamedTuple):
             generator: The generator of the tasks.
             layout: Layout of the generator's params.
         """
-        slots = np.flatnonzero(self.table.rows["is_active"])
+        active = self.table.rows["is_active"]
+        slots: Slots = slice(None) if active.all() else np.flatnonzero(active)  # a slice copies nothing
         axes = layout.decode_columns(self.table.rows["params"][slots])
         numbers = self.numbers(slots)
         return {
             "task_id": numbers.pop("task_id"),
             "label": self._labels(slots, generator),
             **{f"params/{name}": column for name, column in axes.items()},
+            "state": self.states(slots),
             **numbers,
         }
 
-    def _labels(self, slots: NDArray[np.int64], generator: TaskGenerator[Any]) -> NDArray[np.object_]:
+    def _labels(self, slots: Slots, generator: TaskGenerator[Any]) -> NDArray[np.object_]:
         """Returns the labels of the tasks in `slots` as strings, shape (k,)."""
         table, num_labels = self.table, self.table.counters.num_labels
         names = np.array([label_name(table.labels, number) for number in range(num_labels)], np.object_)
         indices = table.rows["label_index"][slots]
         labels = names.take(indices)
-        others = slots[indices == 0]  # "other" stands for labels that are not stored
-        labels[indices == 0] = task_labels(generator, table.rows["seed"][others], table.rows["params"][others])
+        is_other = indices == 0  # "other" stands for labels that are not stored
+        seeds, params = table.rows["seed"][slots], table.rows["params"][slots]
+        labels[is_other] = task_labels(generator, seeds[is_other], params[is_other])
         return labels
 
 

@@ -1,31 +1,13 @@
 """Lists, reads and removes sessions, for the command line. Training does not use this module."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
-from ..table import Counters, Table
-from .layout import CREATED, MAX_WORKERS, PID, SessionError
-from .session import SessionFile, join_session, release_session, remove_file, session_directory
-from .shared import rejoin
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """Facts about a session, read without joining it."""
-
-    name: str
-    num_tasks: int
-    num_workers: int
-    """Number of living processes that hold the session."""
-    num_completed: int
-    """Number of results flushed into the table so far."""
-    size: int
-    """Memory or disk in use, in bytes."""
-    age: float
-    """Time since the session was created, in seconds."""
+from ..table import Table
+from .layout import SessionError
+from .reader import SessionInfo as SessionInfo
+from .reader import SessionReader
+from .session import remove_file, session_directory
 
 
 def list_sessions() -> list[SessionInfo]:
@@ -36,8 +18,8 @@ def list_sessions() -> list[SessionInfo]:
     found = []
     for path in sorted(session_directory().iterdir()):
         try:
-            with _opened(path) as file:
-                found.append(_info(file))
+            with closing(SessionReader(path)) as reader:
+                found.append(reader.info())
         except (FileNotFoundError, SessionError):
             continue  # removed since the listing, or a foreign file: not a session
     return [info for info in found if not info.name.startswith(".draft-")]
@@ -53,14 +35,22 @@ def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
         KeyError: If no session has this name.
         SessionError: If the session cannot be read.
     """
+    with closing(open_reader(name)) as reader:
+        return reader.info(), reader.settings, reader.table()
+
+
+def open_reader(name: str) -> SessionReader:
+    """Returns a reader of session `name`.
+
+    Raises:
+        KeyError: If no session has this name.
+        SessionError: If the session cannot be read.
+    """
     path = _path(name)
-    with _opened(path) as file:
-        info, settings = _info(file), file.spec.settings
-        backend = rejoin(path)
-        try:
-            return info, settings, backend.snapshot()
-        finally:
-            backend.close()
+    try:
+        return SessionReader(path)
+    except FileNotFoundError:
+        raise _missing(name) from None
 
 
 def remove_session(name: str, *, force: bool = False) -> None:
@@ -85,30 +75,11 @@ def remove_session(name: str, *, force: bool = False) -> None:
 def _path(name: str) -> Path:
     path = session_directory() / name
     if path.parent != session_directory() or not path.exists():
-        names = ", ".join(info.name for info in list_sessions())
-        expected = f"one of {names}" if names else "an existing session (there is none)"
-        raise KeyError(f"session: expected {expected}, got {name!r}; see `curricular sessions list`")
+        raise _missing(name)
     return path
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[SessionFile]:
-    file = join_session(path)
-    try:
-        yield file
-    finally:
-        release_session(file)
-
-
-def _info(file: SessionFile) -> SessionInfo:
-    view = {name: file.layout.view(file.mapping, name) for name in ("control", "workers", "counters")}
-    claimed = [slot for slot in range(MAX_WORKERS) if view["workers"][slot, PID]]
-    created = int(view["control"][CREATED])
-    return SessionInfo(
-        name=file.path.name,
-        num_tasks=file.spec.capacity,
-        num_workers=sum(file.is_alive(slot) for slot in claimed),
-        num_completed=Counters(*view["counters"].tolist()).num_completed,
-        size=512 * file.path.stat().st_blocks,
-        age=max(0.0, time.time() - created) if created else 0.0,
-    )
+def _missing(name: str) -> KeyError:
+    names = ", ".join(info.name for info in list_sessions())
+    expected = f"one of {names}" if names else "an existing session (there is none)"
+    return KeyError(f"session: expected {expected}, got {name!r}; see `curricular sessions list`")

@@ -7,7 +7,7 @@ import json
 import math
 import mmap
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any
 
@@ -60,6 +60,9 @@ class Spec:
     """Number of entries of the ledger, a power of two."""
     settings: dict[str, Any]
     """JSON values by name: the fields of the config, and the fingerprint of the generator."""
+    axes: list[Any] = field(default_factory=list)
+    """Outline of the generator's axes for processes that only read, or nothing. Processes that join do not compare
+    it, because it may contain texts that differ between processes."""
 
     def header(self) -> bytes:
         """Returns the header: magic, then JSON, then zeros.
@@ -67,12 +70,19 @@ class Spec:
         Raises:
             SessionError: If the settings do not fit into the header.
         """
-        text = MAGIC + json.dumps(self._content()).encode()
+        text = self._text()
         if len(text) >= HEADER_SIZE:
             raise SessionError(
                 f"config: expected settings below {HEADER_SIZE} bytes of JSON, got {len(text)}; make them smaller"
             )
         return text.ljust(HEADER_SIZE, b"\0")
+
+    def without_long_axes(self) -> "Spec":
+        """Returns the spec, without axes if these do not fit into the header."""
+        return self if len(self._text()) < HEADER_SIZE else replace(self, axes=[])
+
+    def _text(self) -> bytes:
+        return MAGIC + json.dumps(self._content()).encode()
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -89,6 +99,7 @@ class Spec:
             "num_axes": self.num_axes,
             "max_open": self.max_open,
             "settings": self.settings,
+            "axes": self.axes,
         }
 
     @classmethod
@@ -102,7 +113,7 @@ class Spec:
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
             capacity, num_axes, max_open = (index(content[name]) for name in ("capacity", "num_axes", "max_open"))
-            spec = cls(capacity, num_axes, max_open, dict(content["settings"]))
+            spec = cls(capacity, num_axes, max_open, dict(content["settings"]), list(content["axes"]))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected a session of curricular, got content that it cannot read ({error}); "

@@ -387,6 +387,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
         FileNotFoundError: If another process has swept the draft.
         SessionError: If the file cannot be created.
     """
+    spec = spec.without_long_axes()
     header = spec.header()
     draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
     try:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class SharedMemoryBackend:
         num_axes: Number of params of a task.
         settings: JSON values by name. A process that joins with other settings is refused.
         max_open: Number of hand-outs with tickets that can be open at a time, rounded up to a power of two.
+        axes: Outline of the generator's axes, for processes that read the session without joining it.
 
     Raises:
         SessionError: If the session cannot be created, is full, or was created with other arguments.
@@ -57,8 +58,9 @@ class SharedMemoryBackend:
         num_axes: int = 0,
         settings: dict[str, Any] | None = None,
         max_open: int = MAX_OPEN,
+        axes: Sequence[Any] = (),
     ) -> None:
-        spec = Spec(capacity, num_axes, ledger_size(max_open), settings or {})
+        spec = Spec(capacity, num_axes, ledger_size(max_open), settings or {}, list(axes))
         self._num_holders = 0
         self._join(lambda: open_session(name, spec))
 

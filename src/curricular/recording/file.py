@@ -98,17 +98,20 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Reads the recording in the folder `path`, or the file itself, up to the last whole snapshot.
 
     Raises:
+        TypeError: If `path` is not a path.
         FileNotFoundError: If there is no recording.
         NewerRecordingError: If a newer version of the library wrote it.
         ValueError: If the file is not a recording.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: expected the folder of a recording, got {type(path).__name__}; pass its path")
     target = Path(path)
     folder, file = (target, target / FILE_NAME) if target.is_dir() else (target.parent, target)
-    if not file.exists():
+    if not file.is_file():
         raise FileNotFoundError(f"path: expected a folder with a {FILE_NAME}, got {str(path)!r}; record a run first")
     if not file.stat().st_size:  # the first snapshot is not written yet
         return Recording(folder.resolve().name, [], is_cut=False)
-    with pa.OSFile(str(file)) as source:
+    with _opened(file) as source:
         try:
             reader = pa.ipc.open_stream(source)
         except (pa.ArrowInvalid, OSError) as error:
@@ -123,6 +126,16 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
             raise ValueError(f"path: expected a recording of curricular, got another Arrow file in {str(file)!r}")
         whole = Whole(reader)
         return Recording(folder.resolve().name, list(whole), whole.is_cut)
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return pa.OSFile(str(file))
+    except OSError as error:
+        raise OSError(
+            f"path: expected a recording that can be read, got {str(file)!r} ({os.strerror(error.errno or 0)}); change "
+            f"its permissions"
+        ) from error
 
 
 class Whole:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from ..aggregates import Aggregator
 from ..curriculum import Curriculum
-from .aggregates import Aggregator
 from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
 
 MAX_SNAPSHOTS = 512
@@ -32,6 +32,7 @@ class Recorder:
             0.5 % of the time.
 
     Raises:
+        TypeError: If an argument has a wrong type.
         ValueError: If `interval` is below 1, or if the folder has the recording of another run, or a file of the same
             name that is not a recording.
         OSError: If the folder cannot be written.
@@ -51,11 +52,9 @@ class Recorder:
     def __init__(
         self, curriculum: Curriculum[Any], path: str | os.PathLike[str], *, interval: int | None = None
     ) -> None:
-        if interval is not None and interval < 1:
-            raise ValueError(f"interval: expected at least 1 result, got {interval}; leave it out for the default")
+        _check_arguments(curriculum, path, interval)
         self._curriculum = curriculum
-        self._path = Path(path)
-        self._path.mkdir(parents=True, exist_ok=True)
+        self._path = _folder(Path(path))
         self._has_budget = interval is None
         self._interval = interval or 1
         self._next = 0
@@ -173,3 +172,29 @@ class Recorder:
                 file.close()
         self._file = self._lock = self._writer = None
         self._pid = 0
+
+
+def _check_arguments(curriculum: Any, path: Any, interval: Any) -> None:
+    if not isinstance(curriculum, Curriculum):
+        raise TypeError(
+            f"curriculum: expected a Curriculum, got {type(curriculum).__name__}; pass the curriculum first, then the "
+            f"folder"
+        )
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: expected a folder, got {type(path).__name__}; pass a path such as 'runs/x'")
+    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
+        raise TypeError(f"interval: expected a whole number of results, got {interval!r}; leave it out for the default")
+    if interval is not None and interval < 1:
+        raise ValueError(f"interval: expected at least 1 result, got {interval}; leave it out for the default")
+
+
+def _folder(path: Path) -> Path:
+    """Returns `path`, and creates the folder if it is missing."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise type(error)(
+            f"path: expected a folder that can be created, got {str(path)!r} ({reason}); choose another folder"
+        ) from error
+    return path

@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mastery import MASTERY, mastery_key
+from ..aggregates import bucket_order
+from ..mastery import MASTERY, MASTERY_COLOURS, mastery_key
 from ..recording import Recording
 
 MAX_LINES = 8
@@ -14,9 +15,6 @@ MAX_LINES = 8
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#6B6B6B")
 """Colours of lines that colour-blind readers can tell apart (Okabe and Ito)."""
-
-MASTERY_COLOURS = dict(zip(MASTERY, ("#9A9A9A", "#555555", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True))
-"""Colour of each state of a task, the same in all charts."""
 
 
 class Series(NamedTuple):
@@ -30,12 +28,21 @@ class Series(NamedTuple):
     dash: str = "solid"
 
 
+class Bar(NamedTuple):
+    """A bar of a chart of one moment."""
+
+    name: str
+    value: float
+    """NaN where nothing is known."""
+    colour: str
+
+
 class Chart(NamedTuple):
-    """A chart: lines, areas stacked to 100 %, or a heat map."""
+    """A chart: lines, areas stacked to 100 %, a heat map, or bars where there is one moment only."""
 
     key: str
     """Name for files and anchors."""
-    kind: Literal["lines", "areas", "map"]
+    kind: Literal["lines", "areas", "map", "bars"]
     title: str
     note: str
     """Caption of one or two sentences."""
@@ -49,6 +56,8 @@ class Chart(NamedTuple):
     cells: NDArray[np.float64] | None = None
     """Values of a map, shape (rows, columns); NaN where nothing is known."""
     unit: str = "%"
+    bars: tuple[Bar, ...] = ()
+    """Bars, the highest first."""
 
 
 RESULTS = "completed results"
@@ -75,7 +84,22 @@ def charts(recordings: Sequence[Recording]) -> list[Chart]:
         found += [
             chart._replace(key=f"{chart.key}-{number + 1}", title=chart.title + of_run) for chart in _of_one(recording)
         ]
-    return found
+    return [_at_one_moment(chart) for chart in found]
+
+
+def _at_one_moment(chart: Chart) -> Chart:
+    """Returns a chart of bars in place of one over time whose time is one moment."""
+    bars = [Bar(series.name, float(series.y[-1]), series.colour) for series in chart.series if len(series.x) == 1]
+    if chart.cells is not None and len(chart.x) == 1 and chart.x_title == RESULTS:
+        bars = [Bar(name, float(value), COLOURS[0]) for name, value in zip(chart.y, chart.cells[:, 0], strict=True)][
+            ::-1
+        ]
+    if not bars or len(bars) < len(chart.series):
+        return chart
+    shared = "tasks" if chart.key.startswith("tasks-") else "draws"
+    value_title = chart.y_title if chart.series else f"share of {shared}, %"
+    y_title = "" if chart.series else chart.y_title
+    return Chart(chart.key, "bars", chart.title, chart.note, value_title, y_title, unit=chart.unit, bars=tuple(bars))
 
 
 def _compared(recordings: Sequence[Recording]) -> Iterator[Chart]:
@@ -125,7 +149,7 @@ def _of_one(run: Recording) -> Iterator[Chart]:
     for number, (axis, rows) in enumerate(by_axis.items()):
         names = {name: row["value"] for _, name, row in rows}
         grid = _grid(run, rows)
-        order = sorted(grid, key=lambda name: (_number(name, names[name]), name))
+        order = sorted(grid, key=lambda name: (bucket_order(name, names[name]), name))
         yield _over_time(run, f"axis-{number + 1}", f"Draws by {axis}", axis, order, grid)
     yield from _maps(run)
     for name, title in (("success", "Success rates of the tasks"), ("progress", "Progress of the tasks")):
@@ -146,14 +170,6 @@ def _of_one(run: Recording) -> Iterator[Chart]:
     ]
     yield Chart("outcomes", "areas", "How hand-outs ended", "Share of all hand-outs so far.", RESULTS,
                 "share of hand-outs, %", tuple(series))  # fmt: skip
-
-
-def _number(name: str, fallback: float) -> tuple[int, float]:
-    """Returns the sort key of a bucket: its first number, or `fallback` if its name is not a number."""
-    try:
-        return 0, float(name.partition(" to ")[0])
-    except ValueError:
-        return 1, fallback
 
 
 Grid = dict[str, dict[str, NDArray[np.float64]]]
@@ -196,7 +212,7 @@ def _maps(run: Recording) -> Iterator[Chart]:
     for number, (first, second) in enumerate(dict.fromkeys((row["name"], row["name_2"]) for row in rows)):
         chosen = [row for row in rows if (row["name"], row["name_2"]) == (first, second)]
         xs, ys = (
-            sorted({row[item] for row in chosen}, key=lambda name: (_number(name, 0), name))
+            sorted({row[item] for row in chosen}, key=lambda name: (bucket_order(name, 0), name))
             for item in ("item", "item_2")
         )
         cells = np.full((len(ys), len(xs)), np.nan)

@@ -88,11 +88,24 @@ def figure(chart: Chart) -> Any:
         xaxis={**grid, "rangemode": "tozero", "title": {"text": shown(chart.x_title)}},
         yaxis={**grid, "title": {"text": shown(chart.y_title), "standoff": 8}},
     )  # fmt: skip
-    if chart.series:
+    if chart.bars:
+        _draw_bars(drawn, chart)
+    elif chart.series:
         _draw_series(drawn, chart)
     else:
         _draw_map(drawn, chart)
     return drawn
+
+
+def _draw_bars(drawn: Any, chart: Chart) -> None:
+    names, rows = [shown(bar.name) for bar in chart.bars], list(range(len(chart.bars)))
+    drawn.add_bar(
+        x=[bar.value for bar in chart.bars], y=rows, orientation="h", marker_color=[bar.colour for bar in chart.bars],
+        customdata=[html.escape(bar.name) for bar in chart.bars],
+        hovertemplate=f"%{{customdata}}<br>%{{x:.1f}}{' %' if chart.unit else ''}<extra></extra>",
+    )  # fmt: skip
+    every = max(1, len(names) // 16)
+    drawn.update_yaxes(tickvals=rows[::every], ticktext=names[::every], showgrid=False, autorange="reversed")
 
 
 def _draw_series(drawn: Any, chart: Chart) -> None:

@@ -39,7 +39,9 @@ def draw(chart: Chart) -> Figure:
     """Returns the Matplotlib figure of a chart."""
     drawn = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = drawn.subplots()
-    if chart.series:
+    if chart.bars:
+        _draw_bars(axes, chart)
+    elif chart.series:
         _draw_series(axes, chart)
     else:
         _draw_map(drawn, axes, chart)
@@ -48,6 +50,16 @@ def draw(chart: Chart) -> Figure:
     axes.set_ylabel(plain(chart.y_title))
     axes.spines[["top", "right"]].set_visible(False)
     return drawn
+
+
+def _draw_bars(axes: Any, chart: Chart) -> None:
+    rows = range(len(chart.bars))
+    drawn = axes.barh(rows, [bar.value for bar in chart.bars], color=[bar.colour for bar in chart.bars])
+    axes.bar_label(drawn, fmt=lambda value: f"{value:.1f}".removesuffix(".0") if value > 0 else "", padding=3)
+    every = max(1, len(rows) // 16)
+    axes.set_yticks(rows[::every], [plain(bar.name) for bar in chart.bars[::every]])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.1)
 
 
 def _draw_series(axes: Any, chart: Chart) -> None:

@@ -81,6 +81,14 @@ def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
     return np.array(["" if text == "nan" else text for text in texts], np.str_)[inverse]
 
 
+def bucket_order(name: str, fallback: float) -> tuple[int, float]:
+    """Returns the sort key of a bucket: its first number, or `fallback` if its name is not a number."""
+    try:
+        return 0, float(name.partition(" to ")[0])
+    except ValueError:
+        return 1, fallback
+
+
 def grouped(places: NDArray[np.int64], names: list[str], tasks: Tasks) -> Iterator[Row]:
     """Yields a row for each group with tasks: their number, total probability, mean success rate and mean progress.
 
@@ -124,14 +132,19 @@ def describe(tasks: Tasks, index: int) -> str:
     """
     label = str(tasks["label"][index])
     values = {name.removeprefix("params/"): tasks[name][index] for name in tasks if name.startswith("params/")}
-    axes = [f"{name} {value}" for name, value in values.items() if _is_news(name, value, label)]
+    axes = [f"{name} {_short(value)}" for name, value in values.items() if _is_news(name, value, label)]
     words = ", ".join(word for word in (label, *axes) if word)
     return f"task {tasks['task_id'][index]}" + (f" ({words})" if words else "")
 
 
 def _is_news(name: str, value: Any, label: str) -> bool:
     """Returns whether a task has a value on the axis `name` that its label does not contain."""
-    return value is not None and value == value and f"{name}={value}" not in label  # noqa: PLR0124  NaN
+    return value is not None and value == value and f"{name}={_short(value)}" not in label  # noqa: PLR0124  NaN
+
+
+def _short(value: Any) -> str:
+    """Returns a value as a text, a number without digits that say nothing."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def listed(tasks: Tasks) -> Iterator[Row]:
