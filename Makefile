@@ -27,6 +27,7 @@ PEERS_READY := $(PEERS)/.installed
 # The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
 # scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
 CORE_PYTHONS := 3.11 3.12 3.13
+LOWEST_PYTHON := 3.12
 # Prints the command of Python $$version, if it is installed.
 FIND_PYTHON := for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done || true
@@ -47,8 +48,10 @@ demo: $(DEMO)  ## train an agent with and without a curriculum (options: ARGS="-
 test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (options: ARGS="-k evict")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-lowest: .venv-lowest/.installed-lowest  ## run the core's tests with the lowest versions that pyproject.toml allows
-	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) --ignore tests/test_interrupts.py --ignore tests/sessions/test_processes.py $(ARGS)
+test-lowest:  ## run the core's tests with the lowest versions that pyproject.toml allows, on Python 3.12 if it is installed
+	@version=$(LOWEST_PYTHON); python=$$($(FIND_PYTHON)); \
+	$(MAKE) --no-print-directory .venv-lowest/.installed-lowest PYTHON=$${python:-$(PYTHON)}
+	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) $(ARGS)
 
 test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, in a separate environment
 	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
