@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -143,6 +144,7 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 def main() -> None:
     names = [line.name for line in LINES]
     parser = argparse.ArgumentParser(description="Compares what two revisions cost, in alternating processes.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the worktrees are removed
     parser.add_argument("revisions", nargs=2, metavar="REVISION", help='what git resolves, or "." for the working tree')
     parser.add_argument("--lines", nargs="+", default=names, metavar="NAME", help=f"lines that begin so: {names}")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help=f"numbers of tasks; default below {LARGE:,}")

@@ -32,6 +32,8 @@ PROCESSES = (1, 2, 4, 8)
 BATCHES = (64, 512)
 LENGTHS = (1, 10, 100)
 NUM_ENVS = 2
+EPISODE = 0.06
+"""Time between two results of a worker in the sparse lines, in seconds."""
 CONTEXT = get_context("fork")
 
 
@@ -80,15 +82,28 @@ def batches(curriculum: Curriculum[int], count: int, size: int, score: float) ->
         curriculum.tell([task.task_id for task in curriculum.ask(size)], scores)
 
 
+def sparse_pairs(curriculum: Curriculum[int], count: int, score: float) -> float:
+    """Plays as in episodes of `EPISODE` seconds; returns the CPU time of a pair, without that of the pauses, in µs."""
+    took = 0.0
+    for _ in range(count):
+        time.sleep(EPISODE)
+        began = time.process_time()
+        pairs(curriculum, 1, score)
+        took += time.process_time() - began
+    return 1e6 * took / count
+
+
 def warm_up(curriculum: Curriculum[int]) -> None:
     """Reports results until the distribution is refreshed at its final rate."""
     batches(curriculum, 64 + curriculum.config.num_active_tasks // 1024, 512, 0.5)
 
 
-def local_cost(num_tasks: int, count: int) -> float:
+def local_cost(num_tasks: int, count: int, *, is_sparse: bool = False) -> float:
     """Returns the CPU time of a pair in one process on the local backend, in µs: the reference for sharing."""
     curriculum: Curriculum[int] = Curriculum(config(num_tasks, use_shared_memory=False))
     warm_up(curriculum)
+    if is_sparse:
+        return sparse_pairs(curriculum, count, 0.5)
     began = time.process_time()
     pairs(curriculum, count, 0.5)
     return 1e6 * (time.process_time() - began) / count
@@ -101,18 +116,24 @@ def private_memory() -> float:
 
 
 def worker(curriculum: Curriculum[int], size: int, count: int, pipe: Connection) -> None:
-    """Warms up, then sends the CPU time per result in µs and the growth of private memory in MiB."""
+    """Warms up, then sends the CPU time per result in µs and the growth of private memory in MiB.
+
+    A `size` of 0 stands for sparse pairs.
+    """
     before = private_memory()
     pairs(curriculum, 256, 0.5)
     pipe.send(None)
     pipe.recv()
     began = time.process_time()
-    if size == 1:
+    if size == 0:
+        cost = sparse_pairs(curriculum, count, 0.5)
+    elif size == 1:
         pairs(curriculum, count, 0.5)
+        cost = 1e6 * (time.process_time() - began) / count
     else:
         batches(curriculum, count // size, size, 0.5)
-    took = time.process_time() - began
-    pipe.send((1e6 * took / (count // size * size), private_memory() - before))
+        cost = 1e6 * (time.process_time() - began) / (count // size * size)
+    pipe.send((cost, private_memory() - before))
 
 
 def cost(num_tasks: int, num_processes: int, size: int, count: int) -> tuple[float, float]:
@@ -225,6 +246,10 @@ def main(peers: Sequence[Peer] = ()) -> None:
     if options.only != "episodes":
         for num_tasks in sizes:
             show(f"pair, {num_tasks:,} tasks, local", "µs", [local_cost(num_tasks, count) for _ in range(repeats)])
+            name, alone = f"sparse pair, {num_tasks:,} tasks", count // 256
+            show(f"{name}, local", "µs", [local_cost(num_tasks, alone, is_sparse=True) for _ in range(repeats)])
+            shared = [cost(num_tasks, PROCESSES[-1], 0, alone)[0] for _ in range(repeats)]
+            show(f"{name}, {PROCESSES[-1]} processes", "µs", shared)
             for size in (1, *BATCHES):
                 for num_processes in PROCESSES:
                     runs = [cost(num_tasks, num_processes, size, count) for _ in range(repeats)]

@@ -219,7 +219,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
     arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in _PARTS}
     state = {**plain, "rows": rows.words, **arrays}
-    _saved(state)
+    _saved(state, copies=False)
     return state
 
 
@@ -406,17 +406,21 @@ def _matched(state: Mapping[str, Any], saved: SavedState, generator: TaskGenerat
     return table
 
 
-def _saved(state: Mapping[str, Any]) -> SavedState:
-    """Returns the checked content of `state`, copied. `state` must have all keys.
+def _saved(state: Mapping[str, Any], *, copies: bool = True) -> SavedState:
+    """Returns the checked content of `state`. `state` must have all keys.
+
+    Args:
+        state: A state.
+        copies: Whether to copy the arrays before the checks, since the caller may change the originals later.
 
     Raises:
         TableError: If no curriculum can have saved the content.
     """
     _score_range(state["config"])
     counters = _counters(state["counters"])
-    # Copy before the checks: the caller may change the originals later. Subclasses become plain arrays.
+    plain = np.array if copies else np.asarray  # subclasses become plain arrays
     rows, labels, cumulated, keys, score_range, reasons, ledger = (
-        np.array(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
+        plain(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
     _check_entries(ledger, state["ledger_size"])
     table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, ledger)
@@ -490,10 +494,11 @@ def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
     layout, num_tasks = Layout(generator.axes), generator.num_tasks
     if rows.num_axes != layout.num_params:
         raise TableError(f"rows with the generator's {layout.num_params} params", f"{rows.num_axes} params")
-    tasks = rows.take(np.flatnonzero(rows["is_active"]))
-    if num_tasks is not None and tasks["seed"].max() >= num_tasks:
-        raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(tasks["seed"].max()))
-    off = layout.find_off(tasks["params"])
+    active = rows["is_active"]
+    highest = rows["seed"][active].max()
+    if num_tasks is not None and highest >= num_tasks:
+        raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(highest))
+    off = layout.find_off(rows["params"][active])
     if off is not None:
         wanted, param, task = off
-        raise TableError(f"rows['params'] {wanted},", f"{param} for task {tasks['task_id'][task]}")
+        raise TableError(f"rows['params'] {wanted},", f"{param} for task {rows['task_id'][active][task]}")

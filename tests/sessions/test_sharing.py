@@ -64,7 +64,7 @@ class TestResults:
             if state.task_id in before:
                 assert state.last_score == before[state.task_id].last_score
 
-    def test_results_that_waited_for_50_ms_are_taken_into_the_table(self, pair, clock):
+    def test_results_that_waited_for_100_ms_are_taken_into_the_table(self, pair, clock):
         first, second = pair
         counters = second.tracker.backend._shared.counters
         told = shared.Counters._fields.index("num_completed")

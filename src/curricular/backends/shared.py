@@ -29,7 +29,7 @@ _SIZE = EVENT.itemsize
 _EPOCH = Counters._fields.index("epoch")
 _RESTORES = Counters._fields.index("num_restores")
 
-MAX_DELAY = 0.05
+MAX_DELAY = 0.1
 """Age of the last flush by any worker, in seconds, after which the next result of a worker triggers a flush."""
 
 

@@ -60,17 +60,55 @@ def averaged(
     """
     by_size = (-sizes).argsort(kind="stable")  # the groups that have a k-th value come first
     counts = len(sizes) - np.bincount(sizes).cumsum()[:-1]  # number of groups with more than k values
-    firsts = (counts.cumsum() - counts).repeat(counts)
-    order = starts.take(by_size).take(np.arange(len(firsts)) - firsts) + np.arange(len(counts)).repeat(counts)
+    num_rounds = int(np.count_nonzero(counts > NUM_ALONE))
     averages = old.T.take(by_size, axis=0)
+    _step_together(averages, values, gains, starts.take(by_size), counts[:num_rounds])
+    for rank in range(counts[num_rounds] if num_rounds < len(counts) else 0):
+        group = by_size[rank]
+        span = slice(starts[group] + num_rounds, starts[group] + sizes[group])
+        averages[rank] = _stepped(averages[rank], values[:, span], gains[:, span])
+    result = np.empty_like(old)
+    result[:, by_size] = averages.T
+    return result
+
+
+NUM_ALONE = 4
+"""Number of groups up to which plain floats are faster than arrays: those with many more values than the others."""
+
+
+def _step_together(
+    averages: NDArray[np.float64],
+    values: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Takes the steps of all groups, in place: those of the first ``counts[k]`` groups are the k-th steps.
+
+    Args:
+        averages: Shape (groups, a).
+        values: Shape (a, n).
+        gains: Shape (a, n).
+        starts: Index of each group's first value, shape (groups,).
+        counts: Falling numbers of groups, shape (rounds,).
+    """
+    firsts = (counts.cumsum() - counts).repeat(counts)
+    order = starts.take(np.arange(len(firsts)) - firsts) + np.arange(len(counts)).repeat(counts)
     told, rates = values.T.take(order, axis=0).ravel(), gains.T.take(order, axis=0).ravel()
-    flat, first, width = averages.ravel(), 0, len(old)  # `flat` is a view
-    for count in (counts * width).tolist():
+    flat, first = averages.ravel(), 0  # views, whose slices are faster than those of matrices
+    for count in (counts * averages.shape[1]).tolist():
         changed = flat[:count]
         difference = told[first : first + count] - changed
         difference *= rates[first : first + count]
         changed += difference
         first += count
-    result = np.empty_like(old)
-    result[:, by_size] = averages.T
-    return result
+
+
+def _stepped(averages: NDArray[np.float64], values: NDArray[np.float64], gains: NDArray[np.float64]) -> list[float]:
+    """Returns the averages of one group, shape (a,), after its `values`, shape (a, n)."""
+    stepped = []
+    for average, told, rates in zip(averages.tolist(), values.tolist(), gains.tolist(), strict=True):
+        for value, rate in zip(told, rates, strict=True):
+            average += (value - average) * rate  # noqa: PLW2901  the step is the point
+        stepped.append(average)
+    return stepped

@@ -224,8 +224,9 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
     old, new, capacity = table.counters, saved.counters, len(saved.rows)
     newest = max(int(table.rows["task_id"].max()), int(saved.rows["task_id"].max())) // capacity
     generation = max(generation, old.first_generation, new.first_generation, newest + 1)
-    rows, entries = Rows(saved.rows.words.copy()), open_entries(saved.ledger)
+    rows, entries = saved.rows, open_entries(saved.ledger)
     if not keeps_ids:
+        rows = Rows(rows.words.copy())
         here, slots = is_current(saved, entries["task_id"]), entries["task_id"] % capacity
         rows["task_id"] = np.arange(capacity) + capacity * generation
         generation += 1

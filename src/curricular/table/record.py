@@ -276,11 +276,14 @@ def _record_scores(
     row["last_score"] = scores.take(starts + num_events - 1)
     row["last_completed"] = moments.take(starts + num_events - 1)
     recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
-    times = sizes.clip(max=NUM_RECENT)  # the mean of a group stands once per score, as far as a row keeps them
-    ends = times.cumsum()
-    later = ends.repeat(times) - np.arange(ends[-1]) - 1
-    first = (ends - times).take(starts)
-    pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    if events.dtype == GROUP_EVENT:  # repeat the mean of each group once per score, as far as a row keeps them
+        times = sizes.clip(max=NUM_RECENT)
+        ends = times.cumsum()
+        later = ends.repeat(times) - np.arange(ends[-1]) - 1
+        first = (ends - times).take(starts)
+        pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
+    else:
+        pushed = _push_recent(recent, scores, num_new, num_after, starts)
     for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
         row[name] = words
     row["num_completions"] = num_old + num_new

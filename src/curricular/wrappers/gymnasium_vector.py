@@ -53,7 +53,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         score: The score told at an episode's end: ``"return"``, ``"success"`` (of the last info), or a function of an
             `Episode`. A score outside of the curriculum's `score_range` raises `ValueError`.
         stats_interval: Number of episodes of the curriculum between two ``stats`` in an info. ``"auto"``: 100, or an
-            eighth of a larger pool; more if the episodes are shorter than 20 steps. None: no ``stats``.
+            eighth of a larger pool; more if episodes are shorter than 20 steps. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
         regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.

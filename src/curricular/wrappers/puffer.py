@@ -90,8 +90,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             `Episode`, whose `info` is empty if `env` holds several. A score outside of the curriculum's `score_range`
             raises `ValueError`.
         stats_interval: Number of episodes of the curriculum, over all its environments, between two ``stats`` in an
-            info. ``"auto"``: 100, or an eighth of a larger pool; more if the episodes are shorter than 20 steps. None:
-            no ``stats``.
+            info. ``"auto"``: 100, or an eighth of a larger pool; more if episodes are shorter than 20 steps. None: no
+            ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough. Any one
             task in play may have caused a call to raise, so with several environments it takes more failures.
