@@ -6,7 +6,7 @@ checkout is given on the command line.
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
+
+from curricular import Task, UniformConfig
 
 with np.errstate():  # Syllabus makes NumPy raise on underflow when it is imported
     from cost_peers import PatchedProgress
@@ -161,3 +163,42 @@ PEERS: Mapping[str, Callable[[Tasks], Choice]] = {
     "syllabus-learnability": SyllabusLearnability,
 }
 """Peers by name that install from the package index."""
+
+
+# ── A peer in the place of a curriculum ──────────────────────────────────────────────────────────
+
+
+class PeerTeacher:
+    """A peer as the teacher of a simulated learner."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+
+    def ask(self, n: int) -> NDArray[np.int64]:
+        return np.array(self._choice.ask(n), np.int64)
+
+    def tell(self, numbers: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        for number, score in zip(numbers.tolist(), scores.tolist(), strict=True):
+            self._choice.tell(number, score)
+
+
+class PeerCurriculum:
+    """A peer with the methods of a `Curriculum` that the two trainers call."""
+
+    def __init__(self, choice: Choice, configs: Sequence[Any]) -> None:
+        self.config = UniformConfig(num_active_tasks=len(configs))
+        self._choice = choice
+        self._tasks = [Task(number, config) for number, config in enumerate(configs)]
+
+    def ask(self, n: int) -> list[Task[Any]]:
+        return [self._tasks[number] for number in self._choice.ask(n)]
+
+    def get_task(self) -> Task[Any]:
+        return self.ask(1)[0]
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        self._choice.tell(task_id, score)
+
+    def tell(self, task_ids: NDArray[np.int64], scores: NDArray[np.float32], *, regrets: object) -> None:
+        for task_id, score in zip(task_ids.tolist(), scores.tolist(), strict=True):
+            self.update_task_performance(task_id, score)

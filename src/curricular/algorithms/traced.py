@@ -67,4 +67,4 @@ def co_learnability(columns: Columns, num_followers: int) -> Array:
     last_followers = xp.clip(xp.arange(capacity) + num_followers, None, capacity - 1)
     ordered = xp.astype(xp.take(sums, last_followers) - sums, xp.float64) * (1.0 / (UNITS * num_followers))
     # The positions of the tasks in the order, by task: the inverse of a permutation.
-    return xp.where(is_known, xp.take(ordered, xp.argsort(order, stable=False)), 0.0)
+    return xp.where(is_known, xp.take(ordered, stable_order(order)), 0.0)
