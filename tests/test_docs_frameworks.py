@@ -42,5 +42,13 @@ def test_the_lines_of_a_trainer_are_in_its_example(framework, example):
 
 
 def test_every_page_of_a_framework_is_in_the_table():
-    pages = {"gymnasium.md", "jax.md", "mettagrid.md", "pettingzoo.md", "rllib.md", "stable-baselines3.md"}
+    pages = {
+        "gymnasium.md",
+        "jax.md",
+        "mettagrid.md",
+        "pettingzoo.md",
+        "rllib.md",
+        "stable-baselines3.md",
+        "torchrl.md",
+    }
     assert pages <= set(re.findall(r"\]\(([\w-]+\.md)", PAGE))

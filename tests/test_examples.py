@@ -22,6 +22,7 @@ ARGUMENTS = {
     "ppo.py": ["--steps", "4096"],
     "ppo_plain.py": ["--steps", "2048"],
     "sb3_ppo.py": ["--steps", "512"],
+    "torchrl_ppo.py": ["--rollouts", "1"],
 }
 """What makes a run shorter than it is by default."""
 
@@ -37,6 +38,7 @@ NEEDS = {
     "ppo.py": "minigrid",
     "ppo_plain.py": "minigrid",
     "sb3_ppo.py": "stable_baselines3",
+    "torchrl_ppo.py": "torchrl",
 }
 """What an example cannot run without."""
 

@@ -44,7 +44,9 @@ def test_all_runners_share_the_curriculum_and_the_evaluation_leaves_it_alone(rll
             .environment("wrapped")
             .env_runners(num_env_runners=NUM_RUNNERS, num_envs_per_env_runner=NUM_ENVS)
             .training(train_batch_size_per_learner=BATCH, minibatch_size=BATCH, num_epochs=1)
-            .evaluation(evaluation_duration=5, evaluation_config=PPOConfig.overrides(env="plain"))
+            .evaluation(
+                evaluation_interval=100, evaluation_duration=5, evaluation_config=PPOConfig.overrides(env="plain")
+            )
             .callbacks(on_train_result=CurriculumCallback(curriculum))
         )
         algorithm = config.build_algo()
