@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 import torch
-from tensordict.nn import TensorDictModule
+from tensordict.nn import InteractionType, TensorDictModule
 from torch import nn
 from torchrl.envs import Compose, EnvBase, GymEnv, SerialEnv, StepCounter, TransformedEnv
 from torchrl.modules import OneHotCategorical, ProbabilisticActor, ValueOperator
@@ -34,7 +34,7 @@ def net(num_outputs: int) -> nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Trains PPO of TorchRL with a curriculum of forces.")
-    parser.add_argument("--rollouts", type=int, default=30, help=f"rollouts of {NUM_STEPS} steps by {NUM_ENVS}")
+    parser.add_argument("--rollouts", type=int, default=20, help=f"rollouts of {NUM_STEPS} steps by {NUM_ENVS}")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -49,7 +49,13 @@ def main() -> None:
     envs.set_seed(0)
 
     logits = TensorDictModule(net(2), in_keys=["observation"], out_keys=["logits"])
-    policy = ProbabilisticActor(logits, in_keys=["logits"], distribution_class=OneHotCategorical, return_log_prob=True)
+    policy = ProbabilisticActor(
+        logits,
+        in_keys=["logits"],
+        distribution_class=OneHotCategorical,
+        default_interaction_type=InteractionType.RANDOM,
+        return_log_prob=True,
+    )
     value = ValueOperator(net(1), in_keys=["observation"])
     advantage = GAE(gamma=0.99, lmbda=0.95, value_network=value)
     loss = ClipPPOLoss(policy, value, entropy_coeff=0.01)
@@ -68,7 +74,7 @@ def main() -> None:
                 optimizer.zero_grad()
                 total.backward()
                 optimizer.step()
-        if number % 10 == 0 or number == options.rollouts:
+        if number % 5 == 0 or number == options.rollouts:
             stats = curriculum.stats()
             print(f"{stats['num_completed']:.0f} episodes, mean score {stats['score/mean']:.0f}", flush=True)
     envs.close()

@@ -139,7 +139,8 @@ class CurriculumTransform(Transform, Generic[ConfigT]):
 
     @property
     def _base_env(self) -> Any:
-        return self.container.base_env
+        container: Any = self.container
+        return container.base_env
 
     def _restarting(self, tensordict: Any) -> list[int]:
         """Returns the indices of the environments that a reset is about."""
