@@ -56,6 +56,11 @@ test-lowest:  ## run the core's tests with the lowest versions that pyproject.to
 test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, in a separate environment
 	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
 
+test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a separate environment
+	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
+
+test-all: test test-metta test-rllib  ## run all tests, also those that need an environment of their own
+
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	for version in $(CORE_PYTHONS); do \
@@ -170,6 +175,12 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $* for the tests with MettaGrid: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
 	@$*/bin/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core
+	@touch $@
+
+# RLlib pins a version of Gymnasium that contradicts the constraints.
+%/.installed-rllib: pyproject.toml | %/bin/python
+	@echo "Setting up $* for the tests with RLlib: once, some minutes"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[gymnasium,testing]' hypothesis sybil 'ray[rllib]==2.60.0' torch==2.13.0
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python

@@ -12,10 +12,16 @@ from curricular.backends import session
 
 pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["*.md"]).pytest()
 
-# PufferLib has no wheel for some platforms and for Python 3.13: without it, its modules have no doctests to collect.
-collect_ignore_glob = (
-    [] if find_spec("pufferlib") else ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"]
-)
+# PufferLib and TorchRL have no wheel for some platforms: without them, their modules have no doctests to collect.
+collect_ignore_glob = [
+    pattern
+    for package, patterns in {
+        "pufferlib": ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"],
+        "torchrl": ["src/curricular/wrappers/torchrl.py"],
+    }.items()
+    if find_spec(package) is None
+    for pattern in patterns
+]
 
 # The same examples in every run, however long a busy machine takes for them: no test fails by chance.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

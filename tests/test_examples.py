@@ -12,12 +12,19 @@ from .helpers import TIMEOUT
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+ELSEWHERE = {"rllib_ppo.py"}
+"""What tests/trainers/test_rllib.py runs: Ray writes to the standard error, and warns of itself."""
 
 ARGUMENTS = {
     "crafting.py": ["--steps", "20000"],
+    "jax_level_replay.py": ["--calls", "2"],
     "minigrid_levels.py": ["--steps", "4000"],
     "torch_distributed.py": ["--updates", "50"],
+    "pettingzoo_tag.py": ["--episodes", "100"],
+    "ppo.py": ["--steps", "4096"],
+    "ppo_plain.py": ["--steps", "2048"],
     "sb3_ppo.py": ["--steps", "512"],
+    "torchrl_ppo.py": ["--rollouts", "1"],
 }
 """What makes a run shorter than it is by default."""
 
@@ -29,16 +36,20 @@ LAUNCHERS = {"torch_distributed.py": ["-m", "torch.distributed.run", "--standalo
 
 NEEDS = {
     "crafting.py": "torch",
+    "jax_level_replay.py": "jax",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
     "torch_distributed.py": "torch",
     "pettingzoo_tag.py": "mpe2",
+    "ppo.py": "minigrid",
+    "ppo_plain.py": "minigrid",
     "sb3_ppo.py": "stable_baselines3",
+    "torchrl_ppo.py": "torchrl",
 }
 """What an example cannot run without."""
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", sorted({*SCRIPTS} - ELSEWHERE))
 def test_it_runs_and_says_what_the_curriculum_did(name, tmp_path):
     pytest.importorskip(NEEDS.get(name, "gymnasium"), reason="see examples/README.md")
     command = [sys.executable, "-W", "error", *LAUNCHERS.get(name, []), EXAMPLES / name, *ARGUMENTS.get(name, [])]

@@ -4,15 +4,18 @@ JAX starts threads, and a process with threads must not fork, as other tests do:
 """
 
 import functools
+import importlib.util
 import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from curricular import CurriculumConfig
+from curricular import CurriculumConfig, PrioritizedLevelReplayConfig
+from curricular.algorithms.prioritized_level_replay import PrioritizedLevelReplayAlgorithm
 
 from . import test_algorithms, test_modifiers, test_sharing, test_transforms
 from .reference import distribution, evictable
@@ -94,3 +97,41 @@ def test_it_is_the_same_under_jit(name, process):
 def test_transforms_of_many_scores_are_the_same_under_jit(name, process):
     there = process.submit(transform_under_jit, name).result()
     assert there == pytest.approx(test_transforms.TRANSFORMS[name](*many()), abs=1e-12)
+
+
+def replay_inputs():
+    """The functions of the example, an algorithm, new columns, and uniforms and regrets of 40 rounds."""
+    path = Path(__file__).parents[1] / "examples" / "jax_level_replay.py"
+    spec = importlib.util.spec_from_file_location("jax_level_replay", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    algorithm = PrioritizedLevelReplayAlgorithm(PrioritizedLevelReplayConfig(num_active_tasks=32))
+    return example, algorithm, example.new_columns(32), *np.random.default_rng(0).random((2, 40, 8))
+
+
+def replay_in_a_scan():
+    """The slots drawn in all rounds and the last columns: one call of a compiled scan, in which nothing is copied."""
+    example, algorithm, columns, uniforms, regrets = replay_inputs()
+
+    def round_of(columns, drawn):
+        slots = example.draw(algorithm, columns, drawn[0])
+        return example.record(columns, slots, drawn[1]), slots
+
+    with jax.enable_x64(True):
+        rounds = jax.jit(lambda columns, drawn: jax.lax.scan(round_of, columns, drawn), compiler_options=QUICK)
+        arguments = jax.device_put((columns, (uniforms, regrets)))
+        with jax.transfer_guard("disallow"):
+            columns, slots = rounds(*arguments)
+        return np.asarray(slots), {name: np.asarray(column) for name, column in columns.items()}
+
+
+def test_level_replay_in_a_scan_draws_what_it_draws_on_numpy(process):
+    scanned_slots, scanned_columns = process.submit(replay_in_a_scan).result()
+    example, algorithm, columns, *rounds = replay_inputs()
+    for there, uniforms, regrets in zip(scanned_slots, *rounds, strict=True):
+        slots = example.draw(algorithm, columns, uniforms)
+        assert slots.tolist() == there.tolist()
+        columns = example.record(columns, slots, regrets)
+    assert columns["num_regrets"].sum() == scanned_slots.size
+    for name, column in columns.items():
+        assert scanned_columns[name].tolist() == column.tolist()

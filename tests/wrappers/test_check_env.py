@@ -3,12 +3,14 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 from gymnasium.wrappers import TimeAwareObservation, TimeLimit
 
 from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.testing import check_curriculum_env
 from curricular.wrappers.episodes import INFO_KEY
-from curricular.wrappers.gymnasium import CurriculumEnv
+from curricular.wrappers.gymnasium import CurriculumEnv, TaskEnv
+from curricular.wrappers.gymnasium_vector import CurriculumEnv as CurriculumVectorEnv
 
 from .test_gymnasium import wrap
 
@@ -146,3 +148,88 @@ def test_a_time_limit_outside_is_found():
     env.unwrapped.length = 100
     with pytest.raises(AssertionError, match=r"the step that ends an episode: expected info\['curriculum'\]"):
         check_curriculum_env(TimeLimit(env, 10))
+
+
+# Vector environments
+
+
+def levels_of(mode=AutoresetMode.NEXT_STEP):
+    curriculum = curriculum_of(["MiniGrid-Empty-5x5-v0", "MiniGrid-FourRooms-v0"])
+    envs = SyncVectorEnv([lambda: TaskEnv(by_id, curriculum.peek())] * 3, autoreset_mode=mode)
+    return CurriculumVectorEnv(envs, curriculum, apply="task")
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_vector_environments_pass_in_every_autoreset_mode(mode):
+    check_curriculum_env(levels_of(mode), num_episodes=9)
+    curriculum = curriculum_of(bucketed({"value": 0.25}, {"value": [0.25, 0.75]}))
+    if mode is not AutoresetMode.DISABLED:
+        envs = SyncVectorEnv([lambda: wrap(curriculum=curriculum)] * 2, autoreset_mode=mode)
+        check_curriculum_env(envs, curriculum=curriculum)
+
+
+def test_a_native_vector_environment_passes():
+    def apply(envs, tasks, indices):
+        envs.unwrapped.gravity[indices] = [task.config["gravity"] for task in tasks]
+
+    envs = gymnasium.make_vec("CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point")
+    envs.unwrapped.gravity = np.full(4, 9.8)
+    poles = curriculum_of(bucketed({"gravity": 9.8}, {"gravity": [5.0, 9.8, 20.0]}))
+    check_curriculum_env(CurriculumVectorEnv(envs, poles, apply=apply), num_episodes=10)
+
+
+class MistakenVector(VectorWrapper):
+    def __init__(self, env):
+        super().__init__(env)
+        self.curriculum = env.curriculum
+
+
+class VectorAsksTwice(MistakenVector):
+    def reset(self, **arguments):
+        self.curriculum.ask(2)
+        return self.env.reset(**arguments)
+
+
+class VectorTellsTwice(MistakenVector):
+    def step(self, actions):
+        *result, infos = self.env.step(actions)
+        report = infos.get(INFO_KEY, {})
+        if "score" in report:
+            self.curriculum.tell(report["task_id"][report["_score"]], report["score"][report["_score"]])
+        return *result, infos
+
+
+class VectorSaysNothing(MistakenVector):
+    def step(self, actions):
+        *result, _ = self.env.step(actions)
+        return *result, {}
+
+
+class VectorSaysNothingAtFirst(MistakenVector):
+    def reset(self, **arguments):
+        return self.env.reset(**arguments)[0], {}
+
+
+class VectorForgetsToClose(MistakenVector):
+    def close(self, **arguments):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (VectorAsksTwice, "reset: expected 3 open hand-outs, or 6 if tasks are applied one episode ahead, got 5"),
+        (VectorTellsTwice, r"a step: expected \d told and 0 cancelled hand-outs, got \("),
+        (VectorSaysNothing, "a step: expected 'score' or 'error' of each episode that ended, and of no other, got"),
+        (VectorSaysNothingAtFirst, r"reset: expected infos\['curriculum'\]\['task_id'\] of every environment, got"),
+        (VectorForgetsToClose, "close: expected no open hand-out, got"),
+    ],
+)
+def test_a_mistake_in_a_vector_environment_is_named(mistake, message):
+    with pytest.raises(AssertionError, match=message):
+        check_curriculum_env(mistake(levels_of()))
+
+
+def test_an_environment_without_a_curriculum_is_named():
+    with pytest.raises(TypeError, match=r"curriculum: expected the curriculum of .*, got None; pass it"):
+        check_curriculum_env(VectorWrapper(levels_of()))

@@ -16,6 +16,7 @@ def test_no_framework_is_imported(path):
 GYMNASIUM = "curricular.wrappers.gymnasium needs Gymnasium: pip install 'curricular[gymnasium]'"
 VECTOR = "curricular.wrappers.gymnasium_vector needs Gymnasium: pip install 'curricular[gymnasium]'"
 PETTINGZOO = "curricular.wrappers.pettingzoo needs PettingZoo: pip install 'curricular[pettingzoo]'"
+TORCHRL = "curricular.wrappers.torchrl needs TorchRL: pip install 'curricular[torchrl]'"
 PUFFER = (
     "curricular.wrappers.puffer needs PufferLib: "
     "pip install 'curricular[puffer]' && pip install --no-deps pufferlib-core==3.0.23"
@@ -28,6 +29,7 @@ PUFFER = (
         ("gymnasium", "import curricular.wrappers.gymnasium", GYMNASIUM),
         ("gymnasium", "import curricular.wrappers.gymnasium_vector", VECTOR),
         ("pettingzoo", "import curricular.wrappers.pettingzoo", PETTINGZOO),
+        ("torchrl", "import curricular.wrappers.torchrl", TORCHRL),
         ("pufferlib", "import curricular.wrappers.puffer", PUFFER),
         ("pufferlib", "from metta.cogworks.curriculum import CurriculumEnv", PUFFER),
     ],

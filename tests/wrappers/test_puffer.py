@@ -8,7 +8,9 @@ import logging
 import os
 import pickle
 import re
+import signal
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,10 +20,11 @@ pufferlib = pytest.importorskip("pufferlib")
 import gymnasium  # noqa: E402  after the line that skips
 from pufferlib import emulation, vector  # noqa: E402
 
+from curricular import Curriculum, PrioritizedLevelReplayConfig, bucketed  # noqa: E402
 from curricular.wrappers import agents  # noqa: E402
 from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError  # noqa: E402
 from curricular.wrappers.gymnasium import CurriculumEnv as GymnasiumCurriculumEnv  # noqa: E402
-from curricular.wrappers.puffer import CurriculumEnv, WorkerError  # noqa: E402
+from curricular.wrappers.puffer import CurriculumEnv, Multiprocessing, WorkerError  # noqa: E402
 
 from .accounts import counts, curriculum_of, told  # noqa: E402
 
@@ -717,6 +720,73 @@ def test_what_a_worker_raises_is_raised_by_recv_and_never_waited_for(where, erro
             envs.close()
             for process in envs.processes:
                 process.join()
+
+
+class Ending(Payers):
+    """Ends its process at the fifth step, if it is the second worker's."""
+
+    def __init__(self, buf, seed, end):
+        super().__init__(buf, seed)
+        self.is_second, self.end = seed == 1, end
+
+    def step(self, actions):
+        if self.is_second and self.num_steps == 4:
+            self.end()
+        return super().step(actions)
+
+
+class MakeEnding:
+    """Makes environments of which the second worker's ends its process."""
+
+    def __init__(self, curriculum, end):
+        self.curriculum, self.end = curriculum, end
+
+    def __call__(self, buf=None, seed=0):
+        return wrap(Ending(buf, seed, self.end), curriculum=self.curriculum)
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (
+            kill_itself,
+            r"recv: expected worker 1 of PufferLib to answer, got a process that was killed by SIGKILL \(pid",
+        ),
+        (
+            partial(os._exit, 3),
+            r"worker 1 .* got a process that exited with status 3 .*; close the environments and make",
+        ),
+    ],
+)
+def test_a_worker_that_ends_is_raised_by_recv_and_never_waited_for(end, message):
+    with curriculum_of(VALUES, score_range=RANGE, use_shared_memory=True) as curriculum:
+        make = MakeEnding(curriculum, end)
+        envs = vector.make(make, num_envs=2, num_workers=2, overwork=True, backend=Multiprocessing, seed=0)
+        try:
+            with pytest.raises(WorkerError, match=message):
+                reports_of(envs, 20)
+        finally:
+            envs.close()
+            for process in envs.processes:
+                process.join()
+
+
+def test_a_function_gives_the_regret_of_an_episode():
+    config = PrioritizedLevelReplayConfig(num_active_tasks=len(VALUES), score_range=RANGE, use_shared_memory=False)
+    generator = bucketed({"value": 0.0}, {"value": VALUES})
+    with pytest.raises(ValueError, match="regret: expected a function of an Episode, since PrioritizedLevelReplay"):
+        wrap(curriculum=Curriculum(config, generator))
+    env = wrap(curriculum=Curriculum(config, generator), regret=lambda episode: 9 - episode.episode_return)
+    env.reset()
+    reports = [info[INFO_KEY] for _ in range(60) for info in env.step(np.zeros(6, np.int64))[-1] if INFO_KEY in info]
+    assert len(reports) > 20
+    assert all(report["regret"] == pytest.approx(9 - report["score"]) for report in reports)
+    states = [state for state in env.curriculum.task_states() if state.num_completions]
+    assert sum(state.num_regrets for state in states) == len(reports)
 
 
 @pytest.mark.parametrize("how", ["emulated", "forked", "pickled"])

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from ..curriculum import Curriculum
 from ..wrappers.episodes import INFO_KEY
+from .check_vector import VectorEnvironment, check_vector_env
+from .expecting import account_of, expect, expect_task
 from .stage import Account
 
 
@@ -21,20 +23,28 @@ class Environment(Protocol):
     def close(self) -> Any: ...
 
 
-def check_curriculum_env(env: Environment, *, num_episodes: int = 5, max_steps: int = 10_000) -> None:
-    """Checks that a wrapped environment asks once an episode and ends every hand-out once.
+def check_curriculum_env(
+    env: Environment | VectorEnvironment,
+    *,
+    curriculum: Curriculum[Any] | None = None,
+    num_episodes: int = 5,
+    max_steps: int = 10_000,
+) -> None:
+    """Checks that a wrapped environment, or vector environment, asks once an episode and ends every hand-out once.
 
     Plays random episodes and closes the environment. No one else may use the curriculum meanwhile; its scores then
     include these episodes.
 
     Args:
-        env: A new environment with the API of `gymnasium.Env`, whose attribute `curriculum` is found by
-            `get_wrapper_attr`.
+        env: A new environment with the API of `gymnasium.Env` or `gymnasium.vector.VectorEnv`.
+        curriculum: Where its tasks come from. None: its attribute `curriculum`, which `get_wrapper_attr` finds in an
+            environment; the outermost wrapper of a vector environment must have it.
         num_episodes: Number of episodes that end, at least 1.
         max_steps: Number of steps within which an episode must end.
 
     Raises:
         AssertionError: If a rule is broken: which one, what was expected, and what came.
+        TypeError: If there is no `curriculum`.
 
     Examples:
         >>> import gymnasium
@@ -45,20 +55,23 @@ def check_curriculum_env(env: Environment, *, num_episodes: int = 5, max_steps: 
         ...     return gymnasium.make("FrozenLake-v1", **task.config)
         >>> check_curriculum_env(CurriculumEnv(make=make, curriculum=curriculum))
     """
-    curriculum: Curriculum[Any] = env.get_wrapper_attr("curriculum")
+    curriculum = _curriculum_of(env) if curriculum is None else curriculum
+    if isinstance(env, VectorEnvironment):
+        check_vector_env(env, curriculum, num_episodes, max_steps)
+        return
     env.action_space.seed(0)
-    before = _account(curriculum)
-    _expect("a new environment", "no open hand-out of its own", before.pending, before.pending == 0)
+    before = account_of(curriculum)
+    expect("a new environment", "no open hand-out of its own", before.pending, before.pending == 0)
 
     _begin(env, curriculum, seed=0)
-    asked = _account(curriculum)
-    _expect("reset", "one open hand-out", asked.pending, asked.pending == 1)
+    asked = account_of(curriculum)
+    expect("reset", "one open hand-out", asked.pending, asked.pending == 1)
     env.step(env.action_space.sample())
     _begin(env, curriculum)
-    after = _account(curriculum)
-    _expect("a reset during an episode", "one open hand-out", after.pending, after.pending == 1)
+    after = account_of(curriculum)
+    expect("a reset during an episode", "one open hand-out", after.pending, after.pending == 1)
     is_told = after.completed - asked.completed
-    _expect("a reset during an episode", "no score, since the episode was abandoned", is_told, is_told == 0)
+    expect("a reset during an episode", "no score, since the episode was abandoned", is_told, is_told == 0)
 
     for _ in range(num_episodes):
         _play(env, curriculum, max_steps)
@@ -66,42 +79,48 @@ def check_curriculum_env(env: Environment, *, num_episodes: int = 5, max_steps: 
 
     for _ in range(2):
         env.close()
-        closed = _account(curriculum)
-        _expect("close", "no open hand-out", closed.pending, closed.pending == 0)
+        closed = account_of(curriculum)
+        expect("close", "no open hand-out", closed.pending, closed.pending == 0)
 
 
-def _account(curriculum: Curriculum[Any]) -> Account:
-    curriculum.flush()
-    stats = curriculum.stats()
-    return Account(*(int(stats[f"num_{name}"]) for name in Account._fields))
+def _curriculum_of(env: Any) -> Curriculum[Any]:
+    """Returns the attribute `curriculum` of the environment."""
+    try:
+        found: Curriculum[Any] = (
+            env.curriculum  # type: ignore[attr-defined]
+            if isinstance(env, VectorEnvironment)
+            else env.get_wrapper_attr("curriculum")
+        )
+    except AttributeError as error:
+        raise TypeError(
+            f"curriculum: expected the curriculum of {env}, which has no such attribute, got None; pass it"
+        ) from error
+    return found
 
 
 def _begin(env: Environment, curriculum: Curriculum[Any], seed: int | None = None) -> None:
     """Begins an episode, and checks what `reset` returns."""
     observation, info = env.reset(seed=seed)
     is_inside = env.observation_space.contains(observation)
-    _expect("reset", f"an observation in {env.observation_space}", observation, is_inside)
+    expect("reset", f"an observation in {env.observation_space}", observation, is_inside)
     report = info.get(INFO_KEY, {})
     keys = {"task_id", "label", "task_changed"}
-    _expect("reset", f"info[{INFO_KEY!r}] with {sorted(keys)}", sorted(report), keys <= report.keys())
-    label = curriculum.task(report["task_id"]).label
-    _expect("reset", f"the label of the task, {label!r}", report["label"], report["label"] == label)
-    state = curriculum.task(report["task_id"])
-    _expect("reset", "the task that was handed out", f"task {report['task_id']}", state.num_pending > 0)
+    expect("reset", f"info[{INFO_KEY!r}] with {sorted(keys)}", sorted(report), keys <= report.keys())
+    expect_task(curriculum, report["task_id"], report["label"])
 
 
 def _play(env: Environment, curriculum: Curriculum[Any], max_steps: int) -> None:
     """Plays the episode in play to its end, and checks the account before and after."""
-    playing = _account(curriculum)
+    playing = account_of(curriculum)
     for _ in range(max_steps):
         observation, _, is_terminated, is_truncated, info = env.step(env.action_space.sample())
         is_inside = env.observation_space.contains(observation)
-        _expect("step", f"an observation in {env.observation_space}", observation, is_inside)
+        expect("step", f"an observation in {env.observation_space}", observation, is_inside)
         if is_terminated or is_truncated:
             _check_end(curriculum, playing, info.get(INFO_KEY, {}))
             return
-        now = _account(curriculum)
-        _expect("a step within an episode", f"an unchanged account, {playing}", now, now == playing)
+        now = account_of(curriculum)
+        expect("a step within an episode", f"an unchanged account, {playing}", now, now == playing)
     raise AssertionError(
         f"step: expected the end of an episode within {max_steps} steps, got none; put a TimeLimit inside the wrapper"
     )
@@ -110,20 +129,15 @@ def _play(env: Environment, curriculum: Curriculum[Any], max_steps: int) -> None
 def _check_end(curriculum: Curriculum[Any], playing: Account, report: Mapping[str, Any]) -> None:
     is_scored = "score" in report
     where, keys = "the step that ends an episode", sorted(report)
-    _expect(where, f"info[{INFO_KEY!r}] with 'task_id' and either 'score' or 'error'", keys, "task_id" in report)
-    _expect(where, "either 'score' or 'error' in the report", keys, is_scored != ("error" in report))
-    now = _account(curriculum)
+    expect(where, f"info[{INFO_KEY!r}] with 'task_id' and either 'score' or 'error'", keys, "task_id" in report)
+    expect(where, "either 'score' or 'error' in the report", keys, is_scored != ("error" in report))
+    now = account_of(curriculum)
     num_told, num_cancelled = now.completed - playing.completed, now.cancelled - playing.cancelled
     expected = (1, 0) if is_scored else (0, 1)
-    _expect(
+    expect(
         where,
         f"{expected[0]} told and {expected[1]} cancelled hand-outs",
         (num_told, num_cancelled),
         (num_told, num_cancelled) == expected,
     )
-    _expect(where, "no open hand-out", now.pending, now.pending == 0)
-
-
-def _expect(where: str, expected: str, got: object, is_met: bool) -> None:
-    if not is_met:
-        raise AssertionError(f"{where}: expected {expected}, got {got!r:.200}; see docs/your-environment.md")
+    expect(where, "no open hand-out", now.pending, now.pending == 0)

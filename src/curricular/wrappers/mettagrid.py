@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from .episodes import DEFAULT_MAX_FAILURES, ScoreRule
+from .episodes import DEFAULT_MAX_FAILURES, RegretRule, ScoreRule
 from .puffer import CurriculumEnv as PufferCurriculumEnv
 from .reducers import Reducer
 from .statistics import StatsInterval
@@ -44,6 +44,7 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
         stats_interval: Number of episodes between two ``stats`` in an info.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`.
+        regret: The regret told at an episode's end.
 
     Raises:
         ValueError: If `env` has no method ``set_mg_config``, or an argument is out of its range.
@@ -62,6 +63,7 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
+        regret: RegretRule[ConfigT] = None,
     ) -> None:
         self._interfaces: dict[int, dict[str, Any]] = {}
         super().__init__(
@@ -74,6 +76,7 @@ class CurriculumEnv(PufferCurriculumEnv[ConfigT]):
             score=score,
             stats_interval=stats_interval,
             max_failures=max_failures,
+            regret=regret,
         )
 
     def _spaces_of(self, env: Any, task: Task[ConfigT] | None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
         return self._episodes.task
 
     @property
-    def agents(self) -> list[Any]:
+    def agents(self) -> list[Any]:  # pyright: ignore[reportIncompatibleVariableOverride]  it declares a variable
         """The agents that are to act."""
         return [] if self.task is None else [agent for agent in self.env.agents if agent not in self._flagged]
 

@@ -33,15 +33,16 @@ except ModuleNotFoundError as _error:
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .agents import AgentEpisodes
-from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, ScoreRule, named_method
+from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, RegretRule, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
+from .puffer_workers import Multiprocessing as Multiprocessing
 from .puffer_workers import WorkerError, in_worker, message_of
 from .reducers import Reducer, reducer
 from .returns import checked, infos_of
 from .spaces import SpacesDifferError, check_spaces
 from .statistics import StatsInterval
 
-__all__ = ["CurriculumEnv", "WorkerError"]
+__all__ = ["CurriculumEnv", "Multiprocessing", "WorkerError"]
 
 Steps = tuple[Any, Any, Any, Any, list[dict[str, Any]]]
 """Observations, rewards, terminals, truncations, infos."""
@@ -69,7 +70,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
     `env`.
 
     If the wrapper raises in a worker process of PufferLib's ``Multiprocessing``, `recv` raises a `WorkerError` in the
-    main process.
+    main process. If a worker was killed, PufferLib's `recv` waits forever. That of `Multiprocessing` of this module, to
+    pass to ``pufferlib.vector.make`` as `backend`, raises a `WorkerError`.
 
     For each episode that ended, infos get ``{"curriculum": {"env_index", "task_id", "label", "score"}}``; after every
     `stats_interval` episodes of the curriculum also ``"stats"``, as `Curriculum.stats`. For an episode that a raising
@@ -95,9 +97,11 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough. Any one
             task in play may have caused a call to raise, so with several environments it takes more failures.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
 
     Raises:
-        ValueError: If `env` is emulated, or an argument is out of its range or needs a single environment.
+        ValueError: If `env` is emulated, if the algorithm chooses by regret and there is no `regret`, or if an argument
+            is out of its range or needs a single environment.
         TypeError: If the given name is not a method's.
     """
 
@@ -113,6 +117,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
+        regret: RegretRule[ConfigT] = None,
     ) -> None:
         if env.emulated:
             raise ValueError(
@@ -138,7 +143,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             raise ValueError(
                 f"autoreset: expected 'next_step' or 'same_step', got {autoreset!r}; say when env restarts"
             )
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
         self._is_setter = isinstance(apply, str)
         self._apply: Callable[..., Any] = (
             named_method(apply, partial(getattr, env), env) if isinstance(apply, str) else apply
