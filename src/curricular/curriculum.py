@@ -18,7 +18,7 @@ from .config import CurriculumConfig
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
-from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number, find_config
 from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
@@ -122,7 +122,7 @@ class Curriculum(Generic[ConfigT]):
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
-        self._tickets = Tickets(self.tracker, self._draws)
+        self._tickets = Tickets(self.tracker, self._draws, algorithm)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -302,6 +302,32 @@ class Curriculum(Generic[ConfigT]):
             self._refresher.count_handouts(n, is_log_due=False)
             return batch
 
+    def ask_for(self, task_ids: ArrayLike) -> Batch:
+        """Hands out given tasks of the pool, with a ticket for each, instead of tasks that the algorithm chooses.
+
+        Args:
+            task_ids: The ids of the tasks, shape (n,). `find` returns the id of a configuration.
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If `task_ids` have another shape.
+            KeyError: If a task is not in the pool.
+            LedgerFullError: If more than `config.max_open_handouts` hand-outs with tickets would be open.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+
+        Examples:
+            >>> from curricular import Curriculum
+            >>> curriculum = Curriculum(["easy", "hard"])
+            >>> batch = curriculum.ask_for([curriculum.find("hard")])
+            >>> curriculum.tell_batch(batch.tickets, [1.0])
+            1
+        """
+        with self._turns.take(self):
+            self._refresher.check()
+            batch = self._tickets.ask_for(task_ids)
+            self._refresher.count_handouts(len(batch.tickets), is_log_due=False)
+            return batch
+
     def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
         """Reports one result per ticket, and returns the number of hand-outs that the call ended.
 
@@ -433,6 +459,17 @@ class Curriculum(Generic[ConfigT]):
             slot = find_slot(table, task_id)
             task = self._tasks.of_row(table.rows.take(np.array([slot])))
         return self._pool(table).task(slot, task)
+
+    def find(self, config: ConfigT) -> int:
+        """Returns the id of the task in the pool with the configuration `config`.
+
+        Builds the tasks of the pool until one matches, so keep the id of a task in a large pool.
+
+        Raises:
+            KeyError: If no task in the pool has this configuration.
+        """
+        table = self._snapshot()
+        return find_config(table, self.generator, self._tasks.layout, config)
 
     def tasks(self) -> dict[str, NDArray[Any]]:
         """Returns all active tasks as columns, shape (num_active,) each, sorted by slot.

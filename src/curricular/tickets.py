@@ -1,15 +1,19 @@
 """`Tickets`: hands out tasks with tickets, and tells, cancels and expires these hand-outs."""
 
+import dataclasses
 import logging
 import secrets
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .flush import end_handouts, recorded
 from .handouts import Draws, checked_number
+from .inputs import as_ids
 from .table import (
     EVICTED,
     EXPIRED,
@@ -19,8 +23,10 @@ from .table import (
     Draft,
     Table,
     cancellations,
+    chances_of,
     check_free,
     close,
+    columns_of,
     count_closed,
     find,
     hand_over,
@@ -46,12 +52,14 @@ class Tickets:
     Args:
         tracker: Checks results, and has the backend.
         draws: Draws the tasks.
+        algorithm: Says which hand-outs to train on.
     """
 
-    def __init__(self, tracker: TaskTracker, draws: Draws) -> None:
+    def __init__(self, tracker: TaskTracker, draws: Draws, algorithm: Algorithm) -> None:
         self._backend: Backend = tracker.backend
         self._tracker = tracker
         self._draws = draws
+        self._algorithm = algorithm
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
         self._has_warned = False
         self._restores = 0  # number of restores whose open hand-outs have all been handed out again
@@ -89,13 +97,43 @@ class Tickets:
             return None
         new = waiting[:0]
         if len(drawn):
-            seeds = transaction.table.rows["seed"][drawn % self._backend.capacity]  # a draft would copy the column
-            life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-            new, patch = issue(draft.table, drawn, seeds, self._backend.worker, life)
-            draft.add(patch)
+            new = self._issue(draft, drawn, chances_of(draft.table, drawn))
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
         return np.concatenate([waiting, new]) if len(waiting) else new
+
+    def ask_for(self, task_ids: ArrayLike) -> Batch:
+        """Hands out the tasks with `task_ids`, shape (n,).
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If `task_ids` have another shape.
+            KeyError: If a task is not in the pool.
+            LedgerFullError: If too many hand-outs with tickets are open.
+        """
+        ids = as_ids(task_ids)
+
+        def hand_out(transaction: Transaction) -> NDArray[np.void]:
+            draft = recorded(transaction, self._tracker.estimator)
+            is_here = is_current(draft.table, ids)
+            if not is_here.all():
+                _refuse_task(int(ids[~is_here][0]), draft.table)
+            entries = self._issue(draft, ids, np.ones(len(ids))) if len(ids) else _NOTHING
+            if draft.patch is not None:
+                transaction.commit(draft.patch, flushes=True)
+            return entries
+
+        return _batch(self._backend.apply(hand_out))
+
+    def _issue(self, draft: Draft, ids: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.void]:
+        """Adds hand-outs of tasks in the pool to `draft`, and returns their entries of the ledger, shape (n,)."""
+        rows = draft.table.rows.take(ids % self._backend.capacity)
+        columns = columns_of(dataclasses.replace(draft.table, rows=rows))
+        is_trained_on = np.asarray(self._algorithm.is_trained_on(columns), np.bool_)
+        life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
+        entries, patch = issue(draft.table, ids, rows["seed"], chances, is_trained_on, self._backend.worker, life)
+        draft.add(patch)
+        return entries
 
     def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
@@ -206,7 +244,17 @@ def open_batch(table: Table) -> Batch:
 
 def _batch(entries: NDArray[np.void]) -> Batch:
     names = ("ticket", "task_id", "seed", "chance")
-    return Batch(*(np.ascontiguousarray(entries[name]) for name in names))
+    return Batch(*(np.ascontiguousarray(entries[name]) for name in names), entries["is_trained_on"] != 0)
+
+
+def _refuse_task(task_id: int, table: Table) -> NoReturn:
+    """Raises the error for a task that is not in the pool; names some that are."""
+    ids = table.rows["task_id"][table.rows["is_active"]]
+    some = ", ".join(map(str, ids[:3].tolist()))
+    raise KeyError(
+        f"task_ids: expected ids of tasks in the pool, which has {len(ids)} tasks ({some}, …), got {task_id}; use ids "
+        f"from tasks()['task_id'], or from find"
+    )
 
 
 def _checked_tickets(tickets: ArrayLike) -> NDArray[np.int64]:

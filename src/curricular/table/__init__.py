@@ -28,6 +28,7 @@ from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
 from .ledger import cancellations as cancellations
+from .ledger import chances_of as chances_of
 from .ledger import check_free as check_free
 from .ledger import close as close
 from .ledger import count_closed as count_closed
