@@ -22,6 +22,7 @@ from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, check
 from .metrics import range_of, summary
 from .mutex import Turns
 from .refresh import Refresher
+from .roster import Roster
 from .rows import TaskState
 from .table import Table
 from .task import Batch, ConfigT, Task, num_params
@@ -123,6 +124,7 @@ class Curriculum(Generic[ConfigT]):
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         self._tickets = Tickets(self.tracker, self._draws, algorithm)
+        self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -196,7 +198,7 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
+        n = checked_number(n, MAX_ASKED if replace else self._num_active())
         with self._turns.take(self):
             self._refresher.check()
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
@@ -209,6 +211,45 @@ class Curriculum(Generic[ConfigT]):
             self._draws.advance(num_draws)
             self._refresher.count_handouts(n, is_log_due)
             return asked
+
+    # Growing
+
+    def add_tasks(self, seeds: ArrayLike) -> NDArray[np.int64]:
+        """Puts tasks of a finite generator into free places of the pool, and returns their ids, shape (k,).
+
+        The config needs `num_first_tasks`. In a session, every process draws from the new pool at its next call.
+
+        Args:
+            seeds: Indices of the tasks in the list or generator, distinct and not in the pool, shape (k,).
+
+        Raises:
+            TypeError: If `seeds` are not integers.
+            ValueError: If the config has no `num_first_tasks`, the pool has too few free places or has a task already,
+                or the generator has no such task. Nothing is then added.
+
+        Examples:
+            >>> from curricular import Curriculum, UniformConfig
+            >>> curriculum = Curriculum(range(100), UniformConfig(num_active_tasks=8, num_first_tasks=1))
+            >>> ids = curriculum.add_tasks([1, 2])
+            >>> sorted({task.config for task in curriculum.ask(50)})
+            [0, 1, 2]
+        """
+        with self._turns.take(self):
+            return self._roster.add(seeds)
+
+    def remove_tasks(self, task_ids: ArrayLike) -> None:
+        """Removes tasks from a pool whose config has `num_first_tasks`. Later results of them count as stale.
+
+        Args:
+            task_ids: Ids of tasks in the pool, shape (k,).
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If the config has no `num_first_tasks`, or if no task would be left.
+            KeyError: If a task is not in the pool. Nothing is then removed.
+        """
+        with self._turns.take(self):
+            self._roster.remove(task_ids)
 
     # Telling
 
@@ -596,6 +637,11 @@ class Curriculum(Generic[ConfigT]):
     def close(self) -> None:
         """Leaves the session. Later calls raise, except `close`, which then does nothing. Hand-outs stay open."""
         self._backend.close()
+
+    def _num_active(self) -> int:
+        """Returns the number of tasks in the pool."""
+        counters, _ = self._backend.glance()
+        return counters.num_created - counters.num_evicted
 
     def _snapshot(self) -> Table:
         with self._turns.take(self):

@@ -249,6 +249,7 @@ class Draws:
         is_possible = probabilities > 0
         clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
         order = np.argsort(clocks, kind="stable")
+        order = order[table.rows["is_active"][order]]
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
         return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
 

@@ -72,7 +72,8 @@ class Tickets:
             ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
             LedgerFullError: If too many hand-outs with tickets are open.
         """
-        n = checked_number(n, None if replace else self._backend.capacity)
+        counters, _ = self._backend.glance()
+        n = checked_number(n, None if replace else counters.num_created - counters.num_evicted)
         check_free(self._size, 0, n)  # before drawing, which takes memory for n tasks
         while True:
             epoch = self._backend.epoch
@@ -117,7 +118,7 @@ class Tickets:
             draft = recorded(transaction, self._tracker.estimator)
             is_here = is_current(draft.table, ids)
             if not is_here.all():
-                _refuse_task(int(ids[~is_here][0]), draft.table)
+                refuse_task(int(ids[~is_here][0]), draft.table)
             entries = self._issue(draft, ids, np.ones(len(ids))) if len(ids) else _NOTHING
             if draft.patch is not None:
                 transaction.commit(draft.patch, flushes=True)
@@ -244,10 +245,11 @@ def open_batch(table: Table) -> Batch:
 
 def _batch(entries: NDArray[np.void]) -> Batch:
     names = ("ticket", "task_id", "seed", "chance")
-    return Batch(*(np.ascontiguousarray(entries[name]) for name in names), entries["is_trained_on"] != 0)
+    tickets, task_ids, seeds, probabilities = (np.ascontiguousarray(entries[name]) for name in names)
+    return Batch(tickets, task_ids, seeds, probabilities, entries["is_trained_on"] != 0)
 
 
-def _refuse_task(task_id: int, table: Table) -> NoReturn:
+def refuse_task(task_id: int, table: Table) -> NoReturn:
     """Raises the error for a task that is not in the pool; names some that are."""
     ids = table.rows["task_id"][table.rows["is_active"]]
     some = ", ".join(map(str, ids[:3].tolist()))

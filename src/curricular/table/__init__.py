@@ -8,6 +8,7 @@ from .change import issue_stream as issue_stream
 from .change import label_indices as label_indices
 from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
+from .change import remove as remove
 from .change import resize as resize
 from .change import restore as restore
 from .change import stored_label as stored_label
