@@ -86,6 +86,39 @@ def test_processes_of_a_session_share_the_set():
             first.add_tasks([50])
 
 
+@BACKENDS
+def test_the_set_and_the_accounts_are_right_after_any_calls(use_shared_memory):
+    rng, curriculum = np.random.default_rng(0), growing(use_shared_memory=use_shared_memory, num_tasks=12)
+    present, tickets, saved = {0, 1}, [], None
+    for _ in range(200):
+        match int(rng.integers(8)):
+            case 0 if len(present) < 6:
+                seed = int(rng.choice(sorted(set(range(12)) - present)))
+                curriculum.add_tasks([seed])
+                present |= {seed}
+            case 1 if len(present) > 1:
+                seed = int(rng.choice(sorted(present)))
+                curriculum.remove_tasks([curriculum.find(seed)])
+                present -= {seed}
+            case 2:
+                tickets += curriculum.ask_batch(int(rng.integers(4))).tickets.tolist()
+            case 3 | 4 if tickets:
+                chosen = [tickets.pop(int(rng.integers(len(tickets)))) for _ in range(min(2, len(tickets)))]
+                assert curriculum.tell_batch(chosen, np.ones(len(chosen))) == len(chosen)
+            case 5:
+                task = curriculum.get_task()
+                assert task.config in present
+                curriculum.update_task_performance(task.task_id, 0.5)
+            case 6:
+                saved = curriculum.state_dict(), set(present), list(tickets)
+            case 7 if saved and rng.random() < 0.2:
+                curriculum.load_state_dict(saved[0])
+                present, tickets = set(saved[1]), list(saved[2])
+        assert {state.seed for state in curriculum.task_states()} == present
+        assert balance(curriculum.stats()) == 0
+        check_table(curriculum.tracker.snapshot())
+
+
 def test_it_is_saved_and_continues_with_the_same_tasks(tmp_path):
     here = growing()
     here.add_tasks([30, 31])
