@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=12_800, help="episodes of each run")
     options = parser.parse_args()
     print(f"mean skill over {options.episodes:,} episodes, lowest to highest of the seeds {options.seeds}\n")
-    print("| the other half of the space is | " + " | ".join(TEACHERS) + " |\n|---" + "|---" * len(TEACHERS) + "|")
+    print("| useless in the other half | " + " | ".join(TEACHERS) + " |\n|---" + "|---" * len(TEACHERS) + "|")
     for useless in ("nothing", "impossible", "lotteries"):
         cells = []
         for make in TEACHERS.values():

@@ -117,6 +117,22 @@ class Accounts(RuleBasedStateMachine):
         if not replace and not again:
             assert len(set(batch.task_ids.tolist())) == n
 
+    @precondition(lambda self: len(self.open) < 20)
+    @rule(picks=picks)
+    def ask_for(self, picks):
+        here, gone = [row.task_id for row in self.model.rows], sorted(self.issued)[:-SIZE]
+        ids = [here[pick % SIZE] for pick in picks]
+        if gone and gone[0] not in here:
+            with pytest.raises(KeyError, match="task_ids: expected ids of tasks in the pool"):
+                self.curriculum.ask_for([*ids, gone[0]])
+        batch = self.curriculum.ask_for(ids)
+        assert batch.task_ids.tolist() == ids
+        for ticket, task_id in zip(batch.tickets.tolist(), ids, strict=True):
+            assert ticket not in self.open
+            assert ticket not in self.ended
+            self.open[ticket], self.moments[ticket] = task_id, self.model.num_scheduled
+            self.model.event(task_id, SCHEDULED)
+
     def end(self, ticket, kind, *event):
         self.model.event(self.open.pop(ticket), kind, *event)
         self.ended.append(ticket)

@@ -36,7 +36,11 @@ def test_every_algorithm_of_the_package_is_registered():
     made = {type(entry.algorithm(next(iter(entry.config.variants().values()))())) for entry in REGISTRY}
     assert {cls.__name__ for cls in defined(Algorithm) - made} == helpers
     configs = {entry.config for entry in REGISTRY}
-    assert {cls.__name__ for cls in defined(CurriculumConfig) - configs} == {"BeliefConfig", "FlooredConfig", "HistoryConfig"}
+    assert {cls.__name__ for cls in defined(CurriculumConfig) - configs} == {
+        "BeliefConfig",
+        "FlooredConfig",
+        "HistoryConfig",
+    }
 
 
 @EVERY

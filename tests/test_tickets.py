@@ -245,9 +245,9 @@ def test_tickets_that_never_were_are_unknown():
 
 def test_nothing_is_no_error():
     curriculum = make()
-    assert [len(part) for part in curriculum.ask_batch(0)] == [0, 0, 0, 0]
+    assert {len(part) for part in curriculum.ask_batch(0)} == {0}
     assert curriculum.tell_batch([], []) == curriculum.cancel_batch([], "nothing") == curriculum.expire(0) == 0
-    assert [len(part) for part in curriculum.open_handouts()] == [0, 0, 0, 0]
+    assert {len(part) for part in curriculum.open_handouts()} == {0}
 
 
 class TestTaskIds:

@@ -30,7 +30,7 @@ class Admission(Generic[ConfigT]):
         estimator: Settings of the averages.
 
     Raises:
-        ValueError: If the pool is larger than a finite generator.
+        ValueError: If the pool is larger than a finite generator, or smaller than `config.num_first_tasks`.
     """
 
     def __init__(
@@ -42,6 +42,9 @@ class Admission(Generic[ConfigT]):
                 f"num_active_tasks: expected at most the {num_tasks} distinct tasks of the generator, got "
                 f"{config.pool_size}; set num_active_tasks={num_tasks}"
             )
+        if config.num_first_tasks is not None:
+            _check_growing(config.num_first_tasks, config.pool_size, num_tasks)
+        self._num_first = config.num_first_tasks
         self._generator = generator
         self._layout = Layout(generator.axes)
         self._proposer = proposer
@@ -51,6 +54,8 @@ class Admission(Generic[ConfigT]):
 
     def limit(self, capacity: int) -> int | None:
         """Returns how many tasks a pool of `capacity` can replace at once without duplicates; None: any number."""
+        if self._num_first is not None:
+            return 0
         return None if self._generator.num_tasks is None else self._generator.num_tasks - capacity
 
     def columns(self, table: Table) -> Columns:
@@ -82,6 +87,24 @@ class Admission(Generic[ConfigT]):
                 kept.append(slot)
         return np.array(kept, np.int64)
 
+    def fill(self, table: Table) -> Patch | None:
+        """Returns the patch that fills empty slots; None if none is to be filled.
+
+        Where the user adds the tasks, only a new pool gets tasks: `config.num_first_tasks` of them.
+        """
+        if self._num_first is None:
+            (empty,) = np.nonzero(~table.rows["is_active"])
+            return self.patch(table, empty) if len(empty) else None
+        first = np.arange(self._num_first)
+        return None if table.counters.num_created else self.enter(table, first, first)
+
+    def enter(self, table: Table, slots: NDArray[np.int64], seeds: NDArray[np.int64]) -> Patch:
+        """Returns the patch that puts tasks of a finite generator with `seeds` into distinct `slots`, shape (k,)."""
+        rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
+        params = np.asarray(self._generator.sample(seeds, rng), np.float64)
+        self._check_params("generator.sample", params, len(seeds))
+        return self._admitted(table, slots, NewTasks(seeds, params))
+
     def patch(self, table: Table, slots: NDArray[np.int64]) -> Patch:
         """Returns the patch that puts new tasks into the distinct `slots`, shape (k,), and evicts the tasks in them.
 
@@ -94,6 +117,11 @@ class Admission(Generic[ConfigT]):
         seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
+        return self._admitted(table, slots, NewTasks(seeds, params))
+
+    def _admitted(self, table: Table, slots: NDArray[np.int64], tasks: NewTasks) -> Patch:
+        """Returns the patch that puts `tasks`, k of them, into the distinct `slots`, shape (k,)."""
+        seeds, params = tasks
         names = task_labels(self._generator, seeds, params)
         _check_labels(names)
         patch = admit(table, slots, seeds, params, names, time.time(), self._estimator)
@@ -161,6 +189,24 @@ class Admission(Generic[ConfigT]):
                     f"proposer.propose: expected {n} different candidates, since the generator is finite, got {found}; "
                     f"choose each task among the candidates, at most once"
                 )
+
+
+def _check_growing(num_first: int, capacity: int, num_tasks: int | None) -> None:
+    """Checks that a pool of `capacity` can begin with `num_first` tasks of a generator of `num_tasks`.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if num_tasks is None:
+        raise ValueError(
+            f"num_first_tasks: expected None for an endless generator, got {num_first}; use a list of all tasks that "
+            f"may come, such as range(1000)"
+        )
+    if num_first > capacity:
+        raise ValueError(
+            f"num_first_tasks: expected at most num_active_tasks = {capacity}, got {num_first}; lower it, or raise "
+            f"num_active_tasks"
+        )
 
 
 _GENERATION, _ORDER = 1, 2

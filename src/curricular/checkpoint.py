@@ -251,11 +251,8 @@ class SavedState(NamedTuple):
     """Description of the generator of the tasks."""
     keys: NDArray[np.int64]
     """Hashes of the keys of the tasks, shape (capacity,)."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all tasks of the pool are there."""
-        return bool(self.table.rows["is_active"].all())
+    is_whole: bool = False
+    """Whether the pool has all tasks that it is to have."""
 
 
 def pack_state(
@@ -303,6 +300,7 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
         raise ValueError(f"state: expected what state_dict returned, got {found}; load the whole state")
     _check_origin(state, config)
     saved = _saved(state)
+    num_saved = np.count_nonzero(saved.table.rows["is_active"])
     saved = saved._replace(table=_in_range(saved.table, state, config))
     if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
         saved = saved._replace(table=_matched(state, saved, generator))
@@ -310,7 +308,9 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     if not isinstance(config.random_baseline, MeanOfFirst):
         # Averages are of the plain score, so another fixed baseline applies to all that was told.
         saved.table.rows["random_baseline"] = config.random_baseline
-    return saved
+    # A pool to which the user adds tasks may have empty places.
+    num_wanted = len(saved.table.rows) if config.num_first_tasks is None else num_saved
+    return saved._replace(is_whole=bool(np.count_nonzero(saved.table.rows["is_active"]) == num_wanted > 0))
 
 
 def unpack_table(state: Mapping[str, Any]) -> Table:

@@ -30,6 +30,9 @@ class CurriculumConfig(BaseModel):
     num_active_tasks: int | None = Field(default=None, ge=1)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
     otherwise 256. A larger pool has fewer results per task."""
+    num_first_tasks: int | None = Field(default=None, ge=1)
+    """Number of tasks in the pool at first, the first ones of a finite generator, for a set of tasks that grows. Then
+    `add_tasks` and `remove_tasks` alone change the pool. None: the curriculum fills the pool and replaces tasks."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of task generation and selection. The same seed and the same calls give the same tasks."""
     use_shared_memory: bool = True

@@ -21,11 +21,12 @@ from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
-from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number, find_config
 from .metrics import range_of, summary
 from .mutex import Turns
 from .notebook import message_html, stats_html
 from .refresh import Refresher
+from .roster import Roster
 from .rows import TaskState
 from .selection import Selection
 from .table import Table
@@ -128,9 +129,10 @@ class Curriculum(Generic[ConfigT]):
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
-        self._tickets = Tickets(self.tracker, self._draws, Selection(self._draws, walk))
+        self._tickets = Tickets(self.tracker, self._draws, Selection(self._draws, walk), algorithm)
         self._covers = config.cover_share > 0
         self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, self._refresher.count_cancelled)
+        self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
 
@@ -212,7 +214,7 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        n = checked_number(n, MAX_ASKED if replace else self._backend.capacity)
+        n = checked_number(n, MAX_ASKED if replace else self._num_active())
         with self._turns.take(self):
             self._refresher.check()
             if self._covers:
@@ -229,6 +231,45 @@ class Curriculum(Generic[ConfigT]):
             self._draws.advance(num_draws)
             self._refresher.count_handouts(n, is_log_due)
             return asked
+
+    # Growing
+
+    def add_tasks(self, seeds: ArrayLike) -> NDArray[np.int64]:
+        """Puts tasks of a finite generator into free places of the pool, and returns their ids, shape (k,).
+
+        The config needs `num_first_tasks`. In a session, every process draws from the new pool at its next call.
+
+        Args:
+            seeds: Indices of the tasks in the list or generator, distinct and not in the pool, shape (k,).
+
+        Raises:
+            TypeError: If `seeds` are not integers.
+            ValueError: If the config has no `num_first_tasks`, the pool has too few free places or has a task already,
+                or the generator has no such task. Nothing is then added.
+
+        Examples:
+            >>> from curricular import Curriculum, UniformConfig
+            >>> curriculum = Curriculum(range(100), UniformConfig(num_active_tasks=8, num_first_tasks=1))
+            >>> ids = curriculum.add_tasks([1, 2])
+            >>> sorted({task.config for task in curriculum.ask(50)})
+            [0, 1, 2]
+        """
+        with self._turns.take(self):
+            return self._roster.add(seeds)
+
+    def remove_tasks(self, task_ids: ArrayLike) -> None:
+        """Removes tasks from a pool whose config has `num_first_tasks`. Later results of them count as stale.
+
+        Args:
+            task_ids: Ids of tasks in the pool, shape (k,).
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If the config has no `num_first_tasks`, or if no task would be left.
+            KeyError: If a task is not in the pool. Nothing is then removed.
+        """
+        with self._turns.take(self):
+            self._roster.remove(task_ids)
 
     # Telling
 
@@ -320,6 +361,32 @@ class Curriculum(Generic[ConfigT]):
             self._refresher.check()
             batch = self._tickets.ask(n, replace=replace)
             self._refresher.count_handouts(n, is_log_due=False)
+            return batch
+
+    def ask_for(self, task_ids: ArrayLike) -> Batch:
+        """Hands out given tasks of the pool, with a ticket for each, instead of tasks that the algorithm chooses.
+
+        Args:
+            task_ids: The ids of the tasks, shape (n,). `find` returns the id of a configuration.
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If `task_ids` have another shape.
+            KeyError: If a task is not in the pool.
+            LedgerFullError: If more than `config.max_open_handouts` hand-outs with tickets would be open.
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+
+        Examples:
+            >>> from curricular import Curriculum
+            >>> curriculum = Curriculum(["easy", "hard"])
+            >>> batch = curriculum.ask_for([curriculum.find("hard")])
+            >>> curriculum.tell_batch(batch.tickets, [1.0])
+            1
+        """
+        with self._turns.take(self):
+            self._refresher.check()
+            batch = self._tickets.ask_for(task_ids)
+            self._refresher.count_handouts(len(batch.tickets), is_log_due=False)
             return batch
 
     def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
@@ -457,6 +524,17 @@ class Curriculum(Generic[ConfigT]):
             task = self._tasks.of_row(table.rows.take(np.array([slot])))
         return self._pool(table).task(slot, task)
 
+    def find(self, config: ConfigT) -> int:
+        """Returns the id of the task in the pool with the configuration `config`.
+
+        Builds the tasks of the pool until one matches, so keep the id of a task in a large pool.
+
+        Raises:
+            KeyError: If no task in the pool has this configuration.
+        """
+        table = self._snapshot()
+        return find_config(table, self.generator, self._tasks.layout, config)
+
     def tasks(self) -> dict[str, NDArray[Any]]:
         """Returns all active tasks as columns, shape (num_active,) each, sorted by slot.
 
@@ -582,6 +660,11 @@ class Curriculum(Generic[ConfigT]):
     def close(self) -> None:
         """Leaves the session. Later calls raise, except `close`, which then does nothing. Hand-outs stay open."""
         self._backend.close()
+
+    def _num_active(self) -> int:
+        """Returns the number of tasks in the pool."""
+        counters, _ = self._backend.glance()
+        return counters.num_created - counters.num_evicted
 
     def _snapshot(self) -> Table:
         with self._turns.take(self):

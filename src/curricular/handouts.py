@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator, copier
+from .generators.source import content_of
 from .mutex import ReentrantCallError
 from .params import Layout
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
-from .table import BUILT_IN_REASONS, UNBUILDABLE
+from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
 from .task import ConfigT, Params, Task
 from .tracker import TaskTracker
 
@@ -136,6 +137,35 @@ def build_config(
         ) from error
 
 
+def find_config(table: Table, generator: TaskGenerator[ConfigT], layout: Layout, config: ConfigT) -> int:
+    """Returns the id of the first task in `table` whose configuration has the content of `config`.
+
+    Args:
+        table: The pool.
+        generator: Builds its tasks.
+        layout: Layout of the generator's params.
+        config: The configuration to find.
+
+    Raises:
+        KeyError: If there is no such task.
+    """
+    wanted, slots, built = content_of(config), np.flatnonzero(table.rows["is_active"]), []
+    rows = table.rows.take(slots)
+    for task_id, seed, params in zip(rows["task_id"].tolist(), rows["seed"].tolist(), rows["params"], strict=True):
+        try:
+            found = build_config(generator, seed, params, layout.decode(params), task_id)
+        except TaskBuildError:
+            continue
+        if content_of(found) == wanted:
+            return int(task_id)
+        built.append(found)
+    some = ", ".join(f"{found!r:.100}" for found in built[:3])
+    raise KeyError(
+        f"config: expected the configuration of a task in the pool, which has {len(slots)} tasks ({some}, …), got "
+        f"{config!r:.100}; pass one of these, or an id from tasks()['task_id'] to ask_for"
+    )
+
+
 _set_id, _set_config, _set_label, _set_params = (
     vars(Task)[name].__set__ for name in ("task_id", "config", "label", "params")
 )
@@ -219,6 +249,7 @@ class Draws:
         is_possible = probabilities > 0
         clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
         order = np.argsort(clocks, kind="stable")
+        order = order[table.rows["is_active"][order]]
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
         return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
 

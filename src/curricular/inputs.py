@@ -38,6 +38,21 @@ def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
         raise ValueError(f"{name}: expected shape (n,), got {values!r}; pass a flat sequence of numbers") from error
 
 
+def as_ids(task_ids: ArrayLike) -> NDArray[np.int64]:
+    """Returns task ids as integers of 64 bits, shape (n,).
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If they have another shape.
+    """
+    ids = as_array("task_ids", task_ids)
+    if ids.ndim != 1:
+        raise ValueError(f"task_ids: expected shape (n,), got {ids.shape}; pass a flat sequence of ids")
+    if len(ids) and ids.dtype.kind not in "iu":
+        raise TypeError(f"task_ids: expected integers, got dtype {ids.dtype}; pass the task_id of each task")
+    return ids.astype(np.int64, copy=False)
+
+
 def _plain(values: Any) -> Any:
     if isinstance(values, _Tensor):
         return values.tolist()

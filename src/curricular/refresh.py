@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ from .table import (
     Counters,
     Draft,
     Estimator,
+    Patch,
     Table,
     choose,
     lowest,
@@ -222,6 +224,22 @@ class Refresher:
                     f"{type(error).__name__}: {error}; your results are recorded: fix the cause and continue"
                 ) from error
 
+    def change(self, patch_of: Callable[[Table], Patch]) -> None:
+        """Changes the tasks in the pool by the patch `patch_of(table)`, and refreshes the distribution, in one commit.
+
+        If `patch_of` or the algorithm raises, nothing is changed.
+        """
+
+        def change(transaction: Transaction) -> None:
+            draft = recorded(transaction, self._estimator)
+            draft.add(patch_of(draft.table))
+            draft.add(choose(draft.table, cumulative(self.probabilities(draft.table))))
+            transaction.commit(cast(Patch, draft.patch), flushes=True)
+            self.error = None
+            self._update_missing(transaction.table.counters)
+
+        self._backend.apply(change)
+
     def fill(self) -> None:
         """Flushes all logged events, and puts new tasks into all empty slots."""
         self._backend.apply(lambda transaction: self._pass(transaction, fills=True))
@@ -327,9 +345,9 @@ class Refresher:
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
         if fills:
-            (empty,) = np.nonzero(~draft.table.rows["is_active"])
-            if len(empty):
-                draft.add(self._admission.patch(draft.table, empty))
+            patch = self._admission.fill(draft.table)
+            if patch is not None:
+                draft.add(patch)
                 is_due = True
         elif self._is_due(draft.table.counters) or (self._is_urgent and self._is_overdrawn(draft.table)):
             is_due = True
@@ -379,6 +397,8 @@ class Refresher:
 
     def _interval_after(self, counters: Counters) -> int:
         num_tasks, num_endings = self._backend.capacity, counters.num_refreshed_endings
+        if self._config.num_first_tasks is not None:
+            num_tasks = counters.num_created - counters.num_evicted
         if self.algorithm.chooses_labels:
             return max(refresh_interval(counters.num_labels, num_endings), num_tasks // 16)
         return refresh_interval(num_tasks, num_endings)

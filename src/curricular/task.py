@@ -46,7 +46,9 @@ class Batch(NamedTuple):
     seeds: NDArray[np.int64]
     """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
     probabilities: NDArray[np.float64]
-    """The probability with which each task was drawn."""
+    """The probability with which each task was drawn; 1 for a task that was asked for."""
+    is_trained_on: NDArray[np.bool_]
+    """Whether to train on each hand-out. False: only play it, so that its result ranks the task (robust replay)."""
 
 
 @dataclass(frozen=True, slots=True)

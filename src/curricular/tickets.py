@@ -3,15 +3,17 @@
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import replace as changed
-from typing import Any, TypeVar, cast
+from dataclasses import replace as replaced
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .flush import end_handouts, recorded
 from .handouts import Draws, checked_number
+from .inputs import as_ids
 from .selection import Selection
 from .table import (
     EVICTED,
@@ -24,8 +26,10 @@ from .table import (
     Patch,
     Table,
     cancellations,
+    chances_of,
     check_free,
     close,
+    columns_of,
     count_closed,
     find,
     hand_over,
@@ -56,13 +60,16 @@ class Tickets:
         tracker: Checks results, and has the backend.
         draws: Draws the tasks.
         selection: Chooses the tasks of a batch, with `draws`.
+        algorithm: Says which hand-outs to train on.
     """
 
-    def __init__(self, tracker: TaskTracker, draws: Draws, selection: Selection) -> None:
+    def __init__(self, tracker: TaskTracker, draws: Draws, selection: Selection, algorithm: Algorithm) -> None:
         self._backend: Backend = tracker.backend
         self._tracker = tracker
         self._draws = draws
         self._selection = selection
+        self._algorithm = algorithm
+        self._trains_on_all = type(algorithm).is_trained_on is Algorithm.is_trained_on
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
         self._has_warned = False
         self._restores = 0  # number of restores whose open hand-outs have all been handed out again
@@ -75,7 +82,8 @@ class Tickets:
             ValueError: If `n` is negative, or if `replace` is false and `n` exceeds the size of the pool.
             LedgerFullError: If too many hand-outs with tickets are open.
         """
-        n = checked_number(n, None if replace else self._backend.capacity)
+        counters, _ = self._backend.glance()
+        n = checked_number(n, None if replace else counters.num_created - counters.num_evicted)
         check_free(self._size, 0, n)  # before drawing, which takes memory for n tasks
         entries, _ = self._changed(lambda transaction: self._hand_out(transaction, n, replace=replace))
         return _batch(entries)
@@ -138,16 +146,59 @@ class Tickets:
             # A task that waits is not handed out a second time by a batch without replacement.
             taken = waiting["task_id"] % self._backend.capacity if len(waiting) else _NO_SLOTS
             slots, counters, num_draws = self._selection.choose(draft.table, num_new, taken, replace=replace)
-            rows = transaction.table.rows  # a draft would copy the columns
-            life = draft.table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-            new, patch = issue(draft.table, rows["task_id"][slots], rows["seed"][slots], self._backend.worker, life)
-            if self._selection.cover_share:
-                new["chance"] = self._selection.blended(new["chance"], draft.table)
-                patch = _walked(patch, counters)
-            draft.add(patch)
+            ids = transaction.table.rows["task_id"][slots]  # a draft would copy the columns
+            chances = self._selection.blended(chances_of(draft.table, ids), draft.table)
+            new, patch = self._issued(transaction, draft, ids, chances)
+            draft.add(_walked(patch, counters) if self._selection.cover_share else patch)
         if draft.patch is not None:
             transaction.commit(draft.patch, flushes=True)
         return (np.concatenate([waiting, new]) if len(waiting) else new), num_draws
+
+    def ask_for(self, task_ids: ArrayLike) -> Batch:
+        """Hands out the tasks with `task_ids`, shape (n,).
+
+        Raises:
+            TypeError: If `task_ids` are not integers.
+            ValueError: If `task_ids` have another shape.
+            KeyError: If a task is not in the pool.
+            LedgerFullError: If too many hand-outs with tickets are open.
+        """
+        ids = as_ids(task_ids)
+
+        def hand_out(transaction: Transaction) -> NDArray[np.void]:
+            draft = recorded(transaction, self._tracker.estimator)
+            is_here = is_current(draft.table, ids)
+            if not is_here.all():
+                refuse_task(int(ids[~is_here][0]), draft.table)
+            entries = _NOTHING
+            if len(ids):
+                entries, patch = self._issued(transaction, draft, ids, np.ones(len(ids)))
+                draft.add(patch)
+            if draft.patch is not None:
+                transaction.commit(draft.patch, flushes=True)
+            return entries
+
+        return _batch(self._backend.apply(hand_out))
+
+    def _issued(
+        self, transaction: Transaction, draft: Draft, ids: NDArray[np.int64], chances: NDArray[np.float64]
+    ) -> tuple[NDArray[np.void], Patch]:
+        """Returns the ledger's entries of new hand-outs of tasks in the pool, shape (n,), and the patch that adds them.
+
+        Args:
+            transaction: Access to the table.
+            draft: The change so far.
+            ids: Ids of the tasks, at least one, shape (n,).
+            chances: Probability with which each was drawn, shape (n,).
+        """
+        slots, table = ids % self._backend.capacity, draft.table
+        is_trained_on = np.ones(len(ids), np.bool_)
+        if not self._trains_on_all:
+            columns = columns_of(replaced(table, rows=table.rows.take(slots)))
+            is_trained_on = np.asarray(self._algorithm.is_trained_on(columns), np.bool_)
+        life = table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
+        seeds = transaction.table.rows["seed"][slots]
+        return issue(table, ids, seeds, chances, is_trained_on, self._backend.worker, life)
 
     def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
@@ -254,7 +305,7 @@ class Tickets:
 def _walked(patch: Patch, counters: Counters) -> Patch:
     """Returns `patch` with the state of the walk from `counters`."""
     state = {name: getattr(counters, name) for name in ("num_walks", "walk_start", "walk_position")}
-    return changed(patch, counters=patch.counters._replace(**state))
+    return replaced(patch, counters=patch.counters._replace(**state))
 
 
 def open_batch(table: Table) -> Batch:
@@ -264,7 +315,18 @@ def open_batch(table: Table) -> Batch:
 
 def _batch(entries: NDArray[np.void]) -> Batch:
     names = ("ticket", "task_id", "seed", "chance")
-    return Batch(*(np.ascontiguousarray(entries[name]) for name in names))
+    tickets, task_ids, seeds, probabilities = (np.ascontiguousarray(entries[name]) for name in names)
+    return Batch(tickets, task_ids, seeds, probabilities, entries["is_trained_on"] != 0)
+
+
+def refuse_task(task_id: int, table: Table) -> NoReturn:
+    """Raises the error for a task that is not in the pool; names some that are."""
+    ids = table.rows["task_id"][table.rows["is_active"]]
+    some = ", ".join(map(str, ids[:3].tolist()))
+    raise KeyError(
+        f"task_ids: expected ids of tasks in the pool, which has {len(ids)} tasks ({some}, …), got {task_id}; use ids "
+        f"from tasks()['task_id'], or from find"
+    )
 
 
 def _checked_tickets(tickets: ArrayLike) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
-from .inputs import as_array, as_number
+from .inputs import as_array, as_ids, as_number
 from .outline import outline
 from .results import Results, estimator, refuse_no_regret
 from .table import (
@@ -242,17 +242,11 @@ class TaskTracker:
             transaction.commit(cast(Patch, draft.patch), flushes=True)
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
-        ids = given = as_array("task_ids", task_ids)
-        if ids.ndim != 1:
-            raise ValueError(f"task_ids: expected shape (n,), got {ids.shape}; pass a flat sequence of ids")
-        if not len(ids):
-            return ids.astype(np.int64)
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"task_ids: expected integers, got dtype {ids.dtype}; pass the task_id of each task")
-        ids = ids.astype(np.int64, copy=False)
+        ids = as_ids(task_ids)
         issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
         if not issued.all():
-            wrong = [task_id for task_id in given[~issued].tolist() if not self._is_old(task_id)]
+            given = as_array("task_ids", task_ids)[~issued]  # an id may not fit 64 bits with a sign
+            wrong = [task_id for task_id in given.tolist() if not self._is_old(task_id)]
             if wrong:
                 _refuse_id(wrong[0])
         return ids

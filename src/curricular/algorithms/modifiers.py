@@ -50,6 +50,9 @@ class ModifiedAlgorithm(Algorithm):
         total = xp.sum(weights)
         return xp.where(total > 0.0, weights / xp.where(total > 0.0, total, 1.0), plain)
 
+    def is_trained_on(self, columns: Columns) -> Array:
+        return self.algorithm.is_trained_on(columns)
+
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return self.algorithm.evictable(columns, priorities, config)
 

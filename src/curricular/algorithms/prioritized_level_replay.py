@@ -30,6 +30,11 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     """ρ, the share of replay in proportion to the hand-outs of the pool since a level's last one."""
     replay_share: float = Field(default=0.5, ge=0, le=1)
     """Smallest share of the draws that replays levels; the rest goes to levels without a regret."""
+    min_fill: float = Field(default=0.0, ge=0, le=1)
+    """Share of the levels in the pool that need a regret before any level is replayed."""
+    train_on_new: bool = True
+    """Whether to train on levels without a regret. With False, the replay is robust: such a hand-out only ranks its
+    level, and `Batch.is_trained_on` says so."""
 
     @property
     def needs_regrets(self) -> bool:
@@ -44,7 +49,7 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
 class PrioritizedLevelReplayAlgorithm(Algorithm):
     """Draws by p = (1−d) · new + d · ((1−ρ) · rank + ρ · staleness), d = the share of replay.
 
-    No new level is drawn more often than by uniform choice.
+    No new level is drawn more often than by uniform choice, once `min_fill` of the levels have a regret.
     """
 
     def __init__(self, config: PrioritizedLevelReplayConfig) -> None:
@@ -52,12 +57,12 @@ class PrioritizedLevelReplayAlgorithm(Algorithm):
         """Settings of the algorithm."""
 
     def is_seen(self, columns: Columns) -> Array:
-        """Returns which active levels have a regret, bool, shape (capacity,).
-
-        Robust replay trains only on episodes of these levels, and plays the others to rank them.
-        """
+        """Returns which active levels have a regret, bool, shape (capacity,)."""
         counts = columns["num_regrets" if self.config.needs_regrets else "num_completions"]
         return columns["is_active"] & (counts > 0)
+
+    def is_trained_on(self, columns: Columns) -> Array:
+        return columns["is_active"] if self.config.train_on_new else self.is_seen(columns)
 
     def priorities(self, columns: Columns) -> Array:
         if self.config.needs_regrets:
@@ -81,7 +86,8 @@ class PrioritizedLevelReplayAlgorithm(Algorithm):
             ]
         )
         num_new = num_active - num_seen
-        share = xp.where(num_seen == 0.0, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_share))
+        is_filling = (num_seen == 0.0) | (num_seen < config.min_fill * num_active)
+        share = xp.where(is_filling, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_share))
         each = share / xp.clip(num_new, 1.0, None)
         return (1.0 - share) * replay + each * xp.astype(active & ~seen, xp.float64)
 

@@ -37,6 +37,16 @@ class Algorithm(ABC):
             priorities: The result of `priorities` for these columns, shape (capacity,).
         """
 
+    def is_trained_on(self, columns: Columns) -> Array:
+        """Returns which active tasks to train on when they are handed out next, bool, shape (k,).
+
+        The results of the others only rank them, as those of new levels in robust level replay. The default is all.
+
+        Args:
+            columns: Columns of k tasks of the pool, without ``"cells"``.
+        """
+        return columns["is_active"]
+
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         """Returns which tasks may be evicted, bool, shape (capacity,). Those of lowest priority are evicted first.
 

@@ -18,6 +18,7 @@ from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
 from .learnability import LearnabilityAlgorithm, LearnabilityConfig
 from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
 from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig, by_progress
+from .pfsp import PfspAlgorithm, PfspConfig
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 from .proposals import FreshProposer, Proposer
 from .protocol import Algorithm
@@ -40,6 +41,7 @@ __all__ = [
     "LearnabilityConfig",
     "LearningProgressConfig",
     "NoiseAwareConfig",
+    "PfspConfig",
     "PrioritizedLevelReplayConfig",
     "RiacConfig",
     "SequentialConfig",
@@ -75,6 +77,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry(LearnabilityConfig, LearnabilityAlgorithm),
     Entry(LearningProgressConfig, LearningProgressAlgorithm),
     Entry(NoiseAwareConfig, NoiseAwareAlgorithm, by_progress),
+    Entry(PfspConfig, PfspAlgorithm),
     Entry(PrioritizedLevelReplayConfig, PrioritizedLevelReplayAlgorithm),
     Entry(RiacConfig, HistoryAlgorithm, RegionProposer),
     Entry(SequentialConfig, SequentialAlgorithm),

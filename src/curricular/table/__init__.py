@@ -8,6 +8,7 @@ from .change import issue_stream as issue_stream
 from .change import label_indices as label_indices
 from .change import lowest as lowest
 from .change import num_evictions_due as num_evictions_due
+from .change import remove as remove
 from .change import resize as resize
 from .change import restore as restore
 from .change import stored_label as stored_label
@@ -28,6 +29,7 @@ from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
 from .ledger import cancellations as cancellations
+from .ledger import chances_of as chances_of
 from .ledger import check_free as check_free
 from .ledger import close as close
 from .ledger import count_closed as count_closed

@@ -123,6 +123,21 @@ def admit(
     return Patch(slots, rows, labels, counters)
 
 
+def remove(table: Table, slots: NDArray[np.int64]) -> Patch:
+    """Returns the patch that removes the tasks in the distinct `slots`, shape (k,), and leaves the slots empty.
+
+    Their open hand-outs become orphans, so that later results count as stale.
+    """
+    old = table.rows.take(slots)
+    labels = table.labels.copy()
+    np.add.at(labels["num_evicted"], old["label_index"], 1)
+    rows = Rows.zeros(len(slots), table.rows.num_axes)
+    rows["task_id"] = old["task_id"] + len(table.rows)  # never issued: the next task of the slot gets a later one
+    rows["num_orphans"] = old["num_pending"] + old["num_orphans"]
+    counters = table.counters._replace(num_evicted=table.counters.num_evicted + len(slots))
+    return Patch(slots, rows, labels, counters)
+
+
 def num_evictions_due(table: Table, rate: float) -> int:
     """Returns the number of tasks that may be evicted now: `rate` per ended hand-out since the last refresh, in rounds.
 

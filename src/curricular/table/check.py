@@ -61,7 +61,7 @@ _TOTALS = {
 }
 """Upper bounds: counter -> another counter."""
 
-_LOWEST_HANDOUT = np.array([0, 0, 0, 0, 0, NO_WORKER])
+_LOWEST_HANDOUT = np.array([0, 0, 0, 0, 0, NO_WORKER, 0])
 """Lowest value of each field of an entry of the ledger, as an integer."""
 
 _HIGHEST_CHANCE = int(np.float64(1 + _TOLERANCE).view(np.int64))
@@ -273,7 +273,7 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
         return
     words = entries.view(np.int64).reshape(-1, len(_LOWEST_HANDOUT))
     counters, most = table.counters, np.iinfo(np.int64).max
-    highest = np.array([most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams])
+    highest = np.array([most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams, 1])
     if ((words < _LOWEST_HANDOUT) | (words > highest)).any():
         for name, low, high in zip(HANDOUT.names or (), _LOWEST_HANDOUT, highest, strict=True):
             top = 1 + _TOLERANCE if name == "chance" else high

@@ -80,7 +80,13 @@ def check_free(size: int, num_open: int, n: int) -> None:
 
 
 def issue(
-    table: Table, task_ids: NDArray[np.int64], seeds: NDArray[np.int64], worker: int, life: int
+    table: Table,
+    task_ids: NDArray[np.int64],
+    seeds: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    is_trained_on: NDArray[np.bool_],
+    worker: int,
+    life: int,
 ) -> tuple[NDArray[np.void], Patch]:
     """Returns the entries of new hand-outs, and the patch that counts the hand-outs and adds the entries to the ledger.
 
@@ -88,6 +94,8 @@ def issue(
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
         seeds: Their seeds, shape (n,).
+        chances: Probability with which each task was drawn, shape (n,).
+        is_trained_on: Whether to train on each hand-out, shape (n,).
         worker: Number of the worker that asks for the tasks.
         life: Random number of the life, from 2 to 2 ** `LIFE_BITS` − 1.
 
@@ -110,13 +118,19 @@ def issue(
     entries["ticket"] = life * MAX_TICKETS + counts
     entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
     entries["moment"] = old.num_scheduled + order
-    slots = task_ids % len(table.rows)
-    below = table.cumulated[slots - 1]
-    below[slots == 0] = 0.0
-    entries["chance"] = table.cumulated[slots] - below
+    entries["chance"], entries["is_trained_on"] = chances, is_trained_on
     change = LedgerChange(places, entries)
     num_tickets, num_open = int(counts[-1]) + 1, old.num_open + n
     return entries, schedule(table, task_ids, change, life=life, num_tickets=num_tickets, num_open=num_open)
+
+
+def chances_of(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns the probability of each of `task_ids`, shape (n,), in the distribution in use."""
+    slots = task_ids % len(table.rows)
+    below = table.cumulated[slots - 1]
+    below[slots == 0] = 0.0
+    chances: NDArray[np.float64] = table.cumulated[slots] - below
+    return chances
 
 
 def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDArray[np.void], Patch]:

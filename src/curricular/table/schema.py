@@ -262,10 +262,19 @@ OTHER_REASON, UNBUILDABLE, WORKER_LOST, EXPIRED, EVICTED, FAILED = range(len(BUI
 
 
 HANDOUT = np.dtype(
-    [("ticket", "i8"), ("task_id", "i8"), ("seed", "i8"), ("moment", "i8"), ("chance", "f8"), ("worker", "i8")]
+    [
+        ("ticket", "i8"),
+        ("task_id", "i8"),
+        ("seed", "i8"),
+        ("moment", "i8"),
+        ("chance", "f8"),
+        ("worker", "i8"),
+        ("is_trained_on", "i8"),
+    ]
 )
 """Dtype of an open hand-out. `moment` counts the hand-outs of the pool before it, `chance` is the probability with
-which the task was drawn, and `worker` is the number of the worker that asked, or `NO_WORKER`."""
+which the task was drawn, `worker` is the number of the worker that asked, or `NO_WORKER`, and `is_trained_on` is 1, or
+0 if the hand-out is played only to rank its task."""
 
 
 NO_WORKER = -1
