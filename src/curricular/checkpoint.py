@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from .archive import READ_ERRORS, ArrayArchive
 from .config import OBSERVED, CurriculumConfig, MeanOfFirst
-from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .generators import SeedGenerator, SequenceTaskGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
 from .matching import matched
 from .params import Layout
@@ -496,7 +496,7 @@ def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
     tasks = rows.take(np.flatnonzero(rows["is_active"]))
     if num_tasks is not None and tasks["seed"].max() >= num_tasks:
         raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(tasks["seed"].max()))
-    off = layout.find_off(tasks["params"])
+    off = layout.find_off(tasks["params"], may_be_unknown=isinstance(generator, SequenceTaskGenerator))
     if off is not None:
         wanted, param, task = off
         raise TableError(f"rows['params'] {wanted},", f"{param} for task {tasks['task_id'][task]}")
