@@ -89,8 +89,14 @@ def test_a_task_is_its_row_with_its_label_and_its_numbers():
 
 
 def test_columns_are_axes_of_their_kind():
-    assert SEQUENCES["rows"].axes == (Axis("rate", Span(0.0, 0.8)), Axis("length", Span(0, 56)), Axis("same", (4,)))
+    assert SEQUENCES["rows"].axes == (Axis("rate", Span(0.0, 1.0)), Axis("length", Span(0, 56)), Axis("same", (4,)))
     assert SEQUENCES["objects"].axes == (Axis("size", Span(3, 9)), Axis("is_lit", (False, True)))
+
+
+def test_floats_that_may_be_rates_span_zero_to_one_and_unknown_ones_are_left_out():
+    columns = {"rate": [0.25, 0.25], "unknown": [np.nan, np.nan], "length": [np.nan, 3.0], "steps": [2.5, 2.5]}
+    axes = {axis.name: axis.values for axis in dataset(["a", "b"], columns=columns).axes}
+    assert axes == {"rate": Span(0.0, 1.0), "unknown": Span(0.0, 1.0), "length": Span(3.0, 3.0), "steps": (2.5,)}
 
 
 def test_whole_columns_are_read_where_there_are_some():
@@ -100,7 +106,7 @@ def test_whole_columns_are_read_where_there_are_some():
     assert [generator.label_of(seed, np.zeros(1)) for seed in (0, 1)] == ["x", "y"]
     assert generator.sample(np.array([1, 0]), np.random.default_rng(0)).tolist() == [[0.75], [0.5]]
     structured = np.array([(3, 0.5), (4, 0.25)], [("id", "i8"), ("rate", "f8")])
-    assert dataset(structured, key="id", columns=["rate"]).axes == (Axis("rate", Span(0.25, 0.5)),)
+    assert dataset(structured, key="id", columns=["rate"]).axes == (Axis("rate", Span(0.0, 1.0)),)
 
 
 def test_fingerprints_follow_keys_labels_and_numbers():
@@ -178,9 +184,9 @@ TWO = [{"id": "a", "x": 1, "f": 0.5}, {"id": "b", "x": 1, "f": None}]
         (TWO, {"columns": ["id"]}, ValueError, r"columns\['id'\]: expected finite numbers, got 'a' in row 0"),
         (
             [1, 2],
-            {"columns": {"x": [0.5, np.nan]}},
+            {"columns": {"x": [0.5, np.inf]}},
             ValueError,
-            r"columns\['x'\]: expected finite numbers, got nan in row 1",
+            r"columns\['x'\]: expected finite numbers, got inf in row 1",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
 from .config import CurriculumConfig
-from .generators import TaskGenerator, TaskGeneratorSet, task_labels
+from .generators import SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.entry import Entries, Turn, next_entries
 from .params import Layout
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
@@ -160,10 +160,11 @@ class Admission(Generic[ConfigT]):
                 f"{source}: expected params of shape {shape}, one column per axis, got {params.shape}; "
                 f"return one row per seed"
             )
-        if not np.isfinite(params).all():
+        may_be_unknown = isinstance(self._generator, SequenceTaskGenerator)  # whose params only describe the tasks
+        if not may_be_unknown and not np.isfinite(params).all():
             bad = params[~np.isfinite(params)][0]
             raise ValueError(f"{source}: expected finite params, got {bad}; use 0 where an axis does not apply")
-        off = self._layout.find_off(params)
+        off = self._layout.find_off(params, may_be_unknown=may_be_unknown)
         if off is not None:
             wanted, param, _ = off
             raise ValueError(f"{source}: expected params {wanted}, got {param}; keep them there")

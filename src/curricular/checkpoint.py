@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from .archive import READ_ERRORS, ArrayArchive, write_arrays
 from .config import OBSERVED, CurriculumConfig, MeanOfFirst
-from .generators import SeedGenerator, TaskGenerator, fingerprint
+from .generators import SeedGenerator, SequenceTaskGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
 from .matching import matched
 from .params import Layout
@@ -498,7 +498,7 @@ def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
     highest = rows["seed"][active].max()
     if num_tasks is not None and highest >= num_tasks:
         raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(highest))
-    off = layout.find_off(rows["params"][active])
+    off = layout.find_off(rows["params"][active], may_be_unknown=isinstance(generator, SequenceTaskGenerator))
     if off is not None:
         wanted, param, task = off
         raise TableError(f"rows['params'] {wanted},", f"{param} for task {rows['task_id'][active][task]}")

@@ -14,7 +14,7 @@ from .algorithms.proposals import Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .asking import CoveringAsk
-from .backends.protocol import Backend
+from .backends.protocol import Backend, Transaction
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
 from .coverage import Walk
@@ -34,6 +34,7 @@ from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
 from .views import Pool, TaskView, find_slot
+from .writing import written
 
 _log = logging.getLogger(__name__)
 
@@ -444,6 +445,34 @@ class Curriculum(Generic[ConfigT]):
             num_ended = self._tickets.expire(older_than)
             self._refresher.count_cancelled_tickets(num_ended)
             return num_ended
+
+    def set_params(self, rows: ArrayLike, column: str, values: ArrayLike) -> int:
+        """Writes what is known about rows of a data set, and returns how many of them are in the pool.
+
+        Use it to write the predictions of your own model, such as success rates into the column on `prior_axis`. The
+        algorithm sees the new values at its next refresh. They are shared in a session, and saved. A row outside the
+        pool is skipped: its task enters with the value of the data set.
+
+        Args:
+            rows: Indices of rows, all different, shape (n,), such as the `seeds` of a batch.
+            column: Name of a column of the data set.
+            values: One number per row, shape (n,), within the range of the column; NaN: unknown.
+
+        Raises:
+            TypeError: If the tasks are not rows of a data set, or an argument has a wrong dtype.
+            KeyError: If there is no such column.
+            ValueError: If an argument has a wrong shape or value.
+        """
+
+        def write(transaction: Transaction) -> int:
+            patch = written(transaction.table, self.generator, rows, column, values)
+            transaction.commit(patch)
+            return len(patch.slots)
+
+        with self._turns.take(self):
+            num_written = self._backend.apply(write)
+            self._tasks.clear()
+            return num_written
 
     # Looking
 

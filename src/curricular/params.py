@@ -94,7 +94,7 @@ class Layout:
             size [ 9. nan]
             rivals [nan  4.]
         """
-        numbers = self._numbers(params)
+        numbers = self._numbers(np.nan_to_num(params))
         found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
         for name, axis in self._named.values():
             if isinstance(axis.values, Span) or _own_values(axis):
@@ -127,11 +127,12 @@ class Layout:
         cells: NDArray[np.int64] = within.clip(0, self._last_cell.take(numbers)).astype(np.int64)
         return cells + self._first_cell.take(numbers)
 
-    def find_off(self, params: Params) -> tuple[str, float, int] | None:
+    def find_off(self, params: Params, *, may_be_unknown: bool = False) -> tuple[str, float, int] | None:
         """Finds the first of `params` that is off its axis, or that is not 0 in an unused column.
 
         Args:
             params: Params of tasks, shape (n, num_params).
+            may_be_unknown: Whether NaN is on the axis of a `Span` of real numbers.
 
         Returns:
             The expected values in words, the param, and the index of its task; None if there is no such param.
@@ -139,6 +140,9 @@ class Layout:
         numbers = self._numbers(np.nan_to_num(params))
         is_off = ~((params >= self._low.take(numbers)) & (params <= self._high.take(numbers)))
         is_off |= self._is_whole.take(numbers) & (params != params.round())
+        if may_be_unknown and is_off.any():
+            is_real = np.array([axis is not None and isinstance(axis.values, Span) for axis in self._axes])
+            is_off &= ~(np.isnan(params) & (is_real & ~self._is_whole).take(numbers))
         if not is_off.any():
             return None
         task, column = np.argwhere(is_off)[0].tolist()

@@ -167,7 +167,7 @@ def pending_overflow(state):
     for name in ("completed", "cancelled", "stale", "unsolicited", "refreshed_endings"):
         state["counters"][f"num_{name}"] = 0
     state["counters"]["num_refreshed_scheduled"] = 0
-    rows["num_completions"] = rows["num_cancelled"] = rows["num_failures"] = 0
+    rows["num_completions"] = rows["num_cancelled"] = rows["num_failures"] = rows["last_completed"] = 0
     state["reasons"]["count"] = 0
     Rows(state["rows"])["num_regrets"] = 0
     for name in ("num_completed", "num_recent", "recent_score", "recent_regret"):
@@ -180,7 +180,7 @@ AVERAGES = (
 )
 COUNTS = (
     *("num_scheduled", "num_cancelled", "num_failures", "num_pending"),
-    *("num_orphans", "last_scheduled", "num_regrets"),
+    *("num_orphans", "last_scheduled", "last_completed", "num_regrets"),
 )
 
 VALUES = {
@@ -221,7 +221,7 @@ VALUES = {
     "a baseline is NaN": (row("random_baseline", 2, NAN), r"rows\['random_baseline'\]"),
     "a baseline is negative": (row("random_baseline", 2, -0.5), r"rows\['random_baseline'\]"),
     "a baseline is above the range": (row("random_baseline", 2, 2.0), r"rows\['random_baseline'\]"),
-    "a param is NaN": (param(2, 1, NAN), r"finite rows\['params'\]"),
+    "a param is NaN": (param(2, 1, NAN), r"rows\['params'\] on the axis 'speed', .* got nan"),
     "a param is infinite": (param(2, 1, INF), r"finite rows\['params'\]"),
     "a param is no choice of its axis": (param(2, 0, 3.0), r"rows\['params'\] on the axis 'size'"),
     "a param is between two choices": (param(2, 0, 0.5), r"rows\['params'\] on the axis 'size'"),
@@ -329,6 +329,7 @@ VALUES = {
         both(reason("count", 0, 2**62), reason("count", 1, 2**62), reason("count", 2, LOWEST)),
         r"reasons\['count'\]",
     ),
+    "a walk over the pool begins later": (counter(walk_start=10**6), r"counters\['walk_start'\]"),
     "more tasks went than came": (counter(num_evicted=10**6), r"counters\['num_evicted'\] of at most num_created"),
     "there is no label": (counter(num_labels=0), r"counters\['num_labels'\]"),
     "there are more labels than places": (counter(num_labels=65), r"counters\['num_labels'\]"),
@@ -456,14 +457,14 @@ TYPES = {
     },
     "rows are floats": (of("rows", lambda rows: rows.astype(float)), "rows of dtype int64"),
     "rows are unsigned": (of("rows", lambda rows: rows.view(np.uint64)), "rows of dtype int64"),
-    "rows lack a field": (of("rows", lambda rows: rows[:20]), "rows of at least 27 words"),
+    "rows lack a field": (of("rows", lambda rows: rows[:20]), "rows of at least 28 words"),
     "rows lack a param": (of("rows", lambda rows: rows[:-1]), "rows with the generator's 2 params"),
     "rows have a param more": (
         of("rows", lambda rows: np.concatenate([rows, rows[-1:]])),
         "rows with the generator's 2 params",
     ),
     "rows have no task": (of("rows", lambda rows: rows[:, :0]), "at least one task"),
-    "rows are turned": (of("rows", lambda rows: rows.T.copy()), "rows of at least 27 words"),
+    "rows are turned": (of("rows", lambda rows: rows.T.copy()), "rows of at least 28 words"),
     "rows are of twice as many tasks": (more_rows, r"cumulated of shape \(16\)"),
     "rows are of one task less": (of("rows", lambda rows: rows[:, :-1]), r"cumulated of shape \(7\)"),
     "cumulated is of one task less": (of("cumulated", lambda c: c[1:]), r"cumulated of shape \(8\)"),

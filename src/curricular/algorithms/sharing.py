@@ -108,7 +108,7 @@ class _Grid(NamedTuple):
         """Returns the group of each task, shape (n,), for each axis (`num_together` 1) or each pair of axes (2)."""
         num_axes = len(self.low)
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
-        bins = [_bins(params[:, axis], self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
+        bins = [_bins(_known(params[:, axis]), self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
         if num_together == 1:
             return bins
         return [first * per_axis + second for first, second in combinations(bins, 2)]
@@ -117,8 +117,17 @@ class _Grid(NamedTuple):
 def _grid(columns: Columns) -> _Grid:
     params = columns["params"]
     xp = params.__array_namespace__()
-    axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
+    axes = [_known(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
     return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
+
+
+def _known(values: Array) -> Array:
+    """Returns `values`, shape (n,), with the mean of the known ones in place of NaN, which stands for unknown."""
+    xp = values.__array_namespace__()
+    is_known = xp.isfinite(values)
+    total = xp.sum(xp.where(is_known, values, 0.0))
+    mean = total / xp.clip(xp.sum(xp.astype(is_known, xp.float64)), 1.0, None)
+    return xp.where(is_known, values, mean)
 
 
 def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:

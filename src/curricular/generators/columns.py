@@ -163,31 +163,37 @@ def check_distinct(hashes: NDArray[np.uint64], keys: SupportsRows[Any], argument
 def numbers(values: Sequence[Any], name: str) -> tuple[Axis, Params]:
     """Returns the axis `name` over the numbers in `values`, and the params of the rows on the axis, shape (n,).
 
-    Numbers become a `Span` from the lowest to the highest, and booleans become two choices. If all rows have the same
-    number, the axis has this number as its only choice.
+    Floats that all lie in [0, 1], such as success rates, become `Span(0.0, 1.0)`. Other numbers become a `Span` from
+    the lowest to the highest, and booleans become two choices. If all rows have the same other number, the axis has
+    this number as its only choice. In a column of floats, NaN stands for an unknown value.
 
     Raises:
-        ValueError: If a value is not a finite number.
+        ValueError: If a value is neither a finite number nor NaN.
     """
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         odd = next((row for row, value in enumerate(values) if np.asarray(value).dtype.kind not in "biuf"), 0)
         raise _not_a_number(name, values[odd], odd)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        odd = int((~np.isfinite(array)).argmax())
-        raise _not_a_number(name, array[odd].item(), odd)
-    low, high = array.min().item(), array.max().item()
+    known = array
+    if array.dtype.kind == "f":
+        if np.isinf(array).any():
+            odd = int(np.isinf(array).argmax())
+            raise _not_a_number(name, array[odd].item(), odd)
+        known = array[~np.isnan(array)]
+        if not ((known < 0.0) | (known > 1.0)).any():
+            return Axis(name, Span(0.0, 1.0)), array.astype(np.float64)
+    low, high = known.min().item(), known.max().item()
     if array.dtype.kind == "b":
         return Axis(name, (False, True)), array.astype(np.float64)
-    if low == high:
+    if low == high and len(known) == len(array):
         return Axis(name, (low,)), np.zeros(len(array))
     return Axis(name, Span(low, high)), array.astype(np.float64)
 
 
 def _not_a_number(name: str, value: Any, row: int) -> ValueError:
     return ValueError(
-        f"columns[{name!r}]: expected finite numbers, got {value!r:.100} in row {row}; replace it, or leave the column "
-        f"out"
+        f"columns[{name!r}]: expected finite numbers, got {value!r:.100} in row {row}; replace it, by NaN if it is "
+        f"unknown, or leave the column out"
     )
 
 

@@ -191,7 +191,7 @@ def dataset(
         key: Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it.
         label: Field with the label of a row in the statistics, or one label per row.
         columns: Names of numeric fields; or a mapping from names to fields or to one number per row. Each column
-            becomes an axis of the tasks, along which algorithms share evidence.
+            becomes an axis of the tasks, along which algorithms share evidence. NaN in a column of floats is unknown.
 
     Raises:
         TypeError: If `rows` is not a sequence of configurations, or a key is neither an int nor a str.
@@ -202,7 +202,7 @@ def dataset(
         >>> rows = [{"id": "a", "prompt": "1 + 1", "rate": 0.9}, {"id": "b", "prompt": "17 * 23", "rate": 0.1}]
         >>> prompts = dataset(rows, key="id", columns=["rate"])
         >>> prompts.num_tasks, prompts.axes
-        (2, (Axis(name='rate', values=Span(low=0.1, high=0.9, log=False), branches=()),))
+        (2, (Axis(name='rate', values=Span(low=0.0, high=1.0, log=False), branches=()),))
     """
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got the string {columns!r}; write columns=[{columns!r}]")

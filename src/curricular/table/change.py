@@ -176,6 +176,13 @@ def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     return replace(unchanged(table), labels=labels, counters=counters, cumulated=cumulated)
 
 
+def write_params(table: Table, slots: NDArray[np.int64], column: int, values: NDArray[np.float64]) -> Patch:
+    """Returns the patch that writes `values`, shape (k,), into a column of the params in distinct `slots`."""
+    rows = table.rows.take(slots)
+    rows["params"][:, column] = values
+    return replace(unchanged(table), slots=slots, rows=rows)
+
+
 def issue_stream(table: Table) -> Patch:
     """Returns the patch that issues one more stream of random numbers: number `table.counters.num_streams`."""
     counters = table.counters._replace(num_streams=table.counters.num_streams + 1)

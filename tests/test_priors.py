@@ -1,0 +1,185 @@
+"""What is known about prompts beforehand: rates in a column enter the belief, and are written while training."""
+
+import numpy as np
+import pytest
+
+from curricular import (
+    CoolDown,
+    Curriculum,
+    LearnabilityConfig,
+    ModifiedAlgorithm,
+    NoiseAwareConfig,
+    ThompsonConfig,
+    UniformConfig,
+    bucketed,
+    create_algorithm,
+    dataset,
+)
+from curricular.algorithms.beliefs import belief
+
+NAN = float("nan")
+BACKENDS = pytest.mark.parametrize("use_shared_memory", [False, True], ids=["local", "shared"])
+
+
+def prompts(rates):
+    return dataset([{"id": number, "rate": rate} for number, rate in enumerate(rates)], key="id", columns=["rate"])
+
+
+def made(rates, config=LearnabilityConfig, **overrides):
+    settings = {"prior_axis": 0, "rand_task_rate": 0.0, "eviction_rate": 0.0, "use_shared_memory": False, **overrides}
+    return Curriculum(prompts(rates), config(**settings))
+
+
+def by_seed(curriculum):
+    columns = curriculum.tasks()
+    return columns["probability"][np.argsort(columns["seed"])]
+
+
+def beliefs(curriculum):
+    """The mean and the count of the belief about each row."""
+    rows, config = curriculum.tracker.snapshot().rows, curriculum.config
+    a, b = belief(rows, config, config.prior)
+    order = np.argsort(rows["seed"])
+    return (a / (a + b))[order], (a + b)[order]
+
+
+@pytest.mark.parametrize("config", [LearnabilityConfig, ThompsonConfig])
+def test_a_known_rate_enters_the_belief_with_its_weight_and_nan_does_not(config):
+    curriculum = made([0.0, 1.0, 0.5, NAN], config, prior=1.0, prior_weight=8.0)
+    mean, count = beliefs(curriculum)
+    assert mean == pytest.approx([0.1, 0.9, 0.5, 0.5])
+    assert count == pytest.approx([10.0, 10.0, 10.0, 2.0])
+    columns = curriculum.tasks()
+    task_id = columns["task_id"][columns["seed"] == 0]
+    curriculum.tell(task_id, np.ones((1, 16)))
+    assert beliefs(curriculum)[0][0] > 0.5  # results outweigh it
+
+
+def test_prompts_that_are_known_to_be_solved_half_of_the_time_are_drawn_first():
+    curriculum = made([0.0, 0.0, 0.5, 1.0], prior_weight=50.0)
+    assert by_seed(curriculum).argmax() == 2
+
+
+@BACKENDS
+def test_what_a_model_predicts_is_written_while_training_and_saved(use_shared_memory, tmp_path):
+    curriculum = made([NAN] * 4, prior_weight=50.0, use_shared_memory=use_shared_memory)
+    assert curriculum.set_params([0, 1, 3], "rate", [0.0, 0.5, 1.0]) == 3
+    assert by_seed(curriculum).argmax() == 1
+    assert curriculum.set_params(np.array([1, 2]), "rate", np.array([NAN, 0.5])) == 2
+    assert by_seed(curriculum).argmax() == 2
+    curriculum.save(tmp_path / "saved")
+    resumed = Curriculum.load(tmp_path / "saved", prompts([NAN] * 4))
+    assert by_seed(resumed) == pytest.approx(by_seed(curriculum))
+    assert curriculum.set_params([0, 1], "rate", [0.5, NAN]) == 2
+    assert by_seed(curriculum).argmax() == 0
+    rates = {task.config["id"]: task.params["rate"] for task in curriculum.ask(100)}
+    assert rates[0] == 0.5
+
+
+def test_two_curricula_of_a_session_see_what_one_writes():
+    config = LearnabilityConfig(prior_axis=0, session_id="test-priors", rand_task_rate=0.0, prior_weight=50.0)
+    with Curriculum(prompts([NAN] * 4), config) as one, Curriculum(prompts([NAN] * 4), config) as other:
+        one.set_params([0, 1, 2, 3], "rate", [0.0, 0.0, 0.0, 0.5])
+        assert by_seed(other).argmax() == 3
+
+
+def test_a_row_outside_the_pool_is_skipped():
+    curriculum = Curriculum(prompts([0.5] * 8), ThompsonConfig(num_active_tasks=3, use_shared_memory=False))
+    assert curriculum.set_params(range(8), "rate", np.zeros(8)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            ([0], "level", [0.5]),
+            KeyError,
+            "column: expected a column of the data set, got 'level'; the columns are rate",
+        ),
+        (([4], "rate", [0.5]), ValueError, "rows: expected indices from 0 to 3, got 4"),
+        (([0, 0], "rate", [0.5, 0.5]), ValueError, "rows: expected each row once"),
+        (([0.5], "rate", [0.5]), TypeError, "rows: expected whole numbers"),
+        (([[0]], "rate", [0.5]), ValueError, r"rows: expected shape \(n,\)"),
+        (([0], "rate", [0.5, 0.5]), ValueError, r"values: expected shape \(1,\)"),
+        (([0], "rate", [1.5]), ValueError, "values: expected numbers on the axis 'rate', from 0.0 to 1.0, got 1.5"),
+        (([0], "rate", ["a"]), TypeError, "values: expected numbers"),
+    ],
+)
+def test_wrong_values_are_refused_by_name_and_nothing_is_written(arguments, error, message):
+    curriculum = made([0.1, 0.2, 0.3, 0.4])
+    before = curriculum.task_states()
+    with pytest.raises(error, match=message):
+        curriculum.set_params(*arguments)
+    assert curriculum.task_states() == before
+
+
+def test_the_params_of_other_generators_are_not_written():
+    curriculum = Curriculum(bucketed({"a": 0}, {"a": [1, 2]}), UniformConfig(use_shared_memory=False))
+    with pytest.raises(TypeError, match="set_params: expected tasks that are rows of a data set"):
+        curriculum.set_params([0], "a", [1])
+
+
+def test_columns_with_gaps_suit_algorithms_that_share_evidence_along_axes(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"id": number, "rate": NAN if number % 3 else rng.random(), "length": NAN if number % 5 else 10.0 + number}
+        for number in range(60)
+    ]
+    tasks = dataset(rows, key="id", columns=["rate", "length"])
+    curriculum = Curriculum(tasks, NoiseAwareConfig.recommended(use_shared_memory=False))
+    for _ in range(50):
+        batch = curriculum.ask_batch(16)
+        curriculum.tell_batch(batch.tickets, rng.random(16).round())
+    assert curriculum.probabilities().sum() == pytest.approx(1.0)
+    curriculum.save(tmp_path / "saved")
+    assert len(Curriculum.load(tmp_path / "saved", tasks).tasks()["params/rate"]) == 60
+
+
+@BACKENDS
+def test_a_belief_fades_by_the_results_of_the_pool_since(use_shared_memory):
+    config = {"half_life": 10.0, "prior_axis": None, "prior": 1.0, "use_shared_memory": use_shared_memory}
+    curriculum = made([0.5] * 4, LearnabilityConfig, **config)
+    ids = dict(zip(curriculum.tasks()["seed"].tolist(), curriculum.tasks()["task_id"].tolist(), strict=True))
+    curriculum.tell([ids[0]] * 4, np.ones(4))
+    fresh = beliefs(curriculum)[1][0]
+    for _ in range(20):
+        curriculum.tell([ids[1]], [1.0])
+    mean, count = beliefs(curriculum)
+    assert count[0] - 2 == pytest.approx((fresh - 2) / 4)
+    assert mean[1] > mean[0] > mean[2] == 0.5
+
+
+def test_without_a_half_life_a_belief_stays():
+    curriculum = made([0.5] * 2, prior_axis=None)
+    first, second = curriculum.tasks()["task_id"].tolist()
+    curriculum.tell([first] * 4, np.ones(4))
+    before = beliefs(curriculum)[1].max()
+    curriculum.tell([second] * 4, np.ones(4))
+    assert beliefs(curriculum)[1] == pytest.approx([before, before])
+
+
+def test_a_cool_down_excludes_the_last_hand_outs():
+    config = UniformConfig(num_active_tasks=10, use_shared_memory=False)
+    algorithm = ModifiedAlgorithm(create_algorithm(config), CoolDown(4))
+    curriculum = Curriculum(config, algorithm=algorithm)
+    seen = []
+    for _ in range(60):
+        ids = [task.task_id for task in curriculum.ask(2, replace=False)]
+        seen += ids
+        p = curriculum.probabilities()
+        assert (p[seen[-4:]] == 0).all()
+        assert p.sum() == pytest.approx(1.0)
+        curriculum.tell(ids, np.ones(2))
+    assert algorithm.follows_handouts
+
+
+def test_where_all_tasks_are_cooling_down_the_algorithm_decides():
+    config = UniformConfig(num_active_tasks=2, use_shared_memory=False)
+    curriculum = Curriculum(config, algorithm=ModifiedAlgorithm(create_algorithm(config), CoolDown(100)))
+    curriculum.ask(2, replace=False)
+    assert curriculum.probabilities() == pytest.approx([0.5, 0.5])
+
+
+def test_a_cool_down_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="num_handouts: expected a number of at least 1"):
+        CoolDown(0)
