@@ -32,7 +32,7 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets bench-seeing storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -97,6 +97,9 @@ bench-sessions-peers: $(PEERS_READY)  ## as bench-sessions, with Syllabus' multi
 bench-tickets: $(DEV)  ## measure what tickets cost, beside task ids
 	@$(BIN)/python benchmarks/tickets.py $(ARGS)
 
+bench-seeing: $(DEV)  ## measure what recording and watching cost a trainer
+	@$(BIN)/python benchmarks/seeing.py $(ARGS)
+
 bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
@@ -112,7 +115,7 @@ bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners 
 bench-recipes: .venv-metta/.installed-metta  ## measure MettaGrid's steps per second with and without a curriculum
 	@.venv-metta/bin/python -W ignore benchmarks/recipes.py $(ARGS)
 
-pictures: $(DEV)  ## make the pictures of docs/seeing.md (needs Chromium)
+pictures: $(DEV)  ## make the pictures of docs/seeing.md (those of the page need Chromium)
 	@$(BIN)/python scripts/pictures.py
 
 clean:  ## remove environments, caches and build output
