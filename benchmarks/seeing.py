@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="short turns, to see that it works")
     parser.add_argument("--out", help="file for all figures, as JSON")
     arguments = parser.parse_args()
-    seconds, repeats = (1.0, 1) if arguments.quick else (4.0, 5)
+    seconds, repeats = (1.0, 1) if arguments.quick else (2.0, 5)
     figures: dict[str, object] = {}
     print(f"CPU time of a trainer whose episodes take {1e3 * EPISODE:g} ms, by that of the same trainer alone:")
     for num_tasks in (256, 10_000):

@@ -74,7 +74,7 @@ def train(curriculum: Curriculum, agent: Agent, num_handouts: int, update: Calla
 
 
 async def watch(curriculum: Curriculum, name: str) -> str:
-    """Returns a picture of the view of a training that goes on meanwhile."""
+    """Returns a picture of the view of a training that continues meanwhile."""
     agent, app = Agent(), WatchApp(name, interval=0.05)
     async with app.run_test(size=(100, 32)) as pilot:
         for _ in range(40):

@@ -52,7 +52,7 @@ def stats_html(title: str, stats: Mapping[str, float]) -> str:
 
 
 def message_html(title: str, message: str) -> str:
-    """Returns a message as HTML, in place of statistics that there are not."""
+    """Returns a message as HTML, instead of statistics that there are not."""
     return f"<p><b>{html.escape(title)}</b><br>{html.escape(message)}</p>"
 
 

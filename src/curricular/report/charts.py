@@ -93,7 +93,7 @@ def charts(recordings: Sequence[Recording]) -> list[Chart]:
 
 
 def _at_one_moment(chart: Chart) -> Chart:
-    """Returns a chart of bars in place of one over time whose time is one moment."""
+    """Returns a chart of bars instead of one over time whose time is one moment."""
     bars = [Bar(series.name, float(series.y[-1]), series.colour) for series in chart.series if len(series.x) == 1]
     if chart.cells is not None and len(chart.x) == 1 and chart.x_title == RESULTS:
         bars = [Bar(name, float(value), COLOURS[0]) for name, value in zip(chart.y, chart.cells[:, 0], strict=True)][
