@@ -114,6 +114,9 @@ bench-sessions-peers: $(PEERS_READY)  ## as bench-sessions, with Syllabus' multi
 bench-tickets: $(DEV)  ## measure what tickets cost, beside task ids
 	@$(BIN)/python benchmarks/tickets.py $(ARGS)
 
+bench-seeing: $(DEV)  ## measure what recording and watching cost a trainer
+	@$(BIN)/python benchmarks/seeing.py $(ARGS)
+
 bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
@@ -132,7 +135,7 @@ bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners 
 bench-recipes: .venv-metta/.installed-metta  ## measure MettaGrid's steps per second with and without a curriculum
 	@.venv-metta/bin/python -W ignore benchmarks/recipes.py $(ARGS)
 
-pictures: $(DEV)  ## make the pictures of docs/seeing.md (needs Chromium)
+pictures: $(DEV)  ## make the pictures of docs/seeing.md (those of the page need Chromium)
 	@$(BIN)/python scripts/pictures.py
 
 clean:  ## remove environments, caches and build output

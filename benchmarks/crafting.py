@@ -33,10 +33,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))  # this folder h
 
 from crafting import ALGORITHMS, MAX_STEPS, RECIPES, SIZE, THINGS, Point, Settings, create_curriculum, train
 
+from curricular.demo.report import label_ends, line_name
+
 LEARNED = 0.9
 """Smallest mean success of a run that counts as having learned the chain."""
 NUM_RESAMPLES = 2000
-COLOURS = dict(zip(ALGORITHMS, ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d"), strict=True))
+COLOURS = dict(zip(ALGORITHMS, ("#4d4d4d", "#D55E00", "#0072B2", "#CC79A7", "#009E73"), strict=True))
+DASHES = dict(zip(ALGORITHMS, ("--", "-", "-", "-.", ":"), strict=True))
 INK, FAINT = "#33302e", "#e4e0da"
 
 
@@ -206,11 +209,13 @@ def write_png(runs: Sequence[Run], out: Path) -> None:
                 curves.mean(axis=0),
                 color=COLOURS[algorithm],
                 linewidth=2.5,
-                label=algorithm,
+                linestyle=DASHES[algorithm],
                 clip_on=False,
             )
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor="linecolor")
+        if axes is panels[-1]:
+            ends = [(line_name(name), float(np.mean([run.final for run in seeds])), COLOURS[name])
+                    for name, seeds in algorithms.items()]  # fmt: skip
+            label_ends(axes, ends, 0.06)
     figure.savefig(out / "crafting.png")
 
 

@@ -85,7 +85,7 @@ def test_a_cut_recording_is_continued(tmp_path):
     file.write_bytes(file.read_bytes()[:-300])
     with curriculum_of_mazes() as curriculum:
         curriculum.tell([0] * 500, [1.0] * 500)
-        with Recorder(curriculum, tmp_path) as recorder:
+        with Recorder(curriculum, tmp_path, interval=20) as recorder:
             assert recorder.update()
     run = read_recording(tmp_path)
     assert not run.is_cut
@@ -144,10 +144,32 @@ def test_a_forked_process_does_not_record_beside_its_parent(tmp_path):
     assert read_recording(tmp_path).completed.tolist() == [0, 1]
 
 
-def test_by_default_recording_takes_a_small_share_of_the_time(tmp_path):
+class Clock:
+    """Stands in for the module `time`: a snapshot takes 10 ms, and only the test lets time pass otherwise."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def time(self):
+        self.now += 0.01
+        return self.now
+
+
+def test_by_default_recording_takes_half_a_percent_of_the_time_from_the_first_snapshot_on(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(recorder_module, "time", clock)
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path) as recorder:
-        assert recorder.update()
-        assert recorder._not_before > recorder_module.time.perf_counter()
+        times = []
+        for _ in range(10_000):
+            clock.now += 0.001
+            curriculum.tell([0], [1.0])
+            if recorder.update():
+                times.append(clock.now)
+    assert 1.2 < times[0] < 1.3
+    assert np.diff(times) == pytest.approx(2.01, abs=0.005)
 
 
 def test_what_is_no_recording_is_refused_by_name(tmp_path):

@@ -31,7 +31,14 @@ addEventListener("load", () => setTimeout(() => {
   const drawn = charts.filter(chart => chart.querySelector("svg .scatterlayer path, svg .heatmaplayer image"));
   const asked = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
   const wide = document.body.scrollWidth > innerWidth;
-  document.title = `drawn ${drawn.length} faults ${faults.length} requests ${asked.length} wide ${wide}`;
+  let tips = 0;
+  for (const chart of charts) {
+    Plotly.Fx.hover(chart, {xpx: 5, ypx: 5});
+    tips += chart.querySelectorAll(".hoverlayer .hovertext, .hoverlayer .legend").length > 0;
+  }
+  const text = charts[0].querySelector(".xtitle").style.fill, back = getComputedStyle(document.body).backgroundColor;
+  document.title = `drawn ${drawn.length} tips ${tips} faults ${faults.length} requests ${asked.length} wide ${wide} `
+    + `text ${text} on ${back}`;
 }, 1500));
 </script>"""
 """Puts what the browser did with the page into its title."""
@@ -147,15 +154,20 @@ def test_texts_of_the_user_are_no_markup(runs):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_browser_draws_every_chart_without_an_error_or_a_request(runs, tmp_path):
+def test_a_browser_draws_every_chart_and_its_tooltip_light_and_dark_without_an_error_or_a_request(runs, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page(runs).replace("</head>", WATCH + "</head>"), encoding="utf-8")
-    for width in (360, 1600):
+    for width, scheme, colours in (
+        (360, 1, "text rgb(27, 27, 27) on rgb(255, 255, 255)"),
+        (1600, 0, "text rgb(236, 236, 236) on rgb(22, 24, 27)"),
+    ):
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom",
-                   "--virtual-time-budget=8000", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]  # fmt: skip
+                   f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=8000",
+                   f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]  # fmt: skip
         dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
         title = re.search(r"<title>(.*?)</title>", dom)[1]
-        assert title == f"drawn {len(charts(runs))} faults 0 requests 0 wide false"
+        number = len(charts(runs))
+        assert title == f"drawn {number} tips {number} faults 0 requests 0 wide false {colours}"
 
 
 def test_the_command_writes_page_and_pictures_and_prints_the_summary(folders, tmp_path):

@@ -12,9 +12,39 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .figures import SOLVED, Figures, Run
+from ..mastery import MASTERY_COLOURS
+from .figures import SOLVED, Figures, Run, State
 
-_ALGORITHM_COLOURS = ("#a39a92", "#d1495b", "#2a6f97", "#e0a030", "#5b8e7d", "#7d5ba6")
+_STYLES = (
+    ("#4d4d4d", "--"),
+    ("#D55E00", "-"),
+    ("#0072B2", "-."),
+    ("#CC79A7", ":"),
+    ("#8C6D1F", "-"),
+    ("#009E73", "--"),
+)
+"""Colour and dash of each algorithm, by index. The first two have no colour of a state beside them."""
+
+_STATES: dict[State, str] = {
+    "never solved": "never solved",
+    "once solved": "solved once",
+    "learning": "learning",
+    "mastered": "mastered",
+}
+"""State of a level in the figures -> state of a task in `MASTERY`, from the bottom of the picture to its top."""
+
+NAMES = {
+    "uniform": "uniform choice",
+    "stable": "learning progress",
+    "learning-progress": "learning progress, default",
+    "fast-learning": "learning progress, fast",
+    "noise-aware": "recommended choice",
+}
+"""Algorithm -> name in the picture, where it is not the same words."""
+
+LARGE_STEP = 0.3
+"""Smallest fall of the draws of levels never solved, between two evaluations, that the picture explains."""
+
 _INK, _FAINT = "#33302e", "#e4e0da"
 
 
@@ -86,7 +116,7 @@ def _steps_to_solved(runs: Sequence[Run]) -> str:
 
 
 def write_png(figures: Figures, out: Path) -> Path:
-    """Writes the picture into the folder `out`: success over steps, and each algorithm's draws by group.
+    """Writes the picture into the folder `out`: success over steps, and where each algorithm's draws go.
 
     Curves end at the last point that all runs of an algorithm have reached.
 
@@ -95,9 +125,9 @@ def write_png(figures: Figures, out: Path) -> Path:
     """
     algorithms = _evaluated(figures)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    figure = Figure(figsize=(11, 4.8), dpi=160, facecolor="white", layout=layout)
+    figure = Figure(figsize=(12, 1.6 + 1.6 * max(2, len(algorithms))), dpi=160, facecolor="white", layout=layout)
     figure.suptitle("The same agent, the same number of steps: only the choice of tasks differs", color=_INK, size=14)
-    grid = figure.add_gridspec(len(algorithms), 2, width_ratios=(1.3, 1))
+    grid = figure.add_gridspec(len(algorithms), 2, width_ratios=(1.2, 1))
     success = figure.add_subplot(grid[:, 0])
     draws = [figure.add_subplot(grid[row, 1]) for row in range(len(algorithms))]
     for axes in (success, *draws):
@@ -112,43 +142,69 @@ def write_png(figures: Figures, out: Path) -> Path:
         axes.set_xlabel("environment steps", color=_INK, size=10)
     _draw_success(success, algorithms)
     for axes, (algorithm, runs) in zip(draws, algorithms.items(), strict=True):
-        axes.set_title(f"draws with {algorithm}", loc="left", color=_INK, size=11)
-        _draw_shares(axes, runs, figures)
-    handles, labels = draws[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
+        axes.set_title(f"where the draws go: {line_name(algorithm)}", loc="left", color=_INK, size=11)
+        _draw_states(axes, runs)
     path = out / "demo.png"
     draft = path.with_suffix(".part")
     figure.savefig(draft, format="png")
     return draft.replace(path)
 
 
+def line_name(algorithm: str) -> str:
+    """Returns the name of an algorithm in a picture, in words."""
+    return NAMES.get(algorithm, algorithm.replace("-", " "))
+
+
 def _draw_success(axes: Axes, algorithms: Mapping[str, Sequence[Run]]) -> None:
     """Draws mean success over steps: a thin line per seed, a thick line for the mean over seeds."""
     axes.set_title("mean success on the levels that can be learned", loc="left", color=_INK, size=11)
     axes.grid(axis="y", color=_FAINT)
+    ends = []
     for index, (algorithm, runs) in enumerate(algorithms.items()):
-        colour = _ALGORITHM_COLOURS[index % len(_ALGORITHM_COLOURS)]
+        colour, dash = _STYLES[index % len(_STYLES)]
         length = min(len(run.points) for run in runs)
         steps = [0, *(point.step for point in runs[0].points[:length])]
         curves = np.array([[0.0, *(point.mean_success for point in run.points[:length])] for run in runs])
         if len(runs) > 1:
             axes.plot(steps, curves.T, color=colour, linewidth=0.9, alpha=0.5, clip_on=False)
-        axes.plot(
-            steps, curves.mean(0), color=colour, linewidth=3, solid_capstyle="round", label=algorithm, clip_on=False
-        )
-    axes.legend(loc="lower right", frameon=False, fontsize=11, labelcolor="linecolor")
+        axes.plot(steps, curves.mean(0), color=colour, linestyle=dash, linewidth=3, clip_on=False)
+        ends.append((line_name(algorithm), float(curves.mean(0)[-1]), colour))
+    label_ends(axes, ends, 0.06)
 
 
-def _draw_shares(axes: Axes, runs: Sequence[Run], figures: Figures) -> None:
-    """Draws the share of each group in the draws over steps, as the mean over seeds."""
+def _draw_states(axes: Axes, runs: Sequence[Run]) -> None:
+    """Draws the share of the draws by state of the level over steps, as the mean over seeds."""
     length = min(len(run.points) for run in runs)
     steps = [0, *(point.step for point in runs[0].points[:length])]
-    shares = [run.draw_shares(figures.groups)[:length] for run in runs]
-    layers = [np.mean([[point[group] for point in points] for points in shares], axis=0) for group in figures.colours]
-    axes.stackplot(
-        steps,
-        [[layer[0], *layer] for layer in layers],
-        colors=list(figures.colours.values()),
-        labels=list(figures.colours),
-        linewidth=0,
-    )
+    shares = [[run.points[index].states or {} for run in runs] for index in range(length)]
+    layers = np.array([[np.mean([of_run.get(state, 0.0) for of_run in now]) for now in shares] for state in _STATES])
+    layers = np.concatenate([layers[:, :1], layers], axis=1)
+    colours = [MASTERY_COLOURS[name] for name in _STATES.values()]
+    axes.stackplot(steps, layers, colors=colours, linewidth=0)
+    middles = np.cumsum(layers[:, -1]) - layers[:, -1] / 2
+    seen = layers.max(axis=1) >= 0.02
+    ends = zip(_STATES.values(), middles.tolist(), colours, strict=True)
+    label_ends(axes, [end for end, is_seen in zip(ends, seen, strict=True) if is_seen], 0.17)
+    falls = np.flatnonzero(-np.diff(layers[0]) >= LARGE_STEP)
+    if len(falls):
+        at = steps[int(falls[0])]
+        axes.axvline(at, color="white", linewidth=1)
+        axes.annotate("enough results\nto choose →", (at, 0.4), xytext=(-4, 0), textcoords="offset points",
+                      color="white", ha="right", va="center", fontsize=8)  # fmt: skip
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], distance: float) -> None:
+    """Writes names beside the right end of the axes, at least `distance` apart.
+
+    Args:
+        axes: The axes.
+        ends: Name, height and colour of each line or area at its right end.
+        distance: Smallest distance of two names, in units of the axes.
+    """
+    placed = sorted(ends, key=lambda item: item[1])
+    heights = [min(end, 1.0 - distance * (len(placed) - 1 - index)) for index, (_, end, _) in enumerate(placed)]
+    height = -float("inf")
+    for (name, _, colour), wanted in zip(placed, heights, strict=True):
+        height = max(wanted, height + distance)
+        axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+                      color=colour, va="center", fontsize=10, annotation_clip=False)  # fmt: skip

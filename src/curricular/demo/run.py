@@ -144,7 +144,8 @@ def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = Fa
         if any(points):
             write_png(final, out)
     console.print(table(final))
-    console.print(f"{final.wall_seconds:.0f} s of wall time; all figures and the picture are in {out}", highlight=False)
+    console.print(f"{final.wall_seconds:.0f} s of wall time", highlight=False)
+    console.print(f"report: {out / 'demo.json'}\npicture: {out / 'demo.png'}", highlight=False, markup=False)
     return final
 
 

@@ -62,6 +62,11 @@ class Chart(NamedTuple):
 
 RESULTS = "completed results"
 
+SUCCESS_NOTE = (
+    "Mean success rate of the tasks in the pool that have a score. It lags behind the agent: each rate is an average "
+    "over about 1 / slow_rate results of its task. Compare agents by an evaluation."
+)
+
 
 def stat(recording: Recording, name: str) -> NDArray[np.float64]:
     """Returns a key of `Curriculum.stats` at each snapshot, shape (n,); NaN where it is missing."""
@@ -104,8 +109,7 @@ def _at_one_moment(chart: Chart) -> Chart:
 
 def _compared(recordings: Sequence[Recording]) -> Iterator[Chart]:
     lines = (
-        ("success", "success/mean", 100.0, "Success", "mean success rate, %",
-         "Mean success rate of the tasks in the pool that have a score."),
+        ("success", "success/mean", 100.0, "Success", "mean success rate, %", SUCCESS_NOTE),
         ("effective", "probability/effective_num_tasks", 1.0, "How many tasks are drawn",
          "effective tasks", "As many equally likely tasks would spread the draws as widely."),
     )  # fmt: skip
@@ -192,8 +196,8 @@ def _grid(run: Recording, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Gr
 def _of_labels(run: Recording, labels: Grid) -> Iterator[Chart]:
     drawn = {name: float(np.nansum(columns["probability"])) for name, columns in labels.items()}
     most = sorted(drawn, key=lambda name: -drawn[name])
-    lines = [Series(name, run.completed, labels[name]["success"] * 100, *style(number))
-             for number, name in enumerate(most[:MAX_LINES])]  # fmt: skip
+    styles = {name: style(number) for number, name in enumerate(sorted(most[:MAX_LINES]))}  # the same in other runs
+    lines = [Series(name, run.completed, labels[name]["success"] * 100, *styles[name]) for name in most[:MAX_LINES]]
     rest = f" The {MAX_LINES} labels with the most draws of {len(most)}." if len(most) > MAX_LINES else ""
     note = f"Mean success rate of the tasks of each label.{rest}"
     yield Chart("labels-success", "lines", "Success by label", note, RESULTS, "mean success rate, %", tuple(lines))

@@ -105,6 +105,7 @@ class WatchApp(App[None]):
 
     def __init__(self, name: str | None, sessions: Sequence[SessionInfo] = (), interval: float = 1.0) -> None:
         super().__init__()
+        self.title = "curricular watch"
         self._name, self._sessions, self._interval = name, sessions, interval
         self._history = History()
         self._sample: Sample | None = None
