@@ -205,7 +205,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
                 result = self.env.reset(seed=seed, options=task_options)
                 if self._how != "task":  # a `TaskEnv` checks each new environment by itself
                     found = spaces_of(self.env)
-                    check_spaces(self._spaces, found, [task])
+                    if found != self._spaces:
+                        check_spaces(self._spaces, found, [task])
                     self._spaces = found  # objects that are the same need no comparison next time
             except SpacesDifferError:
                 self._cancel("failed")
@@ -309,6 +310,8 @@ def _set_task(env: TaskEnv[Any, Any, ConfigT], task: Task[ConfigT]) -> None:
 
 
 def _as_info(call: str, info: Any) -> dict[str, Any]:
+    if isinstance(info, dict):
+        return info
     if isinstance(info, Mapping):
-        return info if isinstance(info, dict) else dict(info)
+        return dict(info)
     raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")
