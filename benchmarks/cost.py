@@ -203,9 +203,7 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
         ]
         show(measured)
         figures += measured
-    felt = what_a_user_feels(sizes if options.sizes or options.quick else (*sizes, LARGE), repeats)
-    show(felt)
-    figures += felt
+    figures += what_a_user_feels(sizes if options.sizes or options.quick else (*sizes, LARGE), repeats)
     run["load_after"] = os.getloadavg()[0]
     print(f"load {run['load_before']:.1f} before, {run['load_after']:.1f} after: other work raises every line")
     if options.out is not None:
@@ -272,14 +270,18 @@ def once(subject: Subject, scores: Scores) -> dict[str, float]:
 
 
 def what_a_user_feels(sizes: Sequence[int], repeats: int) -> list[Figure]:
-    """Measures the lines of `lines.py`; those of a million tasks, which take seconds, five times at most."""
+    """Measures and shows the lines of `lines.py`; those of a million tasks, which take seconds, five times at most."""
     figures = []
     for line in LINES:
-        for num_tasks in line.sizes:
-            if num_tasks in sizes:
+        measured = []
+        for num_tasks in sizes:
+            if num_tasks in line.sizes:
                 measure = line.start(num_tasks)
                 values = [measure() for _ in range(repeats if num_tasks < LARGE else min(repeats, 5))]
-                figures.append(Figure("", line.name, num_tasks, line.unit, values, []))
+                measured.append(Figure("", line.name, num_tasks, line.unit, values, []))
+        if measured:
+            show(measured)
+        figures += measured
     return figures
 
 
@@ -327,7 +329,7 @@ def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
 def show(figures: Sequence[Figure]) -> None:
     """Prints the table of `figures`."""
     widths = (36, 28, 10, 30, 9, 10)
-    head = ("", "", "tasks", "cost", "× floor", "target")
+    head = ("", "", "tasks", "cost", *(("× floor", "target") if figures[0].subject else ("", "")))
     print("".join(text.ljust(width) for text, width in zip(head, widths, strict=True)).rstrip())
     for figure in figures:
         target = (

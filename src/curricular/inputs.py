@@ -70,6 +70,8 @@ def as_number(name: str, value: Any, remedy: str) -> float:
     Raises:
         TypeError: If `value` is not one real number.
     """
+    if type(value) is float:
+        return value
     if isinstance(value, float | int | np.floating | np.integer):
         return _as_float(name, value, value, remedy)
     if isinstance(value, str | bytes) or np.ma.is_masked(value):

@@ -252,25 +252,28 @@ def _record_scores(
     num_old = row["num_completions"].copy()
     scores = estimator.scaled(events["score"])
     squares = scores * scores
+    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
     if events.dtype == GROUP_EVENT:
         sizes, successes = events["size"], events["success"]
         squares = (squares + events["variance"] / estimator.score_scale**2).clip(max=1.0)
+        num_told, num_new = sizes.cumsum(), np.add.reduceat(sizes, starts)
+        num_after = (num_told.take(starts + num_events - 1)).repeat(num_events) - num_told
+        num_before = (num_old + num_new).repeat(num_events) - num_after - sizes
     else:
-        sizes = np.ones(len(events), np.int64)
+        sizes, num_new = np.ones(1, np.int64), num_events
         successes = estimator.is_success(events["score"]).astype(np.float64)
-    num_told = sizes.cumsum()
-    num_new = np.add.reduceat(sizes, starts)
-    num_after = (num_told.take(starts + num_events - 1)).repeat(num_events) - num_told
-    num_before = (num_old + num_new).repeat(num_events) - num_after - sizes
+        index = np.arange(len(group))
+        num_after = (starts + num_events - 1).repeat(num_events) - index
+        num_before = (num_old - starts).repeat(num_events) + index
 
     names, values = [*EMAS, "mean_square", "success_ema"], [*[scores] * len(EMAS), squares, successes]
-    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
     gains = weight(rates, sizes) / weight(rates, num_before + sizes)
     if limit := estimator.num_baseline_samples:
         names, values = [*names, "random_baseline"], [*values, scores]
         counts = (limit - num_before).clip(0, sizes)
         gains = np.concatenate([gains, [counts / np.minimum(num_before + sizes, limit)]])
-    old = np.array([np.where(num_old, row[name], 0.0) for name in names])
+    old = np.array([row[name] for name in names])
+    old *= num_old > 0  # a task without results has no averages, whatever is stored
     for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
         row[name] = average
     row["last_score"] = scores.take(starts + num_events - 1)

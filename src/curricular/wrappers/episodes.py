@@ -126,7 +126,9 @@ class Handouts(Generic[ConfigT]):
         self._curriculum = curriculum
         self._score = score
         self._regret = regret
-        self._score_range = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
+        self._score_range = low, high = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
+        slack = ROUNDING * (high - low)  # float32 rewards of 1 may sum to 1.00000001
+        self._lowest, self._highest = low - slack, high + slack
         self._periodic_stats = PeriodicStats(curriculum, stats_interval)
         max_failures = at_least_1("max_failures", max_failures, "1 stops at the first failure")
         self._streak = FailureStreak(max_failures, curriculum.tracker.capacity)
@@ -260,11 +262,9 @@ class Handouts(Generic[ConfigT]):
                 f"score='success': expected the key 'success' in the info of an episode's last step, got keys "
                 f"{sorted(map(str, episode.info))}; let the environment report it, or pass a score function"
             )
-        low, high = self._score_range
-        slack = ROUNDING * (high - low)  # float32 rewards of 1 may sum to 1.00000001
-        if not low - slack <= score <= high + slack:
+        if not self._lowest <= score <= self._highest:
             raise ValueError(
-                f"score: expected a finite number in the curriculum's score_range {(low, high)}, got {score} by "
+                f"score: expected a finite number in the curriculum's score_range {self._score_range}, got {score} by "
                 f"rule {self._score!r} for task {episode.task.task_id} {episode.task.label!r} in environment "
                 f"{episode.env_index}; declare the true range of your scores in the config (score_range=…), or pass a "
                 f"score function that returns a number inside"

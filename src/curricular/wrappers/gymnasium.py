@@ -193,7 +193,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             result = self.env.reset(seed=seed, options=options)
             if not isinstance(self.env, TaskEnv):  # which checks each new environment by itself
                 found = spaces_of(self.env)
-                check_spaces(self._spaces, found, [task])
+                if found != self._spaces:
+                    check_spaces(self._spaces, found, [task])
                 self._spaces = found  # objects that are the same need no comparison next time
             return result
 

@@ -22,7 +22,7 @@ def checked(call: str, names: str, result: Any) -> tuple[Any, ...]:
     Raises:
         TypeError: If `result` does not hold as many values as there are names.
     """
-    if isinstance(result, tuple | list) and len(result) == names.count(",") + 1:
+    if isinstance(result, (tuple, list)) and len(result) == names.count(",") + 1:  # a union of classes takes longer
         return tuple(result)
     found = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
     raise TypeError(f"env.{call}: expected ({names}), got {found}; return these values")
@@ -51,8 +51,10 @@ def as_info(call: str, info: Any) -> dict[str, Any]:
     Raises:
         TypeError: If `info` is not a mapping.
     """
+    if isinstance(info, dict):
+        return info
     if isinstance(info, Mapping):
-        return info if isinstance(info, dict) else dict(info)
+        return dict(info)
     raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")
 
 
