@@ -22,7 +22,7 @@ PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo $(XDIST))
 # A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
-PEERS_READY := $(PEERS)/.installed
+PEERS_READY := $(PEERS)/.installed-demo
 
 # The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
 # scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.

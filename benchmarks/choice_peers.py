@@ -137,28 +137,31 @@ def row(*cells: str) -> None:
 def show_learners(records: Mapping[tuple[str, str], Mapping[int, Record]], worlds: Sequence[str]) -> None:
     names = [name for name in dict.fromkeys(name for world, name in records if world in worlds) if name != ORACLE]
     print("\nSimulated learners: 0 is uniform, 1 is the oracle; brackets hold 95 % intervals over seeds\n")
-    row("scenario", "seeds", *names)
-    row(*["---"] * (len(names) + 2))
+    row("scenario", *names)
+    row(*["---"] * (len(names) + 1))
     seconds: defaultdict[str, list[float]] = defaultdict(list)
+    num_seeds: defaultdict[str, set[int]] = defaultdict(set)
     for world in worlds:
-        playing = [name for name in names if (world, name) in records]
-        seeds = complete(records, world, [ORACLE, *playing])
-        runs = {name: [records[world, name][seed] for seed in seeds] for name in (ORACLE, *playing)}
-        aucs = {name: [run["auc"] for run in of_name] for name, of_name in runs.items()}
         cells = dict.fromkeys(names, "–")
-        for name in playing:
-            score = score_runs([[aucs[name]]], [aucs["uniform"]], [aucs[ORACLE]]).by_scenario
-            cells[name] = f"{score.estimate[0, 0]:.2f} ({score.low[0, 0]:.2f} to {score.high[0, 0]:.2f})"
-            seconds[name] += [run["cpu_seconds"] for run in runs[name]]
-        row(world, str(len(seeds)), *cells.values())
-    row("CPU seconds of a run, median", "", *(f"{np.median(seconds[name]):.1f}" for name in names))
+        for name in names:
+            if seeds := complete(records, world, (ORACLE, "uniform", name)):
+                oracle, uniform, aucs = (
+                    [[records[world, of][seed]["auc"] for seed in seeds]] for of in (ORACLE, "uniform", name)
+                )
+                score = score_runs([aucs], uniform, oracle).by_scenario
+                cells[name] = f"{score.estimate[0, 0]:.2f} ({score.low[0, 0]:.2f} to {score.high[0, 0]:.2f})"
+                seconds[name] += [records[world, name][seed]["cpu_seconds"] for seed in seeds]
+                num_seeds[name].add(len(seeds))
+        row(world, *cells.values())
+    row("seeds", *(" or ".join(map(str, sorted(num_seeds[name]))) for name in names))
+    row("CPU seconds of a run, median", *(f"{np.median(seconds[name]):.1f}" for name in names))
 
 
 def show_agents(records: Mapping[tuple[str, str], Mapping[int, Record]], family: str) -> None:
     names = [name for world, name in records if world == family]
-    seeds = complete(records, family, names)
-    if not seeds:
+    if not names:
         return
+    seeds = complete(records, family, names)
     runs = {name: [records[family, name][seed] for seed in seeds] for name in names}
     shortest = min(run["cpu_seconds"] for of_name in runs.values() for run in of_name)
     print(f"\n{family}, PPO, {runs[names[0]][0]['steps'][-1]:,} steps, seeds {', '.join(map(str, seeds))}\n")
@@ -180,9 +183,8 @@ def show_agents(records: Mapping[tuple[str, str], Mapping[int, Record]], family:
 
 
 def complete(records: Mapping[tuple[str, str], Mapping[int, Record]], world: str, names: Sequence[str]) -> list[int]:
-    """Returns the seeds that every one of `names` has played in `world`, of those that play there."""
-    seeds = [set(records[world, name]) for name in names if (world, name) in records]
-    return sorted(set.intersection(*seeds)) if seeds else []
+    """Returns the seeds that every one of `names` has played in `world`."""
+    return sorted(set.intersection(*(set(records.get((world, name), ())) for name in names)))
 
 
 def main() -> None:
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="number of runs of each choice")
     parser.add_argument("--steps", type=int, help="environment steps of an agent's run")
     parser.add_argument("--out", type=Path, default=Path("curricular-peers"), help="folder that keeps the runs")
+    parser.add_argument("--finished", action="store_true", help="show the runs in the folder, without further runs")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # Syllabus warns of high success rates
@@ -210,6 +213,8 @@ def main() -> None:
     records: defaultdict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for family, world, name, seed, num_steps in jobs(options, list(peers)):
         path = options.out / f"{world}-{name}-{seed}-{num_steps}.json"
+        if not path.exists() and options.finished:
+            continue
         if not path.exists():
             is_learner = family == "learners"
             record = teach(name, world, seed, peers) if is_learner else train(name, family, seed, peers, num_steps)
