@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Generic, TypeAlias
+from typing import Any, Generic, TypeAlias, cast
 
 try:
-    from pettingzoo import ParallelEnv
     from pettingzoo.utils import BaseParallelWrapper
 except ModuleNotFoundError as _error:
     raise ImportError(
@@ -30,8 +29,11 @@ __all__ = ["CurriculumEnv", "SpacesDifferError"]
 Infos: TypeAlias = dict[Any, dict[str, Any]]
 Steps: TypeAlias = tuple[dict[Any, Any], dict[Any, float], dict[Any, bool], dict[Any, bool], Infos]
 
+# PettingZoo is not marked as typed: type checkers see a plain class here.
+_Base = cast(type[object], BaseParallelWrapper)
 
-class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
+
+class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
     """Wraps a `ParallelEnv` so that every episode plays a task of `curriculum`.
 
     An episode ends when no agent is left: each one was terminated or truncated. The return of an agent that leaves
@@ -70,7 +72,7 @@ class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
 
     def __init__(
         self,
-        env: ParallelEnv[Any, Any, Any],
+        env: Any,
         curriculum: Curriculum[ConfigT],
         *,
         apply: Callable[[Any, Task[ConfigT]], None] | str,
@@ -80,7 +82,7 @@ class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
         max_failures: int = DEFAULT_MAX_FAILURES,
         regret: RegretRule[ConfigT] = None,
     ) -> None:
-        super().__init__(env)
+        self.env: Any = env  # all that the base class sets
         if reduce is None and len(env.possible_agents) > 1:
             raise ValueError(
                 f"reduce: expected a rule for the {len(env.possible_agents)} agents of {env}, got None; pass one of "
@@ -103,7 +105,7 @@ class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
         return self._episodes.task
 
     @property
-    def agents(self) -> list[Any]:  # pyright: ignore[reportIncompatibleVariableOverride]  it declares a variable
+    def agents(self) -> list[Any]:
         """The agents that are to act."""
         return [] if self.task is None else [agent for agent in self.env.agents if agent not in self._flagged]
 
@@ -185,7 +187,7 @@ class CurriculumEnv(BaseParallelWrapper[Any, Any, Any], Generic[ConfigT]):
     def close(self) -> None:
         """Closes the environment and cancels the episode in play."""
         self._episodes.cancel("closed")
-        super().close()
+        self.env.close()
 
     def _add(self, rewards: Mapping[Any, Any], *flags: Mapping[Any, Any]) -> None:
         for agent, reward in rewards.items():
@@ -241,7 +243,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
 
 
-def _spaces_of(env: ParallelEnv[Any, Any, Any]) -> dict[str, Any]:
+def _spaces_of(env: Any) -> dict[str, Any]:
     """Returns the possible agents and their spaces, by name."""
     agents = list(env.possible_agents)
     observation_spaces = {agent: env.observation_space(agent) for agent in agents}

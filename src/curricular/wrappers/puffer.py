@@ -18,7 +18,7 @@ For a `gymnasium.Env` in PufferLib's emulation, wrap the inner environment inste
         return pufferlib.emulation.GymnasiumPufferEnv(env, buf=buf, seed=seed)
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Literal
 
@@ -35,11 +35,11 @@ from ..task import ConfigT, Task
 from .agents import AgentEpisodes
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, RegretRule, ScoreRule, named_method
 from .puffer_forwarding import ForwardingEnv
+from .puffer_tasks import EnvTasks
 from .puffer_workers import Multiprocessing as Multiprocessing
 from .puffer_workers import WorkerError, in_worker, message_of
 from .reducers import Reducer, reducer
 from .returns import checked, infos_of
-from .spaces import SpacesDifferError, check_spaces
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv", "Multiprocessing", "WorkerError"]
@@ -149,19 +149,16 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             named_method(apply, partial(getattr, env), env) if isinstance(apply, str) else apply
         )
         self._reduce = reducer(reduce)
-        self._is_ahead = autoreset == "same_step"
-        self._playing: dict[int, Task[ConfigT]] = {}
-        self._coming: dict[int, Task[ConfigT]] = {}
         self._num_envs = num_envs
         self._episodes = AgentEpisodes(num_envs, size)
         self._has_cut = False
-        self._spaces = self._spaces_of(env, None)
-        self._applied: list[Task[ConfigT]] = []
+        is_ahead = autoreset == "same_step"
+        self._tasks = EnvTasks(curriculum, self._handouts, self._put, partial(self._spaces_of, env), is_ahead=is_ahead)
 
     @property
     def tasks(self) -> Mapping[int, Task[ConfigT]]:
         """The task of the episode in play, by index of the environment; empty before the first `reset`."""
-        return dict(self._playing)
+        return dict(self._tasks.playing)
 
     def reset(self, seed: int | None = None) -> tuple[Any, list[dict[str, Any]]]:
         """Begins an episode with a new task in every environment.
@@ -183,13 +180,13 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             return self.env.observations, [message_of(error, in_worker())]
 
     def _reset(self, seed: int | None) -> tuple[Any, list[dict[str, Any]]]:
-        if tasks := self._take_all():
+        if tasks := self._tasks.take_all():
             self._handouts.abandon(tasks, self._episodes.longest)
         if self._has_cut:
             self._uncut()
         indices = list(range(self._num_envs))
         while True:
-            self._hand_out(indices, self._playing)
+            self._tasks.hand_out(indices)
             try:
                 result = self.env.reset() if seed is None else self.env.reset(seed=seed)
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
@@ -199,12 +196,11 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
                 observations, infos = checked("reset", "observations, infos", result)
                 infos = infos_of("reset", infos)
             except TypeError:
-                self._cancel_all("failed")
+                self._tasks.cancel_all("failed")
                 raise
-            self._check_restarted()
+            self._tasks.check_restarted()
             self._episodes.begin(indices)
-            if self._is_ahead:
-                self._hand_out(indices, self._coming)
+            self._tasks.hand_out_ahead(indices)
             return observations, infos
 
     def step(self, actions: Any) -> Steps:
@@ -230,7 +226,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             return env.observations, env.rewards, env.terminals, env.truncations, [message]
 
     def _step(self, actions: Any) -> Steps:
-        if not self._playing:
+        if not self._tasks.playing:
             raise APIUsageError("step: expected episodes in play, got none; call reset() first")
         if self._has_cut:
             self._uncut()
@@ -244,11 +240,11 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             observations, rewards, terminals, truncations, infos = result
             if type(infos) is not list:
                 infos = infos_of("step", infos)
-            if self._applied:
-                self._check_restarted()
+            if self._tasks.applied:
+                self._tasks.check_restarted()
             ended = self._episodes.add(rewards, terminals, truncations, self.env.masks)
         except (TypeError, ValueError):
-            self._cancel_all("failed")
+            self._tasks.cancel_all("failed")
             raise
         if ended:
             infos = [*infos, *self._end(ended, infos)]
@@ -256,26 +252,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def close(self) -> None:
         """Closes the environment and cancels the episodes in play."""
-        self._cancel_all("closed")
+        self._tasks.cancel_all("closed")
         self.env.close()
-
-    # Handing out
-
-    def _hand_out(self, indices: Iterable[int], tasks: dict[int, Task[ConfigT]]) -> None:
-        """Asks for a task for each index, applies the task and enters it in `tasks`."""
-        for index in indices:
-            while index not in tasks:
-                # Entered first: if an interrupt ends `apply`, close() still cancels the task.
-                task = tasks[index] = self.curriculum.get_task()
-                try:
-                    self._put(task, index)
-                except Exception as error:  # noqa: BLE001 -- as in reset
-                    del tasks[index]
-                    self._handouts.fail([task], error)
-                    continue
-                if tasks is self._playing:
-                    self._applied.append(task)
-                self._check_spaces([task])
 
     def _put(self, task: Task[ConfigT], index: int) -> None:
         if self._is_setter:
@@ -287,30 +265,12 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         """Returns what must be the same for all tasks, by name; None: of the environment as it was wrapped."""
         return {name: getattr(env, name) for name in _SPACES}
 
-    def _check_spaces(self, tasks: Sequence[Task[ConfigT]]) -> None:
-        """Checks the spaces with `tasks`, that were applied last.
-
-        Raises:
-            SpacesDifferError: If they differ from those of the wrapped environment. All episodes are cancelled.
-        """
-        try:
-            check_spaces(self._spaces, self._spaces_of(self.env, tasks[0]), tasks)
-        except SpacesDifferError:
-            self._cancel_all("failed")
-            raise
-
-    def _check_restarted(self) -> None:
-        """Checks the spaces once more, after environments restarted with the tasks that were applied."""
-        if self._applied:
-            tasks, self._applied = self._applied, []
-            self._check_spaces(tasks)
-
     def _end(self, ended: list[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Tells the scores of the episodes in `ended`, begins the next ones and returns an info for each."""
         try:
             episodes = [self._episode(index, infos) for index in ended]
         except Exception:
-            self._handouts.cancel([self._playing[index] for index in ended], "unscored")
+            self._handouts.cancel([self._tasks.playing[index] for index in ended], "unscored")
             self._follow(ended)
             raise
         try:
@@ -325,22 +285,16 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         is_alone = self._num_envs == 1
         info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
         episode_return = float(self._reduce(self._episodes.returns[index]))
-        return Episode(self._playing[index], episode_return, self._episodes.length_of(index), info, index)
+        return Episode(self._tasks.playing[index], episode_return, self._episodes.length_of(index), info, index)
 
     def _follow(self, ended: list[int]) -> None:
         """Begins the episodes that follow those in `ended`, and hands out the next tasks."""
         self._episodes.begin(ended)
-        for index in ended:
-            del self._playing[index]
-            if self._is_ahead:
-                self._playing[index] = self._coming.pop(index)
-        if self._is_ahead:  # they have restarted within this step
-            self._check_spaces([self._playing[index] for index in ended])
-        self._hand_out(ended, self._coming if self._is_ahead else self._playing)
+        self._tasks.follow(ended)
 
     def _cut(self, error: Exception) -> Steps:
         """Begins new episodes after a step that raised, and returns a step that truncates the old ones."""
-        indices = list(self._playing)
+        indices = list(self._tasks.playing)
         reports = self._fail_all(error)
         observations, infos = self._reset(None)
         self.rewards[:] = 0
@@ -356,16 +310,4 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         self._has_cut = False
 
     def _fail_all(self, error: Exception) -> list[dict[str, Any]]:
-        return self._handouts.fail(self._take_all(), error)
-
-    def _cancel_all(self, reason: str) -> None:
-        if tasks := self._take_all():
-            self._handouts.cancel(tasks, reason)
-
-    def _take_all(self) -> list[Task[ConfigT]]:
-        """Removes and returns all tasks that were handed out, those in play first."""
-        tasks = [*self._playing.values(), *self._coming.values()]
-        self._playing.clear()
-        self._coming.clear()
-        self._applied.clear()
-        return tasks
+        return self._handouts.fail(self._tasks.take_all(), error)

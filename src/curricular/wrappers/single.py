@@ -75,7 +75,7 @@ class EnvEpisodes(Generic[ConfigT]):
         self._last_id: int | None = None
         self.task: Task[ConfigT] | None = None
         """The task of the episode in play; None before the first reset and after an episode's end."""
-        self.length = 0
+        self.length: int = 0
         """Number of steps of the episode in play."""
         self.opening: dict[str, Any] = {}
         """The report on the beginning of the episode in play."""

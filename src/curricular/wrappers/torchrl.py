@@ -1,7 +1,7 @@
 """`CurriculumTransform` for TorchRL: every episode of an environment, or of a batch of them, plays a task."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeAlias
+from typing import Any, Generic, TypeAlias, cast
 
 try:
     import torch
@@ -19,10 +19,13 @@ from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, Score
 
 __all__ = ["CurriculumTransform"]
 
+# Type checkers see a plain class here, whether TorchRL is installed or not.
+_Base = cast(type[object], Transform)
+
 Apply: TypeAlias = Callable[[Any, Sequence[Task[ConfigT]], Sequence[int]], None]
 
 
-class CurriculumTransform(Transform, Generic[ConfigT]):
+class CurriculumTransform(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
     """Hands out a task for each episode of the environment that it is appended to, and tells the score.
 
     The environment may have a batch size, such as that of a `SerialEnv`. The transform asks for tasks and applies them
@@ -104,7 +107,7 @@ class CurriculumTransform(Transform, Generic[ConfigT]):
                 self._handouts.fail([self._coming.pop(index) for index in indices], error)
                 continue
             break
-        return super()._reset_env_preprocess(tensordict)
+        return cast(Any, super())._reset_env_preprocess(tensordict)  # noqa: SLF001  it is made to be overridden
 
     def _reset(self, tensordict: Any, tensordict_reset: Any) -> Any:
         """Begins episodes in the environments that have restarted."""
@@ -139,8 +142,7 @@ class CurriculumTransform(Transform, Generic[ConfigT]):
 
     @property
     def _base_env(self) -> Any:
-        container: Any = self.container
-        return container.base_env
+        return cast(Any, self).container.base_env
 
     def _restarting(self, tensordict: Any) -> list[int]:
         """Returns the indices of the environments that a reset is about."""
