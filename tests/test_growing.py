@@ -64,7 +64,7 @@ def test_a_removed_task_is_not_there_but_its_results_still_count():
     batch = curriculum.ask_for([0])
     curriculum.remove_tasks([0])
     for call in (curriculum.task, lambda task_id: curriculum.ask_for([task_id])):
-        with pytest.raises(KeyError, match="expected (a task|ids of tasks) in the pool.* got 0"):
+        with pytest.raises(KeyError, match=r"expected (a task|ids of tasks) in the pool.* got 0"):
             call(0)
     with pytest.raises(KeyError, match="config: expected the configuration of a task in the pool"):
         curriculum.find(0)
