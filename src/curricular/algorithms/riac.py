@@ -1,7 +1,7 @@
 """RIAC: split a continuous space of tasks into regions, and make new tasks in the regions where scores change.
 
 Source: Baranes and Oudeyer 2009, *R-IAC: robust intrinsically motivated exploration and active learning*, IEEE
-Transactions on Autonomous Mental Development 1 (3), with the settings of Romac et al. 2021, *TeachMyAgent*,
+Transactions on Autonomous Mental Development 1 (3), with shares and splits as in Romac et al. 2021, *TeachMyAgent*,
 arXiv 2103.09815. The pool holds a history of played tasks and a stock of tasks to come; `RegionProposer` decides where
 new tasks lie.
 """
