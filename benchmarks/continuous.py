@@ -36,11 +36,11 @@ TEACHERS: dict[str, Callable[..., CurriculumConfig]] = {
     "RIAC": RiacConfig,
     "ADR, both axes": lambda **common: AdrConfig(
         num_active_tasks=512,
-        intervals=[Interval(axis=axis, start=(0.0, 0.1), step=0.05) for axis in (0, 1)],
+        intervals=tuple(Interval(axis=axis, start=(0.0, 0.1), step=0.05) for axis in (0, 1)),
         **common,
     ),
     "ADR, the gap": lambda **common: AdrConfig(
-        num_active_tasks=512, intervals=[Interval(axis=0, start=(0.0, 0.1), step=0.05)], **common
+        num_active_tasks=512, intervals=(Interval(axis=0, start=(0.0, 0.1), step=0.05),), **common
     ),
     "ACCEL": lambda **common: AccelConfig(num_active_tasks=512, regret="positive_value_loss", **common),
 }

@@ -1,5 +1,7 @@
 """Tasks that come and go while a curriculum runs, and opponents as tasks: on each backend, shared, saved, exact."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,53 @@ def test_a_result_of_a_removed_task_is_stale_and_never_that_of_its_successor(use
     assert balance(stats) == 0
     assert curriculum.task(successor).num_completions == 0
     check_table(curriculum.tracker.snapshot())
+
+
+def test_a_removed_task_is_not_there_but_its_results_still_count():
+    curriculum = growing()
+    batch = curriculum.ask_for([0])
+    curriculum.remove_tasks([0])
+    for call in (curriculum.task, lambda task_id: curriculum.ask_for([task_id])):
+        with pytest.raises(KeyError, match=r"expected (a task|ids of tasks) in the pool.* got 0"):
+            call(0)
+    with pytest.raises(KeyError, match="config: expected the configuration of a task in the pool"):
+        curriculum.find(0)
+    assert curriculum.tell_batch(batch.tickets, [1.0]) == 1
+    assert curriculum.stats()["num_completed"] == 1
+    assert curriculum.add_tasks([7]).tolist() == [6]
+
+
+def ask_and_tell(curriculum, until):
+    """Plays until the event is set."""
+    while not until.is_set():
+        batch, task = curriculum.ask_batch(3), curriculum.get_task()
+        curriculum.tell_batch(batch.tickets, np.ones(3))
+        curriculum.update_task_performance(task.task_id, 1.0)
+    curriculum.close()
+
+
+def test_processes_play_while_the_set_changes():
+    config = UniformConfig(num_active_tasks=6, num_first_tasks=2, session_id="test-growing-processes")
+    context = multiprocessing.get_context("fork")
+    with Curriculum(range(100), config) as curriculum:
+        until = context.Event()
+        players = [context.Process(target=ask_and_tell, args=(curriculum, until)) for _ in range(2)]
+        for player in players:
+            player.start()
+        for seed in range(2, 60):
+            (task_id,) = curriculum.add_tasks([seed]).tolist()
+            curriculum.ask_for([task_id])
+            curriculum.remove_tasks([curriculum.find(seed - 2)])
+        until.set()
+        for player in players:
+            player.join(60)
+            assert player.exitcode == 0
+        assert {state.seed for state in curriculum.task_states()} == {58, 59}
+        curriculum.flush()
+        stats = curriculum.stats()
+        assert balance(stats) == 0
+        assert stats["num_pending"] == stats["num_open"] == 58
+        check_table(curriculum.tracker.snapshot())
 
 
 def test_only_the_user_changes_the_pool():

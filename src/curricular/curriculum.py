@@ -259,7 +259,9 @@ class Curriculum(Generic[ConfigT]):
             return self._roster.add(seeds)
 
     def remove_tasks(self, task_ids: ArrayLike) -> None:
-        """Removes tasks from a pool whose config has `num_first_tasks`. Later results of them count as stale.
+        """Removes tasks from a pool whose config has `num_first_tasks`.
+
+        Results of a removed task are recorded until another task takes its place, and then count as stale.
 
         Args:
             task_ids: Ids of tasks in the pool, shape (k,).

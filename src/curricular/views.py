@@ -176,6 +176,6 @@ def find_slot(table: Table, task_id: int) -> int:
     is_active = bool(table.rows["is_active"][slot])
     if number == newest and is_active:
         return slot
-    if 0 <= number < newest:
-        raise KeyError(f"task_id: expected a task in the pool, got {task_id}, which was evicted; {advice}")
+    if 0 <= number <= newest:
+        raise KeyError(f"task_id: expected a task in the pool, got {task_id}, which was evicted or removed; {advice}")
     raise KeyError(f"task_id: expected an id that was issued, got {task_id}; {advice}")

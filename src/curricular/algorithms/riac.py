@@ -1,7 +1,7 @@
 """RIAC: split a continuous space of tasks into regions, and make new tasks in the regions where scores change.
 
 Source: Baranes and Oudeyer 2009, *R-IAC: robust intrinsically motivated exploration and active learning*, IEEE
-Transactions on Autonomous Mental Development 1 (3), with the settings of Romac et al. 2021, *TeachMyAgent*,
+Transactions on Autonomous Mental Development 1 (3), with shares and splits as in Romac et al. 2021, *TeachMyAgent*,
 arXiv 2103.09815. The pool holds a history of played tasks and a stock of tasks to come; `RegionProposer` decides where
 new tasks lie.
 """
@@ -41,6 +41,9 @@ class RiacConfig(HistoryConfig):
 
 NUM_SPLITS = 50
 """Number of random splits of a region, of which the best is kept."""
+
+MIN_WIDTH = 1 / 6
+"""Minimum width of a region along an axis, as a share of the width of the axis."""
 
 STEP = 0.1
 """Standard deviation of a small change, as a share of the width of each span."""
@@ -108,10 +111,10 @@ class RegionProposer:
 
 
 def regions_of(points: Floats, scores: Floats, max_size: int, rng: np.random.Generator) -> list[Region]:
-    """Splits the unit cube into regions of at most `max_size` points each, as far as points differ.
+    """Splits the unit cube into regions of at most `max_size` points each, as far as `MIN_WIDTH` allows.
 
     Of `NUM_SPLITS` random splits of a region, the one with the largest product of the two numbers of points and of the
-    difference in progress is kept. Each part has at least a quarter of `max_size` points.
+    difference in progress is kept. Each part has at least a quarter of `max_size` points, and a width of `MIN_WIDTH`.
 
     Args:
         points: Points of played tasks, oldest first, shape (m, d).
@@ -137,7 +140,8 @@ def _split(region: Region, min_size: int, rng: np.random.Generator) -> list[Regi
     is_low = region.points.T[axes] < thresholds[:, None]
     num_low = is_low.sum(axis=1)
     num_high = is_low.shape[1] - num_low
-    is_possible = np.minimum(num_low, num_high) >= min_size
+    width = np.minimum(thresholds - region.low[axes], region.high[axes] - thresholds)
+    is_possible = (np.minimum(num_low, num_high) >= min_size) & (width >= MIN_WIDTH)
     if not is_possible.any():
         return []
     gap = np.abs(halves_progress(region.scores, is_low) - halves_progress(region.scores, ~is_low))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -14,8 +14,6 @@ from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
 
 Index = Annotated[int, Field(ge=0)]
-
-ValueT = TypeVar("ValueT")
 
 
 class TargetScheduleConfig(FlooredConfig):
@@ -90,6 +88,6 @@ class TargetScheduleAlgorithm(Algorithm):
         return columns["is_active"] & False
 
 
-def _at(value: ValueT | tuple[ValueT, ...], number: int) -> ValueT:
+def _at(value: float | tuple[float, ...], number: int) -> float:
     """Returns the entry with index `number` of `value`, or `value` itself if it is no tuple."""
     return value[number] if isinstance(value, tuple) else value

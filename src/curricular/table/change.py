@@ -103,7 +103,7 @@ def admit(
     np.add.at(labels["num_evicted"], old["label_index"][was_active], 1)
 
     rows = Rows.zeros(len(slots), table.rows.num_axes)
-    is_successor = was_active | (old["task_id"] > 0)
+    is_successor = was_active | (old["task_id"] > 0) | (old["creation_time"] != 0)
     successors = np.where(is_successor, old["task_id"] + len(table.rows), slots)
     rows["task_id"] = np.maximum(successors, slots + len(table.rows) * table.counters.first_generation)
     rows["creation_time"] = creation_time
@@ -124,16 +124,15 @@ def admit(
 
 
 def remove(table: Table, slots: NDArray[np.int64]) -> Patch:
-    """Returns the patch that removes the tasks in the distinct `slots`, shape (k,), and leaves the slots empty.
+    """Returns the patch that removes the tasks in the distinct `slots`, shape (k,), and leaves the slots inactive.
 
-    Their open hand-outs become orphans, so that later results count as stale.
+    An inactive row keeps its task until another one is admitted. So another process that has just drawn the task hands
+    out this task, and results of open hand-outs are recorded.
     """
-    old = table.rows.take(slots)
+    rows = table.rows.take(slots)
     labels = table.labels.copy()
-    np.add.at(labels["num_evicted"], old["label_index"], 1)
-    rows = Rows.zeros(len(slots), table.rows.num_axes)
-    rows["task_id"] = old["task_id"] + len(table.rows)  # never issued: the next task of the slot gets a later one
-    rows["num_orphans"] = old["num_pending"] + old["num_orphans"]
+    np.add.at(labels["num_evicted"], rows["label_index"], 1)
+    rows["is_active"] = False
     counters = table.counters._replace(num_evicted=table.counters.num_evicted + len(slots))
     return Patch(slots, rows, labels, counters)
 
