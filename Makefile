@@ -32,7 +32,7 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets bench-prompts storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -96,6 +96,9 @@ bench-sessions-peers: $(PEERS_READY)  ## as bench-sessions, with Syllabus' multi
 
 bench-tickets: $(DEV)  ## measure what tickets cost, beside task ids
 	@$(BIN)/python benchmarks/tickets.py $(ARGS)
+
+bench-prompts: $(DEV)  ## measure what a million prompts cost
+	@$(BIN)/python benchmarks/prompts.py $(ARGS)
 
 bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
