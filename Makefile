@@ -117,6 +117,9 @@ bench-tickets: $(DEV)  ## measure what tickets cost, beside task ids
 bench-seeing: $(DEV)  ## measure what recording and watching cost a trainer
 	@$(BIN)/python benchmarks/seeing.py $(ARGS)
 
+bench-prompts: $(DEV)  ## measure what a million prompts cost
+	@$(BIN)/python benchmarks/prompts.py $(ARGS)
+
 bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from curricular import Curriculum, LearnabilityConfig, LearningProgressConfig, NoiseAwareConfig, UniformConfig, cli
 from curricular.algorithms.noise_aware import NoiseAwareAlgorithm
 from curricular.bench import algorithms, report, run, tables
-from curricular.bench.figures import Figures, Outcome
+from curricular.bench.figures import Figures, Outcome, speedup
 from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play
 from curricular.bench.plan import Job, count_processes, create_plan
 from curricular.bench.teacher import CurriculumTeacher, PoolTasks
@@ -284,6 +284,33 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
     assert figures.algorithms[1:] == ["mine:chosen", "curricular:LearningProgressConfig.stable"]
     with pytest.raises(TypeError, match=r"factory: expected it to return a CurriculumConfig.*got 7"):
         CurriculumTeacher(SCENARIOS["chain"].build(0), algorithms.find("mine:wrong"))
+
+
+def test_prompts_are_asked_for_with_tickets_told_in_groups_and_expire_when_lost():
+    world = SCENARIOS["post-training"].build(0, speed=20.0)
+    teacher = run.create_teacher("thompson-prompts+profile", world)
+    result = play(world, teacher)
+    stats = teacher._curriculum.stats()
+    assert stats["num_scheduled"] == stats["num_completed"] + stats["num_cancelled"] + stats["num_open"]
+    assert stats["cancelled/expired"] / stats["num_scheduled"] == pytest.approx(0.1, abs=0.03)
+    assert stats["num_unknown"] == stats["num_repeated"] == 0
+    assert sum(state.num_completions for state in teacher._curriculum.task_states()) == 8 * stats["num_completed"]
+    assert teacher._curriculum.config.prior_axis == 1
+    assert result.final > 0.5
+
+
+def test_a_choice_by_the_known_rates_beats_uniform_draws_after_an_epoch(tmp_path):
+    wanted = create_plan(["thompson-prompts+profile", "exact-epochs"], ["post-training"], num_seeds=1, speed=10.0)
+    figures = bench(wanted, tmp_path)
+    speedups = {name: column["speedup"]["17a post-training"][0] for name, column in figures.summary().items()}
+    assert speedups["uniform"] == 1.0
+    assert speedups["thompson-prompts+profile"] > 1.1
+    assert 0.9 < speedups["exact-epochs"] < 1.1
+    assert "speed-up over uniform" in (tmp_path / "bench.md").read_text()
+
+
+def test_an_algorithm_that_harms_has_a_speed_up_below_one():
+    assert speedup(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 2.0])) == 0.5
 
 
 def test_every_algorithm_makes_a_curriculum():

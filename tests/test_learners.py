@@ -16,11 +16,12 @@ from curricular.bench.learners import (
     recovery,
     score_runs,
 )
-from curricular.bench.learners.dynamics import Chain, Grid, Independent, Together, sigmoid
+from curricular.bench.learners.dynamics import Chain, Grid, Independent, Together, Topics, expected_spread, sigmoid
 from curricular.bench.learners.play import NUM_EARLY, NUM_WINDOWS
 
-EVERY = pytest.mark.parametrize("name", list(SCENARIOS))
-CHOICE_MATTERS = [name for name in SCENARIOS if name not in {*NO_HARM, "nothing"}]
+EVERY = pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "post-training-epoch"])
+"""Without the one that is `post-training` with ten times as many prompts."""
+CHOICE_MATTERS = [name for name in SCENARIOS if name not in {*NO_HARM, "nothing", "post-training-epoch"}]
 
 
 def learners():
@@ -30,6 +31,7 @@ def learners():
         Independent(rng.normal(size=6), 0.2),
         Independent(rng.normal(size=6), 0.2, interference=0.3),
         Grid(rng.normal(size=3), np.linspace(0, 2, 4), 0.1),
+        Topics(np.array([0, 1, 0, 1]), rng.normal(size=4), 0.1, transfer=0.1, group_size=8),
         Together(Independent(rng.normal(size=2), 0.2), Chain(rng.normal(size=6), 0.05)),
     ]
 
@@ -286,6 +288,28 @@ def test_at_the_frontier_three_tasks_are_mastered_at_once_and_the_next_is_hardly
     assert world.success_rates(tasks["mastered"]).min() > 0.98
     chain = world.success_rates(np.concatenate([tasks[name] for name in world.groups if name.startswith("chain")]))
     assert chain.max() < 0.01
+
+
+def test_a_group_teaches_by_the_spread_of_its_scores():
+    assert expected_spread(np.array([0.0, 0.5, 1.0]), 8).round(3).tolist() == [0.0, 0.928, 0.0]
+    learner = Topics(np.array([0, 0, 1]), np.array([0.0, 9.0, 0.0]), 0.1, transfer=0.0, group_size=8)
+    learner.practise(np.array([0, 5, 0]))  # never solved, and so teaches nothing
+    assert learner.rates[0] == pytest.approx(0.5, abs=1e-3)
+    before = learner.rates
+    gains = learner.gains()
+    learner.practise(np.array([1, 0, 0]))
+    assert learner.rates[0] > before[0]
+    assert learner.rates[2] == before[2]
+    assert (learner.rates - before).mean() == pytest.approx(gains[0], rel=0.05)
+
+
+def test_in_post_training_one_prompt_in_ten_is_never_solved_and_a_profile_says_which_are_hard():
+    world = SCENARIOS["post-training"].build(0)
+    rates = world.success_rates(np.arange(10_000))
+    assert (~world.is_learnable).sum() == 1000
+    assert rates[~world.is_learnable].max() == 0.0
+    assert np.corrcoef(world.pool.params[:, 1], rates)[0, 1] > 0.8
+    assert np.unique(Oracle(world).ask(BATCH_SIZE)).size == BATCH_SIZE
 
 
 # ── Results ──────────────────────────────────────────────────────────────────────────────────────

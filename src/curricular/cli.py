@@ -79,7 +79,7 @@ def demo(
 def bench(
     *,
     algorithms: Annotated[str | None, typer.Option(help=f"{_NAMES}, or `module:function` for your own.")] = None,
-    scenarios: Annotated[str | None, typer.Option(help=f"{_NAMES}. Default: all.")] = None,
+    scenarios: Annotated[str | None, typer.Option(help=f"{_NAMES}. Default: all but post-training.")] = None,
     seeds: Annotated[
         int, typer.Option(help="Number of runs per algorithm and scenario; their seeds are 0, 2, 4, …", metavar="N")
     ] = 10,

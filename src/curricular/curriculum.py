@@ -451,7 +451,7 @@ class Curriculum(Generic[ConfigT]):
     def set_params(self, rows: ArrayLike, column: str, values: ArrayLike) -> int:
         """Writes what is known about rows of a data set, and returns how many of them are in the pool.
 
-        Use it to write the predictions of a model, such as success rates into the column on `prior_axis`. The
+        Use it to write predictions of a model, such as success rates into the column on `prior_axis`. The
         algorithm sees the new values at its next refresh. They are shared in a session, and saved. A row outside the
         pool is skipped: its task enters with the value of the data set.
 

@@ -56,7 +56,7 @@ def _checked_rows(rows: ArrayLike, num_tasks: int) -> NDArray[np.int64]:
     if len(seeds) and not 0 <= seeds.min() <= seeds.max() < num_tasks:
         wrong = seeds[(seeds < 0) | (seeds >= num_tasks)][0]
         raise ValueError(f"rows: expected indices from 0 to {num_tasks - 1}, got {wrong}; pass the indices of rows")
-    if len(np.unique(seeds)) < len(seeds):
+    if len(seeds) > 1 and np.bincount(seeds).max() > 1:
         raise ValueError("rows: expected each row once, got one of them twice; pass one value per row")
     return seeds
 

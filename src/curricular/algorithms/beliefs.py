@@ -29,7 +29,7 @@ def belief(columns: Columns, config: BeliefConfig, prior: float) -> tuple[Array,
     Args:
         columns: Columns of the pool.
         config: Settings of the belief.
-        prior: a and b of a task without results, above 0.
+        prior: a and b of a task without results and without a known rate, above 0.
     """
     a, b = beta_posterior(columns, config, prior)
     xp = a.__array_namespace__()

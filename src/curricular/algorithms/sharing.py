@@ -122,7 +122,7 @@ def _grid(columns: Columns) -> _Grid:
 
 
 def _known(values: Array) -> Array:
-    """Returns `values`, shape (n,), with the mean of the known ones instead of NaN, which stands for unknown."""
+    """Returns `values`, shape (n,), where the mean of the known ones replaces NaN, which stands for unknown."""
     xp = values.__array_namespace__()
     is_known = xp.isfinite(values)
     total = xp.sum(xp.where(is_known, values, 0.0))

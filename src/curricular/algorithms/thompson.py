@@ -4,7 +4,8 @@ Source: Qu et al. 2025, *Can prompt difficulty be online predicted for accelerat
 (MoPPS), arXiv 2507.04632.
 """
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -28,6 +29,28 @@ class ThompsonConfig(BeliefConfig):
     """Number of successes, and of failures, in the belief about a new task. Larger values let it vary less."""
     chosen_share: float = Field(default=0.1, gt=0, le=1)
     """Fraction of the pool to draw from, uniformly: the tasks whose sampled success rate is nearest to the target."""
+
+    @classmethod
+    def prompts(cls, num_active_tasks: int | None = None, **overrides: Any) -> Self:
+        """Returns the preset for prompts of post-training: all of them in the pool, none evicted, all handed out.
+
+        A tenth of the hand-outs walk over the pool, instead of uniform draws. A rate on `prior_axis`, if set, counts as
+        8 scores.
+
+        Args:
+            num_active_tasks: Number of prompts; None: all of a list or data set, up to about a million.
+            overrides: Values of any other fields.
+
+        Examples:
+            >>> ThompsonConfig.prompts(1000).cover_share
+            0.1
+        """
+        preset = {"eviction_rate": 0.0, "cover_share": 0.1, "rand_task_rate": 0.0, "prior_weight": 8.0}
+        return cls(**{"num_active_tasks": num_active_tasks, **preset, **overrides})
+
+    @classmethod
+    def variants(cls) -> Mapping[str, Callable[..., Self]]:
+        return {"thompson": cls, "thompson-prompts": cls.prompts}
 
 
 class ThompsonAlgorithm(Algorithm):

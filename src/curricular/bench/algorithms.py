@@ -10,6 +10,7 @@ from .. import (
     CurriculumConfig,
     LearningProgressConfig,
     NoiseAwareConfig,
+    UniformConfig,
     create_proposer,
     merge,
     single_task,
@@ -72,6 +73,7 @@ BUILT_IN: Mapping[str, Callable[..., CurriculumConfig]] = {
 
 ALGORITHMS: Mapping[str, Factory] = {
     **BUILT_IN,
+    "exact-epochs": partial(UniformConfig, cover_share=1.0),
     "unidirectional": unidirectional,
     "noise-aware-small-pool": small_pool,
     "noise-aware-proposing": partial(small_pool, proposal_share=0.5),
@@ -91,6 +93,9 @@ all equal, where all scales agree.
 
 COST_SUFFIX = "+cost"
 """Suffix of a name, as in ``stable+cost``: where costs differ, probabilities are divided by the tasks' costs."""
+
+PROFILE_SUFFIX, PROFILE_AXIS = "+profile", 1
+"""Suffix of a name, as in ``thompson+profile``, and the axis that then holds a success rate known beforehand."""
 
 UNIDIRECTIONAL, UNPOOLED = "unidirectional", "noise-aware-unpooled"
 """Names of the algorithms to compare with in the scenarios `forgetting` and `axes`."""
@@ -116,7 +121,8 @@ def find(name: str) -> Factory:
     """Returns the factory of an algorithm.
 
     Args:
-        name: A name in `ALGORITHMS`, a name in `FIXED` with a rate after an ``@``, or ``module:function``.
+        name: A name in `ALGORITHMS`, a name in `FIXED` with a rate after an ``@``, or ``module:function``; each perhaps
+            with `PROFILE_SUFFIX`.
 
     Raises:
         ValueError: If the algorithm, the rate, the module or the function does not exist.
@@ -127,6 +133,8 @@ def find(name: str) -> Factory:
         >>> find("curricular:LearningProgressConfig.stable")(num_active_tasks=4).ema_timescale
         0.01
     """
+    if name.endswith(PROFILE_SUFFIX):
+        return partial(find(name.removesuffix(PROFILE_SUFFIX)), prior_axis=PROFILE_AXIS)
     algorithm, _, rate = name.partition("@")
     if rate and algorithm in FIXED:
         return partial(FIXED[algorithm], ema_timescale=_rate(name, rate))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from .algorithms import UNIDIRECTIONAL, UNPOOLED, with_costs
-from .learners import NO_HARM, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
+from .learners import NO_HARM, POST_TRAINING, SCENARIOS, SCORED, Interval, Scores, ratio_runs, recovery, score_runs
 
 UNIFORM, ORACLE = "uniform", "oracle"
 """Names of the baselines, which take part in every bench."""
@@ -150,6 +150,8 @@ class Figures(BaseModel):
             parts["no_harm"] = harmless, self.ratios(harmless)
         if forgetting:
             parts["over_unidirectional"] = forgetting, self.ratios(forgetting, UNIDIRECTIONAL)
+        if prompts := self.worlds_of([name for name in POST_TRAINING if name not in NO_HARM]):
+            parts["speedup"] = prompts, self._speedups(prompts)
         if nothing:
             parts["evenness"] = nothing, self.ratios(nothing, measure="effective_tasks")
         for key, (scenario, share_of) in DRAWS.items():
@@ -162,6 +164,20 @@ class Figures(BaseModel):
         shares = [[[share_of(run) for run in self._runs(name, world)] for world in worlds] for name in self.algorithms]
         return ratio_runs(shares, np.ones((len(worlds), len(self.seeds))))
 
+    def _speedups(self, worlds: Sequence[tuple[str, int]]) -> Interval:
+        """Returns how many times sooner than uniform draws a level is reached, shape (num_algorithms, num_worlds)."""
+        found = [
+            [
+                [
+                    speedup(curve, base)
+                    for curve, base in zip(self.curves(name, world), self.curves(UNIFORM, world), strict=True)
+                ]
+                for world in worlds
+            ]
+            for name in self.algorithms
+        ]
+        return ratio_runs(found, np.ones((len(worlds), len(self.seeds))))
+
     def _recovery(self, algorithm: str, world: tuple[str, int]) -> dict[str, float | None]:
         curve = self.curves(algorithm, world).mean(axis=0)
         found = recovery(curve, np.arange(curve.size))
@@ -170,6 +186,31 @@ class Figures(BaseModel):
 
     def _runs(self, algorithm: str, world: tuple[str, int]) -> list[Outcome]:
         return [run for run in self.outcomes if run.algorithm == algorithm and (run.scenario, run.variation) == world]
+
+
+def speedup(curve: NDArray[np.float64], base: NDArray[np.float64]) -> float:
+    """Returns the time in which `base` reaches the lower one of both last levels, over the time of `curve`.
+
+    Args:
+        curve: A learning curve at equally spaced times, shape (n,).
+        base: The curve to compare with, shape (n,).
+
+    Examples:
+        >>> speedup(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5, 1.0]))
+        2.0
+    """
+    level = min(curve[-1], base[-1])
+    ours, theirs = (max(_first_time(levels, level), 1e-9) for levels in (curve, base))
+    return theirs / ours
+
+
+def _first_time(levels: NDArray[np.float64], level: float) -> float:
+    """Returns the first time at which `levels` reach `level`, interpolated, in steps of the curve."""
+    index = int((levels >= level).argmax())
+    if index == 0:
+        return 0.0
+    low, high = levels[index - 1], levels[index]
+    return float(index - 1 + (level - low) / (high - low))
 
 
 def title(world: tuple[str, int]) -> str:

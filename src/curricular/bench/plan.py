@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from .algorithms import COST_SUFFIX, comparisons, find
 from .figures import ORACLE, UNIFORM
-from .learners import SCENARIOS
+from .learners import POST_TRAINING, SCENARIOS
 
 DEFAULT = ("noise-aware", "learning-progress", "learnability", "thompson", "level-replay")
 """Names of the algorithms that a bench compares by default."""
+
+
+USUAL = tuple(name for name in SCENARIOS if name not in POST_TRAINING)
+"""Names of the scenarios of a bench by default."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Plan:
 
 def create_plan(
     algorithms: Sequence[str] = DEFAULT,
-    scenarios: Sequence[str] = tuple(SCENARIOS),
+    scenarios: Sequence[str] = USUAL,
     *,
     num_seeds: int = 10,
     variations: Sequence[int] = (0,),

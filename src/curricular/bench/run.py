@@ -18,7 +18,7 @@ from .learners import SCENARIOS, Oracle, Teacher, World, play
 from .plan import Job, Plan, count_processes
 from .report import write_json, write_pngs
 from .tables import print_table, write_markdown
-from .teacher import CurriculumTeacher
+from .teacher import CurriculumTeacher, PromptTeacher
 
 
 def play_job(job: Job) -> Outcome:
@@ -49,7 +49,8 @@ def create_teacher(algorithm: str, world: World) -> Teacher:
         return Oracle(world)
     name, costs = algorithm.removesuffix(COST_SUFFIX), world.pool.costs
     modifiers = [] if name == algorithm or costs is None else [Cost(costs.tolist())]
-    return CurriculumTeacher(world, find(name), *modifiers)
+    teacher = PromptTeacher if world.pool.is_distinct else CurriculumTeacher
+    return teacher(world, find(name), *modifiers)
 
 
 def measure(plan: Plan, console: Console, *, num_processes: int | None = None) -> Figures:

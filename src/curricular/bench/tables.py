@@ -15,6 +15,7 @@ TITLE = "0 is uniform, 1 is the oracle; brackets hold 95 % intervals over seeds"
 _SECTIONS = (
     {"scores": ""},
     {"no_harm": ": AUC / uniform"},
+    {"speedup": ": speed-up over uniform"},
     {
         "over_unidirectional": f": AUC / {UNIDIRECTIONAL}",
         "over_unpooled": ": gain / unpooled",

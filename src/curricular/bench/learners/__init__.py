@@ -7,7 +7,7 @@ Examples:
 """
 
 from .play import Oracle, Run, Teacher, TeacherFactory, Uniform, play
-from .scenarios import CHOOSE, NO_HARM, REPORT, SCENARIOS, SCORED
+from .scenarios import CHOOSE, NO_HARM, POST_TRAINING, REPORT, SCENARIOS, SCORED
 from .scores import Interval, Recovery, Scores, normalised_scores, ratio_runs, recovery, score_runs
 from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
 
@@ -15,6 +15,7 @@ __all__ = [
     "BATCH_SIZE",
     "CHOOSE",
     "NO_HARM",
+    "POST_TRAINING",
     "REPORT",
     "SCENARIOS",
     "SCORED",

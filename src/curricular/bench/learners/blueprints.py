@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .dynamics import Chain, Floats, Grid, Independent, Together
-from .worlds import Blueprint, Feedback
+from .dynamics import Chain, Floats, Grid, Independent, Together, Topics, sigmoid
+from .worlds import BATCH_SIZE, Blueprint, Feedback
 
 
 def _distractors(
@@ -207,4 +207,61 @@ def axes(
         group_sizes=dict(zip(("learnable", "impossible", "lottery"), np.bincount(group).tolist(), strict=True)),
         cells=cells[by_group],
         params=np.stack([kinds, sizes, themes], axis=1).astype(np.float64)[by_group],
+    )
+
+
+def prompts(
+    rng: np.random.Generator,
+    *,
+    speed: float,
+    num_prompts: int,
+    num_epochs: float,
+    num_topics: int = 20,
+    impossible_share: float = 0.1,
+    learning: float = 90.0,
+    group_size: int = 8,
+    profile_size: int = 4,
+    is_alike: bool = False,
+) -> Blueprint:
+    """Returns prompts in topics for post-training: results are groups, come up to 4 steps late, and one in ten never.
+
+    The first axis is the topic, the second a profile: the pass rate of a few rollouts before training.
+
+    Args:
+        rng: Source of topics, difficulties and profiles.
+        speed: Factor on the rate of learning; the run length is divided by it.
+        num_prompts: Number of prompts.
+        num_epochs: Groups per prompt at speed 1.
+        num_topics: Number of topics.
+        impossible_share: Share of the prompts that are never solved.
+        learning: Sum of the rates over all groups of a run, and over all topics.
+        group_size: Rollouts in a group.
+        profile_size: Rollouts in a profile.
+        is_alike: Whether all groups teach the same.
+    """
+    num_impossible = round(impossible_share * num_prompts)
+    num_learnable, num_groups = num_prompts - num_impossible, num_epochs * num_prompts
+    topics = rng.integers(num_topics, size=num_prompts)
+    topics[:num_topics] = np.arange(num_topics)
+    centres = rng.normal(0.3, 1.5, num_topics)
+    difficulties = centres[topics] + rng.normal(0.0, 1.6, num_prompts)
+    rates = sigmoid(-1.7 * difficulties)
+    rates[num_learnable:] = 0.0
+    profile = rng.binomial(profile_size, rates) / profile_size
+    learner = Topics(
+        topics[:num_learnable],
+        difficulties[:num_learnable],
+        learning / num_groups * speed,
+        transfer=0.1,
+        group_size=group_size,
+        is_alike=is_alike,
+    )
+    return Blueprint(
+        learner=learner,
+        num_steps=round(num_groups / BATCH_SIZE / speed),
+        constants=np.zeros(num_impossible),
+        group_sizes={"learnable": num_learnable} | ({"impossible": num_impossible} if num_impossible else {}),
+        params=np.column_stack([topics, profile]),
+        feedback=Feedback(max_delay=4, lost_share=0.1, group_size=group_size),
+        is_distinct=True,
     )

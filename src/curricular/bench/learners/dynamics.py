@@ -5,6 +5,7 @@ noise, and skills determine the success rates. Events (a reset, forgetting) happ
 """
 
 from collections.abc import Sequence
+from math import comb
 from typing import Protocol
 
 import numpy as np
@@ -197,3 +198,72 @@ class Grid:
         """Returns d mean(p) / d n_i: the change of the kind's skill, times the summed slopes of all its sizes."""
         gains = self._rate * self._slopes * self._slopes.sum(axis=1, keepdims=True)
         return np.asarray(gains.ravel() / self.rates.size, dtype=np.float64)
+
+
+class Topics:
+    """Prompts in topics: p = sigmoid(1.7 · (ability of the topic - difficulty of the prompt)).
+
+    A group of rollouts teaches by the spread of its scores, whose expectation is g(p): 0 if all are equal. It adds
+    rate · g to the ability of its topic, and a share of that, `transfer`, to the mean of all abilities.
+
+    Args:
+        topics: Topic of every prompt, from 0, shape (num_prompts,).
+        difficulties: Difficulty of every prompt, shape (num_prompts,).
+        rate: Learning per group, > 0.
+        transfer: Share of what is learned that is learned in all topics.
+        group_size: Number of rollouts in a group, at least 2.
+        is_alike: Whether every group teaches the same, whatever its scores.
+    """
+
+    def __init__(
+        self,
+        topics: NDArray[np.int64],
+        difficulties: Floats,
+        rate: float,
+        *,
+        transfer: float,
+        group_size: int,
+        is_alike: bool = False,
+    ) -> None:
+        self._topics, self._difficulties = topics, difficulties
+        self._rate, self._transfer = rate, transfer
+        self._ability = np.zeros(int(topics.max()) + 1)
+        self._grid = np.linspace(0.0, 1.0, 1001)
+        self._spread_at = np.full(1001, 0.5) if is_alike else expected_spread(self._grid, group_size)
+        self._update()
+
+    def _update(self) -> None:
+        self.rates: Floats = sigmoid(1.7 * (self._ability[self._topics] - self._difficulties))
+
+    def _spread(self) -> Floats:
+        return np.interp(self.rates, self._grid, self._spread_at)
+
+    def practise(self, counts: NDArray[np.int64]) -> None:
+        """Learns from one step with `counts` groups of every prompt."""
+        (played,) = np.nonzero(counts)
+        spread = np.interp(self.rates[played], self._grid, self._spread_at)
+        gain = self._rate * np.bincount(self._topics[played], counts[played] * spread, self._ability.size)
+        self._ability = self._ability + gain + self._transfer * gain.mean()
+        self._update()
+
+    def gains(self) -> Floats:
+        """Returns d mean(p) / d n_i: the change of the topic's ability, times the summed slopes of its prompts."""
+        slopes = 1.7 * self.rates * (1.0 - self.rates) / self.rates.size
+        of_topic = np.bincount(self._topics, slopes, self._ability.size)
+        shared = self._transfer * of_topic.mean()
+        return np.asarray(self._rate * self._spread() * (of_topic[self._topics] + shared), dtype=np.float64)
+
+
+def expected_spread(rates: Floats, group_size: int) -> Floats:
+    """Returns the expectation of 2 sqrt(q (1 - q)), where q is the share of successes in a group, shape of `rates`.
+
+    Examples:
+        >>> expected_spread(np.array([0.0, 0.5, 1.0]), 2).tolist()
+        [0.0, 0.5, 0.0]
+    """
+    total = np.zeros(rates.shape)
+    for successes in range(1, group_size):
+        q = successes / group_size
+        chance = comb(group_size, successes) * rates**successes * (1.0 - rates) ** (group_size - successes)
+        total += 2.0 * np.sqrt(q * (1.0 - q)) * chance
+    return total

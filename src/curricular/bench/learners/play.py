@@ -33,7 +33,7 @@ class Teacher(Protocol):
 
         Args:
             numbers: The tasks' numbers, shape (k,), k > 0.
-            scores: In [0, 1], shape (k,).
+            scores: In [0, 1], shape (k,), or (k, G) where results are groups.
         """
 
 
@@ -57,14 +57,20 @@ class Uniform:
 
 
 class Oracle:
-    """Plays the task with the largest true marginal gain per environment step: the baseline with score 1."""
+    """Plays the task with the largest true marginal gain per environment step: the baseline with score 1.
+
+    Where a step has no task twice, it plays the tasks with the largest gains.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def ask(self, n: int) -> NDArray[np.int64]:
-        """Returns the number of the currently best task, `n` times."""
-        return np.full(n, self._world.gains().argmax())
+        """Returns the number of the currently best task, `n` times, or of the `n` best ones."""
+        gains = self._world.gains()
+        if self._world.pool.is_distinct:
+            return np.argpartition(-gains, n)[:n]
+        return np.full(n, gains.argmax())
 
     def tell(self, numbers: NDArray[np.int64], scores: Floats) -> None:
         """Ignores the results."""
@@ -109,11 +115,13 @@ class _Post:
         self._rng = world.rng
         self._due = np.empty(0, np.int64)
         self._numbers = np.empty(0, np.int64)
-        self._scores = np.empty(0)
+        self._scores = np.empty((0, world.feedback.group_size) if world.feedback.group_size > 1 else 0)
 
     def score(self, rates: Floats) -> Floats:
-        """Draws one score per success rate: a success, or a graded score with that mean."""
-        concentration = self._feedback.concentration
+        """Draws one score per success rate, a success or a graded score with that mean, or one group of successes."""
+        concentration, group_size = self._feedback.concentration, self._feedback.group_size
+        if group_size > 1:
+            return (self._rng.random((rates.size, group_size)) < rates[:, None]).astype(np.float64)
         if concentration is None:
             return (self._rng.random(rates.size) < rates).astype(np.float64)
         inside = np.clip(rates, 1e-9, 1.0 - 1e-9)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from .blueprints import axes, chain, frontier, independent
+from .blueprints import axes, chain, frontier, independent, prompts
 from .worlds import Feedback, Scenario
 
 
@@ -202,6 +202,41 @@ SCENARIOS: dict[str, Scenario] = {
             {"first": 0.01, "impossible": 60, "flukes": 5},
         ),
         _scenario(
+            "17a",
+            "post-training",
+            "five epochs over 10,000 prompts in 20 topics; groups of 8 rollouts, late results, one in ten lost",
+            partial(prompts, num_prompts=10_000, num_epochs=5),
+            {"num_prompts": 8_000, "num_topics": 15},
+            {"num_topics": 40},
+            {"num_topics": 10, "impossible_share": 0.2},
+        ),
+        _scenario(
+            "17b",
+            "post-training-epoch",
+            "one epoch over 100,000 prompts in 20 topics, likewise",
+            partial(prompts, num_prompts=100_000, num_epochs=1),
+            {"num_prompts": 80_000, "num_topics": 15},
+            {"num_topics": 40},
+            {"num_topics": 10, "impossible_share": 0.2},
+        ),
+        _scenario(
+            "17c",
+            "post-training-alike",
+            "five epochs over 10,000 prompts of one topic, which all teach the same",
+            partial(
+                prompts,
+                num_prompts=10_000,
+                num_epochs=5,
+                num_topics=1,
+                impossible_share=0.0,
+                learning=4.5,
+                is_alike=True,
+            ),
+            {"num_prompts": 8_000},
+            {"num_epochs": 2},
+            {"num_prompts": 6_000},
+        ),
+        _scenario(
             "0",
             "nothing",
             "no task can be learned (40 impossible, 40 noise, 20 easy); a curriculum should draw uniformly",
@@ -227,8 +262,11 @@ SCENARIOS: dict[str, Scenario] = {
 SCORED = ("chain", "impossible", "noise", "rare-noise", "easy", "reset", "forgetting", "huge-pool")
 """Names of the scenarios 1-8, where the choice of tasks matters; the headline is their mean normalised score."""
 
-NO_HARM = ("no-harm-50", "no-harm-200", "no-harm-interference")
-"""Names of the scenarios 9, where uniform draws are close to the best; reported as AUC / uniform."""
+NO_HARM = ("no-harm-50", "no-harm-200", "no-harm-interference", "post-training-alike")
+"""Names of the scenarios 9 and 17c, where uniform draws are close to the best; reported as AUC / uniform."""
+
+POST_TRAINING = ("post-training", "post-training-epoch", "post-training-alike")
+"""Names of the scenarios 17, whose tasks are prompts. They take longer than all others together."""
 
 REPORT = (0, 2)
 """Indices of the variations on which results are reported."""

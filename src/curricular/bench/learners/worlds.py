@@ -21,11 +21,13 @@ class Feedback:
         max_delay: Largest delay in steps; delays are uniform from 0.
         lost_share: Share of the results that never arrive.
         concentration: None: scores are successes, 0 or 1. A number c > 0: scores are Beta(c·p, c·(1-p)), with mean p.
+        group_size: Number of scores per result; above 1, results are groups.
     """
 
     max_delay: int = 0
     lost_share: float = 0.0
     concentration: float | None = None
+    group_size: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +39,14 @@ class Pool:
         num_steps: Budget of a run, in steps of `BATCH_SIZE` episodes of mean length.
         params: Values on the axes, shape (num_tasks, num_axes); without axes (num_tasks, 0).
         costs: Length of an episode divided by the mean length, shape (num_tasks,); None: all lengths are equal.
+        is_distinct: Whether a step has no task twice, as a batch of prompts.
     """
 
     num_tasks: int
     num_steps: int
     params: Floats
     costs: Floats | None
+    is_distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,7 @@ class Blueprint:
     cells: NDArray[np.int64] | None = None
     params: Floats | None = None
     costs: Floats | None = None
+    is_distinct: bool = False
     feedback: Feedback = field(default_factory=Feedback)
 
 
@@ -162,6 +167,7 @@ class Scenario:
                 num_steps=blueprint.num_steps,
                 params=params[order],
                 costs=None if blueprint.costs is None else blueprint.costs[order],
+                is_distinct=blueprint.is_distinct,
             ),
             seed=int(curriculum.generate_state(1)[0]),
             learner=blueprint.learner,
