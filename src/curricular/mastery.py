@@ -25,7 +25,9 @@ MASTERY = ("never scored", "never solved", "solved once", "learning", "mastered"
 - learning: all other tasks.
 """
 
-MASTERY_COLOURS = dict(zip(MASTERY, ("#9A9A9A", "#555555", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True))
+MASTERY_COLOURS: dict[str, str] = dict(
+    zip(MASTERY, ("#9A9A9A", "#555555", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True)
+)
 """Colour of each state, the same in all views and charts. Colour-blind readers can tell them apart."""
 
 NEVER_SCORED, NEVER_SOLVED, SOLVED_ONCE, LEARNING, MASTERED, FORGOTTEN = range(len(MASTERY))
