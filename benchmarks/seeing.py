@@ -105,6 +105,26 @@ def ratios(num_tasks: int, seconds: float, repeats: int) -> dict[str, list[float
     return found
 
 
+def share_of_snapshots(num_tasks: int, seconds: float) -> tuple[float, float]:
+    """Returns the share of the CPU time that snapshots take, and the time of an `update` that takes none, in ns."""
+    generator = bucketed({}, {"size": list(range(10)), "speed": Span(0.0, 1.0)})
+    config = LearningProgressConfig.default(num_active_tasks=num_tasks, use_shared_memory=False)
+    with Curriculum(config, generator) as curriculum, tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(curriculum, folder)
+        times: dict[bool, list[float]] = {True: [], False: []}
+
+        def update() -> None:
+            start = time.process_time()
+            has_recorded = recorder.update()
+            times[has_recorded].append(time.process_time() - start)
+
+        total = play(curriculum, seconds, calibrated(), update) * round(seconds / EPISODE)
+        start = time.process_time()
+        for _ in range(100_000):
+            recorder.update()
+        return sum(times[True]) / total, 1e9 * (time.process_time() - start) / 100_000
+
+
 def large(num_tasks: int, repeats: int) -> dict[str, float]:
     """Returns the median CPU time of `stats` and `tasks` over a pool of `num_tasks`, in ms."""
     curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=num_tasks, use_shared_memory=False))
@@ -136,6 +156,10 @@ def main() -> None:
         for mode, values in found.items():
             spread = f"{min(values):.4f} to {max(values):.4f}"
             print(f"{num_tasks:>9,} tasks  {mode:<9} {statistics.median(values):.4f}  ({spread})", flush=True)
+        share, nanoseconds = share_of_snapshots(num_tasks, 5 * seconds)
+        figures[f"snapshots at {num_tasks}"] = share, nanoseconds
+        print(f"{num_tasks:>9,} tasks  snapshots take {share:.2%} of the trainer's CPU time, "
+              f"an update without one {nanoseconds:.0f} ns", flush=True)  # fmt: skip
     print("CPU time in ms:")
     for num_tasks in (10_000,) if arguments.quick else (10_000, 1_000_000):
         figures[f"ms at {num_tasks}"] = times = large(num_tasks, 9)

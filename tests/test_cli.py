@@ -50,6 +50,17 @@ def test_a_shell_completes_commands_and_names_of_sessions(monkeypatch, tmp_path)
         assert completed("curricular sessions show x") == []
 
 
+@pytest.mark.parametrize("package", ["pyarrow", "plotly"])
+def test_a_report_without_its_packages_is_one_line(package, monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name.startswith(("curricular.recording", "curricular.report"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    result = runner.invoke(cli.app, ["report", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    assert result.output.endswith("pip install 'curricular[report]'\n")
+
+
 @pytest.fixture
 def without_extras(monkeypatch):
     """Whatever imports PyTorch, MiniGrid or Matplotlib fails."""

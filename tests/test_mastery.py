@@ -39,6 +39,10 @@ def state_after(*results, **settings):
         ([0.0, 1.0] * 20, LEARNING),
         ([1.0] * 9, LEARNING),
         ([1.0] * 10, MASTERED),
+        ([0.0] * 200 + [1.0] * 11, LEARNING),
+        ([0.0] * 200 + [1.0] * 12, MASTERED),
+        ([0.0] * 200 + [1.0] * 12 + [0.0], LEARNING),
+        ([0.0] + [1.0] * 11, MASTERED),
         ([1.0] * 50 + [0.0] * 11, LEARNING),
         ([1.0] * 50 + [0.0] * 12, FORGOTTEN),
         ([1.0] * 50 + [0.0] * 12 + [1.0], LEARNING),
@@ -58,6 +62,12 @@ def test_states_do_not_depend_on_the_units_of_the_score(score_range):
 def test_a_score_at_the_threshold_is_a_success_lately_too():
     settings = {"score_range": (0.0, 3.0), "success_threshold": 1.1}
     assert state_after(*[3.0] * 50, *[0.0] * 11, 1.1, **settings) == LEARNING
+
+
+def test_a_task_that_is_solved_again_and_again_is_mastered_however_long_the_average_remembers():
+    settings = {"ema_timescale": 0.2, "slow_timescale_factor": 1 / 256}
+    assert state_after(*[0.0] * 100, *[1.0] * 12, **settings) == MASTERED
+    assert state_after(*[0.0] * 100, *[1.0, 1.0, 1.0, 0.0] * 25, **settings) == LEARNING
 
 
 def test_groups_count_each_score():

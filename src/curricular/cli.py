@@ -290,6 +290,8 @@ def _load(name: str, *, extra: str) -> Any:
         if package in {"", "curricular"}:
             raise
         raise _failure(f"this command needs {package}: pip install 'curricular[{extra}]'", code=1) from None
+    except ImportError as error:  # of a module of ours that says which package it needs
+        raise _failure(error, code=1) from None
 
 
 def _failure(message: object, *, code: int) -> typer.Exit:

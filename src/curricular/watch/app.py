@@ -110,7 +110,7 @@ class WatchApp(App[None]):
         self._history = History()
         self._sample: Sample | None = None
         self._shape = self.size
-        self.view = View()
+        self.view: View = View()
         """What the user has chosen to see."""
         self.failure: str | None = None
         """Why the view ended, if not because the user quit."""

@@ -41,7 +41,7 @@ class Session:
         self.name = name
         self._clock = clock
         self._reader = open_reader(name)
-        self.cost = 0.0
+        self.cost: float = 0.0
         """CPU time that the last sample took, in seconds."""
 
     def sample(self) -> Sample:
