@@ -32,7 +32,7 @@ CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-metta test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes pictures clean
+.PHONY: help demo test test-metta test-trl test-lowest test-pythons wheel-check check format docs bench bench-peers bench-sessions bench-sessions-peers bench-tickets storm bench-choice bench-crafting bench-time-scale bench-recipes bench-grpo pictures clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -48,6 +48,10 @@ test-lowest: .venv-lowest/.installed-lowest  ## run the core's tests with the lo
 
 test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, in a separate environment
 	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
+
+test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
+	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
+	@.venv-trl/bin/python examples/grpo_trl.py --crash
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -112,6 +116,9 @@ bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners 
 bench-recipes: .venv-metta/.installed-metta  ## measure MettaGrid's steps per second with and without a curriculum
 	@.venv-metta/bin/python -W ignore benchmarks/recipes.py $(ARGS)
 
+bench-grpo: .venv-trl/.installed-trl  ## compare algorithms on GRPO in TRL with a tiny model; 10 minutes of CPU time
+	@.venv-trl/bin/python -W ignore benchmarks/grpo.py $(ARGS)
+
 pictures: $(DEV)  ## make the pictures of docs/seeing.md (needs Chromium)
 	@$(BIN)/python scripts/pictures.py
 
@@ -155,6 +162,12 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $* for the tests with MettaGrid: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
 	@$*/bin/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core
+	@touch $@
+
+# TRL asks for versions that the constraints do not know.
+%/.installed-trl: pyproject.toml | %/bin/python
+	@echo "Setting up $* for the tests with TRL: once, some minutes"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing,trl]' hypothesis matplotlib reasoning-gym sybil torch==2.13.0
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python

@@ -16,6 +16,12 @@ pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], pat
 collect_ignore_glob = (
     [] if find_spec("pufferlib") else ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"]
 )
+# Nor have the modules for trainers without the trainer.
+_TRAINERS = {
+    "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
+    "trl": ["src/curricular/trainers/trl.py", "tests/trainers/trl_run.py"],
+}
+collect_ignore_glob += [path for package, paths in _TRAINERS.items() if not find_spec(package) for path in paths]
 
 # The same examples in every run, however long a busy machine takes for them: no test fails by chance.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,11 @@ from .helpers import TIMEOUT
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
-ARGUMENTS = {"crafting.py": ["--steps", "20000"], "minigrid_levels.py": ["--steps", "4000"]}
+ARGUMENTS = {
+    "crafting.py": ["--steps", "20000"],
+    "grpo_trl.py": ["--steps", "20"],
+    "minigrid_levels.py": ["--steps", "4000"],
+}
 """What makes a run shorter than it is by default."""
 
 pytest.importorskip("gymnasium")
@@ -20,6 +24,7 @@ pytest.importorskip("gymnasium")
 
 NEEDS = {
     "crafting.py": "torch",
+    "grpo_trl.py": "trl",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
 }
