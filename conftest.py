@@ -19,6 +19,7 @@ collect_ignore_glob = (
 # Nor have the modules for trainers without the trainer.
 _TRAINERS = {
     "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
+    "slime": ["src/curricular/trainers/slime.py"],
     "trl": ["src/curricular/trainers/trl.py", "tests/trainers/trl_run.py"],
 }
 collect_ignore_glob += [path for package, paths in _TRAINERS.items() if not find_spec(package) for path in paths]

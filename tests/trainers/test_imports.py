@@ -19,6 +19,7 @@ from ..helpers import python
             "reasoning_gym",
             "curricular.trainers.reasoning_gym needs Reasoning Gym: pip install 'curricular[reasoning-gym]'",
         ),
+        ("slime", "slime", "curricular.trainers.slime needs slime: install it as slime's documentation says"),
     ],
 )
 def test_a_missing_trainer_is_named(package, module, message):

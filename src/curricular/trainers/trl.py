@@ -18,8 +18,7 @@ from .versions import warn_if_untested
 
 __all__ = ["CurriculumGRPOTrainer"]
 
-TICKET, FILE = "curricular_ticket", "curriculum.npz"
-"""Column of a row with the ticket of its hand-out; file of the curriculum in a checkpoint."""
+TICKET, FILE = "curricular_ticket", "curriculum.npz"  # column with the tickets of rows, file in a checkpoint
 
 warn_if_untested("trl", ("1.16",), __name__)
 
@@ -27,9 +26,8 @@ warn_if_untested("trl", ("1.16",), __name__)
 class CurriculumGRPOTrainer(GRPOTrainer):
     """A `GRPOTrainer` that trains on the prompts that a curriculum chooses.
 
-    Its checkpoints contain the curriculum, and ``train(resume_from_checkpoint=…)`` restores it: the prompts that were
-    in flight come first. Of several processes, the main process asks and tells; the others do not use their curriculum.
-    To extend a custom trainer, write ``class Mine(CurriculumGRPOTrainer, MyGRPOTrainer)``.
+    Its checkpoints contain the curriculum, and ``train(resume_from_checkpoint=…)`` restores it: the prompts in flight
+    come first. Of several processes, the main one asks and tells. A subclass may have further trainers as bases.
 
     Args:
         args: As for `GRPOTrainer`.
@@ -47,8 +45,7 @@ class CurriculumGRPOTrainer(GRPOTrainer):
         self.args.ignore_data_skip = True  # the curriculum continues by itself; skipped prompts would be lost
         if (num_tasks := curriculum.generator.num_tasks) != (num_rows := len(self.train_dataset)):
             raise ValueError(
-                f"curriculum: expected a task for each of the {num_rows} rows of train_dataset, got {num_tasks} tasks; "
-                f"pass Curriculum(dataset(train_dataset))"
+                f"curriculum: expected {num_rows} tasks, the rows of train_dataset, got {num_tasks}; pass these rows"
             )
 
     def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
