@@ -59,7 +59,11 @@ test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, 
 test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a separate environment
 	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
 
-test-all: test test-metta test-rllib  ## run all tests, also those that need an environment of their own
+test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
+	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
+	@.venv-trl/bin/python examples/grpo_trl.py --crash
+
+test-all: test test-metta test-rllib test-trl  ## run all tests, also those that need an environment of their own
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -138,6 +142,9 @@ bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners 
 bench-recipes: .venv-metta/.installed-metta  ## measure MettaGrid's steps per second with and without a curriculum
 	@.venv-metta/bin/python -W ignore benchmarks/recipes.py $(ARGS)
 
+bench-grpo: .venv-trl/.installed-trl  ## compare algorithms on GRPO in TRL with a tiny model; 10 minutes of CPU time
+	@.venv-trl/bin/python -W ignore benchmarks/grpo.py $(ARGS)
+
 pictures: $(DEV)  ## make the pictures of docs/seeing.md (those of the page need Chromium)
 	@$(BIN)/python scripts/pictures.py
 
@@ -187,6 +194,12 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 %/.installed-rllib: pyproject.toml | %/bin/python
 	@echo "Setting up $* for the tests with RLlib: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[gymnasium,testing]' hypothesis sybil 'ray[rllib]==2.60.0' torch==2.13.0
+	@touch $@
+
+# TRL asks for versions that the constraints do not know.
+%/.installed-trl: pyproject.toml | %/bin/python
+	@echo "Setting up $* for the tests with TRL: once, some minutes"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing,trl]' hypothesis matplotlib reasoning-gym sybil torch==2.13.0
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python

@@ -12,12 +12,15 @@ from curricular.backends import session
 
 pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["*.md"]).pytest()
 
-# PufferLib and TorchRL have no wheel for some platforms: without them, their modules have no doctests to collect.
+# Some packages have no wheel for some platforms: without them, the modules that need them have no doctests to collect.
 collect_ignore_glob = [
     pattern
     for package, patterns in {
         "pufferlib": ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"],
+        "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
+        "slime": ["src/curricular/trainers/slime.py"],
         "torchrl": ["src/curricular/wrappers/torchrl.py"],
+        "trl": ["src/curricular/trainers/trl.py", "tests/trainers/trl_run.py"],
     }.items()
     if find_spec(package) is None
     for pattern in patterns

@@ -17,13 +17,14 @@ ELSEWHERE = {"rllib_ppo.py"}
 
 ARGUMENTS = {
     "crafting.py": ["--steps", "20000"],
+    "grpo_trl.py": ["--steps", "20"],
     "jax_level_replay.py": ["--calls", "2"],
     "minigrid_levels.py": ["--steps", "4000"],
-    "torch_distributed.py": ["--updates", "50"],
     "pettingzoo_tag.py": ["--episodes", "100"],
     "ppo.py": ["--steps", "4096"],
     "ppo_plain.py": ["--steps", "2048"],
     "sb3_ppo.py": ["--steps", "512"],
+    "torch_distributed.py": ["--updates", "50"],
     "torchrl_ppo.py": ["--rollouts", "1"],
 }
 """What makes a run shorter than it is by default."""
@@ -36,6 +37,7 @@ LAUNCHERS = {"torch_distributed.py": ["-m", "torch.distributed.run", "--standalo
 
 NEEDS = {
     "crafting.py": "torch",
+    "grpo_trl.py": "trl",
     "jax_level_replay.py": "jax",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
