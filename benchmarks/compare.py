@@ -114,10 +114,10 @@ def alternate(folders: list[Path], name: str, size: int, repeats: int) -> list[l
             stack.callback(revision.close)
         for revision in revisions:
             revision.ask([name, size])
-        for repeat in range(repeats):
+        for repeat in range(1 + repeats):
             for which in (0, 1) if repeat % 2 else (1, 0):
                 values[which].append(revisions[which].ask([None, 0]))
-    return values
+    return [measured[1:] for measured in values]
 
 
 class Unmeasured(Exception):  # noqa: N818

@@ -309,6 +309,7 @@ def imports(modules: Sequence[str], repeats: int) -> list[Figure]:
     """Measures a bare interpreter and one per entry of `modules`: CPU time in s, and peak resident memory in MB."""
     figures = []
     for module in ("", *modules):
+        fresh_interpreter(module)  # compiles the modules
         results = [fresh_interpreter(module) for _ in range(repeats)]
         what = f"import {module}" if module else "bare interpreter"
         figures += [

@@ -15,6 +15,7 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.generators import task_labels
 from curricular.table import MAX_LABELS
 
 LONG = "a.path.into.a.large.configuration.of.a.real.environment"
@@ -85,3 +86,13 @@ def test_few_labels_are_not_warned_of(caplog):
         curriculum = Curriculum(local(UniformConfig, num_active_tasks=MAX_LABELS - 1), generator)
     assert not caplog.records
     assert curriculum.stats()["num_label_overflow"] == 0
+
+
+def test_labels_of_many_tasks_are_those_of_each_task():
+    inner = merge([bucketed({"x": 0}, {"x": [1, 2, 3]}), bucketed({"y": 0}, {"y": [1, 2]}, label="y")])
+    generator = merge([["a", "b"], inner, bucketed({"z": 0.0}, {"z": [0.5]}, label="")])
+    seeds = np.random.default_rng(0).permutation(generator.num_tasks)
+    params = generator.sample(seeds, np.random.default_rng(1))
+    expected = [generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
+    assert task_labels(generator, seeds, params) == expected
+    assert {"y", "x=1", "generator=0", "generator=2"} <= set(expected)

@@ -129,17 +129,18 @@ def as_groups(events):
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from([*ESTIMATORS, replace_fields(ESTIMATORS[0], rates=(1.0, 1e-3, 1e-5, 1e-7, 1e-9))]),
-    st.lists(one_event, min_size=1, max_size=60),
-    st.lists(st.integers(1, 59), max_size=5),
+    st.integers(1, 16),
+    st.randoms(use_true_random=False),
+    st.lists(st.integers(1, 99), max_size=5),
 )
-def test_where_batches_are_cut_changes_no_bit(batch_of, estimator, events, cuts):
-    batch = batch_of(
-        [
-            (slot % 3, kind, 0.0 if kind == CANCELLED else estimator.score_low + share * estimator.score_scale, regret)
-            for slot, _, kind, share, regret in events
-        ]
-    )
-    whole, parts = new_backend(3, estimator), new_backend(3, estimator)
+def test_where_batches_are_cut_changes_no_bit(batch_of, estimator, capacity, random, cuts):
+    events = []
+    for _ in range(100):
+        slot, kind = random.randrange(capacity), random.choice([SCHEDULED, TOLD, TOLD, TOLD_WITH_REGRET, CANCELLED])
+        score = estimator.score_low + random.random() * estimator.score_scale
+        events.append((slot, kind, 0.0 if kind == CANCELLED else score, random.uniform(-5, 5)))
+    batch = batch_of(events)
+    whole, parts = new_backend(capacity, estimator), new_backend(capacity, estimator)
     for backend, edges in ((whole, [0, len(events)]), (parts, [0, *sorted(cuts), len(events)])):
         for start, stop in pairwise(edges):
             if len(batch[start:stop]):
