@@ -14,18 +14,18 @@ from ..wrappers.episodes import at_least_1
 
 __all__ = ["CurriculumCallback"]
 
-MIN_CALLS = 100
-"""Number of steps of the vector environment between two records of the statistics.
+MIN_CALLS = 500
+"""Minimum number of steps of the vector environment between two records of the statistics.
 
-The rollouts of off-policy algorithms end every few steps; the statistics take longer than such a rollout.
+Rollouts of off-policy algorithms end every few steps, and a record takes about as long as such a rollout.
 """
 
 
 class CurriculumCallback(CheckpointCallback):
     """Records the statistics of a curriculum, and saves the curriculum whenever it saves the model.
 
-    The statistics are recorded at the end of a rollout, under ``curriculum/…``, so that the table of the model and its
-    TensorBoard files have them.
+    The statistics are recorded under ``curriculum/…``, so that the table of the model and its TensorBoard files have
+    them: at the end of a rollout, at most every `MIN_CALLS` steps of the vector environment.
 
     With `save_freq`, the callback replaces a `CheckpointCallback`: it saves the model as that callback does, and the
     curriculum beside it. The file of the curriculum has the name of the model's file with the suffix ``.npz`` instead
