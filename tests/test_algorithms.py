@@ -49,6 +49,7 @@ CONFIGS = {
     "label bandit, exploring": LabelBanditConfig(value="success", exploration=1.0, rand_task_rate=0.0),
     "noise-aware, alone": NoiseAwareConfig.recommended(sharing=0.0, random_baseline=0.2),
     "replay, value loss": PrioritizedLevelReplayConfig(regret="positive_value_loss", temperature=0.1),
+    "replay, robust": PrioritizedLevelReplayConfig(train_on_new=False, min_fill=0.5),
     "replay, max MC": PrioritizedLevelReplayConfig(regret="max_monte_carlo", replay_share=1.0),
     "sequential, to the end": SequentialConfig(stages=[Stage(success=0.5, max_completions=50)]),
     "sequential, axis": SequentialConfig(

@@ -8,7 +8,7 @@ import pytest
 from curricular import Curriculum, LearningProgressConfig, PfspConfig, SequentialConfig, UniformConfig, load_config
 from curricular.table import check_table
 
-from .helpers import balance
+from .helpers import TIMEOUT, balance
 
 BACKENDS = pytest.mark.parametrize("use_shared_memory", [False, True], ids=["local", "shared"])
 
@@ -96,7 +96,7 @@ def test_processes_play_while_the_set_changes():
             curriculum.remove_tasks([curriculum.find(seed - 2)])
         until.set()
         for player in players:
-            player.join(60)
+            player.join(TIMEOUT)
             assert player.exitcode == 0
         assert {state.seed for state in curriculum.task_states()} == {58, 59}
         curriculum.flush()

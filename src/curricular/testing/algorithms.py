@@ -109,6 +109,20 @@ class AlgorithmSuite:
             assert evictable.shape == columns["is_active"].shape
             assert not (evictable & ~columns["is_active"]).any()
 
+    def test_whether_to_train_on_a_task_depends_on_its_row_alone(self) -> None:
+        algorithm = self.make_algorithm()
+        for seed in range(self.num_cases):
+            columns = self.make_columns(seed)
+            active = columns["is_active"]
+            is_trained_on = np.asarray(algorithm.is_trained_on(columns))
+            assert is_trained_on.dtype == np.bool_
+            assert is_trained_on.shape == active.shape
+            assert not (is_trained_on & ~active).any()
+            # Hand-outs with tickets ask for the rows of a batch, in its order.
+            slots = np.random.default_rng(seed).integers(len(active), size=5)
+            batch = {name: columns[name][slots] for name in TaskState.model_fields}
+            assert np.asarray(algorithm.is_trained_on(batch)).tolist() == is_trained_on[slots].tolist()
+
     def test_the_same_columns_give_the_same_answers(self) -> None:
         first, second = self.make_algorithm(), self.make_algorithm()
         for seed in range(self.num_cases):
