@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from curricular import (
+    CoolDown,
     Cost,
     Curriculum,
     Interest,
@@ -35,6 +36,7 @@ MODIFIERS = {
     "quotas": (Quotas((0.5, 0.25, 0.25), axis=0),),
     "prerequisites": (Prerequisites({3: [0, 1], 1: [0]}),),
     "function": (lambda probabilities, columns: probabilities * (columns["label_index"] == 0),),
+    "cool-down": (CoolDown(100),),
     "nothing left": (lambda probabilities, columns: probabilities * 0.0,),
     "all": (Prerequisites({3: [0, 1]}), Interest((0.0, 2.0)), Cost((50.0, 1.0)), Quotas((0.5, 0.0, 0.5), axis=0)),
 }

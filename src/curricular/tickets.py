@@ -127,7 +127,7 @@ class Tickets:
         """
 
         def run(transaction: Transaction) -> tuple[ArrayT, int] | None:
-            return hand_out(transaction) if transaction.table.counters.epoch == epoch else None
+            return hand_out(transaction) if self._backend.epoch == epoch else None
 
         while True:
             self._draws.follow()

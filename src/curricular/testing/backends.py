@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from ..algorithms.uniform import UniformConfig
 from ..backends.local import LocalMemoryBackend
 from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
@@ -178,6 +179,20 @@ class BackendSuite:
                 curriculum.load_state_dict(state)
                 epochs.append(backend.epoch)
             assert len(set(epochs)) == 4
+
+    def test_a_walk_over_the_pool_hands_out_every_task_and_resumes_after_a_load(self) -> None:
+        config = UniformConfig(num_active_tasks=12, cover_share=1.0)
+        with closing(self.make_backend(12, 0)) as backend:
+            curriculum: Curriculum[int] = Curriculum(config, backend=backend)
+            ids = [task.task_id for task in curriculum.ask(5)]
+            batch = curriculum.ask_batch(4)
+            curriculum.cancel_batch(batch.tickets[:2], "lost")
+            told = [*ids, *batch.task_ids[2:].tolist()]
+            curriculum.tell_batch(batch.tickets[2:], [1.0, 0.0])
+            curriculum.tell(ids, np.ones(5))
+            curriculum.load_state_dict(curriculum.state_dict())
+            told += [task.task_id for task in curriculum.ask(5)]
+            assert sorted(task_id % 12 for task_id in told) == list(range(12))
 
     def test_closing_twice_is_no_error(self) -> None:
         backend = self.make_backend(2, 0)
