@@ -15,9 +15,13 @@ MAX_SNAPSHOTS = 512
 """Maximum number of snapshots. Beyond it, every second one is dropped, and later snapshots are twice as far apart."""
 
 TIME_SHARE = 1 / 200
-"""Maximum share of the time that recording takes if no interval is given."""
+"""Maximum share of the time that recording takes if no interval is given: of the wall time, and of the CPU time of the
+process, which may get only a part of a processor."""
 
-FIRST_COST, FIRST_COST_PER_TASK = 6e-3, 1e-6
+CPU_CHECK = 0.01
+"""Time between two looks at the CPU time, in seconds: a look takes longer than one at the wall time."""
+
+FIRST_COST, FIRST_COST_PER_TASK = 10e-3, 1e-6
 """What the first snapshot takes at most, in seconds, and per task in the pool. Later snapshots are measured."""
 
 
@@ -32,7 +36,7 @@ class Recorder:
         curriculum: The curriculum.
         path: The folder of the recording, such as ``runs/x``. It is created if it is missing.
         interval: Number of completed results between two snapshots. None: as few as recording can take with at most
-            0.5 % of the time, the first after a second or more.
+            0.5 % of the time, the first after two seconds or more.
 
     Raises:
         TypeError: If an argument has a wrong type.
@@ -62,7 +66,10 @@ class Recorder:
         self._interval = interval or 1
         self._next = 0
         first_cost = FIRST_COST + FIRST_COST_PER_TASK * curriculum.tracker.capacity
-        self._not_before = time.perf_counter() + first_cost / TIME_SHARE if self._has_budget else 0.0
+        self._not_before = 0.0
+        self._not_before_cpu = 0.0
+        if self._has_budget:
+            self._pause_after(first_cost, first_cost)
         self._aggregator = Aggregator()
         self._num_snapshots = 0
         self._last = -1
@@ -87,6 +94,9 @@ class Recorder:
         """
         if time.perf_counter() < self._not_before:
             return False
+        if time.process_time() < self._not_before_cpu:
+            self._not_before = time.perf_counter() + CPU_CHECK
+            return False
         counters, num_waiting = self._curriculum.tracker.backend.glance()
         # About half of the waiting events are hand-outs. Looking at them would cost a flush.
         if counters.num_completed + (num_waiting + 1) // 2 < self._next or not self._is_writer():
@@ -101,7 +111,7 @@ class Recorder:
             self._leave()
 
     def _append(self) -> bool:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         stats = self._curriculum.stats()
         completed = int(stats["num_completed"])
         if completed <= self._last:
@@ -115,8 +125,13 @@ class Recorder:
         self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
-            self._not_before = time.perf_counter() + (time.perf_counter() - start) / TIME_SHARE
+            self._pause_after(time.perf_counter() - start, time.process_time() - start_cpu)
         return True
+
+    def _pause_after(self, cost: float, cpu_cost: float) -> None:
+        """Records nothing until `cost` and `cpu_cost`, in seconds, are small shares of the times that have passed."""
+        self._not_before = time.perf_counter() + cost / TIME_SHARE
+        self._not_before_cpu = time.process_time() + cpu_cost / TIME_SHARE
 
     def _thin(self) -> None:
         """Drops every second snapshot, and doubles the interval."""
