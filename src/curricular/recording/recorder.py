@@ -21,7 +21,7 @@ process, which may get only a part of a processor."""
 CPU_CHECK = 0.01
 """Time between two looks at the CPU time, in seconds: a look takes longer than one at the wall time."""
 
-FIRST_COST, FIRST_COST_PER_TASK = 10e-3, 1e-6
+FIRST_COST, FIRST_COST_PER_TASK = 20e-3, 1e-6
 """What the first snapshot takes at most, in seconds, and per task in the pool. Later snapshots are measured."""
 
 
@@ -36,7 +36,7 @@ class Recorder:
         curriculum: The curriculum.
         path: The folder of the recording, such as ``runs/x``. It is created if it is missing.
         interval: Number of completed results between two snapshots. None: as few as recording can take with at most
-            0.5 % of the time, the first after two seconds or more.
+            0.5 % of the time, the first after four seconds or more.
 
     Raises:
         TypeError: If an argument has a wrong type.
