@@ -51,7 +51,6 @@ test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, 
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
 	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
-	@.venv-trl/bin/python examples/grpo_trl.py --crash
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
