@@ -61,7 +61,6 @@ test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
 	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
-	@.venv-trl/bin/python examples/grpo_trl.py --crash
 
 test-all: test test-metta test-rllib test-trl  ## run all tests, also those that need an environment of their own
 

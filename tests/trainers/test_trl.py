@@ -197,6 +197,31 @@ def test_two_processes_resume_with_what_was_in_flight(tmp_path):
     assert len(lines(tmp_path, "told")) == 9 + 12
 
 
+# ── The example ──────────────────────────────────────────────────────────────────────────────────
+
+
+def example(*arguments):
+    script = Path(__file__).parents[2] / "examples" / "grpo_trl.py"
+    command = [sys.executable, "-W", "ignore", script, *arguments]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    return out.stdout.splitlines()
+
+
+def test_the_example_resumes_with_what_was_in_flight():
+    lines_of = example("--crash")
+    (before,) = [index for index, line in enumerate(lines_of) if "with these prompts in flight" in line]
+    (after,) = [index for index, line in enumerate(lines_of) if "the resumed run began with" in line]
+    assert lines_of[before + 1] == lines_of[after + 1]
+    assert lines_of[-1].startswith("prompts asked 656, told 640, cancelled 0, open 16")
+
+
+def test_the_example_shows_both_curves(tmp_path):
+    pytest.importorskip("matplotlib")
+    last = example("--steps", "20", "--picture", str(tmp_path / "curves.png"))
+    assert [line.split()[0] for line in last[-2:]] == ["20", "picture:"]
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
 # ── Bad input ────────────────────────────────────────────────────────────────────────────────────
 
 
