@@ -40,7 +40,7 @@ class NoiseAwareConfig(FlooredConfig):
     """θ of the reweighting R. Small values stretch small success rates; at 0.5, R is the identity."""
     interval_width: float = Field(default=1.5, ge=0)
     """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""
-    unsolved_weight: float = Field(default=0.01, ge=0, le=1)
+    unsolved_weight: float = Field(default=0.02, ge=0, le=1)
     """Credit of a task that was never solved, for the uncertainty of its slope; it is at most 1 for other tasks. Small
     values leave such tasks to the reserved shares."""
     discovery_share: float = Field(default=0.25, ge=0, le=1)
@@ -77,7 +77,7 @@ class NoiseAwareConfig(FlooredConfig):
         return {"noise-aware": cls.recommended, "noise-aware-unpooled": partial(cls.recommended, sharing=0.0)}
 
 
-DOUBT = 15
+DOUBT = 10
 """Exponent that turns the share of noise into a share of uniform draws, which is near 0 unless almost all is noise."""
 
 DISCOVERY = 4
@@ -150,7 +150,8 @@ class NoiseAwareAlgorithm(Algorithm):
         active = xp.astype(columns["is_active"], xp.float64)
         solved = active * xp.astype(_is_solved(columns), xp.float64)
         known = solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
-        chance, typical = chance_of_change(slope, known, _headroom(slope))
+        chance, typical = chance_of_change(slope, known)
+        chance = chance * _headroom(slope)
         credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
         priority = active * chance * xp.maximum(xp.abs(slope.value), credit * xp.minimum(slope.error, typical))
         return Judgement(priority, chance, solved)
