@@ -50,7 +50,7 @@ test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, 
 	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
-	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
+	@.venv-trl/bin/python -m pytest -W default tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
