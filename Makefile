@@ -60,7 +60,7 @@ test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a
 	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
-	@.venv-trl/bin/python -m pytest tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
+	@.venv-trl/bin/python -m pytest -W default tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
 
 test-all: test test-metta test-rllib test-trl  ## run all tests, also those that need an environment of their own
 
