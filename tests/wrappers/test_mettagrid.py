@@ -256,7 +256,7 @@ def test_a_member_of_another_interface_is_an_error_that_names_it(other, message)
     config.label = "other"
     curriculum = cc.merge([cc.single_task(arena()), cc.single_task(config)]).to_curriculum(None, local()).make()
     env = env_of(curriculum)
-    with pytest.raises(ValueError, match=rf"env: expected {message}"):
+    with pytest.raises(ValueError, match=rf"env: expected the same spaces for all tasks, got {message}"):
         env.reset(seed=0) and play(env, 500)
     assert curriculum.stats()["num_pending"] == 0
 
