@@ -23,7 +23,7 @@ from curricular.wrappers.failures import DEFAULT_MAX_FAILURES, FailureStreak
 
 BATCH = 32
 NUM_LEARNED = 40  # results of a task after which its score is 1
-NEEDS_SPAN = ("accel", "accel-told", "alp-gmm")  # they refuse finite generators
+NEEDS_SPAN = ("accel", "accel-told", "adr", "alp-gmm", "riac")  # they refuse finite generators
 
 
 def generator(num_tasks):
@@ -80,7 +80,7 @@ def test_broken_tasks_get_at_most_their_uniform_share_and_end_no_run(name, num_t
 @pytest.mark.parametrize("name", variants())
 def test_of_an_endless_family_few_broken_tasks_stay_in_the_pool_and_no_run_ends(name):
     def is_broken(task):
-        number = task.config if is_seed else int(task.config["x"] * 1e6)
+        number = task.config if is_seed else 1 + int(task.config["x"] * 1e6)  # ADR begins at 0.5
         return number % 10 == 0
 
     is_seed = name not in NEEDS_SPAN
@@ -88,7 +88,7 @@ def test_of_an_endless_family_few_broken_tasks_stay_in_the_pool_and_no_run_ends(
     curriculum = Curriculum(config, None if is_seed else bucketed({"x": 0.0}, {"x": Span(0.0, 1.0)}))
     play(curriculum, is_broken, 30_000)
     states = curriculum.task_states()
-    numbers = [state.seed if is_seed else int(state.params[0] * 1e6) for state in states]
+    numbers = [state.seed if is_seed else 1 + int(state.params[0] * 1e6) for state in states]
     assert sum(number % 10 == 0 for number in numbers) <= 0.1 * len(states)
     assert all(state.num_failures < 10 for state in states)
 

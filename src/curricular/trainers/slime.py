@@ -6,7 +6,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..algorithms.noise_aware import NoiseAwareConfig
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
 from ..generators import dataset
+from .bases import DataSource
 
 __all__ = ["CurriculumDataSource", "tell"]
 
@@ -26,7 +27,10 @@ TICKET = "curricular_ticket"
 """Key of the metadata of a sample with the ticket of its hand-out."""
 
 
-class CurriculumDataSource(RolloutDataSource):
+_Base = cast(type[DataSource], RolloutDataSource)
+
+
+class CurriculumDataSource(_Base):  # type: ignore[valid-type, misc]
     """A data source whose prompts a curriculum chooses; each sample carries the ticket of its hand-out.
 
     To choose another algorithm, derive a class and set `config`.

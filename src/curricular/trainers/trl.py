@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 try:
     import torch
@@ -14,6 +14,7 @@ except ModuleNotFoundError as _error:
 
 from ..checkpoint import read_checkpoint
 from ..curriculum import Curriculum
+from .bases import Trainer
 from .versions import warn_if_untested
 
 __all__ = ["CurriculumGRPOTrainer"]
@@ -23,7 +24,10 @@ TICKET, FILE = "curricular_ticket", "curriculum.npz"  # column with the tickets 
 warn_if_untested("trl", ("1.16",), __name__)
 
 
-class CurriculumGRPOTrainer(GRPOTrainer):
+_Base = cast(type[Trainer], GRPOTrainer)
+
+
+class CurriculumGRPOTrainer(_Base):  # type: ignore[valid-type, misc]
     """A `GRPOTrainer` that trains on the prompts that a curriculum chooses.
 
     Its checkpoints contain the curriculum, and ``train(resume_from_checkpoint=…)`` restores it: the prompts in flight

@@ -46,7 +46,9 @@ Press any key to close this help."""
 class Help(ModalScreen[None]):
     """Explains keys and figures."""
 
-    CSS = "Help { align: center middle; } #help { width: 68; height: auto; padding: 1 2; background: $panel; }"
+    CSS: ClassVar[str] = (
+        "Help { align: center middle; } #help { width: 68; height: auto; padding: 1 2; background: $panel; }"
+    )
 
     def compose(self) -> ComposeResult:
         yield Static(Text(HELP), id="help")
@@ -92,7 +94,7 @@ class WatchApp(App[None]):
         interval: Time between two samples, in seconds. Samples that take long are further apart.
     """
 
-    CSS = "#frame { height: 1fr; }"
+    CSS: ClassVar[str] = "#frame { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort"),
         Binding("right", "turn(1)", "Next grouping"),
@@ -101,7 +103,7 @@ class WatchApp(App[None]):
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
     ]
-    ENABLE_COMMAND_PALETTE = False
+    ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
 
     def __init__(self, name: str | None, sessions: Sequence[SessionInfo] = (), interval: float = 1.0) -> None:
         super().__init__()

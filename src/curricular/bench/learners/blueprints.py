@@ -261,7 +261,7 @@ def prompts(
         num_steps=round(num_groups / BATCH_SIZE / speed),
         constants=np.zeros(num_impossible),
         group_sizes={"learnable": num_learnable} | ({"impossible": num_impossible} if num_impossible else {}),
-        params=np.column_stack([topics, profile]),
+        params=np.column_stack([topics.astype(np.float64), profile]),
         feedback=Feedback(max_delay=4, lost_share=0.1, group_size=group_size),
         is_distinct=True,
     )
