@@ -1,9 +1,11 @@
 """Runs every Python block of the README and of the documentation; the blocks of one document share their names."""
 
+import multiprocessing
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
@@ -36,3 +38,9 @@ def pytest_configure(config):
     directory = tempfile.TemporaryDirectory(prefix="curricular-tests-", dir=session.base_directory())
     config.add_cleanup(directory.cleanup)
     session.base_directory = lambda: Path(directory.name)
+
+
+@pytest.fixture(autouse=True)
+def _default_start_method():
+    """Starts processes as Python does by default: importing TorchRL, as its doctests do, sets "spawn" instead."""
+    multiprocessing.set_start_method(None, force=True)

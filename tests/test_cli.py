@@ -134,7 +134,7 @@ def test_the_demo_gets_the_options(calls, tmp_path):
 def test_the_demo_has_defaults(calls):
     assert runner.invoke(cli.app, ["demo"]).exit_code == 0
     assert calls == [
-        (["uniform", "stable"], 1, {"num_steps": None, "is_quick": False}),
+        (["uniform", "noise-aware"], 1, {"num_steps": None, "is_quick": False}),
         ("jobs", Path("curricular-demo"), False),
     ]
 

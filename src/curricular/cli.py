@@ -47,7 +47,7 @@ def _curricular(
 @app.command()
 def demo(
     *,
-    algorithms: Annotated[str, typer.Option(help=f"{_NAMES}.")] = "uniform,stable",
+    algorithms: Annotated[str, typer.Option(help=f"{_NAMES}.")] = "uniform,noise-aware",
     seeds: Annotated[
         int, typer.Option(help="Number of runs per algorithm; their seeds are 0, 1, 2, …", metavar="N")
     ] = 1,
