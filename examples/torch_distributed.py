@@ -9,6 +9,7 @@ played are handed out first.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,9 +50,9 @@ def collect(scores: np.ndarray) -> np.ndarray | None:
     return np.concatenate(parts) if parts else None
 
 
-def save(tensor: torch.Tensor, path: Path) -> None:
-    """Writes a tensor so that a kill leaves the old file or the new one."""
-    torch.save(tensor, draft := path.with_suffix(".draft"))
+def save(state: dict[str, Any], path: Path) -> None:
+    """Writes the trainer's state so that a kill leaves the old file or the new one."""
+    torch.save(state, draft := path.with_suffix(".draft"))
     draft.replace(path)
 
 
@@ -64,14 +65,18 @@ def main(updates: int, checkpoint: Path | None) -> None:
     if distributed.get_rank() == 0:  # the only rank with a curriculum
         resumes = checkpoint is not None and checkpoint.exists()
         curriculum = Curriculum.load(checkpoint, LENGTHS.tolist()) if resumes else Curriculum(LENGTHS.tolist())
+    start = 0
     if checkpoint is not None and checkpoint.with_suffix(".pt").exists():
-        policy.data = torch.load(checkpoint.with_suffix(".pt"))
+        saved = torch.load(checkpoint.with_suffix(".pt"))
+        policy.data, start = saved["policy"], saved["update"]
+        optimiser.load_state_dict(saved["optimiser"])
 
-    for update in range(updates):
+    for update in range(start, updates):
         batch = curriculum.ask_batch(BATCH) if curriculum else None
         if batch and checkpoint and update % 50 == 0:  # the batch is open in it
             curriculum.save(checkpoint)
-            save(policy.data, checkpoint.with_suffix(".pt"))
+            state = {"policy": policy.data, "optimiser": optimiser.state_dict(), "update": update}
+            save(state, checkpoint.with_suffix(".pt"))
         # In a list, the seed of a task is its index.
         lengths = hand_out(LENGTHS[batch.seeds] if batch else None)
         scores, loss = play(policy, lengths)

@@ -10,7 +10,7 @@ from curricular import Curriculum
 
 from .helpers import TIMEOUT, until
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 psutil = pytest.importorskip("psutil")
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "torch_distributed.py"
@@ -40,7 +40,8 @@ def test_a_run_that_was_killed_hands_out_first_what_was_being_played(tmp_path):
     lost = open_tickets(checkpoint)
     assert len(lost) == 64
 
-    second = torchrun(checkpoint, 1)  # its first step asks, saves and tells
+    last = torch.load(checkpoint.with_suffix(".pt"))["update"]
+    second = torchrun(checkpoint, last + 1)  # its first step asks, saves and tells
     out, _ = second.communicate(timeout=TIMEOUT)
     assert second.returncode == 0
     assert open_tickets(checkpoint) == lost

@@ -92,7 +92,7 @@ def test_a_cut_recording_is_continued(tmp_path):
     assert run.completed[-1] == 500
 
 
-def test_snapshots_after_a_checkpoint_that_was_loaded_are_dropped(tmp_path):
+def test_snapshots_after_a_checkpoint_that_was_loaded_are_dropped_and_the_log_says_so(tmp_path, caplog):
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path, interval=20) as recorder:
         train(curriculum, recorder, 50)
         early = read_recording(tmp_path).completed.tolist()
@@ -103,6 +103,7 @@ def test_snapshots_after_a_checkpoint_that_was_loaded_are_dropped(tmp_path):
         with Recorder(curriculum, tmp_path, interval=20):
             completed = int(curriculum.stats()["num_completed"])
     assert read_recording(tmp_path).completed.tolist() == sorted({*early, completed})
+    assert "snapshots, of up to 210 results, since the curriculum has 41; if it is another run" in caplog.text
 
 
 def test_a_long_recording_is_thinned(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from curricular import cli
 from curricular.mastery import MASTERY
-from curricular.recording import Recorder, read_recording
+from curricular.recording import Recorder, Recording, read_recording, told_apart
 from curricular.recording.file import SCHEMA, to_batch, write_all
 from curricular.report.charts import Series, charts, stat
 from curricular.report.page import ends, page
@@ -141,9 +142,17 @@ def test_an_empty_run_and_one_snapshot_of_one_task_have_a_page(tmp_path):
     assert "The recording is empty" in page([empty])
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path / "one") as recorder:
         recorder.update()
-    assert page([read_recording(tmp_path / "one")]).count("<section>") == len(
-        charts([read_recording(tmp_path / "one")])
-    )
+    one = read_recording(tmp_path / "one")
+    assert page([one]).count("<section>") == len(charts([one]))
+    assert list(sentences(one)) == ["There are no results yet; the pool has 7 tasks."]
+
+
+def test_runs_whose_folders_have_one_name_are_told_apart_by_the_folders_above():
+    paths = [Path("runs/a/x"), Path("runs/b/x"), Path("runs/b/y")]
+    named = told_apart([Recording(path.name, [], is_cut=False) for path in paths], paths)
+    assert [run.name for run in named] == ["a/x", "b/x", "b/y"]
+    assert [run.name for run in told_apart(named[1:], paths[1:])] == ["x", "y"]
+    assert [run.name for run in told_apart(named[:1] * 2, paths[:1] * 2)] == ["x", "x"]
 
 
 def test_texts_of_the_user_are_no_markup(runs):

@@ -208,7 +208,7 @@ def test_a_training_that_was_killed_is_told_so_and_its_last_state_stays(holder):
     holder.wait()
     text = frame(found.sample())
     found.close()
-    assert "No process holds the session: the training has ended or was killed." in text
+    assert "No process holds the session: the training is over." in text
     assert "by label" in text
 
 

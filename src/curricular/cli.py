@@ -134,7 +134,7 @@ def report(
     page = _load("curricular.report.page", extra="report")
     summary = import_module("curricular.report.summary")
     try:
-        recordings = [recording.read_recording(run) for run in runs]
+        recordings = recording.told_apart([recording.read_recording(run) for run in runs], runs)
     except (OSError, ValueError) as error:
         raise _failure(error, code=1) from None
     try:

@@ -65,6 +65,22 @@ class Recording(NamedTuple):
         return pa.Table.from_batches(self.batches, SCHEMA)
 
 
+def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[Recording]:
+    """Returns the recordings with names that differ: as many of the last folders of their paths as it takes.
+
+    Args:
+        recordings: Recordings, shape (n,).
+        paths: The folder of each, shape (n,).
+    """
+    parts = [path.resolve().parts for path in paths]
+    names = [recording.name for recording in recordings]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len({*names}) == len({*parts}):
+            break
+    return [recording._replace(name=name) for recording, name in zip(recordings, names, strict=True)]
+
+
 def to_batch(rows: Sequence[Mapping[str, Any]], completed: int, time: float) -> Any:
     """Returns the record batch of one snapshot."""
     columns = {name: [row.get(name) for row in rows] for name in (*_TEXTS, *_NUMBERS)}

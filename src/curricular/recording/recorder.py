@@ -1,6 +1,7 @@
 """`Recorder`: appends snapshots of the aggregates of a curriculum to a file at intervals."""
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Any, BinaryIO, Self
 from ..aggregates import Aggregator
 from ..curriculum import Curriculum
 from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
+
+_log = logging.getLogger(__name__)
 
 MAX_SNAPSHOTS = 512
 """Maximum number of snapshots. Beyond it, every second one is dropped, and later snapshots are twice as far apart."""
@@ -182,6 +185,15 @@ class Recorder:
             raise ValueError(
                 f"path: expected a new folder or the recording of this run, got {str(self._path)!r}, whose first "
                 f"snapshot has more results than the curriculum ({counters.num_completed}); choose another folder"
+            )
+        if len(kept) < len(recording.batches):
+            _log.warning(
+                "recording %s: dropped its last %d snapshots, of up to %d results, since the curriculum has %d; if it "
+                "is another run, use another folder",
+                self._path,
+                len(recording.batches) - len(kept),
+                recording.completed[-1],
+                counters.num_completed,
             )
         return kept
 

@@ -28,7 +28,11 @@ def sentences(run: Recording) -> Iterator[str]:
         yield "The recording was cut off, as by a crash: what follows is up to its last whole snapshot."
     completed = run.completed
     num_active = stat(run, "num_active")[-1]
-    yield f"{completed[-1]:,} results in {len(completed)} snapshots; the pool has {num_active:,.0f} tasks."
+    if not completed[-1]:
+        yield f"There are no results yet; the pool has {num_active:,.0f} tasks."
+        return
+    snapshots = "1 snapshot" if len(completed) == 1 else f"{len(completed)} snapshots"
+    yield f"{completed[-1]:,} results in {snapshots}; the pool has {num_active:,.0f} tasks."
     success = stat(run, "success/mean")
     seen = success[~np.isnan(success)]
     if len(seen):

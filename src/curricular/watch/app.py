@@ -146,7 +146,8 @@ class WatchApp(App[None]):
             while True:
                 if not self.view.is_paused:
                     self._sample = await asyncio.to_thread(session.sample)
-                    self._history.add(point(self._sample))
+                    if self._sample.num_workers:  # of a training that has ended, the last state stays
+                        self._history.add(point(self._sample))
                     self._draw()
                 await asyncio.sleep(max(self._interval, session.cost / COST_SHARE))
         except SessionError as error:

@@ -69,7 +69,7 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
     """Returns the lines with workers, outcomes and history."""
     stats, counts = sample.content.stats, sample.counts
     if not sample.num_workers:
-        first = Text("No process holds the session: the training has ended or was killed.", "bold reverse")
+        first = Text("No process holds the session: the training is over.", "bold reverse")
     else:
         state = ("paused", "bold reverse") if view.is_paused else ("running", "bold")
         first = Text.assemble(state, f"  {many(sample.num_workers, 'worker')}  {duration(sample.age)}")
