@@ -8,6 +8,7 @@ import pytest
 from curricular import (
     Curriculum,
     LearningProgressConfig,
+    TaskBuildError,
     ThompsonConfig,
     UniformConfig,
     bucketed,
@@ -237,3 +238,61 @@ def test_every_kind_of_algorithm_can_be_covered(name):
         regrets = np.ones(4) if config.needs_regrets else None
         curriculum.tell_batch(batch.tickets, np.ones(4), regrets=regrets)
     assert len(seen) == 16
+
+
+class Levels:
+    """Levels of which some cannot be built."""
+
+    axes = ()
+
+    def __init__(self, num_tasks, is_broken, error=ValueError):
+        self.num_tasks, self.is_broken, self.error = num_tasks, is_broken, error
+
+    def sample(self, seeds, rng):
+        return np.empty((len(seeds), 0))
+
+    def label_of(self, seed, params):
+        return ""
+
+    def build(self, seed, params):
+        if self.is_broken(seed):
+            raise self.error("no level")
+        return seed
+
+
+@pytest.mark.parametrize("cover_share", [0.0, 1.0])
+def test_many_tasks_that_cannot_be_built_end_no_call_if_they_do_not_come_in_a_row(cover_share):
+    levels = Levels(1000, lambda seed: seed % 10 == 0)
+    curriculum = Curriculum(UniformConfig(cover_share=cover_share), levels)
+    assert len(curriculum.ask(500)) == 500
+
+
+@pytest.mark.parametrize("cover_share", [0.0, 1.0])
+def test_an_interrupt_while_tasks_are_built_leaves_no_handout_pending(cover_share):
+    levels = Levels(20, lambda seed: seed == 7, KeyboardInterrupt)
+    curriculum = Curriculum(UniformConfig(cover_share=cover_share), levels)
+    with pytest.raises(KeyboardInterrupt):
+        curriculum.ask(20, replace=False)
+    assert curriculum.stats()["num_pending"] == 0
+
+
+@pytest.mark.parametrize("cover_share", [0.0, 1.0])
+def test_in_a_growing_pool_too_few_tasks_that_can_be_built_are_an_error(cover_share):
+    config = UniformConfig(num_active_tasks=10, num_first_tasks=4, cover_share=cover_share)
+    curriculum = Curriculum(config, Levels(10, lambda seed: seed == 2))
+    with pytest.raises(TaskBuildError):
+        curriculum.ask(4, replace=False)
+    assert curriculum.stats()["num_pending"] == 0
+
+
+def test_waiting_handouts_come_oldest_first_however_the_lives_of_their_tickets_are_numbered():
+    found = set()
+    for _ in range(20):
+        curriculum = Curriculum(UniformConfig(num_active_tasks=32, use_shared_memory=False))
+        curriculum.ask_batch(2)
+        curriculum.load_state_dict(curriculum.state_dict())
+        batch = curriculum.ask_batch(3)  # two that waited, and a new one
+        curriculum.load_state_dict(curriculum.state_dict())
+        again = curriculum.ask_batch(3)
+        found.add(tuple(np.equal(batch.tickets, again.tickets).tolist()))
+    assert found == {(True, True, True)}

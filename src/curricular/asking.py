@@ -51,24 +51,41 @@ class CoveringAsk(Generic[ConfigT]):
         capacity = self._tracker.capacity
         asked: list[Task[ConfigT]] = []
         failed: set[int] = set()
-        num_tries = 0
+        in_a_row: list[int] = []
         while len(asked) < n:
             barred = np.array([*(task.task_id for task in asked), *failed], np.int64) % capacity
             ids = self._tickets.ask_without(n - len(asked), barred, replace=replace)
-            limit = capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, capacity)
-            for place, task_id in enumerate(ids.tolist()):
-                try:
-                    asked.append(self._tasks[task_id])
-                except TaskBuildError as error:
-                    self._give_up(error)
-                    failed.add(task_id)
-                    num_tries += 1
-                    is_short = not replace and n + len(failed) > capacity
-                    if is_short or len(failed) >= limit or num_tries >= MAX_TRIES:
-                        given = [task.task_id for task in asked]
-                        self._cancel(np.array([*given, *ids[place + 1 :]], np.int64))
-                        raise
+            num_ended = 0  # of these hand-outs, those that were built or given up
+            try:
+                for task_id in ids.tolist():
+                    try:
+                        task = self._tasks[task_id]
+                    except TaskBuildError as error:
+                        self._give_up(error)
+                        num_ended += 1
+                        failed.add(task_id)
+                        in_a_row.append(task_id)
+                        if self._is_hopeless(in_a_row) or (not replace and n + len(failed) > self._num_active()):
+                            raise
+                    else:
+                        asked.append(task)
+                        num_ended += 1
+                        in_a_row.clear()
+            except BaseException as error:  # an interrupt, too: the caller gets none of the tasks
+                reason = BUILT_IN_REASONS[UNBUILDABLE] if isinstance(error, TaskBuildError) else "interrupted"
+                self._cancel(np.array([*(task.task_id for task in asked), *ids[num_ended:]], np.int64), reason)
+                raise
         return asked
+
+    def _is_hopeless(self, in_a_row: list[int]) -> bool:
+        """Returns whether to give up after the failures of these tasks in a row."""
+        capacity = self._tracker.capacity
+        limit = capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, capacity)
+        return len(in_a_row) >= MAX_TRIES or len({*in_a_row}) >= limit
+
+    def _num_active(self) -> int:
+        counters, _ = self._tracker.backend.glance()
+        return counters.num_created - counters.num_evicted
 
     def look(self) -> Task[ConfigT]:
         """Returns the next task, and hands out nothing.
@@ -83,8 +100,8 @@ class CoveringAsk(Generic[ConfigT]):
         if error.task_id not in self._reported:
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
-        self._cancel(np.array([error.task_id]))
+        self._cancel(np.array([error.task_id]), BUILT_IN_REASONS[UNBUILDABLE])
 
-    def _cancel(self, ids: NDArray[np.int64]) -> None:
-        _, is_log_due = self._tracker.cancel(ids, BUILT_IN_REASONS[UNBUILDABLE])
+    def _cancel(self, ids: NDArray[np.int64], reason: str) -> None:
+        _, is_log_due = self._tracker.cancel(ids, reason)
         self._count_cancelled(ids, is_log_due)

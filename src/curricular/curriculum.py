@@ -215,14 +215,15 @@ class Curriculum(Generic[ConfigT]):
             TaskBuildError: If the generator fails to build several different tasks in a row.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        n = checked_number(n, MAX_ASKED if replace else self._num_active())
         with self._turns.take(self):
+            n = checked_number(n, MAX_ASKED if replace else self._num_active())
             self._refresher.check()
             if self._covers:
                 asked = self._covering.ask(n, replace=replace)
                 self._refresher.count_handouts(n, is_log_due=False)
                 return asked
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
+            checked_number(n, max(MAX_ASKED if replace else 0, len(ids)))  # another process may have removed tasks
             tasks = self._tasks
             try:
                 asked = [tasks[task_id] for task_id in ids.tolist()]

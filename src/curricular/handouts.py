@@ -358,15 +358,17 @@ class Detour(Generic[ConfigT]):
                 self._draws.advance(1)
             return tasks, 0
         failed: set[int] = set()
+        failure: TaskBuildError | None = None
         while True:
             ids, num_draws = self._draws.look_distinct(n + len(failed))
+            if failure is not None and len(ids) < n + len(failed):
+                raise failure
             try:
                 built = [self._tasks[task_id] for task_id in ids.tolist() if task_id not in failed]
             except TaskBuildError as error:
                 self._give_up(error)
                 failed.add(error.task_id)
-                if n + len(failed) > self._tracker.capacity:
-                    raise
+                failure = error
             else:
                 return built[:n], num_draws
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coverage import Walk
-from .handouts import Draws
+from .handouts import Draws, checked_number
 from .probabilities import pick
 from .table import Counters, Table, is_current, open_entries
 
@@ -57,9 +57,15 @@ class Selection:
             n: Number of tasks, at least 1.
             barred: Slots of tasks that the batch has already, shape (m,); they matter only without replacement.
             replace: Whether a task may be chosen more than once.
+
+        Raises:
+            ValueError: If, without replacement, the pool has fewer tasks.
         """
         counters = table.counters
         barred = _NONE if replace else barred
+        if not replace:  # another process may have removed tasks since the caller looked
+            num_active = counters.num_created - counters.num_evicted
+            checked_number(n, num_active - int(table.rows["is_active"][barred].sum()))
         if not self._walk.share:
             slots, num_draws = self._drawn(table, n, barred, replace=replace)
             return Selected(slots, counters, num_draws)

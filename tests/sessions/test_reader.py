@@ -2,12 +2,13 @@
 
 import json
 import signal
+import threading
 from contextlib import closing
 
 import numpy as np
 import pytest
 
-from curricular import Axis, Curriculum, Span, bucketed, merge, single_task
+from curricular import Axis, Curriculum, Span, UniformConfig, bucketed, dataset, merge, single_task
 from curricular.backends.catalogue import open_reader, read_session
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import COMMITTED
@@ -152,3 +153,25 @@ def test_a_session_whose_axes_do_not_fit_beside_its_settings_has_none(monkeypatc
     generator = bucketed({}, {f"axis {number}": values for number in range(20)})
     with Curriculum(config("wide", num_active_tasks=4), generator), closing(open_reader("wide")) as reader:
         assert reader.axes == []
+
+
+def test_rows_that_a_model_writes_meanwhile_are_no_damage():
+    rows = [{"id": number, "rate": 0.5} for number in range(20_000)]
+    settings = UniformConfig(session_id="written", num_active_tasks=len(rows))
+    with Curriculum(settings, dataset(rows, key="id", columns=["rate"])) as curriculum:
+        is_over = threading.Event()
+
+        def write():
+            rng = np.random.default_rng(0)
+            while not is_over.is_set():
+                curriculum.set_params(np.arange(len(rows)), "rate", rng.random(len(rows)))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            with closing(open_reader("written")) as reader:
+                for _ in range(30):
+                    assert len(reader.table().rows) == len(rows)
+        finally:
+            is_over.set()
+            writer.join()

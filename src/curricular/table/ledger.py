@@ -63,7 +63,7 @@ def oldest(ledger: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.int6
     """Returns the places of the open entries for which `mask`, shape (size,), is true, oldest first."""
     places = np.flatnonzero((ledger["ticket"] > 0) & mask)
     entries = ledger.take(places)
-    return places[np.lexsort((entries["ticket"], entries["moment"]))]
+    return places[np.lexsort((entries["ticket"] % MAX_TICKETS, entries["moment"]))]
 
 
 def check_free(size: int, num_open: int, n: int) -> None:
