@@ -65,7 +65,8 @@ class CoveringAsk(Generic[ConfigT]):
                         num_ended += 1
                         failed.add(task_id)
                         in_a_row.append(task_id)
-                        if self._is_hopeless(in_a_row) or (not replace and n + len(failed) > self._num_active()):
+                        is_short = not replace and n + len(failed) > self._tracker.backend.glance()[0].num_active
+                        if is_short or self._is_hopeless(in_a_row):
                             raise
                     else:
                         asked.append(task)
@@ -82,10 +83,6 @@ class CoveringAsk(Generic[ConfigT]):
         capacity = self._tracker.capacity
         limit = capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, capacity)
         return len(in_a_row) >= MAX_TRIES or len({*in_a_row}) >= limit
-
-    def _num_active(self) -> int:
-        counters, _ = self._tracker.backend.glance()
-        return counters.num_created - counters.num_evicted
 
     def look(self) -> Task[ConfigT]:
         """Returns the next task, and hands out nothing.

@@ -17,8 +17,8 @@ class MeanOfFirst(BaseModel):
     """Number of scores to average. More of them estimate the baseline better, but include more learning."""
 
 
-class CurriculumConfig(BaseModel):
-    """Settings of the pool, of the averages in a row and of eviction. Subclasses add the settings of one algorithm.
+class Settings(BaseModel):
+    """Frozen settings that name the closest field if they are given an unknown one.
 
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
@@ -26,6 +26,24 @@ class CurriculumConfig(BaseModel):
 
     # defer_build: an unused config adds nothing to the time of the import.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_fields(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name in data.keys() - cls.model_fields.keys():
+                near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(cls.model_fields)}"
+                raise ValueError(f"{name}: expected a field of {cls.__name__}, got an unknown name; {hint}")
+        return data
+
+
+class CurriculumConfig(Settings):
+    """Settings of the pool, of the averages in a row and of eviction. Subclasses add the settings of one algorithm.
+
+    Raises:
+        ValidationError: If a name is unknown or a value is wrong.
+    """
 
     num_active_tasks: int | None = Field(default=None, ge=1)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
@@ -67,12 +85,6 @@ class CurriculumConfig(BaseModel):
     max_failures: int = Field(default=3, ge=1)
     """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task
     is drawn at most as often as by uniform choice, and evicted first."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_fields(cls, data: Any) -> Any:
-        check_names(cls, data)
-        return data
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
@@ -146,19 +158,6 @@ class CurriculumConfig(BaseModel):
             return self.success_threshold
         low, high = self.score_range
         return (low + high) / 2
-
-
-def check_names(cls: type[BaseModel], data: Any) -> None:
-    """Checks that `data`, if it is a dict, has no other keys than the fields of the model `cls`.
-
-    Raises:
-        ValueError: If a key is unknown; names the closest field.
-    """
-    if isinstance(data, dict):
-        for name in data.keys() - cls.model_fields.keys():
-            near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(cls.model_fields)}"
-            raise ValueError(f"{name}: expected a field of {cls.__name__}, got an unknown name; {hint}")
 
 
 OBSERVED = "observed"

@@ -216,14 +216,15 @@ class Curriculum(Generic[ConfigT]):
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         with self._turns.take(self):
-            n = checked_number(n, MAX_ASKED if replace else self._num_active())
+            n = checked_number(n, MAX_ASKED if replace else self._backend.glance()[0].num_active)
             self._refresher.check()
             if self._covers:
                 asked = self._covering.ask(n, replace=replace)
                 self._refresher.count_handouts(n, is_log_due=False)
                 return asked
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
-            checked_number(n, max(MAX_ASKED if replace else 0, len(ids)))  # another process may have removed tasks
+            if not replace:  # another process may have removed tasks
+                checked_number(n, len(ids))
             tasks = self._tasks
             try:
                 asked = [tasks[task_id] for task_id in ids.tolist()]
@@ -692,11 +693,6 @@ class Curriculum(Generic[ConfigT]):
     def close(self) -> None:
         """Leaves the session. Later calls raise, except `close`, which then does nothing. Hand-outs stay open."""
         self._backend.close()
-
-    def _num_active(self) -> int:
-        """Returns the number of tasks in the pool."""
-        counters, _ = self._backend.glance()
-        return counters.num_created - counters.num_evicted
 
     def _snapshot(self) -> Table:
         with self._turns.take(self):

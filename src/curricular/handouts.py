@@ -14,6 +14,7 @@ from .generators import TaskGenerator, copier
 from .generators.source import content_of
 from .mutex import ReentrantCallError
 from .params import Layout
+from .probabilities import clocks
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
@@ -243,15 +244,11 @@ class Draws:
             return ids, used
         # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
         table = self._backend.snapshot()
-        probabilities = np.diff(table.cumulated, prepend=0.0)
-        uniforms = self.uniforms(used, len(probabilities))
-        clocks = np.full(len(probabilities), np.inf)
-        is_possible = probabilities > 0
-        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
-        order = np.argsort(clocks, kind="stable")
+        num_slots = len(table.rows)
+        order = np.argsort(clocks(table.cumulated, self.uniforms(used, num_slots)), kind="stable")
         order = order[table.rows["is_active"][order]]
         rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + len(probabilities)
+        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + num_slots
 
     def follow(self) -> None:
         """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""

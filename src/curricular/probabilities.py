@@ -249,6 +249,22 @@ def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums
 
 
+def clocks(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns a random time for each slot, shape (n,), in whose order slots are drawn without replacement.
+
+    The times are exponential with the probabilities as rates, and infinite where the probability is 0.
+
+    Args:
+        cumulated: The distribution, shape (n,).
+        uniforms: Numbers in [0, 1), shape (n,).
+    """
+    probabilities = np.diff(cumulated, prepend=0.0)
+    times = np.full(len(probabilities), np.inf)
+    is_possible = probabilities > 0
+    times[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
+    return times
+
+
 def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """Returns the slot that each uniform selects, shape of `uniforms`; never a slot of probability 0.
 

@@ -398,7 +398,7 @@ class Refresher:
     def _interval_after(self, counters: Counters) -> int:
         num_tasks, num_endings = self._backend.capacity, counters.num_refreshed_endings
         if self._config.num_first_tasks is not None:
-            num_tasks = counters.num_created - counters.num_evicted
+            num_tasks = counters.num_active
         if self.algorithm.chooses_labels:
             return max(refresh_interval(counters.num_labels, num_endings), num_tasks // 16)
         return refresh_interval(num_tasks, num_endings)

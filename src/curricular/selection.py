@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .coverage import Walk
 from .handouts import Draws, checked_number
-from .probabilities import pick
+from .probabilities import clocks, pick
 from .table import Counters, Table, is_current, open_entries
 
 NUM_ROUNDS = 4
@@ -46,8 +46,7 @@ class Selection:
 
     def blended(self, chances: NDArray[np.float64], table: Table) -> NDArray[np.float64]:
         """Returns the probabilities of tasks, shape (k,), if the walk's share counts as uniform choice."""
-        num_active = table.counters.num_created - table.counters.num_evicted
-        return (1.0 - self._walk.share) * chances + self._walk.share / num_active
+        return (1.0 - self._walk.share) * chances + self._walk.share / table.counters.num_active
 
     def choose(self, table: Table, n: int, barred: NDArray[np.int64], *, replace: bool) -> Selected:
         """Chooses the tasks of the next `n` hand-outs.
@@ -64,8 +63,7 @@ class Selection:
         counters = table.counters
         barred = _NONE if replace else barred
         if not replace:  # another process may have removed tasks since the caller looked
-            num_active = counters.num_created - counters.num_evicted
-            checked_number(n, num_active - int(table.rows["is_active"][barred].sum()))
+            checked_number(n, counters.num_active - int(table.rows["is_active"][barred].sum()))
         if not self._walk.share:
             slots, num_draws = self._drawn(table, n, barred, replace=replace)
             return Selected(slots, counters, num_draws)
@@ -114,15 +112,12 @@ class Selection:
         A few tasks may hold nearly all of the probability. Exponential clocks draw from the same law. Tasks that are
         out come after those that are not, and tasks that cannot be drawn come last.
         """
-        probabilities = np.diff(table.cumulated, prepend=0.0)
-        uniforms = self._draws.uniforms(skip, len(probabilities))
-        clocks = np.full(len(probabilities), np.inf)
-        is_possible = probabilities > 0
-        clocks[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
-        is_out = np.zeros(len(probabilities), np.bool_)
+        num_slots = len(table.rows)
+        times = clocks(table.cumulated, self._draws.uniforms(skip, num_slots))
+        is_out = np.zeros(num_slots, np.bool_)
         is_out[_slots_out(table)] = True
-        order = np.lexsort((clocks, is_out, ~is_possible))
-        is_barred = np.zeros(len(probabilities), np.bool_)
+        order = np.lexsort((times, is_out, np.isinf(times)))
+        is_barred = np.zeros(num_slots, np.bool_)
         is_barred[barred] = True
         rest: NDArray[np.int64] = order[~is_barred[order] & table.rows["is_active"][order]]
         return rest

@@ -83,7 +83,7 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         counters, _ = self._backend.glance()
-        n = checked_number(n, None if replace else counters.num_created - counters.num_evicted)
+        n = checked_number(n, None if replace else counters.num_active)
         check_free(self._size, 0, n)  # before drawing, which takes memory for n tasks
         entries, _ = self._changed(lambda transaction: self._hand_out(transaction, n, replace=replace))
         return _batch(entries)

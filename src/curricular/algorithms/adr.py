@@ -7,13 +7,13 @@ new tasks within them and at their ends.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from ..arrays import Array, Columns, order_statistic
-from ..config import CurriculumConfig, check_names
+from ..config import CurriculumConfig, Settings
 from ..generators import TaskGenerator
 from ..priorities import effective_count, position
 from ..probabilities import uniform
@@ -22,14 +22,12 @@ from .proposals import NewTasks
 from .protocol import Algorithm
 
 
-class Interval(BaseModel):
+class Interval(Settings):
     """An interval on an axis, which widens.
 
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     axis: int = Field(ge=0)
     """Index of the axis of the generator."""
@@ -38,12 +36,6 @@ class Interval(BaseModel):
     logarithm of the value of a `Span` with `log`. The interval never becomes narrower."""
     step: PositiveFloat
     """Distance by which an end moves, in the same units."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_fields(cls, data: Any) -> Any:
-        check_names(cls, data)
-        return data
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

@@ -2,12 +2,12 @@
 
 import operator
 from functools import reduce
-from typing import Any, ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..arrays import Array, Columns, group_sums
-from ..config import CurriculumConfig, check_names
+from ..config import CurriculumConfig, Settings
 from ..priorities import effective_count, position, unplayable
 from ..probabilities import mix, proportional
 from .protocol import Algorithm
@@ -16,7 +16,7 @@ ROUNDING = 1e-9
 """Tolerance for rounding errors in the averages of a stage."""
 
 
-class Stage(BaseModel):
+class Stage(Settings):
     """When a stage is over, measured over all of its tasks together.
 
     A stage is over after `min_completions`, if its success rate and its mean score have reached the thresholds given,
@@ -25,8 +25,6 @@ class Stage(BaseModel):
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     success: float | None = Field(default=None, ge=0, le=1)
     """Success rate to reach; None: any."""
@@ -38,12 +36,6 @@ class Stage(BaseModel):
     """Number of completions before the stage can be over: its shortest length."""
     max_completions: int | None = Field(default=None, ge=1)
     """Number of completions after which the stage is over at any score: its longest length; None: no limit."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_fields(cls, data: Any) -> Any:
-        check_names(cls, data)
-        return data
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:

@@ -347,9 +347,9 @@ def _check_activity(rows: Rows, counters: Counters) -> None:
         slot = int(wrong.argmax())
         raise TableError(f"rows['task_id'] of slot {slot} to leave {slot} when divided by {len(rows)}", str(ids[slot]))
     num_active = int(words.sum())
-    if num_active != counters.num_created - counters.num_evicted:
+    if num_active != counters.num_active:
         raise TableError(
-            f"rows['is_active'] for num_created - num_evicted = {counters.num_created - counters.num_evicted} tasks",
+            f"rows['is_active'] for num_created - num_evicted = {counters.num_active} tasks",
             str(num_active),
         )
 

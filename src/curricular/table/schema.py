@@ -72,6 +72,11 @@ class Counters(NamedTuple):
     """Places of its permutation that the walk has passed, plus the capacity in a pass after the first one."""
 
     @property
+    def num_active(self) -> int:
+        """Number of tasks in the pool."""
+        return self.num_created - self.num_evicted
+
+    @property
     def num_results(self) -> int:
         """Results told, for active and for evicted tasks."""
         return self.num_completed + self.num_stale
