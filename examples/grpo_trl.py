@@ -8,7 +8,7 @@ prompts teach nothing at any one time.
     python examples/grpo_trl.py --picture a.png  # as a picture, too, if matplotlib is there
     python examples/grpo_trl.py --crash          # kills the run with SIGKILL and resumes it
 
-Needs: pip install 'curricular[trl]'
+Needs: pip install -e '.[trl]'
 """
 
 import argparse
