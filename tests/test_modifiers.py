@@ -164,6 +164,7 @@ class TestPrerequisites:
         (lambda: Interest((1, float("inf"))), r"weights: expected"),
         (lambda: Cost((1, 0)), r"costs: expected at least one, all above 0, got \[1, 0\]"),
         (lambda: Quotas((0.5, 0.6)), r"shares: expected numbers ≥ 0 that sum to 1, got \[0.5, 0.6\]"),
+        (lambda: CoolDown("x"), r"num_handouts: expected a whole number of at least 1, got 'x'"),
         (lambda: Prerequisites({-1: []}), r"needs: expected seeds of tasks, from 0, got -1"),
     ],
 )

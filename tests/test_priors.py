@@ -97,8 +97,8 @@ def test_a_row_outside_the_pool_is_skipped():
             "column: expected a column of the data set, got 'level'; the columns are rate",
         ),
         (([4], "rate", [0.5]), ValueError, "rows: expected indices from 0 to 3, got 4"),
-        (([0, 0], "rate", [0.5, 0.5]), ValueError, "rows: expected each row once"),
-        (([0.5], "rate", [0.5]), TypeError, "rows: expected whole numbers"),
+        (([0, 0], "rate", [0.5, 0.5]), ValueError, "rows: expected each index once, got 0 twice"),
+        (([0.5], "rate", [0.5]), TypeError, "rows: expected integers, got dtype float64"),
         (([[0]], "rate", [0.5]), ValueError, r"rows: expected shape \(n,\)"),
         (([0], "rate", [0.5, 0.5]), ValueError, r"values: expected shape \(1,\)"),
         (([0], "rate", [1.5]), ValueError, "values: expected numbers on the axis 'rate', from 0.0 to 1.0, got 1.5"),
@@ -181,5 +181,5 @@ def test_where_all_tasks_are_cooling_down_the_algorithm_decides():
 
 
 def test_a_cool_down_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="num_handouts: expected a number of at least 1"):
+    with pytest.raises(ValueError, match="num_handouts: expected a whole number of at least 1"):
         CoolDown(0)

@@ -34,7 +34,7 @@ from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
 from .views import Pool, TaskView, find_slot
-from .writing import written
+from .writing import writer
 
 _log = logging.getLogger(__name__)
 
@@ -467,9 +467,10 @@ class Curriculum(Generic[ConfigT]):
             KeyError: If there is no such column.
             ValueError: If an argument has a wrong shape or value.
         """
+        patch_of = writer(self.generator, rows, column, values)
 
         def write(transaction: Transaction) -> int:
-            patch = written(transaction.table, self.generator, rows, column, values)
+            patch = patch_of(transaction.table)
             transaction.commit(patch)
             return len(patch.slots)
 

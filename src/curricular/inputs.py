@@ -53,6 +53,33 @@ def as_ids(task_ids: ArrayLike) -> NDArray[np.int64]:
     return ids.astype(np.int64, copy=False)
 
 
+def as_indices(name: str, values: ArrayLike, num_tasks: int) -> NDArray[np.int64]:
+    """Returns distinct indices of the tasks of a finite generator as integers of 64 bits, shape (n,).
+
+    Args:
+        name: Name of the argument, for errors.
+        values: The indices, shape (n,).
+        num_tasks: Number of tasks of the generator.
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If they have another shape, are no indices of the tasks, or are not distinct.
+    """
+    given = as_array(name, values)
+    if given.ndim != 1:
+        raise ValueError(f"{name}: expected shape (n,), got {given.shape}; pass a flat sequence of indices")
+    if len(given) and given.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {given.dtype}; pass the indices of tasks")
+    wrong = given[(given < 0) | (given >= num_tasks)]
+    if len(wrong):
+        raise ValueError(f"{name}: expected indices from 0 to {num_tasks - 1}, got {wrong[0]}; pass indices of tasks")
+    indices = given.astype(np.int64, copy=False)
+    ordered = np.sort(indices)
+    if (twice := ordered[1:][ordered[1:] == ordered[:-1]]).size:
+        raise ValueError(f"{name}: expected each index once, got {twice[0]} twice; drop one of them")
+    return indices
+
+
 def _plain(values: Any) -> Any:
     if isinstance(values, _Tensor):
         return values.tolist()

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from .admission import Admission
 from .config import CurriculumConfig
 from .generators import TaskGenerator
-from .inputs import as_array, as_ids
+from .inputs import as_ids, as_indices
 from .refresh import Refresher
 from .table import Patch, Table, is_current, remove
 from .tickets import refuse_task
@@ -44,7 +44,7 @@ class Roster:
                 has no such task.
         """
         self._check_growing("add_tasks")
-        numbers = self._checked_seeds(seeds)
+        numbers = as_indices("seeds", seeds, self._num_tasks or 0)  # it is finite, or the pool would not grow
         ids = np.empty(0, np.int64)
 
         def patch_of(table: Table) -> Patch:
@@ -101,20 +101,3 @@ class Roster:
                 f"{call}: expected a config with num_first_tasks, got None, with which the curriculum fills the pool "
                 f"itself; set num_first_tasks to the number of tasks to begin with"
             )
-
-    def _checked_seeds(self, seeds: ArrayLike) -> NDArray[np.int64]:
-        numbers = as_array("seeds", seeds)
-        if numbers.ndim != 1:
-            raise ValueError(f"seeds: expected shape (k,), got {numbers.shape}; pass a flat sequence")
-        if len(numbers) and numbers.dtype.kind not in "iu":
-            raise TypeError(f"seeds: expected integers, got dtype {numbers.dtype}; pass the index of each task")
-        numbers = numbers.astype(np.int64)
-        wrong = numbers[(numbers < 0) | (numbers >= (self._num_tasks or 0))]
-        if len(wrong):
-            raise ValueError(
-                f"seeds: expected indices of the {self._num_tasks} tasks of the generator, got {wrong[0]}; use 0 to "
-                f"{(self._num_tasks or 0) - 1}"
-            )
-        if len(np.unique(numbers)) < len(numbers):
-            raise ValueError(f"seeds: expected each task once, got {numbers.tolist()!s:.100}; drop the duplicates")
-        return numbers

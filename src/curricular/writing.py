@@ -1,22 +1,24 @@
 """Writes what a user's model learns about the rows of a data set into the params of their tasks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .generators import SequenceTaskGenerator, TaskGenerator
-from .inputs import as_array
+from .inputs import as_array, as_indices
 from .params import Layout
 from .table import Patch, Table, write_params
 
 
-def written(table: Table, generator: TaskGenerator[Any], rows: ArrayLike, column: str, values: ArrayLike) -> Patch:
-    """Returns the patch that writes `values` into the params of the tasks of `rows` that are in the pool.
+def writer(generator: TaskGenerator[Any], rows: ArrayLike, column: str, values: ArrayLike) -> Callable[[Table], Patch]:
+    """Returns a function of the pool that writes `values` into the params of the tasks of `rows` that are in it.
+
+    The arguments are checked here, before a caller takes the table's lock.
 
     Args:
-        table: The pool.
-        generator: The generator of its tasks.
+        generator: The generator of the tasks.
         rows: Indices of rows, all different, shape (n,).
         column: Name of a column.
         values: One number per row, shape (n,); NaN: unknown.
@@ -36,29 +38,19 @@ def written(table: Table, generator: TaskGenerator[Any], rows: ArrayLike, column
         found = f"the columns are {', '.join(names)}" if names else "it has none"
         raise KeyError(f"column: expected a column of the data set, got {column!r}; {found}: name one of them")
     index = names.index(column)
-    seeds = _checked_rows(rows, generator.num_tasks)
+    num_tasks = generator.num_tasks
+    seeds = as_indices("rows", rows, num_tasks)
     numbers = _checked_values(values, len(seeds), Layout(generator.axes[index : index + 1]))
-    active = np.flatnonzero(table.rows["is_active"])
-    slot_of = np.full(generator.num_tasks, -1)
-    slot_of[table.rows["seed"][active]] = active
-    slots = slot_of[seeds]
-    is_here = slots >= 0
-    return write_params(table, slots[is_here], index, numbers[is_here])
 
+    def written(table: Table) -> Patch:
+        active = np.flatnonzero(table.rows["is_active"])
+        slot_of = np.full(num_tasks, -1)
+        slot_of[table.rows["seed"][active]] = active
+        slots = slot_of[seeds]
+        is_here = slots >= 0
+        return write_params(table, slots[is_here], index, numbers[is_here])
 
-def _checked_rows(rows: ArrayLike, num_tasks: int) -> NDArray[np.int64]:
-    given = as_array("rows", rows)
-    if given.ndim != 1:
-        raise ValueError(f"rows: expected shape (n,), got {given.shape}; pass a flat sequence of row indices")
-    if len(given) and given.dtype.kind not in "iu":
-        raise TypeError(f"rows: expected whole numbers, got dtype {given.dtype}; pass the indices of rows")
-    seeds = given.astype(np.int64)
-    if len(seeds) and not 0 <= seeds.min() <= seeds.max() < num_tasks:
-        wrong = seeds[(seeds < 0) | (seeds >= num_tasks)][0]
-        raise ValueError(f"rows: expected indices from 0 to {num_tasks - 1}, got {wrong}; pass the indices of rows")
-    if len(seeds) > 1 and np.bincount(seeds).max() > 1:
-        raise ValueError("rows: expected each row once, got one of them twice; pass one value per row")
-    return seeds
+    return written
 
 
 def _checked_values(values: ArrayLike, n: int, layout: Layout) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 import numpy as np
 
@@ -148,8 +149,11 @@ class CoolDown:
     """Number of hand-outs of the pool that must follow the last one of a task, at least 1."""
 
     def __post_init__(self) -> None:
-        is_valid = self.num_handouts >= 1
-        _check("num_handouts", [self.num_handouts], is_valid=is_valid, expected="a number of at least 1")
+        number: Any = self.num_handouts
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(
+                f"num_handouts: expected a whole number of at least 1, got {number!r}; pass a number of hand-outs"
+            )
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         xp, last = probabilities.__array_namespace__(), columns["last_scheduled"]

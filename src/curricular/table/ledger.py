@@ -74,8 +74,8 @@ def check_free(size: int, num_open: int, n: int) -> None:
     """
     if num_open + n > size:
         raise LedgerFullError(
-            f"ask_batch: expected at most {size} open hand-outs with tickets, got {num_open} and {n} more; tell or "
-            f"cancel those that ended, call expire for those that never end, or raise max_open_handouts"
+            f"max_open_handouts: expected at most {size} open hand-outs with tickets, got {num_open} and {n} more; "
+            f"tell or cancel those that ended, call expire for those that never end, or raise the setting"
         )
 
 
