@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from curricular import Curriculum, LearningProgressConfig
 from curricular.table import CANCELLED, SCHEDULED, TOLD, TOLD_WITH_REGRET, check_table
+from curricular.table.ledger import MAX_TICKETS
 
 from .reference import Model
 
@@ -57,6 +58,10 @@ class Accounts(RuleBasedStateMachine):
                 self.model.replace(slot)
             self.issued.add(state.task_id)
 
+    def age(self, ticket):
+        """Sorts tickets from oldest to newest: the high bits are a random number of the life, so the count decides."""
+        return self.moments[ticket], ticket % MAX_TICKETS
+
     def chosen(self, picks):
         """Ids to tell: some that are out, some that were told, cancelled or evicted before, or lost in a crash."""
         issued = sorted(self.issued)
@@ -92,11 +97,11 @@ class Accounts(RuleBasedStateMachine):
         n = n if replace else min(n, SIZE)
         current, num_before = {row.task_id for row in self.model.rows}, self.model.num_scheduled
         gone = [ticket for ticket in self.waiting if self.open[ticket] not in current]
-        self.waiting.sort(key=lambda ticket: (self.moments[ticket], ticket))
+        self.waiting.sort(key=self.age)
         again = [ticket for ticket in self.waiting if self.open[ticket] in current]
         if not replace:  # no task twice: its other hand-outs wait for later batches
             again = list({self.open[ticket]: ticket for ticket in reversed(again)}.values())
-            again.sort(key=lambda ticket: (self.moments[ticket], ticket))
+            again.sort(key=self.age)
         again = again[:n]
         batch = self.curriculum.ask_batch(n, replace=replace)
         for ticket in gone:  # a task that left the pool cannot be built
