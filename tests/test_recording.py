@@ -256,6 +256,16 @@ def test_buckets_keep_their_places_and_values_beyond_them_count_at_the_ends():
     assert few.place(np.array([2, 1, 3]))[0].tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize("first", [0, -50, 10**6])
+@pytest.mark.parametrize("num", [30, 100, 997])
+def test_intervals_of_whole_numbers_are_named_by_whole_numbers_that_are_in_them(first, num):
+    values = np.arange(first, first + num)
+    places, names = Buckets(values).place(values)
+    for place, name in enumerate(names):
+        low, _, high = name.partition(" to ")
+        assert values[places == place].tolist() == list(range(int(low), int(high or low) + 1))
+
+
 def test_a_task_is_described_by_what_is_known_of_it():
     with Curriculum(
         bucketed({}, {"size": [5]}), UniformConfig(num_active_tasks=1, use_shared_memory=False)

@@ -99,6 +99,15 @@ def test_what_is_neither_names_the_sessions(monkeypatch, tmp_path):
     assert "got 'nothing', which is neither; the sessions are: training\n" in result.output
 
 
+@pytest.mark.parametrize("name", ["run", "run/recording.arrow"])
+def test_a_recording_is_told_from_a_checkpoint(name, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recording.arrow").touch()
+    result = run("show", str(tmp_path / name))
+    assert result.exit_code == 1
+    assert f"got the recording {str(tmp_path / name)!r}; use `curricular report {tmp_path / 'run'}`" in result.output
+
+
 def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path):
     (tmp_path / "notes.txt").write_text("buy milk", encoding="utf-8")
     result = run("show", str(tmp_path / "notes.txt"))

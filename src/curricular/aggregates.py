@@ -13,6 +13,9 @@ Row = dict[str, Any]
 Tasks = Mapping[str, NDArray[Any]]
 """The columns that `Curriculum.tasks` returns."""
 
+FILE_NAME = "recording.arrow"
+"""Name of the file in the folder of a recording."""
+
 MAX_BUCKETS = 24
 """Maximum number of buckets of an axis whose values are not divided into intervals."""
 
@@ -46,12 +49,9 @@ class Buckets:
         self._names: list[str] = []
         self._edges: NDArray[np.float64] | None = None
         if values.dtype.kind in "iuf":
-            known = values[np.isfinite(values)].astype(np.float64)
-            if len(np.unique(known)) > MAX_BUCKETS:
-                edges = np.linspace(known.min(), known.max(), NUM_INTERVALS + 1)
-                ends = [f"{edge:.4g}" for edge in edges.tolist()]
-                self._edges = edges
-                self._names = [f"{low} to {high}" for low, high in pairwise(ends)]
+            known = np.unique(values[np.isfinite(values)].astype(np.float64))
+            if len(known) > MAX_BUCKETS:
+                self._edges, self._names = _intervals(known)
 
     def place(self, values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
         """Returns the bucket of each of `values`, shape (n,), −1 for a missing value, and the names of the buckets."""
@@ -70,6 +70,20 @@ class Buckets:
         if text not in self._names:
             self._names.append(text)
         return self._names.index(text)
+
+
+def _intervals(known: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    """Returns edges and names of `NUM_INTERVALS` intervals that divide the range of `known`, distinct numbers.
+
+    An interval of whole numbers is named by its first and last one, any other by its edges.
+    """
+    low, high = known[0], known[-1]
+    if (known == np.floor(known)).all():
+        edges = np.unique(np.floor(np.linspace(low, high + 1, NUM_INTERVALS + 1)))
+        ends = zip(edges[:-1].tolist(), (edges[1:] - 1).tolist(), strict=True)
+        return edges, [f"{first:.15g}" if first == last else f"{first:.15g} to {last:.15g}" for first, last in ends]
+    edges = np.linspace(low, high, NUM_INTERVALS + 1)
+    return edges, [f"{first:.4g} to {last:.4g}" for first, last in pairwise(edges.tolist())]
 
 
 def _texts(values: NDArray[Any]) -> NDArray[np.str_]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .aggregates import FILE_NAME
 from .backends.catalogue import list_sessions, open_reader
 from .checkpoint import read_checkpoint, unpack_table
 from .mastery import MASTERY, mastery
@@ -39,11 +40,18 @@ def read_content(name: str) -> Content:
 
     Raises:
         CheckpointError: If the file is damaged or not a checkpoint.
+        ValueError: If `name` is the path of a recording.
         KeyError: If there is neither a file nor a session with this name.
         SessionError: If the session cannot be read.
         OSError: If the file cannot be read.
     """
-    if Path(name).is_file():
+    path = Path(name)
+    if path.name == FILE_NAME or (path / FILE_NAME).is_file():
+        folder = path.parent if path.name == FILE_NAME else path
+        raise ValueError(
+            f"name: expected a checkpoint or a session, got the recording {name!r}; use `curricular report {folder}`"
+        )
+    if path.is_file():
         state = read_checkpoint(name)
         return content_of(f"checkpoint {name}", state["config"], unpack_table(state))
     try:

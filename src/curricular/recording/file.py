@@ -14,8 +14,7 @@ try:
 except ModuleNotFoundError:
     raise ImportError("curricular.recording needs PyArrow: pip install 'curricular[report]'") from None
 
-FILE_NAME = "recording.arrow"
-"""Name of the file in the folder of a recording."""
+from ..aggregates import FILE_NAME
 
 FORMAT = "1"
 """Version of the rows."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from ..aggregates import Aggregator
+from ..aggregates import FILE_NAME, Aggregator
 from ..curriculum import Curriculum
-from .file import FILE_NAME, Recording, read_recording, to_batch, write_all
+from .file import Recording, read_recording, to_batch, write_all
 
 _log = logging.getLogger(__name__)
 
