@@ -79,6 +79,18 @@ def test_a_snapshot_that_was_cut_off_is_left_out_and_reported(tmp_path):
     assert run.completed.tolist() == whole.completed.tolist()[:-1]
 
 
+@pytest.mark.parametrize("size", [0, 1, 300, 735])
+def test_a_recording_that_was_cut_within_its_header_has_no_snapshot_and_is_continued(size, tmp_path):
+    record(tmp_path)
+    file = tmp_path / "recording.arrow"
+    file.write_bytes(file.read_bytes()[:size])
+    run = read_recording(tmp_path)
+    assert len(run.batches) == 0
+    assert run.is_cut == (size > 0)
+    record(tmp_path)
+    assert len(read_recording(tmp_path).batches) > 1
+
+
 def test_a_cut_recording_is_continued(tmp_path):
     record(tmp_path)
     file = tmp_path / "recording.arrow"

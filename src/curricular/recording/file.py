@@ -124,8 +124,11 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     folder, file = (target, target / FILE_NAME) if target.is_dir() else (target.parent, target)
     if not file.is_file():
         raise FileNotFoundError(f"path: expected a folder with a {FILE_NAME}, got {str(path)!r}; record a run first")
-    if not file.stat().st_size:  # the first snapshot is not written yet
-        return Recording(folder.resolve().name, [], is_cut=False)
+    header = SCHEMA.serialize().to_pybytes()
+    if (size := file.stat().st_size) < len(header):
+        with file.open("rb") as start:
+            if header.startswith(start.read()):  # the first snapshot is not written yet
+                return Recording(folder.resolve().name, [], is_cut=size > 0)
     with _opened(file) as source:
         try:
             reader = pa.ipc.open_stream(source)
