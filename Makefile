@@ -135,6 +135,9 @@ bench-choice: $(DEV)  ## compare algorithms on simulated learners
 bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of other libraries' own code, in a separate environment
 	@$(PEERS)/bin/python benchmarks/choice_peers.py $(ARGS)
 
+bench-nethack: .venv-nethack/.installed-nethack  ## compare algorithms on MiniHack's levels, in a separate environment; an hour of CPU time
+	@.venv-nethack/bin/python -W ignore benchmarks/nethack_levels.py $(ARGS)
+
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
 
@@ -199,6 +202,12 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 %/.installed-trl: pyproject.toml | %/bin/python
 	@echo "Setting up $* for the tests with TRL: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing,trl]' hypothesis matplotlib reasoning-gym sybil torch==2.13.0
+	@touch $@
+
+# MiniHack pins a version of Gymnasium that contradicts the constraints, and imports pkg_resources.
+%/.installed-nethack: pyproject.toml | %/bin/python
+	@echo "Setting up $* for MiniHack: once, some minutes"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' minihack==1.0.2 'setuptools<81' torch==2.13.0
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
