@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
@@ -122,6 +125,9 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
         >>> sizes.tolist(), sums.tolist()
         ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
     """
+    if isinstance(groups, np.ndarray):
+        sizes = np.bincount(groups, minlength=num_groups).astype(np.float64)
+        return sizes, [np.bincount(groups, column, num_groups) for column in columns]
     xp = groups.__array_namespace__()
     # Running sums over the entries in the order of their groups: the array API cannot add up by index.
     order = xp.argsort(groups, stable=False)
@@ -139,7 +145,8 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
 def stable_order(keys: Array) -> Array:
     """Returns the indices that sort `keys` in ascending order, equal keys by index; shape (n,).
 
-    Sorts key and index as one integer, which is several times as fast as a stable sort.
+    Sorts key and index as one integer, or in NumPy by digits of 16 bits, which both are several times as fast as a
+    stable sort.
 
     Args:
         keys: Whole numbers in 0 … 2^63 / 2n, which leave bits for the index; shape (n,).
@@ -149,9 +156,20 @@ def stable_order(keys: Array) -> Array:
         >>> stable_order(np.array([3, 1, 3, 1])).tolist()
         [1, 3, 0, 2]
     """
+    if isinstance(keys, np.ndarray):
+        return _order_by_digits(keys)
     xp = keys.__array_namespace__()
     num_bits = keys.shape[0].bit_length()
     return xp.sort((keys << num_bits) | xp.arange(keys.shape[0])) & (2**num_bits - 1)
+
+
+def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns `stable_order(keys)`, digit by digit, the lowest first: NumPy sorts numbers of 16 bits by radix."""
+    order = keys.astype(np.uint16).argsort(kind="stable")
+    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
+        digits = (keys >> shift).astype(np.uint16)
+        order = order.take(digits.take(order).argsort(kind="stable"))
+    return order
 
 
 def powers(base: float, exponents: Array) -> Array:
