@@ -6,12 +6,12 @@ Source: ours. The time scale is chosen by the intersection of confidence interva
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, in_chunks
 from ..config import MAX_BASELINE
 from ..priorities import normalise
 from ..table import EMAS
@@ -52,7 +52,7 @@ NUM_FITS = 4
 """Number of rounds in the fit of the share of changing tasks and their typical slope."""
 
 
-def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
+def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
 
     The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
@@ -62,15 +62,13 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
     the two-groups model*, Statistical Science 23(1).
 
     Args:
-        slope: Estimates of the slopes.
+        evidence: Evidence for a change of each task.
         known: 1 for the tasks to fit to, 0 for the others, shape (n,).
     """
-    precision = 1.0 / (slope.error * slope.error)
-    evidence = Evidence(slope.value * slope.value * precision, precision, slope.windows)
     # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[0] // FIT_SIZE)
     typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
-    return evidence.chance(typical, share), typical
+    return in_chunks(lambda *columns: Evidence(*columns).chance(typical, share), *evidence), typical
 
 
 class Evidence(NamedTuple):
@@ -82,6 +80,12 @@ class Evidence(NamedTuple):
     """1 / error²."""
     windows: Array
     """1 + k, as in `Slope`."""
+
+    @classmethod
+    def of(cls, slope: Slope) -> Self:
+        """Returns the evidence in estimates of slopes."""
+        precision = 1.0 / (slope.error * slope.error)
+        return cls(slope.value * slope.value * precision, precision, slope.windows)
 
     def chance(self, typical: Array, share: Array) -> Array:
         """Returns the probability that each task changes, shape (n,).
