@@ -1,6 +1,6 @@
 """Memos: keep what a function of columns returned, and call it again only where the columns have changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,14 +47,14 @@ class Memo:
         else:
             is_changed = np.zeros(len(given[0]), np.bool_)
             for before, now in zip(kept.columns, given, strict=True):
-                is_different = before != now  # NaN differs from itself, and so is not kept
-                is_changed |= is_different if now.ndim == 1 else is_different.any(axis=1)
+                for old, new in zip(_flat(before), _flat(now), strict=True):
+                    is_changed |= old != new  # NaN differs from itself, and so is not kept
             if not is_changed.any():
                 return kept.results
             results = self._changed(given, is_changed, kept.results)
         for result in results:
             result.flags.writeable = False
-        self._kept = _Kept([column.copy() for column in given], results)
+        self._kept = _Kept([column.copy(order="K") for column in given], results)
         return results
 
     def _anew(self, columns: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
@@ -65,6 +65,11 @@ class Memo:
     ) -> tuple[NDArray[Any], ...]:
         """Returns the results for `columns`, of which the rows `is_changed` differ from those of `results`."""
         return self._anew(columns)
+
+
+def _flat(column: NDArray[Any]) -> Iterable[NDArray[Any]]:
+    """Returns the columns, shape (n,) each, of an array of shape (n,) or (n, k)."""
+    return (column,) if column.ndim == 1 else column.T
 
 
 class RowMemo(Memo):
