@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from ..arrays import Array, Columns, group_sums, powers, segment_sums, stable_order, where_true
+from ..arrays import Array, Columns, group_sums, powers, segment_sums, stable_order, where_true, within
 from ..table import EMAS
 
 MAX_GROUPS = 4096
@@ -137,7 +137,7 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     bin.
     """
     xp = values.__array_namespace__()
-    position = (xp.clip(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
+    position = (within(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
     return xp.astype(position, xp.int64)
 
 
@@ -287,7 +287,7 @@ def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[C
         decay = powers(keep, newer)
         sums = segment_sums([decay * xp.take(value, place) for value in values.values()], group, num_groups)
         whole = 1.0 - powers(keep, total) + is_empty  # the sum of the weights of the tasks of a group
-        result |= {name: xp.clip(sum_ / whole, 0.0, 1.0) for name, sum_ in zip(values, sums, strict=True)}
+        result |= {name: within(sum_ / whole, 0.0, 1.0) for name, sum_ in zip(values, sums, strict=True)}
     return result, sizes
 
 
