@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm
-from curricular.algorithms.slopes import chance_of_change, pair_weights, progress_slope
+from curricular.algorithms.slopes import Evidence, chance_of_change, pair_weights, progress_slope
 from curricular.table import EMAS, columns_of, empty_table
 from curricular.testing import AlgorithmSuite
 
@@ -105,7 +105,7 @@ def successes(p, num_tasks, num_results=300, seed=5):
 def judged(scores):
     """The chance of each task to be changing, all of them in the fit."""
     slope = slopes(scores, theta=0.1)
-    return chance_of_change(slope, np.ones(len(scores)))[0]
+    return chance_of_change(Evidence.of(slope), np.ones(len(scores)))[0]
 
 
 def test_how_likely_a_task_changes_depends_on_the_others():

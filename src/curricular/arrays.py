@@ -1,8 +1,11 @@
 """Array functions that the array API lacks: order statistics, group sums, look-ups, powers. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
@@ -21,6 +24,26 @@ The statistics of labels are columns, too: ``"label_"`` and a field of `table.LA
 """
 
 
+CHUNK = 8192
+"""Number of entries whose intermediate results stay in the processor's cache."""
+
+
+def in_chunks(fn: Callable[..., Array], *columns: Array) -> Array:
+    """Returns ``fn(*columns)``, bit for bit, in half the time for long arrays.
+
+    Args:
+        fn: Arrays of shape (n,) -> array of shape (n,). Each entry follows from the entries at the same place.
+        columns: Arrays of shape (n,).
+    """
+    if columns[0].shape[0] <= CHUNK or not all(isinstance(column, np.ndarray) for column in columns):
+        return fn(*columns)
+    result = np.empty(len(columns[0]))
+    for start in range(0, len(result), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        result[chunk] = fn(*(column[chunk] for column in columns))
+    return result
+
+
 SAMPLE_SIZE = 2048
 """Size of the subsample that brackets an order statistic."""
 
@@ -29,6 +52,19 @@ def count(mask: Array) -> Array:
     """Returns the number of true entries of `mask`, a float of shape ()."""
     xp = mask.__array_namespace__()
     return xp.asarray(xp.count_nonzero(mask), dtype=xp.float64)
+
+
+def within(values: Array, low: Array | float, high: Array | float) -> Array:
+    """Returns `values` clipped to `low` … `high`, shape (n,); ``clip`` takes several times as long for few values."""
+    xp = values.__array_namespace__()
+    return xp.minimum(xp.maximum(values, low), high)
+
+
+def where_true(mask: Array) -> Array:
+    """Returns the indices of the true entries of `mask`; outside NumPy, where shapes have to be known, all indices."""
+    if isinstance(mask, np.ndarray):
+        return np.flatnonzero(mask)
+    return mask.__array_namespace__().arange(mask.shape[0])
 
 
 def order_statistic(values: Array, rank: Array) -> Array:
@@ -45,6 +81,11 @@ def order_statistic(values: Array, rank: Array) -> Array:
     """
     xp = values.__array_namespace__()
     low, high = _bounds(values, rank)
+    if isinstance(values, np.ndarray):
+        is_low, is_high = values <= low, values >= high
+        index = int(rank) - int(np.count_nonzero(is_low))
+        between = np.sort(values[~(is_low | is_high)])
+        return np.float64(low if index < 0 else between[index] if index < len(between) else high)
     # Clipping makes most values equal, and equal values sort in next to no time.
     return xp.take(xp.sort(xp.clip(values, low, high)), xp.reshape(rank, (1,)))[0]
 
@@ -122,24 +163,56 @@ def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tupl
         >>> sizes.tolist(), sums.tolist()
         ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
     """
+    if isinstance(groups, np.ndarray):
+        sizes = np.bincount(groups, minlength=num_groups).astype(np.float64)
+        return sizes, [np.bincount(groups, column, num_groups) for column in columns]
     xp = groups.__array_namespace__()
-    # Running sums over the entries in the order of their groups: the array API cannot add up by index.
     order = xp.argsort(groups, stable=False)
-    edges = xp.searchsorted(xp.take(groups, order), xp.arange(num_groups + 1, dtype=groups.dtype))
+    edges = _edges(xp.take(groups, order), num_groups)
+    sizes = xp.astype(edges[1:] - edges[:-1], xp.float64)
+    return sizes, _sums_between([xp.take(column, order) for column in columns], edges)
+
+
+def segment_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list[Array]:
+    """Returns the sums of `group_sums`, for entries in the order of their groups, in less time.
+
+    Args:
+        columns: Numbers to sum, shape (n,) each.
+        groups: Group of each entry, ascending whole numbers in 0 … num_groups − 1, shape (n,).
+        num_groups: Number of groups, empty ones included.
+    """
+    if isinstance(groups, np.ndarray):
+        starts = np.concatenate([[0], np.flatnonzero(groups[1:] != groups[:-1]) + 1])[: len(groups)]
+        sums = [np.zeros(num_groups) for _ in columns]
+        for total, column in zip(sums, columns, strict=True):
+            total[groups.take(starts)] = np.add.reduceat(column, starts) if len(starts) else 0.0
+        return sums
+    return _sums_between(columns, _edges(groups, num_groups))
+
+
+def _edges(groups: Array, num_groups: int) -> Array:
+    """Returns the places at which each of the ordered `groups` begins, then their number, shape (num_groups + 1,)."""
+    xp = groups.__array_namespace__()
+    return xp.searchsorted(groups, xp.arange(num_groups + 1, dtype=groups.dtype))
+
+
+def _sums_between(columns: Sequence[Array], edges: Array) -> list[Array]:
+    """Returns the sums of each column between `edges`: differences of running sums, where nothing adds by index."""
+    xp = edges.__array_namespace__()
     sums = []
     for column in columns:
         # Whole numbers are added up several times as fast.
         dtype = xp.float64 if xp.isdtype(column.dtype, "real floating") else xp.int64
-        ordered = xp.astype(xp.take(column, order), dtype, copy=False)
-        at_edges = xp.take(xp.cumulative_sum(ordered, include_initial=True), edges)
+        at_edges = xp.take(xp.cumulative_sum(xp.astype(column, dtype, copy=False), include_initial=True), edges)
         sums.append(xp.astype(at_edges[1:] - at_edges[:-1], xp.float64))
-    return xp.astype(edges[1:] - edges[:-1], xp.float64), sums
+    return sums
 
 
 def stable_order(keys: Array) -> Array:
     """Returns the indices that sort `keys` in ascending order, equal keys by index; shape (n,).
 
-    Sorts key and index as one integer, which is several times as fast as a stable sort.
+    Sorts key and index as one integer, or in NumPy by digits of 16 bits, which both are several times as fast as a
+    stable sort.
 
     Args:
         keys: Whole numbers in 0 … 2^63 / 2n, which leave bits for the index; shape (n,).
@@ -149,9 +222,20 @@ def stable_order(keys: Array) -> Array:
         >>> stable_order(np.array([3, 1, 3, 1])).tolist()
         [1, 3, 0, 2]
     """
+    if isinstance(keys, np.ndarray):
+        return _order_by_digits(keys)
     xp = keys.__array_namespace__()
     num_bits = keys.shape[0].bit_length()
     return xp.sort((keys << num_bits) | xp.arange(keys.shape[0])) & (2**num_bits - 1)
+
+
+def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns `stable_order(keys)`, digit by digit, the lowest first: NumPy sorts numbers of 16 bits by radix."""
+    order = keys.astype(np.uint16).argsort(kind="stable")
+    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
+        digits = (keys >> shift).astype(np.uint16)
+        order = order.take(digits.take(order).argsort(kind="stable"))
+    return order
 
 
 def powers(base: float, exponents: Array) -> Array:
@@ -174,6 +258,6 @@ def powers(base: float, exponents: Array) -> Array:
     bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
     if exponents.shape[0] < 2 ** (bits + 3):
         return xp.exp(xp.astype(exponents, xp.float64) * log)
-    low, high = exponents & (2**bits - 1), xp.clip(exponents >> bits, None, 2**bits - 1)
+    low, high = exponents & (2**bits - 1), xp.minimum(exponents >> bits, 2**bits - 1)
     steps = xp.astype(xp.arange(2**bits), xp.float64) * log
     return xp.take(xp.exp(steps), low) * xp.take(xp.exp(steps * 2.0**bits), high)

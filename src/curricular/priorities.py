@@ -1,6 +1,6 @@
 """Columns -> priorities: formulas for how much there is to learn on each task. Pure."""
 
-from .arrays import Array, Columns, lowest_share, powers
+from .arrays import Array, Columns, lowest_share, powers, within
 from .config import CurriculumConfig
 from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES
 
@@ -16,9 +16,8 @@ def normalise(average: Array, baseline: Array, max_baseline: float) -> Array:
         baseline: Random baseline b, in [0, 1], shape (n,).
         max_baseline: Cap on b, below 1.
     """
-    xp = average.__array_namespace__()
-    b = xp.clip(baseline, 0.0, max_baseline)
-    return xp.clip((average - b) / (1.0 - b), 0.0, 1.0)
+    b = within(baseline, 0.0, max_baseline)
+    return within((average - b) / (1.0 - b), 0.0, 1.0)
 
 
 def reweight(p: Array, theta: float) -> Array:

@@ -61,9 +61,12 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
     if power != 1.0:
         weights = (weights / _or_one(xp.max(weights))) ** power
     total = xp.sum(weights)
-    # A sum of both cases needs one array less than a choice between them.
     is_empty = xp.astype(total <= 0.0, xp.float64)
-    return weights * (1.0 / (total + is_empty)) + xp.astype(mask, xp.float64) * (is_empty / count(mask))
+    weights = weights * (1.0 / (total + is_empty))
+    if isinstance(weights, np.ndarray) and not is_empty:
+        return weights
+    # A sum of both cases needs one array less than a choice between them.
+    return weights + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
 
 def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:

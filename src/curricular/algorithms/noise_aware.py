@@ -19,12 +19,14 @@ from ..generators import TaskGenerator
 from ..params import Layout
 from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
+from ..table import EMAS
 from ..task import Params
 from .floors import FlooredConfig, with_floors
+from .memo import RowMemo
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
 from .sharing import expected_priorities, own_weight, share_evidence
-from .slopes import Slope, chance_of_change, pair_weights, progress_slope
+from .slopes import Evidence, PairWeights, Slope, chance_of_change, pair_weights, progress_slope
 
 
 class NoiseAwareConfig(FlooredConfig):
@@ -96,11 +98,12 @@ class NoiseAwareAlgorithm(Algorithm):
     def __init__(self, config: NoiseAwareConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
-        self._weights = pair_weights(config.rates)
+        self._signs_of = partial(_signs, config, pair_weights(config.rates))
+        self._kept_signs = RowMemo(self._signs_of, SIGN_COLUMNS)
 
     def priorities(self, columns: Columns) -> Array:
         """Returns the share of the choice that is each task's, times the share of the choice that is progress."""
-        own = self._judge(columns)
+        own = self._judge(columns, Signs(*self._kept_signs(columns)))
         chosen = proportional(self._shared(columns, own.priority), columns["is_active"])
         xp = chosen.__array_namespace__()
         # The slopes of tasks that were never solved are unknown, so they say nothing about the noise of the others.
@@ -140,21 +143,51 @@ class NoiseAwareAlgorithm(Algorithm):
         return self.config.sharing > 0.0 and columns["params"].shape[1] > 0
 
     def _own_priorities(self, columns: Columns) -> Array:
-        return self._judge(columns).priority
+        return self._judge(columns, self._signs_of(columns)).priority
 
-    def _judge(self, columns: Columns) -> "Judgement":
-        """Returns the judgement on each task, or on each group of tasks, from its own results."""
-        config = self.config
-        slope = progress_slope(columns, self._weights, config.interval_width, config.theta)
-        xp = slope.value.__array_namespace__()
+    def _judge(self, columns: Columns, signs: "Signs") -> "Judgement":
+        """Returns the judgement on each task, or on each group of tasks, from the signs in its own results."""
+        xp = signs.solved.__array_namespace__()
+        known = signs.solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
+        chance, typical = chance_of_change(Evidence(signs.t_squares, signs.precision, signs.windows), known)
+        chance = chance * signs.headroom
         active = xp.astype(columns["is_active"], xp.float64)
-        solved = active * xp.astype(_is_solved(columns), xp.float64)
-        known = solved * xp.astype(columns["num_completions"] >= 2, xp.float64)
-        chance, typical = chance_of_change(slope, known)
-        chance = chance * _headroom(slope)
-        credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
-        priority = active * chance * xp.maximum(xp.abs(slope.value), credit * xp.minimum(slope.error, typical))
-        return Judgement(priority, chance, solved)
+        priority = active * chance * xp.maximum(signs.size, signs.credit * xp.minimum(signs.error, typical))
+        return Judgement(priority, chance, signs.solved)
+
+
+class Signs(NamedTuple):
+    """Signs of change in the results of each task alone, shape (n,) each."""
+
+    t_squares: Array
+    """(slope / error)²."""
+    precision: Array
+    """1 / error²."""
+    windows: Array
+    """1 + k, as in `Slope`."""
+    size: Array
+    """|slope|."""
+    error: Array
+    """Standard error of the slope."""
+    headroom: Array
+    """How far the task can change further, in (0, 1]."""
+    credit: Array
+    """Credit for the uncertainty of the slope, in [0, 1]."""
+    solved: Array
+    """1 for an active task that was ever solved, else 0."""
+
+
+SIGN_COLUMNS = ("num_completions", *EMAS, "mean_square", "random_baseline", "is_active")
+"""Names of the columns that `_signs` reads."""
+
+
+def _signs(config: NoiseAwareConfig, weights: list[PairWeights], columns: Columns) -> Signs:
+    """Returns the signs of change in the results of each task, or of each group of tasks."""
+    slope = progress_slope(columns, weights, config.interval_width, config.theta)
+    xp = slope.value.__array_namespace__()
+    solved = xp.astype(columns["is_active"] & _is_solved(columns), xp.float64)
+    credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
+    return Signs(*Evidence.of(slope), xp.abs(slope.value), slope.error, _headroom(slope), credit, solved)
 
 
 def _steepness(success: Array) -> Array:

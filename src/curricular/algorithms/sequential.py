@@ -1,7 +1,7 @@
 """Sequential choice: draw from one stage after another, each until it is over."""
 
 import operator
-from functools import reduce
+from functools import partial, reduce
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +10,7 @@ from ..arrays import Array, Columns, group_sums
 from ..config import CurriculumConfig, Settings
 from ..priorities import effective_count, position, unplayable
 from ..probabilities import mix, proportional
+from .memo import Memo
 from .protocol import Algorithm
 
 ROUNDING = 1e-9
@@ -94,30 +95,23 @@ class SequentialAlgorithm(Algorithm):
     def __init__(self, config: SequentialConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
+        self._kept_stages = Memo(partial(_stages, config.axis), ("seed", "params", "is_active"))
 
     def priorities(self, columns: Columns) -> Array:
-        stages = self._stages(columns)
+        (stages,) = self._kept_stages(columns)
         xp = stages.__array_namespace__()
         return xp.astype(stages == self._current(columns, stages), xp.float64)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
-        active, stages = columns["is_active"], self._stages(columns)
+        active, (stages,) = columns["is_active"], self._kept_stages(columns)
         xp = active.__array_namespace__()
-        is_so_far = xp.astype(stages <= self._current(columns, stages), xp.float64)
+        current = xp.min(xp.where(priorities > 0.0, stages, stages.shape[0]))
+        is_so_far = xp.astype(stages <= current, xp.float64)
         # When all stages are over, no task is in the current one, and the first part is uniform over all.
         return mix(proportional(priorities, active), proportional(is_so_far, active), self.config.rehearsal_share)
 
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return columns["is_active"] & False
-
-    def _stages(self, columns: Columns) -> Array:
-        """Returns the number of each task's stage, from 0, shape (capacity,), and a later number where inactive."""
-        positions = position(columns, self.config.axis)
-        xp = positions.__array_namespace__()
-        ordered = xp.sort(xp.where(columns["is_active"], positions, xp.inf))
-        is_next = xp.concat([xp.zeros(1, dtype=xp.int64), xp.astype(ordered[1:] > ordered[:-1], xp.int64)])
-        numbers = xp.take(xp.cumulative_sum(is_next), xp.searchsorted(ordered, positions) % positions.shape[0])
-        return xp.where(columns["is_active"], numbers, positions.shape[0])
 
     def _current(self, columns: Columns, stages: Array) -> Array:
         """Returns the number of the first stage that is not over, shape (); the capacity if all stages are over."""
@@ -155,3 +149,18 @@ class SequentialAlgorithm(Algorithm):
         if reached:
             is_met = is_met & reduce(operator.and_ if stage.combine == "all" else operator.or_, reached)
         return is_met if stage.max_completions is None else is_met | (completions >= stage.max_completions)
+
+
+def _stages(axis: int | None, columns: Columns) -> tuple[Array]:
+    """Returns the number of each task's stage, from 0, shape (capacity,), and a later number where inactive.
+
+    Args:
+        axis: Index of the axis whose values are the stages; None: each task is a stage.
+        columns: Columns of the pool.
+    """
+    positions = position(columns, axis)
+    xp = positions.__array_namespace__()
+    ordered = xp.sort(xp.where(columns["is_active"], positions, xp.inf))
+    is_next = xp.concat([xp.zeros(1, dtype=xp.int64), xp.astype(ordered[1:] > ordered[:-1], xp.int64)])
+    numbers = xp.take(xp.cumulative_sum(is_next), xp.searchsorted(ordered, positions) % positions.shape[0])
+    return (xp.where(columns["is_active"], numbers, positions.shape[0]),)

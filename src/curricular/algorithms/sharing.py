@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from ..arrays import Array, Columns, powers, stable_order
+from ..arrays import Array, Columns, group_sums, powers, segment_sums, stable_order, where_true, within
 from ..table import EMAS
 
 MAX_GROUPS = 4096
@@ -137,7 +137,7 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     bin.
     """
     xp = values.__array_namespace__()
-    position = (xp.clip(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
+    position = (within(values, low, high) - low) * ((num_bins - 1e-6) / xp.where(high > low, high - low, 1.0))
     return xp.astype(position, xp.int64)
 
 
@@ -206,34 +206,43 @@ def _relative(priorities: Array, active: Array) -> Array:
 
 
 class _Sums(NamedTuple):
-    """The decaying sums behind the averages at one rate, for every task; each has shape (n,)."""
+    """The decaying sums behind the averages at one rate, for every task with results; each has shape (m,)."""
 
     keep: float
     """The decay per completion, 1 − α."""
-    weight: Array
-    """The weight of each average, 1 − (1−α)^n; 0 for inactive tasks."""
     values: Mapping[str, Array]
-    """Name of an average -> the average times its weight."""
+    """Name of an average -> the average times its weight, 1 − (1−α)^n."""
 
 
 class _History(NamedTuple):
-    """The results of the tasks in the pool."""
+    """The results of the m active tasks that have any.
+
+    Where arrays need a fixed shape, m is the capacity, and the other tasks have 0 completions.
+    """
 
     columns: Columns
+    tasks: Array
+    """Index of each task, shape (m,)."""
+    completions: Array
+    """Completions of each task, shape (m,)."""
     newest_first: Array
-    """Indices of the tasks in order of their last hand-out, latest first, shape (n,)."""
+    """Places of the tasks in these arrays, in order of their last hand-out, latest first, shape (m,)."""
     averages: list[_Sums]
+    """The averages, fastest first."""
 
 
 def _history(columns: Columns, rates: tuple[float, ...]) -> _History:
-    completions, last = columns["num_completions"], columns["last_scheduled"]
-    xp = completions.__array_namespace__()
-    active = xp.astype(columns["is_active"], xp.float64)
+    last = columns["last_scheduled"]
+    xp = last.__array_namespace__()
+    counts = columns["num_completions"] * xp.astype(columns["is_active"], xp.int64)
+    tasks = where_true(counts > 0)
+    completions = xp.take(counts, tasks)
     averages = []
     for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
-        weight = active * (1.0 - powers(1.0 - rate, completions))
-        averages.append(_Sums(1.0 - rate, weight, {name: weight * columns[name] for name in names}))
-    return _History(columns, stable_order(xp.max(last) - last), averages)
+        weight = 1.0 - powers(1.0 - rate, completions)
+        averages.append(_Sums(1.0 - rate, {name: weight * xp.take(columns[name], tasks) for name in names}))
+    newest_first = stable_order(xp.max(last) - xp.take(last, tasks))
+    return _History(columns, tasks, completions, newest_first, averages)
 
 
 def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[Columns, Array]:
@@ -250,34 +259,37 @@ def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[C
     Returns:
         The columns of the groups, and the number of active tasks in each group, shape (num_groups,).
     """
-    columns, newest_first, averages = history
+    columns = history.columns
     xp = groups.__array_namespace__()
-    by_age = xp.reshape(xp.take(groups, newest_first, axis=1), (-1,))
-    order = stable_order(by_age)
-    sorted_group = xp.take(by_age, order)
-    tasks = xp.take(xp.tile(newest_first, (groups.shape[0],)), order)
-    ends = xp.searchsorted(sorted_group, xp.arange(num_groups), side="right")
-    starts = xp.concat([xp.zeros(1, dtype=ends.dtype), ends[:-1]])
-
-    def sums(values: Array) -> Array:
-        running = xp.cumulative_sum(values, include_initial=True)
-        return xp.take(running, ends) - xp.take(running, starts)
-
-    active = xp.astype(xp.take(columns["is_active"], tasks), xp.int64)
-    counts = active * xp.take(columns["num_completions"], tasks)
-    before = xp.cumulative_sum(counts) - counts
-    newer = before - xp.take(before, xp.take(starts, sorted_group))
-    total = sums(counts)
-    baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], tasks)
+    active = xp.tile(xp.astype(columns["is_active"], xp.int64), (groups.shape[0],))
+    _, (sizes,) = group_sums([active], xp.reshape(groups, (-1,)), num_groups)
+    groups = xp.take(groups, history.tasks, axis=1)
+    baselines = xp.astype(history.completions, xp.float64) * xp.take(columns["random_baseline"], history.tasks)
+    parts = [xp.tile(part, (groups.shape[0],)) for part in (history.completions, baselines)]
+    _, (counted, baseline) = group_sums(parts, xp.reshape(groups, (-1,)), num_groups)
+    total = xp.astype(counted, xp.int64)
     result: dict[str, Array] = {
-        "is_active": sums(active) > 0,
+        "is_active": sizes > 0.0,
         "num_completions": total,
-        "random_baseline": sums(baselines) / xp.astype(xp.clip(total, 1, None), xp.float64),
+        "random_baseline": baseline / xp.clip(counted, 1.0, None),
     }
+    # The tasks of the first group, latest first, then those of the next one.
+    by_age = xp.reshape(xp.take(groups, history.newest_first, axis=1), (-1,))
+    order = stable_order(by_age)
+    group, place = xp.take(by_age, order), xp.take(xp.tile(history.newest_first, (groups.shape[0],)), order)
+    completions = xp.take(history.completions, place)
+    newer = xp.cumulative_sum(completions) - completions - xp.take(xp.cumulative_sum(total) - total, group)
     is_empty = xp.astype(total <= 0, xp.float64)
-    for keep, weight, values in averages:
+    for keep, values in reversed(history.averages):
+        near = where_true(xp.astype(newer, xp.float64) < FORGOTTEN / -math.log(keep))
+        if near.shape[0] < newer.shape[0]:  # faster averages forget earlier
+            group, newer, place = (xp.take(column, near) for column in (group, newer, place))
         decay = powers(keep, newer)
-        whole = sums(decay * xp.take(weight, tasks)) + is_empty
-        for name, value in values.items():
-            result[name] = xp.clip(sums(decay * xp.take(value, tasks)) / whole, 0.0, 1.0)
-    return result, xp.astype(sums(active), xp.float64)
+        sums = segment_sums([decay * xp.take(value, place) for value in values.values()], group, num_groups)
+        whole = 1.0 - powers(keep, total) + is_empty  # the sum of the weights of the tasks of a group
+        result |= {name: within(sum_ / whole, 0.0, 1.0) for name, sum_ in zip(values, sums, strict=True)}
+    return result, sizes
+
+
+FORGOTTEN = 42.0
+"""Age of a result in units of 1 / −ln(1−α), from which it adds less to an average at rate α than rounding does."""

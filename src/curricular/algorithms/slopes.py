@@ -6,12 +6,12 @@ Source: ours. The time scale is chosen by the intersection of confidence interva
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, in_chunks, within
 from ..config import MAX_BASELINE
 from ..priorities import normalise
 from ..table import EMAS
@@ -52,7 +52,7 @@ NUM_FITS = 4
 """Number of rounds in the fit of the share of changing tasks and their typical slope."""
 
 
-def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
+def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
 
     The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
@@ -62,15 +62,13 @@ def chance_of_change(slope: Slope, known: Array) -> tuple[Array, Array]:
     the two-groups model*, Statistical Science 23(1).
 
     Args:
-        slope: Estimates of the slopes.
+        evidence: Evidence for a change of each task.
         known: 1 for the tasks to fit to, 0 for the others, shape (n,).
     """
-    precision = 1.0 / (slope.error * slope.error)
-    evidence = Evidence(slope.value * slope.value * precision, precision, slope.windows)
     # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[0] // FIT_SIZE)
     typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
-    return evidence.chance(typical, share), typical
+    return in_chunks(lambda *columns: Evidence(*columns).chance(typical, share), *evidence), typical
 
 
 class Evidence(NamedTuple):
@@ -83,6 +81,12 @@ class Evidence(NamedTuple):
     windows: Array
     """1 + k, as in `Slope`."""
 
+    @classmethod
+    def of(cls, slope: Slope) -> Self:
+        """Returns the evidence in estimates of slopes."""
+        precision = 1.0 / (slope.error * slope.error)
+        return cls(slope.value * slope.value * precision, precision, slope.windows)
+
     def chance(self, typical: Array, share: Array) -> Array:
         """Returns the probability that each task changes, shape (n,).
 
@@ -94,7 +98,7 @@ class Evidence(NamedTuple):
         leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
         wider = 1.0 + leverage
         # The ratio of two normal densities; with the windows and the pool's odds, the odds that the task stands still.
-        odds = xp.exp(xp.clip(self.t_squares * (leverage / wider) * -0.5, -60.0, None)) * xp.sqrt(wider)
+        odds = xp.exp(xp.maximum(self.t_squares * (leverage / wider) * -0.5, -60.0)) * xp.sqrt(wider)
         return 1.0 / (1.0 + odds * self.windows * ((1.0 - share) / share))
 
 
@@ -183,12 +187,12 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
     xp = completions.__array_namespace__()
     mean = columns["slow_ema"]
     counts = xp.astype(completions, xp.float64)
-    slack = 0.25 / xp.clip(counts, 1.0, None)
-    share = (xp.clip(columns["mean_square"] - mean * mean, 0.0, None) + slack) / (mean * (1.0 - mean) + slack)
-    graded = xp.clip(share, 0.0, 1.0)
+    slack = 0.25 / xp.maximum(counts, 1.0)
+    share = (xp.maximum(columns["mean_square"] - mean * mean, 0.0) + slack) / (mean * (1.0 - mean) + slack)
+    graded = within(share, 0.0, 1.0)
 
     last = weights[0].per_lag.shape[0] - 1
-    at = xp.clip(completions, 0, last)
+    at = within(completions, 0, last)
     # A product with 0 or 1 is several times as fast as a choice.
     is_open = xp.astype(completions >= 2, xp.float64)
     value, error, p, rate = 0.0, _UNKNOWN * (1.0 - is_open), mean, 0.0
@@ -207,9 +211,9 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
         p = (here - p) * is_open + p
         rate = is_open * (pair.rate - rate_before) + rate
         rate_before = pair.rate
-    windows = xp.clip(counts, 2.0, last) * rate + 1.0
+    windows = within(counts, 2.0, last) * rate + 1.0
 
-    baseline = xp.clip(columns["random_baseline"], 0.0, MAX_BASELINE)
+    baseline = within(columns["random_baseline"], 0.0, MAX_BASELINE)
     p = normalise(p, baseline, MAX_BASELINE)
     root = p * (1.0 - 2.0 * theta) + theta
     gain = theta * (1.0 - theta) / ((1.0 - baseline) * root * root)

@@ -1,0 +1,105 @@
+"""Memos: keep what a function of columns returned, and call it again only where the columns have changed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import CHUNK, Array, Columns
+
+
+class _Kept(NamedTuple):
+    """The last call."""
+
+    columns: list[NDArray[Any]]
+    results: tuple[NDArray[Any], ...]
+
+
+class Memo:
+    """Returns what a function of columns returns, and keeps it while the columns that it reads stay the same.
+
+    Columns are compared by value, which takes a small part of the time of a sort. So nothing has to be told what has
+    changed, and a memo never changes a result. Calls from several threads, and for several pools in turn, do no harm.
+    Arrays of another library than NumPy are passed on.
+
+    Args:
+        fn: Columns of n tasks -> arrays.
+        names: Names of the columns that `fn` reads.
+    """
+
+    def __init__(self, fn: Callable[[Columns], tuple[Array, ...]], names: Sequence[str]) -> None:
+        self._fn = fn
+        self._names = tuple(names)
+        self._kept: _Kept | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._fn, self._names)
+
+    def __call__(self, columns: Columns) -> tuple[Array, ...]:
+        """Returns the results of `fn` for `columns`, read-only where they are kept."""
+        given = [columns[name] for name in self._names]
+        if given[0].shape[0] <= CHUNK or not all(isinstance(column, np.ndarray) for column in given):
+            return self._fn(columns)
+        kept = self._kept
+        if kept is None or kept.columns[0].shape != given[0].shape:
+            results = self._anew(given)
+        else:
+            is_changed = np.zeros(len(given[0]), np.bool_)
+            for before, now in zip(kept.columns, given, strict=True):
+                for old, new in zip(_flat(before), _flat(now), strict=True):
+                    is_changed |= old != new  # NaN differs from itself, and so is not kept
+            if not is_changed.any():
+                return kept.results
+            results = self._changed(given, is_changed, kept.results)
+        for result in results:
+            result.flags.writeable = False
+        self._kept = _Kept([column.copy(order="K") for column in given], results)
+        return results
+
+    def _anew(self, columns: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        return self._fn(dict(zip(self._names, columns, strict=True)))
+
+    def _changed(
+        self, columns: list[NDArray[Any]], is_changed: NDArray[np.bool_], results: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[Any], ...]:
+        """Returns the results for `columns`, of which the rows `is_changed` differ from those of `results`."""
+        return self._anew(columns)
+
+
+def _flat(column: NDArray[Any]) -> Iterable[NDArray[Any]]:
+    """Returns the columns, shape (n,) each, of an array of shape (n,) or (n, k)."""
+    return (column,) if column.ndim == 1 else column.T
+
+
+class RowMemo(Memo):
+    """A memo of a function of rows, which it calls again only for the rows that have changed.
+
+    In a large pool, few rows change between two refreshes. The function is called for chunks of rows whose
+    intermediate results stay in the processor's cache, which alone makes it about twice as fast.
+
+    Args:
+        fn: Columns of n tasks -> arrays of shape (n,). The results of a row depend on this row alone.
+        names: Names of the columns that `fn` reads.
+
+    Examples:
+        >>> import numpy as np
+        >>> twice = RowMemo(lambda columns: (2.0 * columns["last_score"],), ["last_score"])
+        >>> twice({"last_score": np.array([0.5, 1.0])})[0].tolist()
+        [1.0, 2.0]
+    """
+
+    def _anew(self, columns: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(columns[0]), CHUNK)]
+        parts = [super(RowMemo, self)._anew([column[chunk] for column in columns]) for chunk in chunks]
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+    def _changed(
+        self, columns: list[NDArray[Any]], is_changed: NDArray[np.bool_], results: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[Any], ...]:
+        rows = np.flatnonzero(is_changed)
+        new = self._anew([column.take(rows, axis=0) for column in columns])
+        results = tuple(result.copy() for result in results)
+        for result, values in zip(results, new, strict=True):
+            result[rows] = values
+        return results

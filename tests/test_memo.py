@@ -1,0 +1,129 @@
+"""The memo of a function of rows: the same results, for fewer rows."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from curricular.algorithms.memo import Memo, RowMemo
+from curricular.arrays import CHUNK, in_chunks
+
+
+def squares_and_sums(columns):
+    return columns["a"] * columns["a"], columns["a"] + columns["b"]
+
+
+class Counting:
+    """Counts the rows for which it is called."""
+
+    def __init__(self):
+        self.num_rows = 0
+
+    def __call__(self, columns):
+        self.num_rows += len(columns["a"])
+        return squares_and_sums(columns)
+
+
+def columns_of(num_rows, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"a": rng.random(num_rows), "b": rng.integers(9, size=num_rows), "c": rng.random(num_rows)}
+
+
+def same(found, expected):
+    return [column.tobytes() for column in found] == [column.tobytes() for column in expected]
+
+
+@pytest.mark.parametrize("num_rows", [1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+def test_results_are_those_of_the_function_whatever_changes(num_rows):
+    rng, columns, memo = np.random.default_rng(1), columns_of(num_rows), RowMemo(squares_and_sums, ("a", "b"))
+    for num_changed in (num_rows, 0, 1, num_rows // 3, num_rows, 2):
+        rows = rng.integers(num_rows, size=num_changed)
+        columns["a"][rows], columns["b"][rows[::2]] = rng.random(num_changed), -1
+        assert same(memo(columns), squares_and_sums(columns))
+
+
+def test_only_rows_that_changed_are_computed():
+    fn, columns = Counting(), columns_of(2 * CHUNK)
+    memo = RowMemo(fn, ("a", "b"))
+    memo(columns)
+    assert fn.num_rows == 2 * CHUNK
+    columns["a"][[3, 99]] += 1.0
+    columns["b"][[99, CHUNK]] += 1
+    columns["c"][:] = 0.0  # which the function does not read
+    memo(columns)
+    assert fn.num_rows == 2 * CHUNK + 3
+
+
+def test_another_number_of_rows_is_another_pool():
+    memo = RowMemo(squares_and_sums, ("a", "b"))
+    for num_rows in (2 * CHUNK, 3 * CHUNK, 2 * CHUNK):
+        columns = columns_of(num_rows, seed=num_rows)
+        assert same(memo(columns), squares_and_sums(columns))
+
+
+def test_what_is_kept_cannot_be_written_to():
+    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
+    with pytest.raises(ValueError, match="read-only"):
+        memo(columns)[0][0] = 1.0
+    first = memo(columns)[0].copy()
+    columns["a"][0] += 1.0
+    later = memo(columns)
+    assert later[0][0] != first[0]
+
+
+def test_a_row_that_is_not_a_number_is_computed_again():
+    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
+    columns["a"][5] = np.nan
+    memo(columns)
+    columns["b"][5] += 1
+    assert same(memo(columns), squares_and_sums(columns))
+
+
+def test_a_copy_keeps_nothing():
+    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
+    memo(columns)
+    assert len(pickle.dumps(memo)) < 1_000
+    assert same(pickle.loads(pickle.dumps(memo))(columns), squares_and_sums(columns))
+
+
+def test_threads_that_look_at_different_pools_get_their_own_results():
+    memo, pools = RowMemo(squares_and_sums, ("a", "b")), [columns_of(2 * CHUNK, seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(memo, pools * 5))
+    assert all(same(here, squares_and_sums(pool)) for here, pool in zip(found, pools * 5, strict=True))
+
+
+class TestWholeColumns:
+    def test_the_function_is_called_again_only_if_a_column_that_it_reads_changed(self):
+        calls = []
+
+        def ranks(columns):
+            calls.append(len(columns["a"]))
+            return (np.argsort(columns["a"]) + columns["p"].sum(axis=1),)
+
+        columns = columns_of(2 * CHUNK) | {"p": np.zeros((2 * CHUNK, 2))}
+        memo = Memo(ranks, ("a", "p"))
+        first = memo(columns)
+        columns["b"][3] += 1
+        assert memo(columns) is first
+        columns["p"][5, 1] = 1.0
+        assert same(memo(columns), ranks(columns))
+        columns["a"][0] = 9.0
+        assert same(memo(columns), ranks(columns))
+        assert len(calls) == 5  # of which two by this test
+
+    def test_a_small_pool_is_not_kept(self):
+        memo, columns = Memo(squares_and_sums, ("a", "b")), columns_of(8)
+        assert memo(columns)[0] is not memo(columns)[0]
+
+
+@pytest.mark.parametrize("num_rows", [1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+def test_chunks_give_the_bits_of_the_whole(num_rows):
+    rng = np.random.default_rng(0)
+    a, b = rng.random(num_rows), rng.random(num_rows)
+
+    def formula(a, b):
+        return np.exp(-a / b) * np.sqrt(b) + a**1.5
+
+    assert same([in_chunks(formula, a, b)], [formula(a, b)])
