@@ -21,6 +21,7 @@ from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..task import Params
 from .floors import FlooredConfig, with_floors
+from .nearness import nearness
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
 from .sharing import Shared, expected_priorities, share_evidence
@@ -129,13 +130,28 @@ class NoiseAwareAlgorithm(Algorithm):
         noise_share = 1.0 - xp.sum(priorities)
         share = self.config.discovery_share * noise_share**DISCOVERY * xp.astype(xp.any(unsolved), xp.float64)
         chosen = mix(chosen, proportional(xp.astype(unsolved, xp.float64), active), share)
-        return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
+        chosen = mix(chosen, uniform(active), noise_share**DOUBT)
+        return with_floors(self._towards_solved(chosen, unsolved, columns), columns, self.config)
+
+    def _towards_solved(self, chosen: Array, unsolved: Array, columns: Columns) -> Array:
+        """Returns probabilities of which the tasks never solved have as much as before, more of it near solved ones."""
+        if not self._shares(columns):
+            return chosen
+        xp = chosen.__array_namespace__()
+        solved = xp.astype(columns["is_active"] & ~unsolved, xp.float64)
+        shares = xp.where(unsolved, chosen, 0.0)
+        weights = shares * nearness(columns, solved)
+        total = xp.sum(weights)
+        return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
 
     def _shared(self, columns: Columns, own: Array) -> Shared:
-        if self.config.sharing > 0.0 and columns["params"].shape[1] > 0:
+        if self._shares(columns):
             return share_evidence(own, self._own_priorities, columns, self.config.rates, self.config.sharing)
         xp = own.__array_namespace__()
         return Shared(own, xp.ones(own.shape[0]))
+
+    def _shares(self, columns: Columns) -> bool:
+        return self.config.sharing > 0.0 and columns["params"].shape[1] > 0
 
     def _own_priorities(self, columns: Columns) -> Array:
         return self._judge(columns).priority

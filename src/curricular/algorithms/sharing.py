@@ -127,7 +127,10 @@ class _Grid(NamedTuple):
         """Returns the group of each task, shape (n,), for each axis (`num_together` 1) or each pair of axes (2)."""
         num_axes = len(self.low)
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
-        bins = [_bins(_known(params[:, axis]), self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
+        bins = [
+            bin_axis(known_values(params[:, axis]), self.low[axis], self.high[axis], per_axis)
+            for axis in range(num_axes)
+        ]
         if num_together == 1:
             return bins
         return [first * per_axis + second for first, second in combinations(bins, 2)]
@@ -136,11 +139,11 @@ class _Grid(NamedTuple):
 def _grid(columns: Columns) -> _Grid:
     params = columns["params"]
     xp = params.__array_namespace__()
-    axes = [_known(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
+    axes = [known_values(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
     return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
 
 
-def _known(values: Array) -> Array:
+def known_values(values: Array) -> Array:
     """Returns `values`, shape (n,), where the mean of the known ones replaces NaN, which stands for unknown."""
     xp = values.__array_namespace__()
     is_known = xp.isfinite(values)
@@ -149,7 +152,7 @@ def _known(values: Array) -> Array:
     return xp.where(is_known, values, mean)
 
 
-def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
+def bin_axis(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     """Returns the index of each value among `num_bins` equal bins from `low` to `high`, shape (n,).
 
     Values beyond an end fall into the outermost bin. If there are at most `num_bins` choices, each choice has its own
