@@ -4,7 +4,16 @@ import array_api_strict as xp
 import numpy as np
 import pytest
 
-from curricular import Curriculum, NoiseAwareConfig, Span, bucketed, create_algorithm, create_proposer, merge
+from curricular import (
+    Curriculum,
+    NoiseAwareConfig,
+    Span,
+    bucketed,
+    create_algorithm,
+    create_proposer,
+    merge,
+    single_task,
+)
 from curricular.algorithms.sharing import expected_priorities, share_evidence
 from curricular.params import Layout
 from curricular.table import EMAS, columns_of, empty_table
@@ -41,7 +50,7 @@ def level(columns):
 
 def shared(columns, score=level):
     """What tasks without a result of their own that counts get from their groups."""
-    return share_evidence(columns["slow_ema"], score, columns, CONFIG.rates, half=1e12)
+    return share_evidence(columns["slow_ema"], score, columns, CONFIG.rates, half=1e12).priority
 
 
 class TestMerged(AlgorithmSuite):
@@ -140,6 +149,44 @@ def test_what_a_task_told_itself_does_not_count_on_each_axis_again():
     scores = np.where(np.arange(8) == 3, 1.0, 0.1)
     columns = dict(columns_for(generator, scores), params=params, cells=Layout(generator.axes).cells(params))
     assert shared(columns) == pytest.approx(np.ones(8))
+
+
+@pytest.mark.parametrize("kind", ["one axis", "two axes", "singles", "a single beside sets"])
+def test_tasks_that_are_alone_with_their_values_are_judged_as_without_axes(kind):
+    numbers = tuple(range(6))
+    generator = {
+        "one axis": family("a", values=numbers),
+        "two axes": family("a", "b", values=numbers),
+        "singles": merge([single_task(number) for number in numbers]),
+        "a single beside sets": merge([single_task(0), *(family("a", "b", values=(0,)) for _ in numbers[1:])]),
+    }[kind]
+    choice = np.arange(6.0)[:, None]
+    width = num_params(generator.axes)
+    params = choice * np.eye(width)[0] if kind == "a single beside sets" else np.repeat(choice, width, axis=1)
+    layout = Layout(generator.axes)
+    rng = np.random.default_rng(6)
+    columns = dict(columns_for(generator, rng.random(6), num_results=30), params=params, cells=layout.cells(params))
+    for name in EMAS:
+        columns[name] = rng.random(6)  # with slopes
+    columns["num_completions"] = np.array([0, 1, 7, 30, 200, 3000])
+    shared, alone = (create_algorithm(NoiseAwareConfig.recommended(sharing=half)) for half in (50.0, 0.0))
+    assert shared.priorities(columns) == pytest.approx(alone.priorities(columns), rel=1e-9)
+
+
+def test_a_group_speaks_for_its_task_as_far_as_the_other_tasks_have_results():
+    columns = dict(columns_for(family("a"), np.array([0.9, 0.1, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3])))
+    columns["params"] = np.array([0, 1, 2, 3, 0, 1, 2, 3.0])[:, None]  # two of each value
+    trusts = []
+    for others in (0, 1, 10, 1000):
+        counts = np.where(np.arange(8) < 4, 20, others)
+        trust = share_evidence(
+            columns["slow_ema"], level, columns | {"num_completions": counts}, CONFIG.rates, 50.0
+        ).trust
+        assert trust[:4] == pytest.approx(trust[0])
+        trusts.append(trust[0])
+    assert trusts[0] == 1.0
+    assert trusts == sorted(trusts, reverse=True)
+    assert trusts[-1] == pytest.approx(20 / 70, rel=0.02)
 
 
 def test_inactive_tasks_say_nothing():

@@ -23,9 +23,10 @@ from ..table import EMAS
 from ..task import Params
 from .floors import FlooredConfig, with_floors
 from .memo import RowMemo
+from .nearness import nearness
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
-from .sharing import expected_priorities, own_weight, share_evidence
+from .sharing import Shared, expected_priorities, share_evidence
 from .slopes import Evidence, PairWeights, Slope, chance_of_change, pair_weights, progress_slope
 
 
@@ -104,14 +105,14 @@ class NoiseAwareAlgorithm(Algorithm):
     def priorities(self, columns: Columns) -> Array:
         """Returns the share of the choice that is each task's, times the share of the choice that is progress."""
         own = self._judge(columns, Signs(*self._kept_signs(columns)))
-        chosen = proportional(self._shared(columns, own.priority), columns["is_active"])
+        shared = self._shared(columns, own.priority)
+        chosen = proportional(shared.priority, columns["is_active"])
         xp = chosen.__array_namespace__()
         # The slopes of tasks that were never solved are unknown, so they say nothing about the noise of the others.
         solved = chosen * own.solved
         total = xp.sum(solved)
-        doubt = 1.0 - own.chance
-        if self._shares(columns):
-            doubt = doubt * own_weight(columns["num_completions"], self.config.sharing)
+        # Where groups speak for a task, its own results cannot tell how much of its share of the choice is noise.
+        doubt = (1.0 - own.chance) * shared.trust
         progress = xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
         return chosen * xp.clip(progress, MIN_PROGRESS, None)
 
@@ -132,12 +133,25 @@ class NoiseAwareAlgorithm(Algorithm):
         noise_share = 1.0 - xp.sum(priorities)
         share = self.config.discovery_share * noise_share**DISCOVERY * xp.astype(xp.any(unsolved), xp.float64)
         chosen = mix(chosen, proportional(xp.astype(unsolved, xp.float64), active), share)
-        return with_floors(mix(chosen, uniform(active), noise_share**DOUBT), columns, self.config)
+        chosen = mix(chosen, uniform(active), noise_share**DOUBT)
+        return with_floors(self._towards_solved(chosen, unsolved, columns), columns, self.config)
 
-    def _shared(self, columns: Columns, own: Array) -> Array:
+    def _towards_solved(self, chosen: Array, unsolved: Array, columns: Columns) -> Array:
+        """Returns probabilities of which the tasks never solved have as much as before, more of it near solved ones."""
         if not self._shares(columns):
-            return own
-        return share_evidence(own, self._own_priorities, columns, self.config.rates, self.config.sharing)
+            return chosen
+        xp = chosen.__array_namespace__()
+        solved = xp.astype(columns["is_active"] & ~unsolved, xp.float64)
+        shares = xp.where(unsolved, chosen, 0.0)
+        weights = shares * nearness(columns, solved)
+        total = xp.sum(weights)
+        return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
+
+    def _shared(self, columns: Columns, own: Array) -> Shared:
+        if self._shares(columns):
+            return share_evidence(own, self._own_priorities, columns, self.config.rates, self.config.sharing)
+        xp = own.__array_namespace__()
+        return Shared(own, xp.ones(own.shape[0]))
 
     def _shares(self, columns: Columns) -> bool:
         return self.config.sharing > 0.0 and columns["params"].shape[1] > 0

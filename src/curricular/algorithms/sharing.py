@@ -12,20 +12,31 @@ MAX_GROUPS = 4096
 """Maximum number of groups of tasks per axis or pair of axes; the number of tasks limits it further."""
 
 GROUP_HALF = 5.0
-"""Completions at which the priority of a group counts half, and the mean priority the other half."""
+"""Completions at which the priority of a group counts half, and the mean priority the other half; also, completions of
+other tasks at which the groups of a task count half as much as they do in the end."""
 
 AXIS_POWER = 3.0
 """Power with which each of three or more axes counts in the product over all pairs of axes."""
 
 
+class Shared(NamedTuple):
+    """Priorities of tasks after sharing, and how far they are the tasks' own, shape (n,) each."""
+
+    priority: Array
+    """Blended priorities, in units of the mean priority."""
+    trust: Array
+    """Weight of each task's own priority in the blend, in [0, 1]; 1 for a task whose groups hold no other task."""
+
+
 def share_evidence(
     own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
-) -> Array:
+) -> Shared:
     """Blends the priorities of tasks with the priorities of their groups (partial pooling by evidence).
 
     A group is all tasks with the same values on a pair of axes, or on one axis if there are at most two axes. The group
     has the results of all its tasks, and `priorities_of` computes its priority as for a single task. For a task with n
     completions, the product of the priorities of its groups counts half / (n + half), and its own priority the rest.
+    Groups that hold hardly any results of other tasks count less, and not at all if the task is alone in each.
     Over pairs, the product is raised to a power such that the evidence of an axis counts the same, `AXIS_POWER` times,
     however many axes there are.
 
@@ -39,34 +50,42 @@ def share_evidence(
         columns: Columns of the tasks; `params` has at least one column.
         rates: Rates of the averages in the rows.
         half: Completions at which a task's own priority counts half, > 0.
-
-    Returns:
-        Blended priorities in units of the mean priority, shape (n,).
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
     grid, history = _grid(columns), _history(columns, rates)
     cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
-    common = active
+    counts = xp.astype(completions, xp.float64)
+    common, largest = active, counts
     num_axes = len(grid.low)
     is_paired = num_axes > 2 and not is_merged
     for group in grid.groups(columns["params"], 2 if is_paired else 1):
-        common = common * xp.take(_factors(group, grid.num_groups, priorities_of, history), group)
+        factors = _factors(group, grid.num_groups, priorities_of, history)
+        common = common * xp.take(factors.value, group)
+        largest = xp.maximum(largest, xp.take(factors.evidence, group))
     if is_paired:
         # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
         common = common ** (AXIS_POWER / (num_axes - 1))
     if is_merged:
-        common = common * _member_factors(cells, active * xp.astype(completions, xp.float64), priorities_of, history)
-    trust = own_weight(completions, half)
-    return trust * _relative(own, active) + (1.0 - trust) * _relative(common, active)
+        factors = _member_factors(cells, active * counts, priorities_of, history)
+        common = common * factors.value
+        largest = xp.maximum(largest, factors.evidence)
+    trust = _own_weight(counts, largest - counts, half)
+    return Shared(trust * _relative(own, active) + (1.0 - trust) * _relative(common, active), trust)
 
 
-def own_weight(num_completions: Array, half: float) -> Array:
-    """Returns the weight n / (n + half) of a task's own results against the results of its groups, shape (n,)."""
-    xp = num_completions.__array_namespace__()
-    counts = xp.astype(num_completions, xp.float64)
-    return counts / (counts + half)
+def _own_weight(own: Array, others: Array, half: float) -> Array:
+    """Returns the weight n / (n + h) of a task's own results against those of its groups, shape (n,).
+
+    Args:
+        own: Completions n of each task, shape (n,).
+        others: Completions of the other tasks in its largest group, shape (n,). With many, h is `half`; with none, 0.
+        half: Completions at which the two weigh the same, if the group has many.
+    """
+    xp = own.__array_namespace__()
+    weight = half * others / (others + GROUP_HALF)
+    return 1.0 - weight / xp.clip(own + weight, 1e-9, None)
 
 
 def expected_priorities(
@@ -91,9 +110,9 @@ def expected_priorities(
     grid, history = _grid(columns), _history(columns, rates)
     result = xp.ones(params.shape[0])
     for group, new in zip(grid.groups(columns["params"], 1), grid.groups(params, 1), strict=True):
-        result = result * xp.take(_factors(group, grid.num_groups, priorities_of, history), new)
+        result = result * xp.take(_factors(group, grid.num_groups, priorities_of, history).value, new)
     if cells.shape[1]:
-        result = result * _member_factors(cells, xp.zeros(params.shape[0]), priorities_of, history)
+        result = result * _member_factors(cells, xp.zeros(params.shape[0]), priorities_of, history).value
     return result
 
 
@@ -108,7 +127,10 @@ class _Grid(NamedTuple):
         """Returns the group of each task, shape (n,), for each axis (`num_together` 1) or each pair of axes (2)."""
         num_axes = len(self.low)
         per_axis = self.num_groups if num_together == 1 else math.isqrt(self.num_groups)
-        bins = [_bins(_known(params[:, axis]), self.low[axis], self.high[axis], per_axis) for axis in range(num_axes)]
+        bins = [
+            bin_axis(known_values(params[:, axis]), self.low[axis], self.high[axis], per_axis)
+            for axis in range(num_axes)
+        ]
         if num_together == 1:
             return bins
         return [first * per_axis + second for first, second in combinations(bins, 2)]
@@ -117,11 +139,11 @@ class _Grid(NamedTuple):
 def _grid(columns: Columns) -> _Grid:
     params = columns["params"]
     xp = params.__array_namespace__()
-    axes = [_known(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
+    axes = [known_values(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
     return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
 
 
-def _known(values: Array) -> Array:
+def known_values(values: Array) -> Array:
     """Returns `values`, shape (n,), where the mean of the known ones replaces NaN, which stands for unknown."""
     xp = values.__array_namespace__()
     is_known = xp.isfinite(values)
@@ -130,7 +152,7 @@ def _known(values: Array) -> Array:
     return xp.where(is_known, values, mean)
 
 
-def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
+def bin_axis(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     """Returns the index of each value among `num_bins` equal bins from `low` to `high`, shape (n,).
 
     Values beyond an end fall into the outermost bin. If there are at most `num_bins` choices, each choice has its own
@@ -141,19 +163,28 @@ def _bins(values: Array, low: Array, high: Array, num_bins: int) -> Array:
     return xp.astype(position, xp.int64)
 
 
-def _factors(group: Array, num_groups: int, priorities_of: Callable[[Columns], Array], history: "_History") -> Array:
-    """Returns the priority of each group over the mean, shrunk towards 1 for few results; shape (num_groups,).
+class _Factors(NamedTuple):
+    """What groups say, of one shape each."""
 
-    `group` is the group of each task in the pool, shape (n,).
-    """
+    value: Array
+    """Priority over the mean, shrunk towards 1 for few results."""
+    evidence: Array
+    """Completions of the group; with several groups, of the largest."""
+
+
+def _factors(group: Array, num_groups: int, priorities_of: Callable[[Columns], Array], history: "_History") -> _Factors:
+    """Returns what each group says, shape (num_groups,); `group` is the group of each task in the pool, shape (n,)."""
     members, sizes = _group_columns(history, group[None, :], num_groups)
     xp = group.__array_namespace__()
     priorities, total = priorities_of(members), xp.sum(sizes)
     mean = xp.sum(priorities * sizes) / xp.where(total > 0.0, total, 1.0)
-    return _shrunk(priorities, mean, xp.astype(members["num_completions"], xp.float64))
+    evidence = xp.astype(members["num_completions"], xp.float64)
+    return _Factors(_shrunk(priorities, mean, evidence), evidence)
 
 
-def _member_factors(cells: Array, own: Array, priorities_of: Callable[[Columns], Array], history: "_History") -> Array:
+def _member_factors(
+    cells: Array, own: Array, priorities_of: Callable[[Columns], Array], history: "_History"
+) -> _Factors:
     """Returns the product of the factors of each task's member and of its groups over the member's axes, shape (n,).
 
     A factor is the priority of a group over the mean of the tasks that have the axis, shrunk as in `_factors`.
@@ -172,7 +203,9 @@ def _member_factors(cells: Array, own: Array, priorities_of: Callable[[Columns],
     shape, index = cells.T.shape, xp.reshape(cells.T, (-1,))
     here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
     is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # after the choice of the member
-    return xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0)
+    is_used = xp.astype(cells.T > 0, xp.float64)  # cell 0 stands for all unused columns
+    largest = xp.max(is_used * evidence, axis=0)
+    return _Factors(xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0), largest)
 
 
 def _axis_means(priorities: Array, sizes: Array, cell_axes: Array) -> Array:

@@ -11,7 +11,7 @@ from minigrid.envs.lockedroom import LockedRoomEnv
 from minigrid.envs.multiroom import MultiRoomEnv
 from minigrid.minigrid_env import MiniGridEnv
 
-from .. import TaskGeneratorSet, merge, single_task
+from .. import SequenceTaskGenerator, dataset
 from .sight import QuickSight
 
 
@@ -111,9 +111,11 @@ def learnable(levels: tuple[Level, ...]) -> tuple[Level, ...]:
     return tuple(level for level in levels if level.group is not Group.USELESS)
 
 
-def generator(levels: tuple[Level, ...]) -> TaskGeneratorSet:
-    """Returns the generator with one task per level, labelled with the level's group."""
-    return merge([single_task(level, label=level.group) for level in levels])
+def generator(levels: tuple[Level, ...]) -> SequenceTaskGenerator:
+    """Returns the generator with one task per level, labelled with its group; the axes are kind, size and limit."""
+    kinds = [list(Kind).index(level.kind) for level in levels]
+    columns = {"kind": kinds, "size": "size", "max_steps": "max_steps"}
+    return dataset(levels, key="name", label="group", columns=columns)
 
 
 class EnvPool:
