@@ -60,9 +60,12 @@ test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a
 	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
-	@.venv-trl/bin/python -m pytest -W default tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)
+	@.venv-trl/bin/python -m pytest -W default tests/trainers/test_trl.py tests/trainers/test_reasoning_gym.py tests/trainers/test_slime.py src/curricular/trainers/trl.py src/curricular/trainers/reasoning_gym.py docs/llm-trainers.md $(ARGS)
 
-test-all: test test-metta test-rllib test-trl  ## run all tests, also those that need an environment of their own
+test-verl: .venv-verl/.installed-verl  ## run the tests that need verl, in a separate environment
+	@.venv-verl/bin/python -m pytest -W default tests/trainers/test_verl.py $(ARGS)
+
+test-all: test test-metta test-rllib test-trl test-verl  ## run all tests, also those that need an environment of their own
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -208,6 +211,14 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 %/.installed-nethack: pyproject.toml | %/bin/python
 	@echo "Setting up $* for MiniHack: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' minihack==1.0.2 'setuptools<81' torch==2.13.0
+	@touch $@
+
+# verl asks for versions that contradict the constraints, and its trainer also needs what follows TransferQueue, some of its
+# extra verl-core; the rest of it does not work without a GPU. Its wheels have a package `tests`, which would hide ours.
+%/.installed-verl: pyproject.toml | %/bin/python
+	@echo "Setting up $* for the tests with verl: once, some minutes"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing]' hypothesis sybil torch==2.13.0 verl==0.9.1 TransferQueue cachetools fastapi msgspec pyzmq uvicorn
+	@rm -rf $*/lib/python*/site-packages/tests
 	@touch $@
 
 $(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python

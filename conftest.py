@@ -18,11 +18,13 @@ pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], pat
 collect_ignore_glob = [
     pattern
     for package, patterns in {
+        "prime_rl": ["src/curricular/trainers/prime_rl.py"],
         "pufferlib": ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"],
         "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
         "slime": ["src/curricular/trainers/slime.py"],
         "torchrl": ["src/curricular/wrappers/torchrl.py"],
         "trl": ["src/curricular/trainers/trl.py", "tests/trainers/trl_run.py"],
+        "verl": ["src/curricular/trainers/verl.py", "tests/trainers/verl_run.py"],
     }.items()
     if find_spec(package) is None
     for pattern in patterns

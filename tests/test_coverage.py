@@ -170,6 +170,17 @@ def test_a_batch_without_replacement_is_distinct_where_two_walks_meet():
     assert np.bincount(seeds).tolist() == [21] * 10
 
 
+def test_a_new_walk_comes_last_to_what_is_out_and_still_to_each_prompt_once():
+    curriculum = made(40)
+    batch = curriculum.ask_batch(40)
+    is_out = batch.seeds >= 30  # ten results are late when the next epoch begins
+    curriculum.tell_batch(batch.tickets[~is_out], np.ones(30))
+    first, second = curriculum.ask_batch(30), curriculum.ask_batch(10)
+    assert set(first.seeds.tolist()) == set(range(30))
+    assert set(second.seeds.tolist()) == set(range(30, 40))
+    assert sorted(curriculum.ask_batch(40).seeds.tolist()) == list(range(40))  # where all are out, as well
+
+
 def test_peek_shows_the_next_task_of_the_walk_and_hands_out_nothing():
     curriculum = made(12)
     for _ in range(24):

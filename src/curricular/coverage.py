@@ -1,7 +1,8 @@
 """`Walk`: walks over the pool in random order, so that every task is handed out. The state of a walk is in the table.
 
 A walk hands out every task once, in the order of a random permutation of the slots. It skips tasks that were handed out
-since it began. A task whose last hand-out was cancelled is due again. When no task is due, the next walk begins.
+since it began. Tasks that are out when it comes to them have their turn at its end. A task whose last hand-out was
+cancelled is due again. When no task is due, the next walk begins.
 """
 
 from typing import NamedTuple
@@ -80,10 +81,12 @@ class Walk:
             blocked = np.concatenate([barred, np.array(own, np.int64)])
             found, position = self._scan(table, number, start, position, wanted - len(chosen), blocked)
             chosen += found
-            if len(chosen) == wanted or (is_fresh and not found):
+            if len(chosen) == wanted:
                 break
             is_due = self._due(table.rows, start)
             is_due[blocked] = is_due[found] = False
+            if is_fresh and not found and not is_due.any():
+                break
             is_fresh = not is_due.any()
             position = 0 if is_fresh else capacity
             if is_fresh:
@@ -95,7 +98,9 @@ class Walk:
     def _scan(
         self, table: Table, number: int, start: int, position: int, wanted: int, blocked: NDArray[np.int64]
     ) -> tuple[list[int], int]:
-        """Looks through the rest of a pass for due tasks. The passes after the first one are for cancelled tasks.
+        """Looks through the rest of a pass for due tasks.
+
+        The passes after the first one are for tasks that were out, and for those whose hand-outs were cancelled.
 
         Args:
             table: The pool.
@@ -115,7 +120,10 @@ class Walk:
         while wanted > len(found) and place < capacity:
             width = max(WINDOW, 2 * (wanted - len(found))) if not found else BLOCK
             slots = self._window(number, place, width, capacity)
-            is_due = self._due(table.rows.take(slots), start, has_new=is_first)
+            rows = table.rows.take(slots)
+            is_due = self._due(rows, start, has_new=is_first)
+            if is_first:
+                is_due &= rows["num_pending"] == 0
             if len(blocked):
                 is_due &= ~np.isin(slots, blocked)
             (places,) = np.nonzero(is_due)

@@ -20,6 +20,12 @@ from ..helpers import python
             "curricular.trainers.reasoning_gym needs Reasoning Gym: pip install 'curricular[reasoning-gym]'",
         ),
         ("slime", "slime", "curricular.trainers.slime needs slime: install it as slime's documentation says"),
+        (
+            "prime_rl",
+            "prime_rl",
+            "curricular.trainers.prime_rl needs prime-rl: install it as prime-rl's documentation says",
+        ),
+        ("transfer_queue", "verl", "curricular.trainers.verl needs verl: pip install 'verl[verl-core]'"),
     ],
 )
 def test_a_missing_trainer_is_named(package, module, message):

@@ -200,6 +200,9 @@ def _add_in_order(sums: NDArray[np.float64], index: NDArray[np.int64], values: N
     sums[...] = np.bincount(np.concatenate([first, index]), np.concatenate([sums, values]), len(sums))
 
 
+_ZERO, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
+
+
 def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | None = None, **counters: int) -> Patch:
     """Returns the patch that records hand-outs of tasks in the pool, as `record` does, in fewer steps.
 
@@ -210,21 +213,23 @@ def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | N
         counters: New values of further counters.
     """
     old, n = table.counters, len(task_ids)
-    changed = task_ids % len(table.rows)
-    order = starts = np.zeros(1, np.int64)
-    counts = np.ones(1, np.int64)
-    if n > 1:  # asking one by one is common
+    changed, labels = task_ids % len(table.rows), table.labels.copy()
+    of_labels = labels["num_scheduled"]
+    if n == 1:  # asking one by one is common
+        rows, counts, newest = table.rows.take(changed), _ONE, _ZERO
+        of_labels[rows["label_index"]] += counts
+    else:
         order = changed.argsort(kind="stable")
         slots = changed[order]
         starts = _starts(slots)
         counts = _sizes(starts, n)
         changed = slots[starts]
-    rows = table.rows.take(changed)
-    rows["num_pending"] += counts
-    rows["num_scheduled"] += counts
-    rows["last_scheduled"] = old.num_scheduled + 1 + order[starts + counts - 1]
-    labels = table.labels.copy()
-    np.add.at(labels["num_scheduled"], rows["label_index"], counts)
+        rows, newest = table.rows.take(changed), order[starts + counts - 1]
+        np.add.at(of_labels, rows["label_index"], counts)
+    for name in ("num_pending", "num_scheduled"):
+        column = rows[name]
+        column += counts
+    rows["last_scheduled"] = old.num_scheduled + 1 + newest
     changes = {"num_scheduled": old.num_scheduled + n, "num_pending": old.num_pending + n, **counters}
     return Patch(changed, rows, labels, old._replace(**changes), ledger=ledger)
 

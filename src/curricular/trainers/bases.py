@@ -27,3 +27,25 @@ class DataSource:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any: ...
+
+
+class PromptDataset:
+    """A data set of verl."""
+
+    prompt_key: str
+    dataframe: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __len__(self) -> int: ...  # type: ignore[empty-body]  # pyright: ignore[reportReturnType]
+
+    def __getitem__(self, row: int) -> dict[str, Any]: ...  # type: ignore[empty-body]  # pyright: ignore[reportReturnType]
+
+
+class Buffer:
+    """A replay buffer of verl. It has no methods, so that a class may inherit them from a sibling."""
+
+    trainer_mode: str
+    refill_fn: Any
+    sample: Any
+    _evict_terminal_groups: Any
