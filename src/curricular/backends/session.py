@@ -22,7 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 from ..mutex import ReentrantCallError, is_inside
-from .layout import HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+from .layout import HEAD, HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
 from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
@@ -104,7 +104,7 @@ class SessionFile:
         self.spec = spec
         self.inode: tuple[int, int] = _inode(os.fstat(fd))
         """Device and inode of the file, which identify it under all of its names."""
-        self.layout: Layout = Layout(spec.capacity, spec.num_axes, spec.max_open)
+        self.layout: Layout = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
         """Number of times this process has opened the file and not yet released it."""
@@ -370,7 +370,7 @@ def _checked(path: Path, fd: int) -> Spec:
             f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove it or use another session_id"
         )
     spec = Spec.parse(os.pread(fd, HEADER_SIZE, 0), str(path))
-    size = Layout(spec.capacity, spec.num_axes, spec.max_open).size
+    size = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size
     if found.st_size != size:
         raise SessionMismatchError(
             f"session file {path}: expected {size} bytes, got {found.st_size}; the file is damaged: remove it with "
@@ -395,7 +395,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
         try:
             fault("drafted")
             _try_lock(fd, _TABLE_BYTE)  # keeps other processes from sweeping the draft or using a partial file
-            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes, spec.max_open).size)
+            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size)
             file = SessionFile(path, fd, spec)
             file.reserve(0, file.layout.fixed_size)
             for offset, length in file.layout.journal_spans(0):
@@ -468,9 +468,33 @@ def _is_ours(path: Path) -> bool:
         if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+            is_ours = path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+        return is_ours and not has_undelivered(path)
     except OSError:
         return False  # removed, or not readable: not ours
+
+
+def has_undelivered(path: Path) -> bool:
+    """Returns whether the file is a follower with events that its hub has not confirmed. They outlive all processes.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(HEADER_SIZE)
+    try:
+        spec = Spec.parse(data, str(path))
+    except SessionMismatchError:
+        return False
+    if not spec.follows:
+        return False
+    sections = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+        if len(mapping) < sections.size:
+            return False
+        head, tail = sections.view(mapping, "standing")[:2].tolist()
+        in_logs = (sections.view(mapping, "workers")[:, HEAD] != sections.view(mapping, "tails")).any()
+    return head != tail or bool(in_logs)
 
 
 def remove_file(path: Path, *, force: bool) -> bool:
