@@ -19,6 +19,7 @@ collect_ignore_glob = [
     pattern
     for package, patterns in {
         "pufferlib": ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"],
+        "ray": ["src/curricular/ray.py", "tests/cluster/nodes.py"],
         "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
         "slime": ["src/curricular/trainers/slime.py"],
         "torchrl": ["src/curricular/wrappers/torchrl.py"],
