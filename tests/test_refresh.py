@@ -45,6 +45,8 @@ def play(curriculum, num_results):
 class Noted:
     """A transaction that keeps what is committed."""
 
+    follows = False
+
     def __init__(self, table, events):
         self.table, self.events, self.lost, self.commits = table, events, NOTHING_LOST, []
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 import numpy as np
@@ -50,6 +50,8 @@ class Admission(Generic[ConfigT]):
         self._proposer = proposer
         self._seed = config.seed
         self._estimator = estimator
+        self.clock: Callable[[], float] = time.time
+        """Returns the time at which tasks are created, in seconds since 1970."""
         self._has_warned = False
 
     def limit(self, capacity: int) -> int | None:
@@ -124,7 +126,7 @@ class Admission(Generic[ConfigT]):
         seeds, params = tasks
         names = task_labels(self._generator, seeds, params)
         _check_labels(names)
-        patch = admit(table, slots, seeds, params, names, time.time(), self._estimator)
+        patch = admit(table, slots, seeds, params, names, self.clock(), self._estimator)
         self._warn_of_overflow(patch, names)
         return patch
 

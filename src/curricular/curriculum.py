@@ -14,7 +14,7 @@ from .algorithms.proposals import Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .asking import CoveringAsk
-from .backends.protocol import Backend, Transaction
+from .backends.protocol import Backend, FollowerError, Transaction
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
 from .config import CurriculumConfig
 from .coverage import Walk
@@ -29,7 +29,7 @@ from .refresh import Refresher
 from .roster import Roster
 from .rows import TaskState
 from .selection import Selection
-from .table import Table
+from .table import Table, without_ledger
 from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
 from .tracker import TaskTracker, create_task_tracker
@@ -130,7 +130,8 @@ class Curriculum(Generic[ConfigT]):
         self._draws = Draws(self._backend, config.seed)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
-        self._tickets = Tickets(self.tracker, self._draws, Selection(self._draws, walk), algorithm)
+        selection = Selection(self._draws, walk, follows=self._backend.follows)
+        self._tickets = Tickets(self.tracker, self._draws, selection, algorithm)
         self._covers = config.cover_share > 0
         self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, self._refresher.count_cancelled)
         self._roster = Roster(self._refresher, admission, self.generator, config)
@@ -257,6 +258,7 @@ class Curriculum(Generic[ConfigT]):
             >>> sorted({task.config for task in curriculum.ask(50)})
             [0, 1, 2]
         """
+        self._refuse_follower("add_tasks")
         with self._turns.take(self):
             return self._roster.add(seeds)
 
@@ -273,6 +275,7 @@ class Curriculum(Generic[ConfigT]):
             ValueError: If the config has no `num_first_tasks`, or if no task would be left.
             KeyError: If a task is not in the pool. Nothing is then removed.
         """
+        self._refuse_follower("remove_tasks")
         with self._turns.take(self):
             self._roster.remove(task_ids)
 
@@ -433,7 +436,8 @@ class Curriculum(Generic[ConfigT]):
 
     def open_handouts(self) -> Batch:
         """Returns the hand-outs with tickets that have not ended, oldest first."""
-        return open_batch(self._snapshot())
+        with self._turns.take(self):
+            return open_batch(self.tracker.snapshot())
 
     def expire(self, older_than: int) -> int:
         """Cancels open hand-outs with tickets that are too old, for the reason "expired", and returns their number.
@@ -467,6 +471,7 @@ class Curriculum(Generic[ConfigT]):
             KeyError: If there is no such column.
             ValueError: If an argument has a wrong shape or value.
         """
+        self._refuse_follower("set_params")
         patch_of = writer(self.generator, rows, column, values)
 
         def write(transaction: Transaction) -> int:
@@ -586,11 +591,15 @@ class Curriculum(Generic[ConfigT]):
     def flush(self) -> None:
         """Takes all logged results of all processes of the session into the shared table.
 
+        On a node of a cluster, returns when what was told on this node is in the journal of the hub.
+
         Raises:
+            HubSilentError: If the hub of a cluster does not confirm the results within 10 seconds.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         with self._turns.take(self):
             self.tracker.flush()
+            self._backend.forward()
             self._refresher.check()
 
     # Saving
@@ -598,7 +607,9 @@ class Curriculum(Generic[ConfigT]):
     def state_dict(self) -> dict[str, Any]:
         """Returns everything needed to resume from here, as plain values and as arrays that are copies."""
         with self._turns.take(self):
-            table = self.tracker.snapshot()
+            table = self.tracker.current()
+            if self._backend.follows:
+                table = without_ledger(table)  # it is this node's, and the other nodes have theirs
             return pack_state(table, self.config, self.generator, self._draws.stream, self._draws.position)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -617,6 +628,7 @@ class Curriculum(Generic[ConfigT]):
                 unchanged.
             LedgerFullError: If the open hand-outs of `state` do not fit `config.max_open_handouts`.
         """
+        self._refuse_follower("load_state_dict")
         with self._turns.take(self):
             saved = unpack_state(state, self.config, self.generator)
             if saved.is_whole or len(saved.table.rows) != self._backend.capacity:
@@ -697,7 +709,14 @@ class Curriculum(Generic[ConfigT]):
 
     def _snapshot(self) -> Table:
         with self._turns.take(self):
-            return self.tracker.snapshot()
+            return self.tracker.current()
+
+    def _refuse_follower(self, what: str) -> None:
+        if self._backend.follows:
+            raise FollowerError(
+                f"{what}: expected a curriculum whose table is its own, got a node of a cluster, whose hub decides; "
+                f"do it before the cluster starts, in a curriculum of one machine"
+            )
 
     def _pool(self, table: Table) -> Pool:
         score_range = range_of(table, self.config.score_range)

@@ -1,10 +1,11 @@
 """The refresh: records results, evicts and admits tasks and computes the distribution, in one patch of the table."""
 
 import logging
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,7 @@ from .table import (
     choose,
     lowest,
     num_evictions_due,
+    record,
     resize,
     restore,
 )
@@ -155,6 +157,10 @@ class Refresher:
         """The error of the last refresh; None if the refresh succeeded."""
         self._num_cancelled = Counter[int]()
         self._is_urgent = False
+        self.max_evicted: int | None = None
+        """Maximum number of tasks that one refresh replaces; None: there is no maximum but those of the pool."""
+        if backend.follows:
+            self.missing = sys.maxsize  # the hub refreshes: only full logs call for attention
 
     def count(self, num_endings: int, is_log_due: bool) -> None:
         """Counts logged endings of hand-outs, and flushes or refreshes if that is due."""
@@ -234,14 +240,32 @@ class Refresher:
             draft = recorded(transaction, self._estimator)
             draft.add(patch_of(draft.table))
             draft.add(choose(draft.table, cumulative(self.probabilities(draft.table))))
-            transaction.commit(cast(Patch, draft.patch), flushes=True)
+            draft.commit()
             self.error = None
             self._update_missing(transaction.table.counters)
 
         self._backend.apply(change)
 
+    def take(self, parts: Sequence[NDArray[np.void]], *, refreshes: bool) -> None:
+        """Records events from elsewhere, and then refreshes the distribution if that is due.
+
+        Args:
+            parts: Arrays of events, dtype `EVENT` or `GROUP_EVENT`, in their order.
+            refreshes: Whether to look if a refresh is due.
+        """
+
+        def note(transaction: Transaction) -> None:
+            for events in parts:
+                transaction.commit(record(transaction.table, events, self._estimator))
+
+        self._backend.apply(note)
+        if refreshes:
+            self.advance(is_log_due=False)
+
     def fill(self) -> None:
-        """Flushes all logged events, and puts new tasks into all empty slots."""
+        """Flushes all logged events, and puts new tasks into all empty slots. The hub fills the pool of a follower."""
+        if self._backend.follows:
+            return
         self._backend.apply(lambda transaction: self._pass(transaction, fills=True))
 
     def restore(self, saved: Table) -> None:
@@ -304,7 +328,10 @@ class Refresher:
         return np.asarray(priorities, np.float64), chosen
 
     def _advance(self, *, is_log_due: bool) -> None:
-        if self.missing <= 0 and self._backend.num_workers > 1 and not self._is_urgent:
+        if self._backend.follows:
+            self.missing = sys.maxsize
+            self._backend.try_apply(self._flush)
+        elif self.missing <= 0 and self._backend.num_workers > 1 and not self._is_urgent:
             self._advance_session(is_log_due=is_log_due)
         elif not self._backend.try_apply(self._pass_if_due):
             self.missing = MIN_INTERVAL  # another process has the lock: check again later
@@ -337,8 +364,7 @@ class Refresher:
             if results is not None:
                 transaction.commit(results, flushes=True)
             raise
-        if draft.patch is not None:
-            transaction.commit(draft.patch, flushes=True)
+        draft.commit()
         self._num_cancelled.clear()
         self._is_urgent = False
         self._update_missing(draft.table.counters)
@@ -361,7 +387,7 @@ class Refresher:
         table = draft.table
         num_due = num_evictions_due(table, self._eviction_rate)
         limit = self._admission.limit(len(table.rows))
-        num_due = num_due if limit is None else min(num_due, limit)
+        num_due = min(number for number in (num_due, limit, self.max_evicted) if number is not None)
         if num_due > 0:
             columns = self._admission.columns(table)
             priorities, failing = self.algorithm.priorities(columns), unplayable(columns, self._config)

@@ -33,11 +33,13 @@ class Selection:
     Args:
         draws: Gives the uniforms.
         walk: Chooses its share of the tasks.
+        follows: Whether the rows are a replica, which does not count the hand-outs of its own ledger yet.
     """
 
-    def __init__(self, draws: Draws, walk: Walk) -> None:
+    def __init__(self, draws: Draws, walk: Walk, *, follows: bool = False) -> None:
         self._draws = draws
         self._walk = walk
+        self._follows = follows
 
     @property
     def cover_share(self) -> float:
@@ -93,7 +95,7 @@ class Selection:
         while len(chosen) < n and used < NUM_ROUNDS * n:
             slots = self._picked(table, used, n)
             used += n
-            is_out = _is_out(table, slots)
+            is_out = np.isin(slots, _slots_out(table)) if self._follows else _is_out(table, slots)
             new = slots.tolist() if not is_out.any() else slots[~is_out].tolist()
             chosen.update(dict.fromkeys(new if not seen else [slot for slot in new if slot not in seen]))
         slots = np.fromiter(chosen, np.int64, len(chosen))[:n]

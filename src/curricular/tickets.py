@@ -4,14 +4,14 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace as replaced
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
-from .flush import end_handouts, recorded
+from .flush import Account, end_handouts, recorded
 from .handouts import Draws, checked_number
 from .inputs import as_ids
 from .selection import Selection
@@ -36,7 +36,6 @@ from .table import (
     is_current,
     issue,
     oldest,
-    record,
     schedule,
 )
 from .task import Batch
@@ -102,7 +101,7 @@ class Tickets:
             slots, counters, num_draws = self._selection.choose(draft.table, n, taken, replace=replace)
             ids: NDArray[np.int64] = transaction.table.rows["task_id"][slots]
             draft.add(_walked(schedule(draft.table, ids), counters))
-            transaction.commit(cast(Patch, draft.patch), flushes=True)
+            draft.commit()
             return ids, num_draws
 
         ids, _ = self._changed(hand_out)
@@ -149,9 +148,8 @@ class Tickets:
             ids = transaction.table.rows["task_id"][slots]  # a draft would copy the columns
             chances = self._selection.blended(chances_of(draft.table, ids), draft.table)
             new, patch = self._issued(transaction, draft, ids, chances)
-            draft.add(_walked(patch, counters) if self._selection.cover_share else patch)
-        if draft.patch is not None:
-            transaction.commit(draft.patch, flushes=True)
+            draft.hand_out(ids, _walked(patch, counters) if self._selection.cover_share else patch)
+        draft.commit()
         return (np.concatenate([waiting, new]) if len(waiting) else new), num_draws
 
     def ask_for(self, task_ids: ArrayLike) -> Batch:
@@ -173,9 +171,8 @@ class Tickets:
             entries = _NOTHING
             if len(ids):
                 entries, patch = self._issued(transaction, draft, ids, np.ones(len(ids)))
-                draft.add(patch)
-            if draft.patch is not None:
-                transaction.commit(draft.patch, flushes=True)
+                draft.hand_out(ids, patch)
+            draft.commit()
             return entries
 
         return _batch(self._backend.apply(hand_out))
@@ -200,7 +197,7 @@ class Tickets:
         seeds = transaction.table.rows["seed"][slots]
         return issue(table, ids, seeds, chances, is_trained_on, self._backend.worker, life)
 
-    def _take_waiting(self, draft: Draft, n: int, *, replace: bool) -> NDArray[np.void]:
+    def _take_waiting(self, draft: Account, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
 
         A hand-out waits if it was open in the loaded state and has not been handed out again.
@@ -215,7 +212,7 @@ class Tickets:
             self._restores = counters.num_restores
             return _NOTHING
         here = is_current(draft.table, draft.table.ledger["task_id"][places])
-        end_handouts(draft, places[~here], EVICTED, self._tracker.estimator)
+        end_handouts(draft, places[~here], EVICTED)
         places = places[here]
         if not replace:
             _, first = np.unique(draft.table.ledger["task_id"][places], return_index=True)
@@ -265,10 +262,9 @@ class Tickets:
             if not is_open.all():
                 draft.add(count_closed(draft.table, keys[~is_open]))
             if is_open.any():
-                draft.add(record(draft.table, events, self._tracker.estimator))
+                draft.record(events)
                 draft.add(close(draft.table, places[is_open]))  # last: a draft copies the ledger to look through it
-            if draft.patch is not None:
-                transaction.commit(draft.patch, flushes=True)
+            draft.commit()
             return int(is_open.sum())
 
         num_ended = self._backend.apply(end)
@@ -294,9 +290,8 @@ class Tickets:
             draft = recorded(transaction, self._tracker.estimator)
             table = draft.table
             places = oldest(table.ledger, table.ledger["moment"] < table.counters.num_scheduled - 1 - age)
-            end_handouts(draft, places, EXPIRED, self._tracker.estimator)
-            if draft.patch is not None:
-                transaction.commit(draft.patch, flushes=True)
+            end_handouts(draft, places, EXPIRED)
+            draft.commit()
             return len(places)
 
         return self._backend.apply(expire)

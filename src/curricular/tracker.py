@@ -3,7 +3,7 @@
 import logging
 import sys
 from operator import index
-from typing import NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,10 +26,8 @@ from .table import (
     SCHEDULED,
     TOLD,
     Estimator,
-    Patch,
     Table,
     add_reason,
-    record,
 )
 from .task import Axis, num_params
 
@@ -73,11 +71,22 @@ def _create_backend(config: CurriculumConfig, axes: tuple[Axis, ...], identity: 
     has_shared_memory = sys.platform != "win32"
     if not config.use_shared_memory or not (has_shared_memory or config.session_id):
         return LocalMemoryBackend(config.pool_size, num_axes, config.max_open_handouts)
-    settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
-    settings["generator"] = identity
+    settings = shared_settings(config, identity)
     return SharedMemoryBackend(
         config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts, outline(axes)
     )
+
+
+def shared_settings(config: CurriculumConfig, identity: str) -> dict[str, Any]:
+    """Returns the settings that all processes of a session or a cluster must have in common, as JSON values.
+
+    Args:
+        config: Settings of the pool.
+        identity: A string that identifies the generator.
+    """
+    settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
+    settings["generator"] = identity
+    return settings
 
 
 class TaskTracker:
@@ -220,6 +229,11 @@ class TaskTracker:
         self.flush()
         return self.backend.snapshot()
 
+    def current(self) -> Table:
+        """Flushes, and returns a copy of the table that is up to date even if the backend keeps only a replica."""
+        self.flush()
+        return self.backend.current()
+
     def _extend(self, ids: NDArray[np.int64], kind: int, reason: int = 0) -> bool:
         """Logs events without a score, as `_log` does."""
         events = np.zeros(len(ids), EVENT)
@@ -237,9 +251,9 @@ class TaskTracker:
     def _take(self, transaction: Transaction, events: NDArray[np.void]) -> None:
         """Records `events`, dtype `EVENT` or `GROUP_EVENT`, in the rows, after the events logged before."""
         if len(events):
-            draft = recorded(transaction, self.estimator)
-            draft.add(record(draft.table, events, self.estimator))
-            transaction.commit(cast(Patch, draft.patch), flushes=True)
+            account = recorded(transaction, self.estimator)
+            account.record(events)
+            account.commit()
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
         ids = as_ids(task_ids)

@@ -35,6 +35,7 @@ from ..table import (
     check_rows,
     check_score_range,
     empty_table,
+    unchanged,
 )
 from . import session
 from .layout import (
@@ -52,6 +53,7 @@ from .layout import (
     PID,
     SessionError,
 )
+from .outbox import Standing, packed, put_in_ring, take_from_ring
 from .protocol import LOG_SIZE, NOTHING_LOST, Lost
 from .session import SessionFile
 
@@ -97,6 +99,13 @@ class SessionTable:
         self.control: memoryview = view["control"].data
         self.counts: memoryview = self.counters.data
         self._journal = {name.removeprefix("journal_"): array for name, array in view.items() if "journal" in name}
+        self.follows: bool = file.spec.num_outbox > 0
+        """Whether the session is a follower, whose table is a replica of the hub's."""
+        if self.follows:
+            self._standing: NDArray[np.int64] = view["standing"]
+            self.outbox: NDArray[np.int64] = view["outbox"]
+            self.trouble: NDArray[np.bytes_] = view["trouble"]
+        self._has_outbox = False
         self._reserved_rows = 0
         self._has_ledger = False
         self._no_ledger = np.zeros(len(self.ledger), HANDOUT)
@@ -121,6 +130,22 @@ class SessionTable:
         cumulated = self.distributions[counters.epoch % 2]
         ledger = self.ledger if counters.num_tickets else self._no_ledger  # the file has no memory for it yet
         return Table(rows, self.labels, counters, cumulated, self.score_range, self.reasons, ledger)
+
+    @property
+    def standing(self) -> Standing:
+        """Where a follower stands with its hub.
+
+        Raises:
+            CorruptTableError: If the words are not what curricular wrote.
+        """
+        standing = self.glance_standing()
+        if not standing.is_sane:
+            raise self.corrupt(f"the standing {standing}")
+        return standing
+
+    def glance_standing(self) -> Standing:
+        """Returns where a follower stands, without the lock: each word is right, but they may be of two moments."""
+        return Standing(*self._standing[: len(Standing._fields)].tolist())
 
     # Checks for damage, run by the process that holds the lock
 
@@ -174,7 +199,10 @@ class SessionTable:
         self.check_distribution()
         if self.counts[_CREATED]:
             self.intact(self.rows, self.checks)
-            self._passes(check_rows, self.rows, self.table.counters)
+            if not self.follows:  # rows of a replica may be older than its counters
+                self._passes(check_rows, self.rows, self.table.counters)
+        if self.follows:
+            _ = self.standing
         self.check_ledger()
 
     def log_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -265,16 +293,25 @@ class SessionTable:
             f"file: load the last checkpoint into a new session"
         )
 
-    def commit(self, patch: Patch, tails: NDArray[np.int64] | None, cleared: Sequence[int] = ()) -> None:
+    def commit(
+        self,
+        patch: Patch,
+        tails: NDArray[np.int64] | None,
+        cleared: Sequence[int] = (),
+        standing: Standing | None = None,
+    ) -> None:
         """Applies `patch` entirely or not at all.
 
         Args:
             patch: The change.
             tails: Heads of the logs up to which events are marked as flushed; None: no event is.
             cleared: Slots of dead workers that the same commit gives up.
+            standing: New standing of a follower; None: it does not change.
         """
         journal = self._journal
         self._prepare(patch)
+        if self.follows:
+            journal["standing"][: len(Standing._fields)] = self.standing if standing is None else standing
         num_rows = self._write_rows(patch)
         self._write_ledger(patch.ledger)
         journal["labels"][:] = patch.labels
@@ -292,6 +329,19 @@ class SessionTable:
         self.control[COMMITTED] = 1
         session.fault("committed")
         self._install()
+
+    def posted(self, parts: Sequence[NDArray[np.void]]) -> Standing:
+        """Puts events into the outbox, out of sight, and returns the standing whose commit shows them.
+
+        Raises:
+            OutboxFullError: If the outbox has no place for them.
+        """
+        if not self._has_outbox:
+            self.file.reserve(*self.file.layout.outbox_span())
+            self._has_outbox = True
+        standing = put_in_ring(self.outbox, self.standing, packed(parts))
+        session.fault("outbox written")
+        return standing
 
     def _prepare(self, patch: Patch) -> None:
         """Reserves memory for a change, and checks what it replaces: afterwards, damage could not be seen."""
@@ -350,6 +400,8 @@ class SessionTable:
         ):
             raise self.corrupt(f"a journal with the words {words}")
         self._check_distinct("slots", journal["slots"][:num_rows], len(self.checks))
+        if self.follows and not Standing(*journal["standing"][: len(Standing._fields)].tolist()).is_sane:
+            raise self.corrupt(f"a journal with the standing {journal['standing'].tolist()}")
         if (row_checks(self._journal_rows(num_rows)) != journal["checks"][:num_rows]).any():
             raise self.corrupt("a journal of rows that do not match their checks")
         if num_handouts:
@@ -406,6 +458,8 @@ class SessionTable:
             self.workers[self._cleared(), PID] = 0
         if journal["head"][HAS_TAILS]:
             self.tails[:] = journal["tails"]
+        if self.follows:
+            self._standing[:] = journal["standing"]
         session.fault("tails installed")
         self.counters[:] = journal["counters"]
         session.fault("counters installed")
@@ -454,15 +508,42 @@ class SessionTransaction:
         self._events = self._events or self._open.events()
         return self._events[0]
 
+    @property
+    def follows(self) -> bool:
+        return self._open.follows
+
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
         heads = None
         if flushes:
             heads = (self._events or self._open.events())[1]
         self._open.commit(patch, heads, self._dead if flushes else ())
         if flushes:
-            self._events = self._lost = None
-            self._dead = []
-            self.has_flushed = True
+            self._has_taken_events()
+
+    def forward(self, patch: Patch, events: Sequence[NDArray[np.void]]) -> None:
+        standing = self._open.posted([self.events, *events])
+        heads = (self._events or self._open.events())[1]
+        self._open.commit(patch, heads, self._dead, standing)
+        self._has_taken_events()
+
+    def _has_taken_events(self) -> None:
+        self._events = self._lost = None
+        self._dead = []
+        self.has_flushed = True
+
+    @property
+    def standing(self) -> Standing:
+        """Where a follower stands with its hub."""
+        return self._open.standing
+
+    def outgoing(self, standing: Standing) -> NDArray[np.int64]:
+        """Returns a copy of the words of the batch under way in `standing`."""
+        return take_from_ring(self._open.outbox, standing.tail, standing.sealed)
+
+    def stand(self, standing: Standing, patch: Patch | None = None) -> None:
+        """Changes where a follower stands with its hub, and applies `patch` in the same commit."""
+        table = self._open
+        table.commit(unchanged(table.table) if patch is None else patch, None, (), standing)
 
     def end(self) -> None:
         """Ends the access. Every later use raises."""

@@ -42,6 +42,14 @@ NUM_ROWS, HAS_TAILS, NUM_HANDOUTS, CLEARED = range(4)
 _JOURNAL_WORDS = CLEARED + MAX_WORKERS // 64
 
 
+NUM_STANDING = 16
+"""Number of words that tell where a follower stands with its hub."""
+
+
+TROUBLE_BYTES = 1024
+"""Length limit of the text that says why the agent of a follower cannot reach its hub, in bytes of UTF-8."""
+
+
 class SessionError(RuntimeError):
     """A session cannot be created, joined or used. The subclass and the message give the reason."""
 
@@ -63,6 +71,10 @@ class Spec:
     axes: list[Any] = field(default_factory=list)
     """Outline of the generator's axes for processes that only read, or nothing. Processes that join do not compare
     it, because it may contain texts that differ between processes."""
+    follows: str = ""
+    """Name of the cluster whose hub decides for this session, which is then a *follower*; empty: its own workers do."""
+    num_outbox: int = 0
+    """Number of words of a follower's outbox; 0 in a session that follows nobody."""
 
     def header(self) -> bytes:
         """Returns the header: magic, then JSON, then zeros.
@@ -100,6 +112,9 @@ class Spec:
             "max_open": self.max_open,
             "settings": self.settings,
             "axes": self.axes,
+            "role": "follower" if self.follows else "session",
+            "follows": self.follows,
+            "num_outbox": self.num_outbox,
         }
 
     @classmethod
@@ -113,7 +128,9 @@ class Spec:
         try:
             content = json.loads(header.removeprefix(MAGIC).rstrip(b"\0")) if header.startswith(MAGIC) else {}
             capacity, num_axes, max_open = (index(content[name]) for name in ("capacity", "num_axes", "max_open"))
-            spec = cls(capacity, num_axes, max_open, dict(content["settings"]), list(content["axes"]))
+            follows, num_outbox = str(content["follows"]), index(content["num_outbox"])
+            settings, axes = dict(content["settings"]), list(content["axes"])
+            spec = cls(capacity, num_axes, max_open, settings, axes, follows, num_outbox)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SessionMismatchError(
                 f"session file {path}: expected a session of curricular, got content that it cannot read ({error}); "
@@ -123,6 +140,11 @@ class Spec:
             raise SessionMismatchError(
                 f"session file {path}: expected capacity ≥ 1, num_axes ≥ 0 and max_open ≥ 1, got {spec.capacity}, "
                 f"{spec.num_axes} and {spec.max_open}; the file is damaged: {remedy}"
+            )
+        if (spec.num_outbox > 0) != bool(spec.follows):
+            raise SessionMismatchError(
+                f"session file {path}: expected an outbox in a follower only, got num_outbox {spec.num_outbox} and "
+                f"follows {spec.follows!r}; the file is damaged: {remedy}"
             )
         for name, value in spec._content().items():
             if content.get(name) != value:
@@ -139,7 +161,13 @@ class Spec:
             SessionMismatchError: If they differ; names the first setting that differs, and both values.
         """
         here, there = (
-            {"num_active_tasks": spec.capacity, **spec.settings, "num_axes": spec.num_axes, "max_open": spec.max_open}
+            {
+                "num_active_tasks": spec.capacity,
+                **spec.settings,
+                "num_axes": spec.num_axes,
+                "max_open": spec.max_open,
+                "follows": spec.follows,
+            }
             for spec in (self, wanted)
         )
         for setting in (*there, *here):
@@ -158,9 +186,10 @@ class Layout:
         capacity: Number of rows of the table.
         num_axes: Number of params of a task.
         max_open: Number of entries of the ledger.
+        num_outbox: Number of words of a follower's outbox.
     """
 
-    def __init__(self, capacity: int, num_axes: int, max_open: int) -> None:
+    def __init__(self, capacity: int, num_axes: int, max_open: int, num_outbox: int = 0) -> None:
         num_words = NUM_WORDS + num_axes
         self.num_words = num_words
         self.sections: dict[str, tuple[int, tuple[int, ...], DTypeLike]] = {}
@@ -177,6 +206,12 @@ class Layout:
         self._add("words", (num_words, capacity), np.int64)
         self.fixed_size = self.size
         """Size of the sections that get memory at creation, in bytes. Later sections get memory on first use."""
+        if num_outbox:
+            self._add("standing", (NUM_STANDING,), np.int64)
+            self._add("trouble", (1,), np.dtype(f"S{TROUBLE_BYTES}"))
+            self._add("journal_standing", (NUM_STANDING,), np.int64)
+            self.fixed_size = self.size
+            self._add("outbox", (num_outbox,), np.int64)
         self._add("rings", (MAX_WORKERS, LOG_SIZE), EVENT)
         self._add("ledger", (max_open,), HANDOUT)
         self._add("journal_head", (_JOURNAL_WORDS,), np.int64)
@@ -205,6 +240,11 @@ class Layout:
         """Returns offset and length of the ring of worker `slot`, in bytes."""
         size = LOG_SIZE * EVENT.itemsize
         return self.sections["rings"][0] + slot * size, size
+
+    def outbox_span(self) -> tuple[int, int]:
+        """Returns offset and length of the outbox of a follower, in bytes."""
+        offset, shape, _ = self.sections["outbox"]
+        return offset, 8 * math.prod(shape)
 
     def ledger_spans(self) -> list[tuple[int, int]]:
         """Returns offset and length, in bytes, of the ledger and of its part of the journal."""

@@ -3,7 +3,7 @@
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
@@ -121,6 +121,10 @@ class LocalMemoryBackend:
         return len(self._table.rows)
 
     @property
+    def follows(self) -> bool:
+        return False
+
+    @property
     def stream(self) -> int:
         self._current_log()
         if self._table.counters.num_restores != self._restores and self._num_holders > 1:
@@ -207,6 +211,12 @@ class LocalMemoryBackend:
         self._current_log()
         return copy_table(self._table)
 
+    def forward(self) -> None:
+        pass
+
+    def current(self) -> Table:
+        return self.snapshot()
+
     def close(self) -> None:
         self._log = _CLOSED
         self._refusal = "curriculum: expected one that is in use, got one after close(); create a new one"
@@ -247,8 +257,15 @@ class _LocalTransaction:
     def lost(self) -> Lost:
         return NOTHING_LOST
 
+    @property
+    def follows(self) -> bool:
+        return False
+
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
         self._open._commit(patch, flushes=flushes)
+
+    def forward(self, patch: Patch, events: Sequence[NDArray[np.void]]) -> None:
+        raise RuntimeError("transaction: expected that of a follower, got a table that follows no hub; call commit")
 
     def end(self) -> None:
         self._backend = None

@@ -1,7 +1,7 @@
 """The protocol of backends. Backends store rows; only `curricular.table` computes changes of them."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -22,6 +22,10 @@ PACKED_EVENT = struct.Struct("=qqdd")
 
 class LogFullError(RuntimeError):
     """The log is full until it is flushed. The library always catches this error."""
+
+
+class FollowerError(RuntimeError):
+    """The call would change the table of a node of a cluster, which only the hub changes."""
 
 
 class Lost(NamedTuple):
@@ -55,10 +59,26 @@ class Transaction(Protocol):
         """What workers that died had out, without looking at the events that are not flushed yet."""
         ...
 
+    @property
+    def follows(self) -> bool:
+        """`Backend.follows`."""
+        ...
+
     def commit(self, patch: Patch, *, flushes: bool = False) -> None:
         """Applies `patch` entirely or not at all.
 
         If `flushes`, the same commit removes `events` from the logs and the dead workers of `lost` from the session.
+        """
+        ...
+
+    def forward(self, patch: Patch, events: Sequence[NDArray[np.void]]) -> None:
+        """Commits as `commit` with `flushes` does; the same commit moves the logged events into the outbox.
+
+        Only a follower has one.
+
+        Args:
+            patch: The change, which touches no row.
+            events: Further events for the outbox, each of dtype `EVENT` or `GROUP_EVENT`.
         """
         ...
 
@@ -69,6 +89,11 @@ class Backend(Protocol):
     @property
     def capacity(self) -> int:
         """The number of rows in the table."""
+        ...
+
+    @property
+    def follows(self) -> bool:
+        """Whether the table is a replica of another one, whose hub alone records results and chooses tasks."""
         ...
 
     @property
@@ -154,6 +179,17 @@ class Backend(Protocol):
 
     def snapshot(self) -> Table:
         """Returns a consistent copy of the committed table."""
+        ...
+
+    def forward(self) -> None:
+        """Returns when all events that were logged before the call are where the decisions are made.
+
+        That is at once, unless the table is a replica.
+        """
+        ...
+
+    def current(self) -> Table:
+        """Returns a copy of the table as it is where the decisions are made: `snapshot`, unless it is a replica."""
         ...
 
     def close(self) -> None:

@@ -104,7 +104,7 @@ class SessionFile:
         self.spec = spec
         self.inode: tuple[int, int] = _inode(os.fstat(fd))
         """Device and inode of the file, which identify it under all of its names."""
-        self.layout: Layout = Layout(spec.capacity, spec.num_axes, spec.max_open)
+        self.layout: Layout = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
         """Number of times this process has opened the file and not yet released it."""
@@ -370,7 +370,7 @@ def _checked(path: Path, fd: int) -> Spec:
             f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove it or use another session_id"
         )
     spec = Spec.parse(os.pread(fd, HEADER_SIZE, 0), str(path))
-    size = Layout(spec.capacity, spec.num_axes, spec.max_open).size
+    size = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size
     if found.st_size != size:
         raise SessionMismatchError(
             f"session file {path}: expected {size} bytes, got {found.st_size}; the file is damaged: remove it with "
@@ -395,7 +395,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
         try:
             fault("drafted")
             _try_lock(fd, _TABLE_BYTE)  # keeps other processes from sweeping the draft or using a partial file
-            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes, spec.max_open).size)
+            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size)
             file = SessionFile(path, fd, spec)
             file.reserve(0, file.layout.fixed_size)
             for offset, length in file.layout.journal_spans(0):

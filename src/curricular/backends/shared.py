@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +199,10 @@ class SharedMemoryBackend:
         return len(self._checks)
 
     @property
+    def follows(self) -> bool:
+        return False
+
+    @property
     def epoch(self) -> int:
         return self._counts[_EPOCH] if self._slot >= 0 else -1
 
@@ -343,6 +347,12 @@ class SharedMemoryBackend:
 
         return self.apply(copy)
 
+    def forward(self) -> None:
+        pass
+
+    def current(self) -> Table:
+        return self.snapshot()
+
     def close(self) -> None:
         self._finalizer()
         self._forget_slot()
@@ -369,20 +379,33 @@ def rejoin(path: Path) -> SharedMemoryBackend:
     Raises:
         SessionError: If the session has ended.
     """
+    return joined(SharedMemoryBackend, lambda: find_session(path))
 
-    def find() -> SessionFile:
-        try:
-            return join_session(path)
-        except FileNotFoundError as error:
-            raise SessionError(
-                f"session {path.name!r}: expected it to exist, but it ended; unpickle its curriculum while another "
-                f"process holds it"
-            ) from error
 
-    backend = SharedMemoryBackend.__new__(SharedMemoryBackend)
+SharedT = TypeVar("SharedT", bound=SharedMemoryBackend)
+
+
+def joined(kind: type[SharedT], find: Callable[[], SessionFile]) -> SharedT:
+    """Returns a worker, of class `kind`, of the session that `find` opens."""
+    backend = kind.__new__(kind)
     backend._num_holders = 0
     backend._join(find)
     return backend
+
+
+def find_session(path: Path) -> SessionFile:
+    """Opens the session at `path`.
+
+    Raises:
+        SessionError: If the session has ended.
+    """
+    try:
+        return join_session(path)
+    except FileNotFoundError as error:
+        raise SessionError(
+            f"session {path.name!r}: expected it to exist, but it ended; unpickle its curriculum while another "
+            f"process holds it"
+        ) from error
 
 
 def _leave(file: SessionFile, control: memoryview, workers: NDArray[np.int64], slot: int, pid: int) -> None:

@@ -7,6 +7,7 @@ from .change import choose as choose
 from .change import issue_stream as issue_stream
 from .change import label_indices as label_indices
 from .change import lowest as lowest
+from .change import merge_reasons as merge_reasons
 from .change import num_evictions_due as num_evictions_due
 from .change import remove as remove
 from .change import resize as resize
@@ -42,6 +43,7 @@ from .ledger import ledger_size as ledger_size
 from .ledger import oldest as oldest
 from .ledger import open_entries as open_entries
 from .ledger import places_of as places_of
+from .ledger import without_ledger as without_ledger
 from .record import record as record
 from .record import schedule as schedule
 from .schema import BUILT_IN_REASONS as BUILT_IN_REASONS

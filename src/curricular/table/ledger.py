@@ -178,6 +178,11 @@ def open_entries(ledger: NDArray[np.void]) -> NDArray[np.void]:
     return entries
 
 
+def without_ledger(table: Table) -> Table:
+    """Returns `table` with an empty ledger; the hand-outs that were in it stay pending."""
+    return replace(table, ledger=np.zeros(len(table.ledger), HANDOUT), counters=table.counters._replace(num_open=0))
+
+
 def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     """Returns a ledger of `size` entries with `entries` in their places.
 

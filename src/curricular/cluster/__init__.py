@@ -1,0 +1,1 @@
+"""One curriculum over a cluster: a hub decides, nodes cache, a journal remembers. No framework, no threads."""

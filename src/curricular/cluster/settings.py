@@ -1,0 +1,52 @@
+"""Checks that a curriculum is fit for a cluster, and says which settings all of its nodes must have in common."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import CurriculumConfig
+from ..defaults import arranged
+from ..generators import TaskGenerator, Tasks, fingerprint
+from ..rows import VERSION
+from ..task import ConfigT
+from ..tracker import shared_settings
+from .fold import alone
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def checked(
+    name: str, config: CurriculumConfig, generator: Tasks[ConfigT]
+) -> tuple[CurriculumConfig, TaskGenerator[ConfigT]]:
+    """Returns the config and the generator of a curriculum that is fit for a cluster.
+
+    Raises:
+        TypeError: If they are not a config and tasks.
+        ValueError: If the name is no name, or if the config asks for something that a cluster does not have.
+    """
+    check_name("name", name)
+    config, tasks = arranged(config, generator)
+    if config.cover_share:
+        raise ValueError(
+            f"cover_share: expected 0 on a cluster, whose nodes would each walk over all tasks, got "
+            f"{config.cover_share}; use one machine, or leave it out"
+        )
+    return alone(config, tasks), tasks
+
+
+def check_name(argument: str, name: str) -> None:
+    """Checks that `name` can be part of the name of a file.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{argument}: expected 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or a "
+            f"digit, got {name!r:.120}; choose such a name"
+        )
+
+
+def cluster_settings(config: CurriculumConfig, generator: TaskGenerator[Any]) -> Mapping[str, Any]:
+    """Returns what all nodes, the hub and the journal must have in common, as JSON values."""
+    return {"format": VERSION, "num_active_tasks": config.pool_size, **shared_settings(config, fingerprint(generator))}
