@@ -63,7 +63,7 @@ class FollowerBackend(SharedMemoryBackend):
                 return super().apply(fn)
             except OutboxFullError as error:
                 if time.monotonic() > deadline:
-                    raise self.silence("room in the outbox") from error
+                    raise self.silence("place in the outbox") from error
                 time.sleep(PAUSE)
 
     def try_apply(self, fn: Callable[[Transaction], None]) -> bool:

@@ -74,7 +74,7 @@ class Spec:
     follows: str = ""
     """Name of the cluster whose hub decides for this session, which is then a *follower*; empty: its own workers do."""
     num_outbox: int = 0
-    """Number of words of a follower's outbox; 0 in a session that follows nobody."""
+    """Number of words of a follower's outbox; 0 in a session that is no follower."""
 
     def header(self) -> bytes:
         """Returns the header: magic, then JSON, then zeros.

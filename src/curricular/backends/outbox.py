@@ -91,7 +91,7 @@ def unpacked(words: NDArray[np.int64]) -> list[NDArray[np.void]]:
 
 
 def put_in_ring(ring: NDArray[np.int64], standing: Standing, words: NDArray[np.int64]) -> Standing:
-    """Writes `words` behind the head of the outbox, where nobody looks yet, and returns the standing that shows them.
+    """Writes `words` behind the head of the outbox, out of sight, and returns the standing that shows them.
 
     Raises:
         OutboxFullError: If there is no place. Nothing is then written.

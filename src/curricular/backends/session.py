@@ -22,7 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 from ..mutex import ReentrantCallError, is_inside
-from .layout import HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+from .layout import HEAD, HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
 from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
@@ -468,9 +468,33 @@ def _is_ours(path: Path) -> bool:
         if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+            is_ours = path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+        return is_ours and not has_undelivered(path)
     except OSError:
         return False  # removed, or not readable: not ours
+
+
+def has_undelivered(path: Path) -> bool:
+    """Returns whether the file is a follower with events that its hub has not confirmed. They outlive all processes.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(HEADER_SIZE)
+    try:
+        spec = Spec.parse(data, str(path))
+    except SessionMismatchError:
+        return False
+    if not spec.follows:
+        return False
+    sections = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+        if len(mapping) < sections.size:
+            return False
+        head, tail = sections.view(mapping, "standing")[:2].tolist()
+        in_logs = (sections.view(mapping, "workers")[:, HEAD] != sections.view(mapping, "tails")).any()
+    return head != tail or bool(in_logs)
 
 
 def remove_file(path: Path, *, force: bool) -> bool:

@@ -107,7 +107,7 @@ class Journal:
             fd = self._begin_segment(stem)
             try:
                 self.check()
-                self.close()  # first: if the next step fails, nobody knows which checkpoint is the last one
+                self.close()  # first: if the next step fails, either checkpoint may be the last one
                 _write(self.directory / f"nodes-{stem}", json.dumps(_packed(nodes)).encode())  # this commits it
             except BaseException:
                 os.close(fd)

@@ -1,0 +1,67 @@
+"""Replays a journal without a hub: reads it, takes no term and writes nothing."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..algorithms.registry import load_config
+from ..config import CurriculumConfig
+from ..generators import TaskGenerator, Tasks, as_generator, fingerprint
+from .fold import Fold
+from .journal import Saved, check_settings, read_identity, read_saved
+from .messages import ClusterError
+
+_EXTRA = {"name", "format", "generator"}
+"""Settings of a journal that are no fields of the config."""
+
+
+class Replayed(NamedTuple):
+    """A journal that was run again."""
+
+    name: str
+    """Name of the cluster."""
+    stem: str
+    """Name of the newest checkpoint: term and number."""
+    num_records: int
+    """Number of records after the checkpoint."""
+    fold: Fold[Any]
+    """The table after the last record, and the nodes."""
+
+
+def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
+    """Returns what the journal in `directory` leads to. A hub may be using it meanwhile.
+
+    Args:
+        directory: Directory of the journal.
+        tasks: The tasks of the cluster, which the journal does not contain.
+
+    Raises:
+        ClusterError: If the directory has no journal of these tasks, or none of this version.
+    """
+    path = Path(directory)
+    try:
+        settings = read_identity(path)["settings"]
+        saved = read_saved(path)
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"directory: expected a journal in {str(path)!r}, got none with {error.filename!r}; see the directory that "
+            f"the hub was given"
+        ) from None
+    except ValueError as error:
+        raise ClusterError(f"directory: expected an intact journal in {str(path)!r}, got: {error}") from error
+    generator = as_generator(tasks)
+    wanted = {**settings, "generator": fingerprint(generator)}
+    check_settings(settings, wanted, f"the journal in {str(path)!r} belongs to")
+    if saved is None:
+        raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")
+    config = load_config({name: value for name, value in settings.items() if name not in _EXTRA})
+    return Replayed(settings["name"], saved.stem, len(saved.records), folded(saved, config, generator))
+
+
+def folded(saved: Saved, config: CurriculumConfig, generator: TaskGenerator[Any]) -> Fold[Any]:
+    """Returns the table and the nodes after all records of `saved`."""
+    fold = Fold(config, generator, 0.0)
+    fold.restore(saved.table, saved.nodes)
+    for record in saved.records:
+        fold.take(record)
+    return fold

@@ -1,0 +1,17 @@
+"""The fixtures of the tests of sessions, with small outboxes: a node's 32 MB are for outages, not for tests."""
+
+import pytest
+
+from curricular.cluster import follower
+
+from ..sessions.conftest import base, directory, fork
+
+__all__ = ["base", "directory", "fork"]
+
+
+@pytest.fixture(autouse=True)
+def small_outboxes(base, monkeypatch):
+    monkeypatch.setattr(follower, "OUTBOX_WORDS", 2**15)
+    yield
+    for path in list(follower._held):
+        follower.close_node(path)
