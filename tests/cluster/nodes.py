@@ -101,6 +101,11 @@ def pid_of(name):
     return found[-1]
 
 
+def actors():
+    """The names of all actors of curricula."""
+    return [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+
+
 def node_of(name):
     """The id of the node of an actor of a curriculum."""
 
@@ -129,7 +134,7 @@ class Worker:
         return os.getpid()
 
     def path(self):
-        return self.curriculum._path
+        return self.curriculum.origin[0]
 
     def play(self, num_pairs, rate, flush_every=100):
         for pair in range(num_pairs):

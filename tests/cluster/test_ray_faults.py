@@ -23,6 +23,7 @@ from .nodes import (  # noqa: E402
     TOLD,
     Crew,
     Nodes,
+    actors,
     call,
     is_alive,
     kill,
@@ -58,6 +59,12 @@ def run(nodes, tmp_path):
     remove("maze")
 
 
+def agent(node):
+    """The name of the actor of a node's agent."""
+    (name,) = [name for name in actors() if name.endswith(node.node_id)]
+    return name
+
+
 def results(stats):
     return stats["num_completed"] + stats["num_stale"]
 
@@ -74,7 +81,7 @@ def test_a_hub_and_agents_that_are_killed_cost_nothing(nodes, run):
     curriculum, crew = run
     workers = [crew.start(node) for node in nodes.others]
     playing = [worker.play.remote(600, RATE) for worker in workers]
-    for name in ("maze", f"maze/{nodes.others[0].node_id}", "maze", f"maze/{nodes.others[1].node_id}"):
+    for name in ("maze", agent(nodes.others[0]), "maze", agent(nodes.others[1])):
         kill(pid_of(name))
         time.sleep(1)
     ray.get(playing)
