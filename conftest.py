@@ -20,6 +20,7 @@ collect_ignore_glob = [
     for package, patterns in {
         "prime_rl": ["src/curricular/trainers/prime_rl.py"],
         "pufferlib": ["src/curricular/wrappers/puffer*.py", "src/curricular/wrappers/mettagrid.py"],
+        "ray": ["src/curricular/ray.py", "tests/cluster/nodes.py"],
         "reasoning_gym": ["src/curricular/trainers/reasoning_gym.py"],
         "slime": ["src/curricular/trainers/slime.py"],
         "torchrl": ["src/curricular/wrappers/torchrl.py"],

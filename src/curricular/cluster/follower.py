@@ -157,13 +157,19 @@ def installed(transaction: Any, news: News, own: Counters) -> Patch:
     )
 
 
-def follow(path: Path | str, config: CurriculumConfig, generator: Tasks[ConfigT]) -> Curriculum[ConfigT]:
+def follow(
+    path: Path | str,
+    config: CurriculumConfig,
+    generator: Tasks[ConfigT],
+    kind: type[Curriculum[ConfigT]] = Curriculum,
+) -> Curriculum[ConfigT]:
     """Returns a worker's curriculum in the session of its node. Copies by fork or pickle are workers of that session.
 
     Args:
         path: The path that `open_node` has returned on this node.
         config: Settings of the curriculum.
         generator: Tasks of the curriculum.
+        kind: The class of the curriculum.
 
     Raises:
         SessionError: If the session has ended, or was created with another config or generator.
@@ -174,7 +180,7 @@ def follow(path: Path | str, config: CurriculumConfig, generator: Tasks[ConfigT]
         config, tasks = checked(name, config, generator)
         backend.spec.check(_spec(name, config, tasks), backend.path.name)
         _check_joined(backend)
-        return Curriculum(tasks, config, backend=backend)
+        return kind(tasks, config, backend=backend)
     except BaseException:
         backend.close()
         raise
