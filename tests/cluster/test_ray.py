@@ -17,7 +17,7 @@ ray = pytest.importorskip("ray", reason="make test-cluster runs it")
 
 from curricular.ray import join, remove  # noqa: E402  needs Ray
 
-from .nodes import Nodes, call, kill, on, pid_of, wait  # noqa: E402
+from .nodes import Nodes, call, kill, on, pid_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray leaves sockets and files open
 
