@@ -24,7 +24,7 @@ def columns_of_tasks(params, solved, num_results=50):
 
 def near(params, solved):
     columns = columns_of_tasks(params, solved)
-    return nearness(columns, np.asarray(solved, float))
+    return nearness(columns, np.asarray(solved) > 0)
 
 
 def test_tasks_are_nearer_the_fewer_values_lie_between_them_and_solved_ones():
@@ -56,7 +56,7 @@ def test_where_nothing_or_everything_is_solved_all_are_equally_near():
 
 def test_inactive_tasks_and_unknown_numbers_say_nothing():
     params = np.array([[1.0], [2.0], [3.0], [4.0], [np.nan]])
-    solved = np.array([1.0, 0, 0, 0, 0])
+    solved = np.arange(5) < 1
     columns = dict(columns_of_tasks(params, solved))
     found = nearness(columns, solved)
     assert np.isfinite(found).all()
@@ -64,7 +64,7 @@ def test_inactive_tasks_and_unknown_numbers_say_nothing():
         name: np.concatenate([column, column[:1]]) if len(column) == 5 else column for name, column in columns.items()
     }
     beside["is_active"] = np.arange(6) < 5
-    assert nearness(beside, np.append(solved, 0.0))[:5] == pytest.approx(found)
+    assert nearness(beside, np.append(solved, True))[:5] == pytest.approx(found)
 
 
 def test_only_the_tasks_never_solved_share_their_draws_by_nearness_and_none_is_left_out():
@@ -105,7 +105,7 @@ def test_it_follows_the_axes_that_all_members_of_a_set_have():
     params = generator.sample(np.arange(300), np.random.default_rng(2))
     columns = dict(columns_of_tasks(params, params[:, 0] < 1))
     columns["cells"] = Layout(generator.axes).cells(params)
-    found = nearness(columns, (params[:, 0] < 1).astype(float))
+    found = nearness(columns, params[:, 0] < 1)
     by_size = np.array([found[params[:, 0] == size][0] for size in (0, 1, 2)])
     assert found == pytest.approx(by_size[params[:, 0].astype(int)])
     assert found[params[:, 0] == 1][0] > found[params[:, 0] == 2][0]

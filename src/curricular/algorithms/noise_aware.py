@@ -141,9 +141,8 @@ class NoiseAwareAlgorithm(Algorithm):
         if not self._shares(columns):
             return chosen
         xp = chosen.__array_namespace__()
-        solved = xp.astype(columns["is_active"] & ~unsolved, xp.float64)
         shares = xp.where(unsolved, chosen, 0.0)
-        weights = shares * nearness(columns, solved)
+        weights = shares * nearness(columns, ~unsolved)
         total = xp.sum(weights)
         return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
 
