@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from curricular.algorithms.memo import Memo, RowMemo
-from curricular.arrays import CHUNK, in_chunks
+from curricular.algorithms.memo import SMALL, Memo, RowMemo
 
 
 def squares_and_sums(columns):
@@ -34,7 +33,7 @@ def same(found, expected):
     return [column.tobytes() for column in found] == [column.tobytes() for column in expected]
 
 
-@pytest.mark.parametrize("num_rows", [1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+@pytest.mark.parametrize("num_rows", [1, SMALL, SMALL + 1, 3 * SMALL + 5])
 def test_results_are_those_of_the_function_whatever_changes(num_rows):
     rng, columns, memo = np.random.default_rng(1), columns_of(num_rows), RowMemo(squares_and_sums, ("a", "b"))
     for num_changed in (num_rows, 0, 1, num_rows // 3, num_rows, 2):
@@ -44,26 +43,26 @@ def test_results_are_those_of_the_function_whatever_changes(num_rows):
 
 
 def test_only_rows_that_changed_are_computed():
-    fn, columns = Counting(), columns_of(2 * CHUNK)
+    fn, columns = Counting(), columns_of(2 * SMALL)
     memo = RowMemo(fn, ("a", "b"))
     memo(columns)
-    assert fn.num_rows == 2 * CHUNK
+    assert fn.num_rows == 2 * SMALL
     columns["a"][[3, 99]] += 1.0
-    columns["b"][[99, CHUNK]] += 1
+    columns["b"][[99, SMALL]] += 1
     columns["c"][:] = 0.0  # which the function does not read
     memo(columns)
-    assert fn.num_rows == 2 * CHUNK + 3
+    assert fn.num_rows == 2 * SMALL + 3
 
 
 def test_another_number_of_rows_is_another_pool():
     memo = RowMemo(squares_and_sums, ("a", "b"))
-    for num_rows in (2 * CHUNK, 3 * CHUNK, 2 * CHUNK):
+    for num_rows in (2 * SMALL, 3 * SMALL, 2 * SMALL):
         columns = columns_of(num_rows, seed=num_rows)
         assert same(memo(columns), squares_and_sums(columns))
 
 
 def test_what_is_kept_cannot_be_written_to():
-    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
+    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * SMALL)
     with pytest.raises(ValueError, match="read-only"):
         memo(columns)[0][0] = 1.0
     first = memo(columns)[0].copy()
@@ -72,23 +71,25 @@ def test_what_is_kept_cannot_be_written_to():
     assert later[0][0] != first[0]
 
 
-def test_a_row_that_is_not_a_number_is_computed_again():
-    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
-    columns["a"][5] = np.nan
+def test_a_row_that_is_not_a_number_is_kept_and_a_negative_zero_is_not_zero():
+    fn, columns = Counting(), columns_of(2 * SMALL)
+    memo = RowMemo(fn, ("a", "b"))
+    columns["a"][5:7] = np.nan, 0.0
     memo(columns)
-    columns["b"][5] += 1
+    columns["a"][6], columns["b"][7] = -0.0, -1
     assert same(memo(columns), squares_and_sums(columns))
+    assert fn.num_rows == 2 * SMALL + 2
 
 
 def test_a_copy_keeps_nothing():
-    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * CHUNK)
+    memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(2 * SMALL)
     memo(columns)
     assert len(pickle.dumps(memo)) < 1_000
     assert same(pickle.loads(pickle.dumps(memo))(columns), squares_and_sums(columns))
 
 
 def test_threads_that_look_at_different_pools_get_their_own_results():
-    memo, pools = RowMemo(squares_and_sums, ("a", "b")), [columns_of(2 * CHUNK, seed) for seed in range(4)]
+    memo, pools = RowMemo(squares_and_sums, ("a", "b")), [columns_of(2 * SMALL, seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(memo, pools * 5))
     assert all(same(here, squares_and_sums(pool)) for here, pool in zip(found, pools * 5, strict=True))
@@ -102,7 +103,7 @@ class TestWholeColumns:
             calls.append(len(columns["a"]))
             return (np.argsort(columns["a"]) + columns["p"].sum(axis=1),)
 
-        columns = columns_of(2 * CHUNK) | {"p": np.zeros((2 * CHUNK, 2))}
+        columns = columns_of(2 * SMALL) | {"p": np.zeros((2 * SMALL, 2))}
         memo = Memo(ranks, ("a", "p"))
         first = memo(columns)
         columns["b"][3] += 1
@@ -116,14 +117,3 @@ class TestWholeColumns:
     def test_a_small_pool_is_not_kept(self):
         memo, columns = Memo(squares_and_sums, ("a", "b")), columns_of(8)
         assert memo(columns)[0] is not memo(columns)[0]
-
-
-@pytest.mark.parametrize("num_rows", [1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
-def test_chunks_give_the_bits_of_the_whole(num_rows):
-    rng = np.random.default_rng(0)
-    a, b = rng.random(num_rows), rng.random(num_rows)
-
-    def formula(a, b):
-        return np.exp(-a / b) * np.sqrt(b) + a**1.5
-
-    assert same([in_chunks(formula, a, b)], [formula(a, b)])

@@ -132,6 +132,29 @@ def test_sums_of_groups(size):
             assert found == pytest.approx(np.bincount(groups, column, num_groups), abs=1e-9)
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 1000])
+def test_sums_of_ordered_groups_are_those_of_any_groups(size):
+    rng = np.random.default_rng(1)
+    for num_groups in (1, 5, 2 * size + 1):
+        groups, values, counts = (
+            np.sort(rng.integers(num_groups, size=size)),
+            rng.random(size),
+            rng.integers(9, size=size),
+        )
+        _, expected = arrays.group_sums([values, counts], groups, num_groups)
+        found = arrays.segment_sums([values, counts], groups, num_groups)
+        other = arrays.segment_sums([xp.asarray(values), xp.asarray(counts)], xp.asarray(groups), num_groups)
+        for one, strict, wanted in zip(found, other, expected, strict=True):
+            assert one == pytest.approx(wanted, abs=1e-9)
+            assert np.asarray(strict) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_true_entries_are_found_where_shapes_may_depend_on_values():
+    mask = np.array([True, False, True])
+    assert arrays.where_true(mask).tolist() == [0, 2]
+    assert np.asarray(arrays.where_true(xp.asarray(mask))).tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("base", [0.0, 1e-9, 0.5, 0.99, 1 - 1e-6, 1.0])
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_powers(base, size):

@@ -1,7 +1,7 @@
 """Array functions that the array API lacks: order statistics, group sums, look-ups, powers. Pure."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,26 +22,6 @@ ascending, is the axis of each cell.
 The statistics of labels are columns, too: ``"label_"`` and a field of `table.LABEL` (all but its name), shape
 (MAX_LABELS,), indexed by `label_index`.
 """
-
-
-CHUNK = 8192
-"""Number of entries whose intermediate results stay in the processor's cache."""
-
-
-def in_chunks(fn: Callable[..., Array], *columns: Array) -> Array:
-    """Returns ``fn(*columns)``, bit for bit, in half the time for long arrays.
-
-    Args:
-        fn: Arrays of shape (n,) -> array of shape (n,). Each entry follows from the entries at the same place.
-        columns: Arrays of shape (n,).
-    """
-    if columns[0].shape[0] <= CHUNK or not all(isinstance(column, np.ndarray) for column in columns):
-        return fn(*columns)
-    result = np.empty(len(columns[0]))
-    for start in range(0, len(result), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        result[chunk] = fn(*(column[chunk] for column in columns))
-    return result
 
 
 SAMPLE_SIZE = 2048

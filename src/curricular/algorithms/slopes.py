@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns, in_chunks, within
+from ..arrays import Array, Columns, within
 from ..config import MAX_BASELINE
 from ..priorities import normalise
 from ..table import EMAS
@@ -68,7 +68,7 @@ def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[0] // FIT_SIZE)
     typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
-    return in_chunks(lambda *columns: Evidence(*columns).chance(typical, share), *evidence), typical
+    return evidence.chance(typical, share), typical
 
 
 class Evidence(NamedTuple):
