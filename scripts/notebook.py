@@ -35,6 +35,9 @@ class Cell(NamedTuple):
     text: str
 
 
+SHOW_FIGURES = Cell("python", "%matplotlib inline")
+
+
 def cells(page: str) -> list[Cell]:
     """Returns the cells of a page: its blocks of code, and the text between them. Installing stays text."""
     found, text = [], ""
@@ -62,7 +65,7 @@ def as_prose(text: str) -> str:
 def notebook(page: str) -> str:
     """Returns the notebook of a page, in version 4.5 of the format, without outputs."""
     content = {
-        "cells": [as_json(number, cell) for number, cell in enumerate(cells(page))],
+        "cells": [as_json(number, cell) for number, cell in enumerate([SHOW_FIGURES, *cells(page)])],
         "metadata": {"language_info": {"name": "python"}},
         "nbformat": 4,
         "nbformat_minor": 5,
@@ -90,7 +93,7 @@ def run(content: str) -> None:
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             command = text.removeprefix("!")
             subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path})  # noqa: S602  of the page
-        elif cell["cell_type"] == "code":
+        elif cell["cell_type"] == "code" and not text.startswith("%"):
             exec(compile(text, cell["id"], "exec"), names)  # noqa: S102  of the page
 
 
