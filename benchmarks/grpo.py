@@ -1,7 +1,8 @@
 """Compares algorithms in real runs of GRPO: TRL, and the tiny model and the times tables of examples/grpo_trl.py.
 
-    make bench-grpo                               # 5 algorithms, 5 seeds; about 6 minutes of CPU time
+    make bench-grpo                               # 6 algorithms, 5 seeds; about 7 minutes of CPU time
     make bench-grpo ARGS="--seeds 10 --steps 200"
+    make bench-grpo ARGS='--algorithms "Thompson, for prompts"'
 
 The output is a Markdown table after each seed but the first; the last one has all seeds. It has the probability of the
 right answer at equal steps, at equal generated tokens, and as a mean over the run, each with a 95 % interval over the
@@ -27,6 +28,7 @@ ALGORITHMS = {
     "uniform": UniformConfig(),
     "noise-aware (recommended)": NoiseAwareConfig.recommended(),
     "Thompson": ThompsonConfig(),
+    "Thompson, for prompts": ThompsonConfig.prompts(),
     "learnability": LearnabilityConfig(),
 }
 PROMPT_TOKENS = 3 * NUM_PROMPTS * NUM_COMPLETIONS
@@ -57,12 +59,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, choices=T_95)
     parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--algorithms", nargs="+", default=list(ALGORITHMS), choices=ALGORITHMS, metavar="NAME")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in ALGORITHMS}
+    runs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in arguments.algorithms}
     for seed in range(arguments.seeds):
-        for name, config in ALGORITHMS.items():
-            curve, _ = train(config, arguments.steps, seed)
+        for name in arguments.algorithms:
+            curve, _ = train(ALGORITHMS[name], arguments.steps, seed)
             tokens = np.array([tokens - PROMPT_TOKENS * step for step, tokens, _ in curve.points])
             rates = np.array([np.mean(rates) for _, _, rates in curve.points])
             runs[name].append((tokens, rates))

@@ -15,7 +15,8 @@ from curricular import (
     create_algorithm,
     dataset,
 )
-from curricular.algorithms.beliefs import belief
+from curricular.algorithms.beliefs import belief, shared_rates
+from curricular.table import columns_of
 
 NAN = float("nan")
 BACKENDS = pytest.mark.parametrize("use_shared_memory", [False, True], ids=["local", "shared"])
@@ -37,7 +38,7 @@ def by_seed(curriculum):
 
 def beliefs(curriculum):
     """The mean and the count of the belief about each row."""
-    rows, config = curriculum.tracker.snapshot().rows, curriculum.config
+    rows, config = columns_of(curriculum.tracker.snapshot()), curriculum.config
     a, b = belief(rows, config, config.prior)
     order = np.argsort(rows["seed"])
     return (a / (a + b))[order], (a + b)[order]
@@ -183,3 +184,69 @@ def test_where_all_tasks_are_cooling_down_the_algorithm_decides():
 def test_a_cool_down_of_nothing_is_refused():
     with pytest.raises(ValueError, match="num_handouts: expected a whole number of at least 1"):
         CoolDown(0)
+
+
+# ── Sharing along axes ───────────────────────────────────────────────────────────────────────────
+
+
+def topical(config=ThompsonConfig, **overrides):
+    """400 prompts in two topics, and in lengths 0 to 9."""
+    rows = [{"id": number, "topic": number % 2, "length": number // 2 % 10} for number in range(400)]
+    settings = {"sharing": True, "rand_task_rate": 0.0, "eviction_rate": 0.0, "use_shared_memory": False, **overrides}
+    return Curriculum(dataset(rows, key="id", columns=["topic", "length"]), config(**settings))
+
+
+def told(curriculum, rate_of):
+    """Tells 16 scores of the first 200 prompts."""
+    columns = curriculum.tasks()
+    for number in np.random.default_rng(0).permutation(200).tolist():
+        successes = round(16 * rate_of(number))
+        scores = np.repeat([1.0, 0.0], [successes, 16 - successes])
+        curriculum.tell(columns["task_id"][columns["seed"] == number], scores[None])
+    return curriculum
+
+
+def rates_of(curriculum):
+    columns = columns_of(curriculum.tracker.snapshot())
+    return shared_rates(columns, curriculum.config)[np.argsort(columns["seed"])]
+
+
+@pytest.mark.parametrize("config", [LearnabilityConfig, ThompsonConfig])
+def test_new_prompts_are_believed_to_be_as_hard_as_those_of_their_topic(config):
+    curriculum = told(topical(config), lambda number: [0.9, 0.1][number % 2])
+    mean, count = beliefs(curriculum)
+    assert mean[200::2].min() > 0.7
+    assert mean[201::2].max() < 0.3
+    assert count[200:] == pytest.approx(2 * curriculum.config.prior)
+    off = told(topical(config, sharing=False), lambda number: [0.9, 0.1][number % 2])
+    assert beliefs(off)[0][200:] == pytest.approx(0.5)
+    assert beliefs(off)[1] == pytest.approx(count)
+
+
+def test_axes_add_up():
+    curriculum = told(topical(), lambda number: [0.9, 0.5][number % 2] - 0.05 * (number // 2 % 10))
+    rates = rates_of(curriculum)
+    assert rates[:6:2].min() > rates[14:20:2].max()
+    assert np.all(rates[::2] > rates[1::2])
+
+
+def test_the_prior_axis_is_not_shared_along_and_without_results_nothing_is_known():
+    assert rates_of(topical()) == pytest.approx(0.5)
+    curriculum = told(topical(prior_axis=0), lambda number: [0.9, 0.1][number % 2])
+    rates = rates_of(curriculum)
+    assert rates[::2] == pytest.approx(rates[1::2])
+
+
+def test_late_results_count_more():
+    curriculum = told(told(topical(), lambda _: 0.0), lambda _: 1.0)
+    assert rates_of(curriculum).min() > 0.5
+
+
+def test_sharing_is_pure_in_every_array_library():
+    strict = pytest.importorskip("array_api_strict")
+    curriculum = told(topical(), lambda number: [0.8, 0.3][number % 2])
+    columns = columns_of(curriculum.tracker.snapshot())
+    converted = {name: strict.asarray(np.ascontiguousarray(column)) for name, column in columns.items()}
+    assert np.asarray(shared_rates(converted, curriculum.config)) == pytest.approx(
+        shared_rates(columns, curriculum.config), abs=1e-12
+    )

@@ -116,6 +116,16 @@ def expected_priorities(
     return result
 
 
+def axis_groups(columns: Columns) -> tuple[list[Array], int]:
+    """Returns the group of each task, shape (n,), on each axis that all tasks have, and the number of groups.
+
+    Args:
+        columns: Columns of the tasks in the pool.
+    """
+    grid = _grid(columns)
+    return grid.groups(columns["params"], 1), grid.num_groups
+
+
 class _Grid(NamedTuple):
     """Bins along each axis that all tasks have, over the range of values in the pool; bins define groups of tasks."""
 

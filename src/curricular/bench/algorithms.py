@@ -8,8 +8,10 @@ from typing import cast
 from .. import (
     Algorithm,
     CurriculumConfig,
+    LearnabilityConfig,
     LearningProgressConfig,
     NoiseAwareConfig,
+    ThompsonConfig,
     UniformConfig,
     create_proposer,
     merge,
@@ -77,6 +79,8 @@ ALGORITHMS: Mapping[str, Factory] = {
     "unidirectional": unidirectional,
     "noise-aware-small-pool": small_pool,
     "noise-aware-proposing": partial(small_pool, proposal_share=0.5),
+    "thompson-prompts-sharing": partial(ThompsonConfig.prompts, sharing=True),
+    "learnability-sharing": partial(LearnabilityConfig, sharing=True),
 }
 """Algorithms of the bench by name: the built-in ones, then variants that exist for comparison only."""
 
