@@ -190,7 +190,7 @@ def test_a_hub_that_is_stopped_while_another_takes_over_confirms_nothing(base, f
         step(node.path, exchange)
     until(lambda: is_stopped[0], what="the hub to have synced the batch")
     cluster.hub = Hub("maze", config(), TASKS, directory=folder)
-    here.send("go on")
+    here.send("continue")
     assert "another hub has begun the next one" in here.recv()
     assert zombie.wait() == 0
     node.deliver()

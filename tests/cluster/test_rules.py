@@ -119,6 +119,26 @@ class TestBatches:
         with pytest.raises(ClusterError, match=r"batch: expected number 2 of node 'node0', got 3"):
             cluster.exchange(requests[0]._replace(batch=3))
 
+    def test_two_agents_of_one_node_that_race_take_nothing_twice_and_keep_the_later_news(self, cluster):
+        node = cluster.join()
+
+        def exchange(request):
+            reply = cluster.exchange(request)
+            node.step()  # of the other agent, which is faster
+            node.play(40)
+            node.step()
+            return reply
+
+        for _ in range(5):
+            node.play(40)
+            step(node.path, exchange)
+            assert node.backend.standing.epoch == cluster.counters.epoch
+            assert (node.backend.snapshot().rows["task_id"] == cluster.hub.fold.table.rows["task_id"]).all()
+        assert cluster.counters.num_evicted > 0
+        node.deliver()
+        assert cluster.counters.num_completed + cluster.counters.num_stale == 400
+        cluster.check()
+
     def test_one_sync_serves_all_that_wait(self, cluster, monkeypatch):
         nodes, requests, syncs = [cluster.join() for _ in range(3)], [], []
         for node in nodes:
