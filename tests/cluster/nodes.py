@@ -166,6 +166,7 @@ class Crew:
         self._curriculum = curriculum
         self.books = {}
         """Maps each worker's name to its books; a name begins with the node's id."""
+        self.pids = []
 
     def start(self, node):
         """A new worker on a node."""
@@ -173,9 +174,15 @@ class Crew:
         path = self._directory / name
         path.write_bytes(bytes(4096))
         self.books[name] = np.memmap(path, np.int64, "r")
-        return ray.remote(Worker).options(**on(node)).remote(self._curriculum, path)
+        worker = ray.remote(Worker).options(**on(node)).remote(self._curriculum, path)
+        self.pids.append(ray.get(worker.pid.remote()))
+        return worker
 
-    def total(self, column, *, without=()):
-        """The sum of a column over all workers but those of some nodes."""
-        lost = tuple(node.node_id for node in without)
-        return sum(int(books[column]) for name, books in self.books.items() if not name.startswith(lost or ("-",)))
+    def total(self, column, *, without=(), only=None):
+        """The sum of a column over the workers of some nodes."""
+        names = [name for name in self.books if not _is_on(name, without) and (only is None or _is_on(name, only))]
+        return sum(int(self.books[name][column]) for name in names)
+
+
+def _is_on(name, nodes):
+    return any(name.startswith(node.node_id) for node in nodes)
