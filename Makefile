@@ -63,7 +63,7 @@ test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a
 	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
 
 test-cluster: .venv-rllib/.installed-rllib  ## run the tests that need Ray: a cluster of three nodes on this machine
-	@.venv-rllib/bin/python -m pytest tests/cluster/test_ray.py tests/cluster/test_ray_faults.py docs/cluster.md $(ARGS)
+	@.venv-rllib/bin/python -m pytest tests/cluster/test_ray*.py docs/cluster.md $(ARGS)
 
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
 	@.venv-trl/bin/python -m pytest -W default tests/trainers src/curricular/trainers docs/llm-trainers.md $(ARGS)

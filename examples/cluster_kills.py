@@ -13,7 +13,9 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -38,10 +40,19 @@ def work(curriculum: Curriculum[int], path: Path, seconds: float) -> None:
         curriculum.update_task_performance(task.task_id, task.config % 7 / 7)
         books[TOLD] += 1
         if books[TOLD] % 100 == 0:
-            curriculum.flush()  # from here on, these results survive the node
+            patient(curriculum.flush)  # from here on, these results survive the node
             books[FLUSHED] = books[TOLD]
         time.sleep(0.005)
-    curriculum.flush()
+    patient(curriculum.flush)
+
+
+def patient(call: Callable[[], Any]) -> Any:
+    """Calls again while the hub is away: what was told waits in the session of the node."""
+    while True:
+        try:
+            return call()
+        except TimeoutError as error:
+            print(error)
 
 
 def main(seconds: float, folder: Path) -> None:
@@ -77,7 +88,9 @@ def main(seconds: float, folder: Path) -> None:
     cluster.remove_node(nodes[1], allow_graceful=False)
     print("the second node was killed")
     ray.get(playing[:2])
-    while (stats := curriculum.stats())["num_pending"] or not stats.get(REASON, 1):  # until the dead node is buried
+    while (stats := patient(curriculum.stats))["num_pending"] or not stats.get(
+        REASON, 1
+    ):  # until the dead node is buried
         time.sleep(0.5)
 
     handed_out, told, flushed = (np.array(books).reshape(2, 2, 3).sum(1)).T

@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes on this machine, workers that keep books, and where the pieces of a curriculum run."""
 
+import contextlib
 import mmap
 import os
 import signal
@@ -11,6 +12,8 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from curricular.backends.follower import HubSilentError
 
 from ..helpers import TIMEOUT
 
@@ -63,6 +66,19 @@ def wait(condition, what):
     while not condition():
         assert time.monotonic() < deadline, f"waited {TIMEOUT:g} s for {what}"
         time.sleep(0.1)
+
+
+def patient(call):
+    """Calls until the hub answers: on a busy machine, Ray needs more time to restart it than a call waits."""
+    answers = []
+
+    def answered():
+        with contextlib.suppress(HubSilentError):
+            answers.append(call())
+        return answers
+
+    wait(answered, "the hub")
+    return answers[0]
 
 
 def is_alive(node):
@@ -151,11 +167,8 @@ class Worker:
 
     def flush(self):
         told = self.books[TOLD]
-        self.curriculum.flush()
+        patient(self.curriculum.flush)
         self.books[FLUSHED] = told
-
-    def stats(self):
-        return self.curriculum.stats()
 
 
 class Crew:

@@ -28,6 +28,7 @@ from .nodes import (  # noqa: E402
     is_alive,
     kill,
     node_of,
+    patient,
     pid_of,
     raylet,
     wait,
@@ -65,7 +66,7 @@ def agent(node):
 
 
 def results(curriculum):
-    stats = curriculum.stats()
+    stats = patient(curriculum.stats)
     assert balance(stats) == 0
     return stats["num_completed"] + stats["num_stale"]
 
@@ -75,7 +76,7 @@ def check(curriculum, crew, *dead):
     counted, told = results(curriculum), crew.total(TOLD, without=dead)
     assert told + crew.total(FLUSHED, only=dead) <= counted
     assert counted <= crew.total(TELLING, without=dead) + crew.total(TELLING, only=dead)
-    wait(lambda: curriculum.stats()["num_pending"] == 0, "the end of what was out")
+    wait(lambda: patient(curriculum.stats)["num_pending"] == 0, "the end of what was out")
     assert results(curriculum) == counted
 
 
@@ -87,7 +88,7 @@ def test_a_hub_and_agents_that_are_killed_cost_nothing(nodes, run):
         time.sleep(1)
     ray.get(playing)
     assert results(curriculum) == crew.total(TOLD) == 1200
-    stats = curriculum.stats()
+    stats = patient(curriculum.stats)
     assert stats["num_scheduled"] == crew.total(ASKED)
     assert stats["num_unsolicited"] == stats["num_pending"] == 0
 
