@@ -120,6 +120,9 @@ bench-sessions: $(DEV)  ## measure the cost of sharing a curriculum between proc
 bench-sessions-peers: $(PEERS_READY)  ## as bench-sessions, with Syllabus' multiprocessing wrapper in the same run
 	@$(PEERS)/bin/python benchmarks/sessions_peers.py $(ARGS)
 
+bench-cluster: $(DEV)  ## measure what one curriculum over a cluster costs: hub, exchange, worker and recovery
+	@$(BIN)/python benchmarks/cluster_hub.py $(ARGS)
+
 bench-tickets: $(DEV)  ## measure what tickets cost, beside task ids
 	@$(BIN)/python benchmarks/tickets.py $(ARGS)
 

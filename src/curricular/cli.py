@@ -206,6 +206,37 @@ def watch(
         raise _failure(failure, code=1)
 
 
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(help="Directory of the journal of a cluster.", metavar="DIR")],
+    *,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="`module:name` of the cluster's tasks: a generator, a list, or a function without arguments."
+        ),
+    ] = None,
+) -> None:
+    """Run the journal of a cluster again, and print the account. Nothing is written; a hub may be using it."""
+    replaying = import_module("curricular.cluster.replay")
+    try:
+        found = replaying.replay(directory, replaying.load_tasks(tasks))
+    except (replaying.ClusterError, TypeError, ValueError) as error:
+        raise _failure(error, code=1) from None
+    console = Console()
+    console.print(f"[bold]{found.name}[/]: {found.num_records} records after checkpoint {found.stem}")
+    nodes = Table("node", "name", "batches", "out", "state")
+    for number, node in enumerate(found.fold.nodes, 1):
+        num_out = int(node.out.counts()[1].sum())
+        nodes.add_row(f"{number}", _text(node.name), f"{node.batch:,}", f"{num_out:,}", "lost" * node.is_buried)
+    console.print(nodes)
+    counters = found.fold.table.counters
+    for name, count in {**replaying.account(counters), "balance": replaying.balance(counters)}.items():
+        print(f"{name:<12} {count:>15,}")
+    if replaying.balance(counters):
+        raise _failure("the hand-outs do not balance; report this with the directory", code=1)
+
+
 sessions: typer.Typer = typer.Typer(
     help="List, show and remove the sessions that processes share.", no_args_is_help=True
 )
@@ -214,9 +245,12 @@ app.add_typer(sessions, name="sessions")
 
 @sessions.command("list")
 def sessions_list() -> None:
-    """List your sessions with their tasks, live workers, completed results, memory and age."""
-    table = Table("session", "tasks", "workers", "completed", "MB", "age")
-    for info in list_sessions():
+    """List your sessions with their tasks, live workers, completed results, memory and age.
+
+    Of sessions that follow the hub of a cluster, also the hub, the age of its last answer, and what it lacks.
+    """
+    table, infos = Table("session", "tasks", "workers", "completed", "MB", "age"), list_sessions()
+    for info in infos:
         table.add_row(
             info.name,
             f"{info.num_tasks:,}",
@@ -225,7 +259,14 @@ def sessions_list() -> None:
             f"{info.size / 1e6:.1f}",
             _duration(info.age),
         )
-    Console().print(table if table.rows else "no sessions")
+    console = Console()
+    console.print(table if table.rows else "no sessions")
+    followers = Table("follower", "hub", "last answer", "outbox, MB")
+    for info in infos:
+        if info.hub:
+            followers.add_row(info.name, info.hub, _duration(info.news_age), f"{info.num_undelivered / 1e6:.1f}")
+    if followers.rows:
+        console.print(followers)
 
 
 @sessions.command("show")

@@ -60,6 +60,7 @@ class Node:
 
     def deliver(self):
         """Exchanges until the hub has everything."""
+        self.step()
         for worker in self.workers:
             worker.tracker.flush()
         self.step()
@@ -115,6 +116,12 @@ class Cluster:
         """Another hub takes over, while the old one may still live; returns the old one."""
         old, self.hub = self.hub, Hub("maze", self.config, TASKS, directory=self.directory)
         return old
+
+    def end(self):
+        for node in self.nodes:
+            for worker in node.workers:
+                worker.close()
+        self.hub.close()
 
     @property
     def counters(self):

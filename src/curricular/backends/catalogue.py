@@ -7,7 +7,7 @@ from ..table import Table
 from .layout import SessionError
 from .reader import SessionInfo as SessionInfo
 from .reader import SessionReader
-from .session import remove_file, session_directory
+from .session import has_undelivered, remove_file, session_directory
 
 
 def list_sessions() -> list[SessionInfo]:
@@ -62,9 +62,14 @@ def remove_session(name: str, *, force: bool = False) -> None:
 
     Raises:
         KeyError: If no session has this name.
-        SessionError: If a living process holds the session and `force` is false.
+        SessionError: If `force` is false, and a living process holds the session or its hub lacks some of its results.
     """
     path = _path(name)
+    if not force and has_undelivered(path):
+        raise SessionError(
+            f"session {name!r}: expected no results that its hub has not confirmed, got some in its outbox or logs; "
+            f"start the agent of the node again to deliver them, or give them up (--force)"
+        )
     if not remove_file(path, force=force):
         raise SessionError(
             f"session {name!r}: expected a session without live workers, got one that live workers hold; stop them, or "

@@ -46,6 +46,12 @@ class SessionInfo:
     """Memory or disk in use, in bytes."""
     age: float
     """Time since the session was created, in seconds."""
+    hub: str = ""
+    """Name of the cluster whose hub the session follows; empty: it follows none."""
+    news_age: float = 0.0
+    """Of a follower: time since the last answer of the hub, in seconds."""
+    num_undelivered: int = 0
+    """Of a follower: number of bytes in the outbox that the hub has not confirmed."""
 
 
 class SessionReader:
@@ -89,7 +95,19 @@ class SessionReader:
             num_completed=shared.table.counters.num_completed,
             size=512 * os.fstat(file.fd).st_blocks,
             age=max(0.0, time.time() - created) if created else 0.0,
+            **self._following(),
         )
+
+    def _following(self) -> dict[str, Any]:
+        """Returns the facts about a follower; nothing of another session."""
+        if not self._shared.follows:
+            return {}
+        standing = self._shared.glance_standing()
+        return {
+            "hub": self._file.spec.follows,
+            "news_age": max(0.0, time.time() - standing.contact / 1e9),
+            "num_undelivered": 8 * (standing.head - standing.tail),
+        }
 
     def logged(self) -> NDArray[np.int64]:
         """Returns the number of events of each kind that the workers have logged and not flushed, shape (4,)."""

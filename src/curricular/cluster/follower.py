@@ -1,6 +1,7 @@
 """The node's side: makes the session of a node, and a worker's curriculum in it."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,7 +137,7 @@ def _fill(transaction: Any, reply: Reply) -> None:
         return  # another process was first
     own = transaction.table.counters
     counters = own._replace(num_streams=reply.number * STREAMS_PER_NODE + own.num_streams)
-    standing = Standing(node=reply.number, hub=reply.hub)
+    standing = Standing(node=reply.number, hub=reply.hub, contact=time.time_ns())
     transaction.stand(
         standing._replace(term=reply.term, epoch=reply.news.epoch), installed(transaction, reply.news, counters)
     )

@@ -79,8 +79,12 @@ class Journal:
     def saved(self) -> Saved | None:
         """Returns what the hubs before this one have left; None if there is no checkpoint yet."""
         for _ in range(NUM_TRIES):
-            with _errors(self.directory), contextlib.suppress(FileNotFoundError):
-                return read_saved(self.directory)
+            try:
+                with _errors(self.directory):
+                    return read_saved(self.directory)
+            except JournalError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
             self.check()  # the hub before this one replaced its checkpoint meanwhile: read again
         raise ClusterError(
             f"directory: expected a table and a segment for each checkpoint in {str(self.directory)!r}, got a "
@@ -322,7 +326,7 @@ def _errors(directory: Path) -> Iterator[None]:
     """Raises errors of the file system as `JournalError`, with the directory."""
     try:
         yield
-    except (JournalError, ConnectionError, FileNotFoundError):
+    except (JournalError, ConnectionError):
         raise
     except ValueError as error:  # also that of a damaged checkpoint
         raise ClusterError(f"directory: expected an intact journal in {str(directory)!r}, got: {error}") from error

@@ -1,15 +1,18 @@
 """Replays a journal without a hub: reads it, takes no term and writes nothing."""
 
+import importlib
 import os
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..algorithms.registry import load_config
 from ..config import CurriculumConfig
-from ..generators import TaskGenerator, Tasks, as_generator, fingerprint
+from ..generators import SeedGenerator, TaskGenerator, Tasks, as_generator, fingerprint
+from ..table import Counters
 from .fold import Fold
 from .journal import Saved, check_settings, read_identity, read_saved
-from .messages import ClusterError
+from .messages import ClusterError as ClusterError
 
 _EXTRA = {"name", "format", "generator"}
 """Settings of a journal that are no fields of the config."""
@@ -65,3 +68,34 @@ def folded(saved: Saved, config: CurriculumConfig, generator: TaskGenerator[Any]
     for record in saved.records:
         fold.take(record)
     return fold
+
+
+def load_tasks(name: str | None) -> Tasks[Any]:
+    """Returns the tasks with a name of the form ``module:name``, or what a function of this name returns; None: seeds.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if name is None:
+        return SeedGenerator()
+    module, _, path = name.partition(":")
+    try:
+        found = reduce(getattr, path.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"tasks: expected module:name of the cluster's tasks, got {name!r} ({error}); correct the name, and run "
+            f"the command where the module can be imported"
+        ) from None
+    tasks: Tasks[Any] = found() if callable(found) else found
+    return tasks
+
+
+def account(counters: Counters) -> dict[str, int]:
+    """Returns what became of the hand-outs, by name."""
+    names = ("scheduled", "unsolicited", "completed", "cancelled", "stale", "pending")
+    return {name: getattr(counters, f"num_{name}") for name in names}
+
+
+def balance(counters: Counters) -> int:
+    """Returns the hand-outs and unsolicited results less what became of them: 0 in an intact account."""
+    return counters.num_scheduled + counters.num_unsolicited - counters.num_endings - counters.num_pending
