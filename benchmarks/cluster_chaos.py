@@ -23,7 +23,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 from ray.cluster_utils import Cluster
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curricular import Curriculum, LearningProgressConfig
@@ -119,7 +119,7 @@ class Chaos:
         try:
             actor = ray.get_actor(name, NAMESPACE)
             pid = ray.get(actor.__ray_call__.remote(lambda _: os.getpid()), timeout=60)
-        except (RayActorError, ValueError):
+        except (RayActorError, GetTimeoutError, ValueError):
             return  # it is being restarted, or was on a node that died
         os.kill(pid, signal.SIGKILL)
         self.kills["hub" if is_hub else "agent"] += 1
