@@ -86,8 +86,8 @@ def is_alive(node):
 
 
 def raylet(node):
-    """The pid of the process that makes a machine a node."""
-    return node.all_processes["raylet"][0].process.pid
+    """The process that makes a machine a node."""
+    return node.all_processes["raylet"][0].process
 
 
 def on(node):

@@ -1,6 +1,5 @@
 """Pieces of a Ray cluster are killed and stopped while workers play; their books must agree with the curriculum's."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from curricular import LearningProgressConfig
 
-from ..helpers import balance
+from ..helpers import TIMEOUT, balance
 
 ray = pytest.importorskip("ray", reason="make test-cluster runs it")
 
@@ -97,9 +96,9 @@ def test_a_node_that_stops_for_a_moment_loses_nothing(nodes, run):
     curriculum, crew = run
     playing = crew.start(nodes.others[0]).play.remote(200, RATE)
     wait(lambda: crew.total(TOLD) > 1210, "some results")
-    os.kill(raylet(nodes.others[0]), signal.SIGSTOP)
+    raylet(nodes.others[0]).send_signal(signal.SIGSTOP)
     time.sleep(1)
-    os.kill(raylet(nodes.others[0]), signal.SIGCONT)
+    raylet(nodes.others[0]).send_signal(signal.SIGCONT)
     ray.get(playing)
     assert is_alive(nodes.others[0])
     assert results(curriculum) == crew.total(TOLD) == 1400
@@ -136,8 +135,9 @@ def test_a_node_that_stops_so_long_that_ray_calls_it_dead_is_buried(nodes, run):
     before = crew.total(FLUSHED, only=[stopped])
     crew.start(stopped).play.remote(10_000, RATE, 20)
     wait(lambda: crew.total(FLUSHED, only=[stopped]) > before, "some results")
-    os.kill(raylet(stopped), signal.SIGSTOP)
+    raylet(stopped).send_signal(signal.SIGSTOP)
     wait(lambda: not is_alive(stopped), "Ray to call the node dead")
-    os.kill(raylet(stopped), signal.SIGCONT)  # the raylet learns that it is dead, and ends with its workers
+    raylet(stopped).send_signal(signal.SIGCONT)
+    raylet(stopped).wait(TIMEOUT)  # it learns that it is dead; its workers end when it is gone
     wait(lambda: not Path(f"/proc/{crew.pids[-1]}").exists(), "the node's worker to end")
     check(curriculum, crew, *nodes.others)
