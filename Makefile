@@ -45,6 +45,9 @@ help:  ## list all targets
 demo: $(DEMO)  ## train an agent with and without a curriculum (options: ARGS="--seeds 3")
 	@$(BIN)/curricular demo $(ARGS)
 
+demo-cluster: .venv-rllib/.installed-rllib  ## play on a Ray cluster of three nodes on this machine, and kill its hub and a node
+	@.venv-rllib/bin/python examples/cluster_kills.py $(ARGS)
+
 test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (options: ARGS="-k evict")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
@@ -59,13 +62,16 @@ test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, 
 test-rllib: .venv-rllib/.installed-rllib  ## run the tests that need RLlib, in a separate environment
 	@.venv-rllib/bin/python -m pytest tests/trainers/test_rllib.py docs/rllib.md $(ARGS)
 
+test-cluster: .venv-rllib/.installed-rllib  ## run the tests that need Ray: a cluster of three nodes on this machine
+	@.venv-rllib/bin/python -m pytest tests/cluster/test_ray*.py docs/cluster.md $(ARGS)
+
 test-trl: .venv-trl/.installed-trl  ## run the tests that need TRL, in a separate environment
 	@.venv-trl/bin/python -m pytest -W default tests/trainers/test_trl.py tests/trainers/test_reasoning_gym.py tests/trainers/test_slime.py src/curricular/trainers/trl.py src/curricular/trainers/reasoning_gym.py docs/llm-trainers.md $(ARGS)
 
 test-verl: .venv-verl/.installed-verl  ## run the tests that need verl, in a separate environment
 	@.venv-verl/bin/python -m pytest -W default tests/trainers/test_verl.py $(ARGS)
 
-test-all: test test-metta test-rllib test-trl test-verl  ## run all tests, also those that need an environment of their own
+test-all: test test-metta test-rllib test-cluster test-trl test-verl  ## run all tests, also those that need an environment of their own
 
 test-pythons:  ## run the core's tests on every other supported Python that is installed
 	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -131,6 +137,9 @@ bench-prompts: $(DEV)  ## measure what a million prompts cost
 
 bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
+
+cluster-chaos: .venv-rllib/.installed-rllib  ## kill workers, agents, hub and nodes of a Ray cluster for some minutes, then check the counts
+	@.venv-rllib/bin/python benchmarks/cluster_chaos.py $(ARGS)
 
 storm: $(DEV)  ## kill processes of a session for a minute, then check the counts
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
@@ -200,7 +209,7 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 # RLlib pins a version of Gymnasium that contradicts the constraints.
 %/.installed-rllib: pyproject.toml | %/bin/python
-	@echo "Setting up $* for the tests with RLlib: once, some minutes"
+	@echo "Setting up $* for Ray and RLlib: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[gymnasium,testing]' hypothesis sybil 'ray[rllib]==2.60.0' torch==2.13.0
 	@touch $@
 

@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 try:
-    import ray
-    from ray import cloudpickle
-    from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray import cloudpickle  # pyright: ignore[reportMissingImports]
+    from ray.exceptions import (  # pyright: ignore[reportMissingImports]
+        GetTimeoutError,
+        RayActorError,
+        RayTaskError,
+    )
+    from ray.util.scheduling_strategies import (  # pyright: ignore[reportMissingImports]
+        NodeAffinitySchedulingStrategy,
+    )
 except ModuleNotFoundError as _error:
     raise ImportError("curricular.ray needs Ray: pip install 'curricular[ray]'") from _error
 
@@ -44,8 +50,11 @@ _PIECE = 65_536
 """Bytes per argument of the hub. Ray keeps a larger argument in the memory of the process that made the hub, and cannot
 restart the hub when that process has ended."""
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 """Seconds that a join waits for the hub and for the node's agent, which may be restarting."""
+
+_ANSWER = 30.0
+"""Seconds that an agent waits for the answer of the hub before it asks again."""
 
 _GATHER = 0.002
 """Seconds for which the first of several requests waits, so that they share a sync of the journal."""
@@ -158,7 +167,7 @@ class _AgentActor:
         """Sends a request to the hub, wherever Ray has started it."""
         try:
             hub = ray.get_actor(self._name, _NAMESPACE)
-            reply: Reply = ray.get(hub.exchange.remote(request), timeout=_PATIENCE)
+            reply: Reply = ray.get(hub.exchange.remote(request), timeout=_ANSWER)
         except RayTaskError as error:
             raise error.cause from None
         except (RayActorError, GetTimeoutError, ValueError) as error:  # ValueError: there is no such actor

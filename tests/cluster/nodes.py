@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes on this machine, workers that keep books, and where the pieces of a curriculum run."""
 
+import contextlib
 import mmap
 import os
 import signal
@@ -11,6 +12,8 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from curricular.backends.follower import HubSilentError
 
 from ..helpers import TIMEOUT
 
@@ -65,13 +68,26 @@ def wait(condition, what):
         time.sleep(0.1)
 
 
+def patient(call):
+    """Calls until the hub answers: on a busy machine, Ray needs more time to restart it than a call waits."""
+    answers = []
+
+    def answered():
+        with contextlib.suppress(HubSilentError):
+            answers.append(call())
+        return answers
+
+    wait(answered, "the hub")
+    return answers[0]
+
+
 def is_alive(node):
     return any(found["NodeID"] == node.node_id and found["Alive"] for found in ray.nodes())
 
 
 def raylet(node):
-    """The pid of the process that makes a machine a node."""
-    return node.all_processes["raylet"][0].process.pid
+    """The process that makes a machine a node."""
+    return node.all_processes["raylet"][0].process
 
 
 def on(node):
@@ -151,11 +167,8 @@ class Worker:
 
     def flush(self):
         told = self.books[TOLD]
-        self.curriculum.flush()
+        patient(self.curriculum.flush)
         self.books[FLUSHED] = told
-
-    def stats(self):
-        return self.curriculum.stats()
 
 
 class Crew:
@@ -166,6 +179,7 @@ class Crew:
         self._curriculum = curriculum
         self.books = {}
         """Maps each worker's name to its books; a name begins with the node's id."""
+        self.pids = []
 
     def start(self, node):
         """A new worker on a node."""
@@ -173,9 +187,15 @@ class Crew:
         path = self._directory / name
         path.write_bytes(bytes(4096))
         self.books[name] = np.memmap(path, np.int64, "r")
-        return ray.remote(Worker).options(**on(node)).remote(self._curriculum, path)
+        worker = ray.remote(Worker).options(**on(node)).remote(self._curriculum, path)
+        self.pids.append(ray.get(worker.pid.remote()))
+        return worker
 
-    def total(self, column, *, without=()):
-        """The sum of a column over all workers but those of some nodes."""
-        lost = tuple(node.node_id for node in without)
-        return sum(int(books[column]) for name, books in self.books.items() if not name.startswith(lost or ("-",)))
+    def total(self, column, *, without=(), only=None):
+        """The sum of a column over the workers of some nodes."""
+        names = [name for name in self.books if not _is_on(name, without) and (only is None or _is_on(name, only))]
+        return sum(int(self.books[name][column]) for name in names)
+
+
+def _is_on(name, nodes):
+    return any(name.startswith(node.node_id) for node in nodes)
