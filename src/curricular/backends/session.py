@@ -480,21 +480,27 @@ def has_undelivered(path: Path) -> bool:
     Raises:
         OSError: If the file cannot be read.
     """
-    with path.open("rb") as file:
-        data = file.read(HEADER_SIZE)
-    try:
-        spec = Spec.parse(data, str(path))
-    except SessionMismatchError:
+    with _files_lock:
+        known = _held(path)
+        if known is not None:  # whose locks this process would lose if it opened the file again
+            return _has_mail(known.spec, known.mapping)
+        with path.open("rb") as file:
+            try:
+                spec = Spec.parse(file.read(HEADER_SIZE), str(path))
+            except SessionMismatchError:
+                return False
+            if not spec.follows:
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+                return _has_mail(spec, mapping)
+
+
+def _has_mail(spec: Spec, mapping: mmap.mmap) -> bool:
+    layout = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
+    if not spec.follows or len(mapping) < layout.size:
         return False
-    if not spec.follows:
-        return False
-    sections = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
-        if len(mapping) < sections.size:
-            return False
-        head, tail = sections.view(mapping, "standing")[:2].tolist()
-        in_logs = (sections.view(mapping, "workers")[:, HEAD] != sections.view(mapping, "tails")).any()
-    return head != tail or bool(in_logs)
+    head, tail = layout.view(mapping, "standing")[:2].tolist()
+    return head != tail or bool((layout.view(mapping, "workers")[:, HEAD] != layout.view(mapping, "tails")).any())
 
 
 def remove_file(path: Path, *, force: bool) -> bool:

@@ -4,7 +4,7 @@ import importlib
 import os
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..algorithms.registry import load_config
 from ..config import CurriculumConfig
@@ -87,8 +87,7 @@ def load_tasks(name: str | None) -> Tasks[Any]:
             f"tasks: expected module:name of the cluster's tasks, got {name!r} ({error}); correct the name, and run "
             f"the command where the module can be imported"
         ) from None
-    tasks: Tasks[Any] = found() if callable(found) else found
-    return tasks
+    return cast(Tasks[Any], found() if callable(found) else found)
 
 
 def account(counters: Counters) -> dict[str, int]:
