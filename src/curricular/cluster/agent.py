@@ -13,8 +13,8 @@ from ..flush import flush_log
 from .follower import held, installed
 from .messages import ClusterError, Reply, Request
 
-MAX_WAIT = 1.0
-"""Longest time between two exchanges, in seconds."""
+RETRY = 1.0
+"""Time between two attempts to reach the hub, in seconds."""
 
 PAUSE = 0.005
 """Time between two looks at whether something is urgent, in seconds."""
@@ -46,7 +46,7 @@ def step(path: Path, exchange: Callable[[Request], Reply]) -> float:
     session.fault("answered")
     backend.exclusively(lambda transaction: _learn(transaction, request, reply, asked))
     session.fault("learned")
-    return min(reply.wait, MAX_WAIT)
+    return reply.wait
 
 
 def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Callable[[], bool]) -> None:
@@ -66,7 +66,7 @@ def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Call
             backend.note(str(error))
             raise
         except OSError as error:
-            wait = MAX_WAIT
+            wait = RETRY
             backend.note(str(error))
             if not is_silent:
                 _log.warning("hub %r: no exchange, trying again: %s", backend.spec.follows, error)

@@ -27,6 +27,10 @@ from .settings import checked, cluster_settings
 MIN_WAIT = 0.05
 """Shortest time between two exchanges of a node, in seconds, unless something is urgent."""
 
+MAX_WAIT = 2.5
+"""Longest time between two exchanges of a node, in seconds. It is shorter than `SILENCE`, so that a node that waits is
+no silent one."""
+
 SILENCE = 5.0
 """Time without a word, in seconds, after which a refresh does not wait for a node."""
 
@@ -241,7 +245,7 @@ class Hub(Generic[ConfigT]):
     # Replies
 
     def _reply(self, number: int, request: Request) -> Reply:
-        wait = max(MIN_WAIT, 2 * self._cost * self._num_living())
+        wait = min(max(MIN_WAIT, 2 * self._cost * self._num_living()), MAX_WAIT)
         directory = "" if self._journal is None else str(self._journal.directory)
         batch = self.fold.nodes[number - 1].batch
         return Reply(number, self.id, self.term, batch, wait, self._news(request), directory)

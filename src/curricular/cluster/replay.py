@@ -80,7 +80,8 @@ def load_tasks(name: str | None) -> Tasks[Any]:
         return SeedGenerator()
     module, _, path = name.partition(":")
     try:
-        found = reduce(getattr, path.split("."), importlib.import_module(module))
+        start: Any = importlib.import_module(module)
+        found = reduce(getattr, path.split("."), start)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"tasks: expected module:name of the cluster's tasks, got {name!r} ({error}); correct the name, and run "
