@@ -155,7 +155,7 @@ class _AgentActor:
             self._path.set_result(str(path))
             run_agent(path, self._exchange, lambda: False)
         except Exception as error:  # noqa: BLE001  it ends the agent, or reaches those who join
-            if not self._path.done() and not isinstance(error, OSError):
+            if not self._path.done() and not isinstance(error, ConnectionError | TimeoutError):
                 self._path.set_exception(error)  # for those who join
                 return
             _log.exception("agent of %r: it ends", self._name)
@@ -224,7 +224,7 @@ def join(
 
     terms = _ask(hub, "terms")
     _check_terms(name, terms, directory)
-    _ask(hub, "open")
+    _ask(hub, "open", keeps=(OSError,))  # such as of a full disk
     path = _ask(lambda: _agent(name, terms), "path")
     return _joined(path, (name, config, tasks, directory))
 
@@ -327,10 +327,10 @@ def _options(name: str, *, is_pinned: bool, max_restarts: int) -> dict[str, Any]
     }
 
 
-def _ask(find: Callable[[], Any], method: str) -> Any:
+def _ask(find: Callable[[], Any], method: str, *, keeps: tuple[type[Exception], ...] = ()) -> Any:
     """Calls an actor, and again while Ray restarts it.
 
-    An error that the actor raises is raised here. It ends the actor, unless it may pass.
+    An error that the actor raises is raised here, and ends the actor, except for errors of the classes `keeps`.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -338,7 +338,7 @@ def _ask(find: Callable[[], Any], method: str) -> Any:
         try:
             return ray.get(getattr(actor, method).remote(), timeout=_PATIENCE)
         except RayTaskError as error:
-            if not isinstance(error.cause, OSError):
+            if not isinstance(error.cause, keeps):
                 ray.kill(actor)
             raise error.cause from None
         except (RayActorError, GetTimeoutError) as error:
