@@ -111,7 +111,7 @@ class _HubActor:
             answers: Sequence[Reply | Exception] = hub.exchange_all([request for request, _ in waiting])
         except DeposedError:
             os._exit(1)  # Ray has started another hub: this one must not answer any more
-        except Exception as error:  # noqa: BLE001  whatever it is, each of those who wait has to know
+        except Exception as error:  # noqa: BLE001  each waiting request has to get it
             answers = [error] * len(waiting)
         for (_, reply), answer in zip(waiting, answers, strict=True):
             if isinstance(answer, Exception):
@@ -194,15 +194,15 @@ def join(
 ) -> Curriculum[ConfigT]:
     """Returns the cluster's curriculum `name`; the first process that joins makes it.
 
-    The curriculum is used as any other. A pickled copy joins on the node where it is unpickled, so that functions sent
+    The result works as any other curriculum. A pickled copy joins on the node where it is unpickled, so functions sent
     to other nodes may refer to the curriculum.
 
     Args:
         name: Name of the curriculum in the cluster: at most 40 letters, digits, dots, dashes and underscores.
         config: Settings of the pool and of the algorithm.
         generator: The tasks, as for `Curriculum`.
-        directory: Where the hub keeps its journal, on a file system that all nodes share. If it has a journal, the
-            curriculum resumes from there. Without a directory, the curriculum ends with the process of its hub.
+        directory: Directory of the hub's journal, on a file system that all nodes share. If it contains a journal,
+            the curriculum resumes from there. Without a directory, the curriculum ends with the process of its hub.
 
     Raises:
         TypeError: If an argument has a wrong type.
@@ -230,7 +230,7 @@ def join(
 
 
 def remove(name: str) -> None:
-    """Ends the cluster's curriculum `name` for all processes. Its directory stays.
+    """Ends the cluster's curriculum `name` for all processes. The directory of its journal stays.
 
     Results that were not flushed are lost.
 

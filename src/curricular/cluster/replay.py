@@ -19,7 +19,7 @@ _EXTRA = {"name", "format", "generator"}
 
 
 class Replayed(NamedTuple):
-    """A journal that was run again."""
+    """Result of a replay."""
 
     name: str
     """Name of the cluster."""
@@ -32,7 +32,7 @@ class Replayed(NamedTuple):
 
 
 def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
-    """Returns what the journal in `directory` leads to. A hub may be using it meanwhile.
+    """Returns the table and the nodes after the last record of a journal. A hub may write to the journal meanwhile.
 
     Args:
         directory: Directory of the journal.
@@ -74,7 +74,7 @@ def load_tasks(name: str | None) -> Tasks[Any]:
     """Returns the tasks with a name of the form ``module:name``, or what a function of this name returns; None: seeds.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there is no such object.
     """
     if name is None:
         return SeedGenerator()
@@ -91,7 +91,7 @@ def load_tasks(name: str | None) -> Tasks[Any]:
 
 
 def account(counters: Counters) -> dict[str, int]:
-    """Returns what became of the hand-outs, by name."""
+    """Returns the numbers of hand-outs by how they ended, and of results without a hand-out."""
     names = ("scheduled", "unsolicited", "completed", "cancelled", "stale", "pending")
     return {name: getattr(counters, f"num_{name}") for name in names}
 
