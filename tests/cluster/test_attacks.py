@@ -145,6 +145,25 @@ class TestJournal:
         assert cluster.counters.num_completed == 10
         cluster.check()
 
+    def test_hubs_killed_at_any_sync_leave_no_files_behind(self, cluster, folder, fork):
+        def start(nth):
+            left, sync = [nth], os.fsync
+
+            def fsync(fd):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(9)
+                sync(fd)
+
+            os.fsync = fsync
+            Hub("maze", cluster.config, TASKS, directory=folder).close()
+
+        before, nth = [path.name.split("-")[0] for path in sorted(folder.iterdir())], 0
+        while fork(start, nth).wait() == 9:
+            nth += 1
+        assert nth > 5
+        assert [path.name.split("-")[0] for path in sorted(folder.iterdir())] == before
+
 
 class TestRequests:
     def test_requests_that_come_together_are_followed_by_one_refresh(self, cluster):
@@ -199,6 +218,17 @@ class TestRequests:
 
 
 class TestNodes:
+    def test_what_another_node_has_told_is_not_cancelled_with_the_node_that_asked(self, cluster):
+        asker, teller = cluster.join(), cluster.join()
+        ids = [task.task_id for task in asker.workers[0].ask(20)]
+        asker.deliver()
+        teller.workers[0].tell(ids[:15], [1.0] * 15)
+        teller.deliver()
+        assert cluster.hub.bury("node0") == 5
+        assert (cluster.counters.num_pending, cluster.counters.num_unsolicited) == (0, 0)
+        assert cluster.hub.bury("node0") == 0
+        cluster.check()
+
     def test_results_that_no_outbox_can_hold_are_refused_at_once(self, cluster):
         worker = cluster.join().workers[0]
         task_id = worker.get_task().task_id

@@ -153,7 +153,7 @@ class Journal:
     def _remove_before(self, stem: str) -> None:
         # Sorted, so that of the terms the earliest goes first: a zombie must find a later term, or not its own.
         for path in sorted(self.directory.iterdir()):
-            kind, _, name = path.name.partition("-")
+            kind, _, name = path.name.removeprefix(".").partition("-")  # a draft, too, has the name of its file
             is_old = kind in {"table", "nodes", "segment"} and name < stem
             if is_old or (kind == "term" and int(name) < self.term):
                 path.unlink(missing_ok=True)
@@ -269,7 +269,7 @@ def _identify(directory: Path, name: str, settings: Mapping[str, Any]) -> int:
     try:
         found = read_identity(directory)
     except FileNotFoundError:
-        others = [path.name for path in directory.iterdir() if not path.name.startswith(".draft-")]
+        others = [path.name for path in directory.iterdir() if not path.name.startswith(f".{_IDENTITY}.")]
         if others and _IDENTITY not in others:
             raise ClusterError(
                 f"directory: expected an empty directory or a journal, got {str(directory)!r} with {others[0]!r}; "
@@ -312,7 +312,7 @@ def _term(directory: Path, term: int) -> Path:
 
 def _draft(path: Path, data: bytes) -> Path:
     """Writes and syncs `data` beside `path`, and returns where."""
-    draft = path.with_name(f".draft-{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         _write_all(fd, data, 0)
