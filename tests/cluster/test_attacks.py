@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 
 import numpy as np
@@ -124,6 +125,24 @@ class TestJournal:
         cluster.restart().close()
         assert cluster.counters.num_completed == 40
         cluster.check()
+
+    def test_a_hub_writes_nothing_into_a_journal_that_began_where_its_own_was_removed(self, cluster, folder):
+        node = cluster.join()
+        node.play(10)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        with pytest.raises(JournalError, match="it is gone"):
+            node.step()
+        other = Hub("maze", cluster.config, TASKS, directory=folder)
+        assert other.term == cluster.hub.term
+        before = sorted(path.name for path in folder.iterdir())
+        for error in (JournalError, DeposedError, DeposedError):
+            with pytest.raises(error, match=r"directory: expected the segment|hub: expected journal"):
+                node.step()
+        assert sorted(path.name for path in folder.iterdir()) == before
+        with pytest.raises(ClusterError, match=r"expected a node of journal"):
+            step(node.path, other.exchange)
+        other.close()
 
     def test_an_interrupt_between_journal_and_table_ends_the_hub_and_nothing_counts_twice(self, cluster, folder):
         node, fold = cluster.join(), cluster.hub.fold

@@ -123,12 +123,22 @@ class Journal:
         fd = self._begin_segment(stem)
         try:
             self.check()
+            self._check_id()
             self.close()  # first: if the next step fails, either checkpoint may be the last one
             _write(self.directory / f"nodes-{stem}", json.dumps(_packed(nodes)).encode())  # this commits it
         except BaseException:
             os.close(fd)
             raise
         return fd
+
+    def _check_id(self) -> None:
+        """Checks that no other journal has taken the place of this one: its hub may have the same term."""
+        found = read_identity(self.directory)["journal"]
+        if found != self.id:
+            raise DeposedError(
+                f"hub: expected journal {self.id} in {str(self.directory)!r}, got journal {found}, which began there "
+                f"after another program had removed this one; nothing is confirmed: ask the hub of that journal"
+            )
 
     def _discard(self, stem: str) -> None:
         """Removes the files of a checkpoint that was not committed."""
