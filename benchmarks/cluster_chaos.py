@@ -128,6 +128,7 @@ class Chaos:
         """Kills a node and finds out what the curriculum has of it, then starts another one."""
         self.check()
         self.resume()
+        self.wait_for_workers()
         time.sleep(1)
         node = self.nodes.pop(int(rng.integers(2)))
         self.cluster.remove_node(node, allow_graceful=False)
@@ -158,6 +159,12 @@ class Chaos:
         came = sum(stats[f"num_{name}"] for name in ("completed", "cancelled", "stale", "pending"))
         self.num_wrong += int(abs(stats["num_scheduled"] + stats["num_unsolicited"] - came))
         return int(stats["num_completed"] + stats["num_stale"])
+
+    def wait_for_workers(self) -> None:
+        """Waits until all workers play: Ray needs seconds to start a process."""
+        before = {name: int(self.books[name][TOLD]) for name in self.workers}
+        while any(self.books[name][TOLD] <= told for name, told in before.items()):
+            time.sleep(0.1)
 
     def pause(self) -> None:
         for books in self.books.values():
@@ -190,6 +197,7 @@ class Chaos:
                 self.start_worker(node)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self.wait_for_workers()
             for fault in rng.permutation(["worker", "agent", "hub", "hub", "agent"]):
                 time.sleep(rng.exponential(2.0))
                 if fault == "worker":

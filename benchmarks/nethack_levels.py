@@ -3,7 +3,7 @@
     make bench-nethack
     make bench-nethack ARGS="--algorithms uniform noise-aware --seeds 2 --steps 200000"
 
-MiniHack's authors made the levels (Samvelyan et al. 2021, arXiv 2109.13202), from an empty room to Sokoban. The agent
+MiniHack's authors made the levels (Samvelyan et al. 2021, arXiv 2109.13202), from an empty square to Sokoban. The agent
 has the eight moves and sees the characters and colours around it, so it can learn some levels soon and some never. Runs
 stay in the folder `--out` and are reused.
 """

@@ -13,7 +13,7 @@ from .helpers import TIMEOUT
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 ELSEWHERE = {"cluster_kills.py", "grpo_trl.py", "ray_train.py", "rllib_cluster.py", "rllib_ppo.py"}
-"""What the tests of trainers and clusters run, in environments of their own, where other libraries write warnings."""
+"""What the tests of trainers and clusters run, in environments of their own: other libraries write to stderr."""
 
 ARGUMENTS = {
     "crafting.py": ["--steps", "20000"],

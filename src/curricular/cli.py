@@ -217,7 +217,7 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Run the journal of a cluster again, and print the account. Nothing is written; a hub may be using it."""
+    """Run the journal of a cluster again, and print the account. Nothing is written, also while a hub uses it."""
     replaying = import_module("curricular.cluster.replay")
     try:
         found = replaying.replay(directory, replaying.load_tasks(tasks))
@@ -247,7 +247,7 @@ app.add_typer(sessions, name="sessions")
 def sessions_list() -> None:
     """List your sessions with their tasks, live workers, completed results, memory and age.
 
-    Of sessions that follow the hub of a cluster, also the hub, the age of its last answer, and what it lacks.
+    For each node of a cluster, also list its hub, the age of the hub's last answer, and what the hub has not confirmed.
     """
     table, infos = Table("session", "tasks", "workers", "completed", "MB", "age"), list_sessions()
     for info in infos:

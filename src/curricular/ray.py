@@ -111,7 +111,7 @@ class _HubActor:
             answers: Sequence[Reply | Exception] = hub.exchange_all([request for request, _ in waiting])
         except DeposedError:
             os._exit(1)  # Ray has started another hub: this one must not answer any more
-        except Exception as error:  # noqa: BLE001  whatever it is, each of those who wait has to know
+        except Exception as error:  # noqa: BLE001  each waiting request has to get it
             answers = [error] * len(waiting)
         for (_, reply), answer in zip(waiting, answers, strict=True):
             if isinstance(answer, Exception):
@@ -155,7 +155,7 @@ class _AgentActor:
             self._path.set_result(str(path))
             run_agent(path, self._exchange, lambda: False)
         except Exception as error:  # noqa: BLE001  it ends the agent, or reaches those who join
-            if not self._path.done() and not isinstance(error, OSError):
+            if not self._path.done() and not isinstance(error, ConnectionError | TimeoutError):
                 self._path.set_exception(error)  # for those who join
                 return
             _log.exception("agent of %r: it ends", self._name)
@@ -194,15 +194,15 @@ def join(
 ) -> Curriculum[ConfigT]:
     """Returns the cluster's curriculum `name`; the first process that joins makes it.
 
-    The curriculum is used as any other. A pickled copy joins on the node where it is unpickled, so that functions sent
+    The result works as any other curriculum. A pickled copy joins on the node where it is unpickled, so functions sent
     to other nodes may refer to the curriculum.
 
     Args:
         name: Name of the curriculum in the cluster: at most 40 letters, digits, dots, dashes and underscores.
         config: Settings of the pool and of the algorithm.
         generator: The tasks, as for `Curriculum`.
-        directory: Where the hub keeps its journal, on a file system that all nodes share. If it has a journal, the
-            curriculum resumes from there. Without a directory, the curriculum ends with the process of its hub.
+        directory: Directory of the hub's journal, on a file system that all nodes share. If it contains a journal,
+            the curriculum resumes from there. Without a directory, the curriculum ends with the process of its hub.
 
     Raises:
         TypeError: If an argument has a wrong type.
@@ -224,13 +224,13 @@ def join(
 
     terms = _ask(hub, "terms")
     _check_terms(name, terms, directory)
-    _ask(hub, "open")
+    _ask(hub, "open", keeps=(OSError,))  # such as of a full disk
     path = _ask(lambda: _agent(name, terms), "path")
     return _joined(path, (name, config, tasks, directory))
 
 
 def remove(name: str) -> None:
-    """Ends the cluster's curriculum `name` for all processes. Its directory stays.
+    """Ends the cluster's curriculum `name` for all processes. The directory of its journal stays.
 
     Results that were not flushed are lost.
 
@@ -327,10 +327,10 @@ def _options(name: str, *, is_pinned: bool, max_restarts: int) -> dict[str, Any]
     }
 
 
-def _ask(find: Callable[[], Any], method: str) -> Any:
+def _ask(find: Callable[[], Any], method: str, *, keeps: tuple[type[Exception], ...] = ()) -> Any:
     """Calls an actor, and again while Ray restarts it.
 
-    An error that the actor raises is raised here. It ends the actor, unless it may pass.
+    An error that the actor raises is raised here, and ends the actor, except for errors of the classes `keeps`.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -338,7 +338,7 @@ def _ask(find: Callable[[], Any], method: str) -> Any:
         try:
             return ray.get(getattr(actor, method).remote(), timeout=_PATIENCE)
         except RayTaskError as error:
-            if not isinstance(error.cause, OSError):
+            if not isinstance(error.cause, keeps):
                 ray.kill(actor)
             raise error.cause from None
         except (RayActorError, GetTimeoutError) as error:

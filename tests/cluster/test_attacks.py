@@ -13,7 +13,7 @@ from curricular.backends.layout import SessionError
 from curricular.backends.outbox import packed
 from curricular.cluster import journal
 from curricular.cluster.agent import step
-from curricular.cluster.follower import close_node, open_node
+from curricular.cluster.follower import close_node, follow, open_node
 from curricular.cluster.hub import Hub
 from curricular.cluster.messages import ClusterError, DeposedError, JournalError, Request
 from curricular.cluster.replay import replay
@@ -267,6 +267,30 @@ class TestNodes:
         step(path, cluster.exchange)
         assert cluster.counters.num_completed == 10
         close_node(path)
+
+
+def test_a_worker_that_comes_and_goes_beside_a_sweep_keeps_its_results(cluster, fork, monkeypatch):
+    node, lock = cluster.join(name="a"), session._try_lock
+    node.deliver()
+    node.workers[0].close()
+    close_node(node.path)
+
+    def play():
+        worker = follow(node.path, cluster.config, TASKS)
+        worker.update_task_performance(worker.get_task().task_id, 1.0)
+        worker.close()
+
+    def lock_late(*args):
+        monkeypatch.setattr(session, "_try_lock", lock)
+        assert fork(play).wait() == 0
+        return lock(*args)
+
+    monkeypatch.setattr(session, "_try_lock", lock_late)
+    assert session.sweep() == []
+    path = open_node("maze", "a", cluster.exchange, cluster.config, TASKS)
+    step(path, cluster.exchange)
+    assert cluster.counters.num_completed == 1
+    close_node(path)
 
 
 def test_a_replay_beside_a_hub_that_replaces_its_checkpoint_reads_again(cluster, folder, monkeypatch):

@@ -212,12 +212,14 @@ def test_a_directory_that_cannot_be_made_or_that_a_node_does_not_share_is_named_
         join("local", CONFIG, TASKS, directory=directory)
     directory.parent.mkdir()
     with join("local", CONFIG, TASKS, directory=directory):
-        directory.rename(tmp_path / "moved")  # what a node sees that has a disk of its own
+        identity = directory / "journal.json"
+        identity.rename(tmp_path / "moved")  # what a node sees that has a disk of its own
 
         def join_there():
             with pytest.raises(ClusterError, match=f"directory.*{directory}.*use a shared file system"):
                 join("local", CONFIG, TASKS, directory=directory)
 
         call(nodes.others[0], join_there)
-        (tmp_path / "moved").rename(directory)
+        (tmp_path / "moved").rename(identity)
+        assert call(nodes.others[0], lambda: bool(join("local", CONFIG, TASKS, directory=directory)))
     remove("local")

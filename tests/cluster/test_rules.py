@@ -283,6 +283,8 @@ class TestNodes:
         nodes = [cluster.join() for _ in range(3)]
         cluster.hub._cost = 0.1
         assert nodes[0].step() == pytest.approx(2 * 0.1 * 3, rel=0.2)
+        cluster.hub._cost = 100.0
+        assert nodes[0].step() == 2.5
 
 
 class TestWorkersThatDie:
@@ -383,7 +385,7 @@ class TestFlush:
         cluster.check()
 
     def test_an_agent_outlives_a_hub_that_cannot_be_reached(self, cluster, monkeypatch):
-        monkeypatch.setattr("curricular.cluster.agent.MAX_WAIT", 0.01)
+        monkeypatch.setattr("curricular.cluster.agent.RETRY", 0.01)
         node, exchange, down = cluster.join(), cluster.exchange, [True]
         node.cluster.exchange = lambda request: refuse() if down[0] else exchange(request)
         node.play(5)

@@ -113,7 +113,7 @@ def train_step(trainer, step):
 
 
 def start_queue(config):
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     transfer_queue.init(config.transfer_queue)
 
 

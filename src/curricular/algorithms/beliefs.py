@@ -11,7 +11,7 @@ GROUP_HALF = 40.0
 """Number of scores at which the success rate of a group counts half, and that of the pool the other half."""
 
 RECENCY = 4
-"""Exponent of the share of all results that had come at a task's last one: four fifths of the way count 0.4."""
+"""Exponent of recency. A task whose last result came after four fifths of all results has the weight 0.8⁴ = 0.4."""
 
 
 class BeliefConfig(FlooredConfig):
@@ -27,7 +27,7 @@ class BeliefConfig(FlooredConfig):
     """Number of scores that a rate on `prior_axis` counts as."""
     sharing: bool = False
     """Whether a new task is believed to succeed as often as the tasks with the same values on the generator's axes; if
-    not, half of the time. `prior_axis` is left out, and so are axes that only some tasks of a merged set have."""
+    not, half of the time. Ignores `prior_axis`, and axes that only some tasks of a merged set have."""
 
 
 def belief(columns: Columns, config: BeliefConfig, prior: float) -> tuple[Array, Array]:

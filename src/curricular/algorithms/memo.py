@@ -13,7 +13,7 @@ SMALL = 4096
 
 
 class _Kept(NamedTuple):
-    """The last call."""
+    """Columns and results of the last call."""
 
     columns: list[NDArray[Any]]
     results: tuple[NDArray[Any], ...]
@@ -22,12 +22,12 @@ class _Kept(NamedTuple):
 class Memo:
     """Returns what a function of columns returns, and keeps it while the columns that it reads stay the same.
 
-    Columns are compared bit by bit, which takes a small part of the time of a sort. So nothing has to be told what has
-    changed, and a memo never changes a result. Calls from several threads, and for several pools in turn, do no harm.
-    Arrays of another library than NumPy are passed on.
+    A memo compares columns bit by bit, in a small part of the time of a sort. So the caller reports no changes, and a
+    memo never changes a result. Several threads may call a memo, also for several pools in turn. With arrays of another
+    library than NumPy, each call computes.
 
     Args:
-        fn: Columns of n tasks -> arrays.
+        fn: Function from columns of n tasks to arrays.
         names: Names of the columns that `fn` reads, all with one entry or row per task.
     """
 
@@ -85,7 +85,7 @@ class RowMemo(Memo):
     In a large pool, few rows change between two refreshes.
 
     Args:
-        fn: Columns of n tasks -> arrays of shape (n,). The results of a row depend on this row alone.
+        fn: Function from columns of n tasks to arrays of shape (n,). The results of a row depend on this row alone.
         names: Names of the columns that `fn` reads, all with one entry or row per task.
 
     Examples:

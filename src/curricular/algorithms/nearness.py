@@ -4,7 +4,7 @@ from ..arrays import Array, Columns, count
 from .sharing import bin_axis, known_values
 
 NUM_BINS = 64
-"""Largest number of values on an axis that are told apart; a bin holds neighbouring ones."""
+"""Number of bins of an axis. If an axis has more values, neighbouring values share a bin."""
 
 STEP = 0.5
 """Weight of the tasks with the next value of the axis, among those of the pool, relative to tasks with the same."""
@@ -14,7 +14,7 @@ def nearness(columns: Columns, is_solved: Array) -> Array:
     """Returns how likely tasks are to be solvable, judged by the solved ones near them, > 0, shape (n,).
 
     On each axis that all tasks have, the share of solved tasks around a value is a mean over all tasks, whose weight
-    halves with each value of the pool that lies between. One further task, solved as the mean of the pool, keeps the
+    halves with each value of the pool that lies between. One further task, with the mean of the pool, keeps the
     share above 0. The result is the product over the axes, each relative to the mean of the pool.
 
     Args:

@@ -24,7 +24,7 @@ PAUSE = 0.002
 
 
 class HubSilentError(SessionError, TimeoutError):
-    """The hub has not confirmed what this node has to say. Hub, agent or the directory of the journal may be down."""
+    """The hub has not confirmed the events of this node in time: hub, agent or the journal's directory may be down."""
 
 
 class FollowerBackend(SharedMemoryBackend):

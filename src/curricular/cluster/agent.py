@@ -1,4 +1,4 @@
-"""The agent of a node: carries numbered batches up to the hub, and news down. Its loop needs only an `exchange`."""
+"""The agent of a node: sends numbered batches to the hub, and installs its news. Its loop needs only an `exchange`."""
 
 import logging
 import time
@@ -13,8 +13,8 @@ from ..flush import flush_log
 from .follower import held, installed
 from .messages import ClusterError, Reply, Request
 
-MAX_WAIT = 1.0
-"""Longest time between two exchanges, in seconds."""
+RETRY = 1.0
+"""Time between two attempts to reach the hub, in seconds."""
 
 PAUSE = 0.005
 """Time between two looks at whether something is urgent, in seconds."""
@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 def step(path: Path, exchange: Callable[[Request], Reply]) -> float:
     """Makes one exchange with the hub, and returns the time in seconds after which the next one should come.
 
-    A process that is killed in between, or a reply that is lost, costs nothing: the batch under way keeps its number
-    until it is confirmed.
+    Neither a kill of the process nor a lost reply loses or repeats an event: the batch under way keeps its number until
+    it is confirmed.
 
     Args:
         path: The path that `open_node` has returned in this process.
@@ -46,11 +46,16 @@ def step(path: Path, exchange: Callable[[Request], Reply]) -> float:
     session.fault("answered")
     backend.exclusively(lambda transaction: _learn(transaction, request, reply, asked))
     session.fault("learned")
-    return min(reply.wait, MAX_WAIT)
+    return reply.wait
 
 
 def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Callable[[], bool]) -> None:
-    """Makes exchanges until `is_stopped` returns True. While the hub cannot be reached, it tries again.
+    """Makes exchanges until `is_stopped` returns True, and retries while the hub cannot be reached.
+
+    Args:
+        path: The path that `open_node` has returned in this process.
+        exchange: Carries a request to the hub, and returns its reply.
+        is_stopped: Returns whether to end.
 
     Raises:
         ClusterError: If the hub refuses the node for good.
@@ -66,7 +71,7 @@ def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Call
             backend.note(str(error))
             raise
         except OSError as error:
-            wait = MAX_WAIT
+            wait = RETRY
             backend.note(str(error))
             if not is_silent:
                 _log.warning("hub %r: no exchange, trying again: %s", backend.spec.follows, error)
@@ -79,7 +84,7 @@ def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Call
 
 
 def _sealed(transaction: Any, backend: FollowerBackend) -> tuple[Request, int]:
-    """Returns the next request: with the batch under way, or a new one of what is in the outbox."""
+    """Returns the next request, with the batch under way or a new one of the outbox, and the standing's `asked`."""
     standing: Standing = transaction.standing
     if standing.sealed == standing.tail < standing.head:
         standing = standing._replace(sealed=standing.head)
@@ -101,7 +106,7 @@ def _sealed(transaction: Any, backend: FollowerBackend) -> tuple[Request, int]:
 
 
 def _learn(transaction: Any, request: Request, reply: Reply, asked: int) -> None:
-    """Takes what the hub has confirmed out of the outbox, and installs its news, in one change."""
+    """Removes the confirmed events from the outbox, and installs the hub's news, in one change."""
     now: Standing = transaction.standing
     if request.batch == now.batch + 1 <= reply.batch:
         now = now._replace(batch=request.batch, tail=now.sealed)

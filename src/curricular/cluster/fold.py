@@ -21,7 +21,7 @@ from ..tracker import TaskTracker, create_task_tracker
 from .messages import BATCH, JOINED, Record
 
 NODE_LOST = "node lost"
-"""Reason of the cancellations of what a buried node had out."""
+"""Reason for which the pending hand-outs of a buried node are cancelled."""
 
 
 class OutState(NamedTuple):
@@ -34,7 +34,7 @@ class OutState(NamedTuple):
 
 
 class Out:
-    """Open hand-outs of one node: how many of each task. New events are only noted, and counted now and then."""
+    """Counts the pending hand-outs of one node, by task. Keeps events as they are, and counts many of them at once."""
 
     def __init__(self, state: OutState) -> None:
         self._ids, self._counts, self._num_noted, self._limit = state
@@ -52,7 +52,7 @@ class Out:
         return OutState(*self._sums(), self._num_noted, self._limit)
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns the ids of the tasks that are out, ascending, and how often each is."""
+        """Returns the ids of the tasks with pending hand-outs, ascending, and the number of these of each."""
         ids, sums = self._sums()
         is_out = sums > 0  # below 0: results without a hand-out
         self._ids, self._counts = ids[is_out], sums[is_out]
@@ -68,7 +68,7 @@ class Out:
         return tasks, np.bincount(index, steps, len(tasks)).astype(np.int64)
 
     def num_out(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns how often each of `ids`, shape (n,), is out."""
+        """Returns the number of pending hand-outs of each of `ids`, shape (n,)."""
         known, counts = self.counts()
         if not len(known):
             return np.zeros(len(ids), np.int64)
@@ -77,14 +77,14 @@ class Out:
 
 
 class Node:
-    """What the hub knows of a node."""
+    """State of a node, as the hub knows it."""
 
     def __init__(self, name: str, batch: int = 0, *, is_buried: bool = False, out: Out | None = None) -> None:
         self.name = name
         self.batch = batch
         """Number of the last batch that is taken."""
         self.is_buried = is_buried
-        """Whether what the node had out was cancelled, and nothing was heard from it since."""
+        """Whether the pending hand-outs of the node were cancelled, and no batch has come since."""
         self.out = Out(OutState(np.empty(0, np.int64), np.empty(0, np.int64))) if out is None else out
 
 
@@ -109,7 +109,7 @@ class Fold(Generic[ConfigT]):
         admission.clock = lambda: self._moment
         self._moment = moment
         self._refresher = Refresher(self._backend, create_algorithm(self.config), admission, self.config, estimator)
-        # Nodes learn of a refresh at their next exchange: what is evicted before is played in vain.
+        # Nodes learn of a refresh at their next exchange: until then, they play evicted tasks.
         self._refresher.max_evicted = max(1, self._backend.capacity // ROUNDS_PER_POOL)
         self._refresher.fill()
 
@@ -165,9 +165,9 @@ class Fold(Generic[ConfigT]):
             self._refresher.take([events] if len(events) else [], refreshes=False)
 
     def _known(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> NDArray[np.void]:
-        """Returns `events` of `node` with the hub's indices of `reasons`, and notes what the node has out then.
+        """Returns `events` of `node` with the hub's indices of `reasons`, and notes them.
 
-        Without the ends of hand-outs of dead workers that another worker has told: the node cannot know these.
+        Leaves out cancellations of dead workers' hand-outs that another worker has told: the node cannot know these.
         """
         is_cancelled = events["kind"] == CANCELLED
         if is_cancelled.any():

@@ -85,7 +85,7 @@ def open_node(
 
 
 def close_node(path: Path) -> None:
-    """Lets go of a session that `open_node` has opened."""
+    """Releases a session that `open_node` has opened."""
     _held.pop(path).backend.close()
 
 
@@ -93,7 +93,7 @@ def held(path: Path) -> Held:
     """Returns the session at `path` that `open_node` has opened in this process.
 
     Raises:
-        SessionError: If it has not.
+        SessionError: If this process has not opened it.
     """
     if path not in _held:
         raise SessionError(f"path: expected a session that open_node has opened in this process, got {str(path)!r}")
@@ -116,7 +116,7 @@ def check_directory(reply: Reply) -> None:
     """Checks that this node sees the journal of the hub: the next hub may run here.
 
     Raises:
-        ClusterError: If it does not.
+        ClusterError: If this node does not see the journal.
     """
     if not reply.directory:
         return

@@ -1,6 +1,6 @@
 """`Hub`: decides for a cluster. It takes batches of events from nodes, and sends them news of its table.
 
-A batch is written, synced, the term is checked, it is taken, and then it is confirmed, in this order.
+The hub writes a batch, syncs it, checks its term, takes the batch and then confirms it, in this order.
 """
 
 import json
@@ -36,8 +36,12 @@ from .settings import checked, cluster_settings
 MIN_WAIT = 0.05
 """Shortest time between two exchanges of a node, in seconds, unless something is urgent."""
 
+MAX_WAIT = 2.5
+"""Longest time between two exchanges of a node, in seconds. It is shorter than `SILENCE`, so that a node that waits is
+no silent one."""
+
 SILENCE = 5.0
-"""Time without a word, in seconds, after which a refresh does not wait for a node."""
+"""Time without a request, in seconds, after which a refresh does not wait for a node."""
 
 
 class Hub(Generic[ConfigT]):
@@ -47,12 +51,12 @@ class Hub(Generic[ConfigT]):
         name: Name of the cluster.
         config: Settings of the curriculum.
         generator: Tasks of the curriculum.
-        directory: Directory of the journal, which every node can reach. The hub continues from what is in it. None: the
-            hub remembers nothing, and the cluster ends with it.
+        directory: Directory of the journal, which every node can reach. The hub continues from its content. None: there
+            is no journal, and the cluster ends with the process of the hub.
 
     Raises:
         ValueError: If `name` or `config` is not fit for a cluster.
-        ClusterError: If the directory belongs to something else.
+        ClusterError: If the directory has the journal of another curriculum, or other files.
         JournalError: If the directory cannot be written.
     """
 
@@ -73,7 +77,7 @@ class Hub(Generic[ConfigT]):
         self.term: int = 1 if self._journal is None else self._journal.term
         """Number of hubs that the journal has had, this one included."""
         self.fold: Fold[ConfigT] = Fold(config, tasks, time.time())
-        """The table, and what is known of the nodes."""
+        """The table, and the state of each node."""
         if self._journal is not None:
             self._recover(self._journal)
         self._ids = self.fold.table.rows["task_id"].copy()
@@ -133,11 +137,11 @@ class Hub(Generic[ConfigT]):
         ]
 
     def _considered(self, request: Request, records: Sequence[Record]) -> tuple[int, list[Record]]:
-        """Returns the number of the node, and what is to be recorded of the request; changes nothing.
+        """Returns the number of the node, and the records to write for the request; changes nothing.
 
         Args:
             request: The request.
-            records: What is to be recorded of the requests before it.
+            records: The records to write for the requests before it.
         """
         now = time.time_ns()
         if not request.number:
@@ -182,7 +186,7 @@ class Hub(Generic[ConfigT]):
             )
 
     def _check_batch(self, request: Request) -> None:
-        """Checks everything that `Fold.take` relies on: what is in the journal is taken."""
+        """Checks everything that `Fold.take` relies on, so that every record of the journal can be taken."""
         table = self.fold.table
         try:
             for part in unpacked(_checked_words(request.words)):
@@ -236,9 +240,13 @@ class Hub(Generic[ConfigT]):
     # Nodes
 
     def bury(self, node: str) -> int:
-        """Cancels what node `node`, which is dead, had out, and returns the number of hand-outs.
+        """Cancels the pending hand-outs of a dead node. If the node sends again, the hub takes its batches.
 
-        If it speaks again, its batches are taken.
+        Args:
+            node: Name of the node.
+
+        Returns:
+            Number of hand-outs that were cancelled.
 
         Raises:
             JournalError: If the journal cannot be written.
@@ -260,14 +268,14 @@ class Hub(Generic[ConfigT]):
         return sum(time.monotonic() - heard < SILENCE for heard in self._heard.values())
 
     def _is_round(self) -> bool:
-        """Returns whether all living nodes have spoken since the last refresh, and so know it."""
+        """Returns whether all living nodes have sent a request since the last refresh, and so know it."""
         now = time.monotonic()
         return all(number in self._spoken or now - heard >= SILENCE for number, heard in self._heard.items())
 
     # Replies
 
     def _reply(self, number: int, request: Request) -> Reply:
-        wait = max(MIN_WAIT, 2 * self._cost * self._num_living())
+        wait = min(max(MIN_WAIT, 2 * self._cost * self._num_living()), MAX_WAIT)
         directory = "" if self._journal is None else str(self._journal.directory)
         batch = self.fold.nodes[number - 1].batch
         return Reply(number, self.id, self.term, batch, wait, self._news(request), directory)
@@ -333,7 +341,7 @@ def _check_reasons(reasons: Sequence[bytes]) -> None:
 
 
 def _checked_part(events: NDArray[np.void], num_reasons: int) -> NDArray[np.void]:
-    """Returns `events` as plain ones for `check_events`, with another reason, after checking what it does not."""
+    """Returns `events` as plain ones for `check_events`, with reason 0, after the checks that `check_events` lacks."""
     is_cancelled = events["kind"] == CANCELLED
     if events.dtype == EVENT and not is_cancelled.any():
         return events

@@ -24,7 +24,7 @@ from .messages import ClusterError, DeposedError, JournalError, Record
 from .records import HEADER_BYTES, check_header, decoded, encoded, header
 
 CHECKPOINT_BYTES = 2**26
-"""Size of a segment after which the next checkpoint is due. A million results and their hand-outs are as long."""
+"""Size of a segment after which the next checkpoint is due. A million results with their hand-outs have this size."""
 
 NUM_TRIES = 100
 """Number of attempts to read a checkpoint that a hub may be replacing."""
@@ -77,7 +77,7 @@ class Journal:
                 return term
 
     def saved(self) -> Saved | None:
-        """Returns what the hubs before this one have left; None if there is no checkpoint yet."""
+        """Returns what earlier hubs have written; None if there is no checkpoint yet."""
         for _ in range(NUM_TRIES):
             try:
                 with _errors(self.directory):
@@ -197,7 +197,7 @@ class Journal:
         """Checks that this hub's term is the last one.
 
         Raises:
-            DeposedError: If it is not.
+            DeposedError: If another hub has begun a later term.
             JournalError: If the directory is gone.
         """
         is_last = not _term(self.directory, self.term + 1).exists()
@@ -260,7 +260,7 @@ def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str
     Args:
         here: Those that are in use in `where`.
         there: Those of the caller.
-        where: A noun with a verb, for the error.
+        where: Subject and verb of a clause in the error, such as ``the hub has``.
 
     Raises:
         ClusterError: If they differ; names the first that does, and both values.
@@ -274,7 +274,7 @@ def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str
 
 
 def _identify(directory: Path, name: str, settings: Mapping[str, Any]) -> int:
-    """Returns the random number of the journal in `directory`, which becomes one if it is empty."""
+    """Returns the random number of the journal in `directory`. Begins a journal if the directory is empty."""
     wanted = {"name": name, **settings}
     try:
         found = read_identity(directory)
@@ -336,7 +336,7 @@ def _draft(path: Path, data: bytes) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Writes a file that is there whole or not at all."""
+    """Writes a file, as a whole or not at all."""
     _draft(path, data).replace(path)
     _sync_directory(path.parent)
 

@@ -1,4 +1,4 @@
-"""What nodes and the hub say to each other: plain tuples of numbers, bytes and arrays that any transport can pickle."""
+"""Messages between nodes and the hub: tuples of numbers, bytes and arrays, which any transport can pickle."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class DeposedError(ConnectionError):
 
 
 class Request(NamedTuple):
-    """What a node asks of the hub. The first request of a node is a *join*: its `number` is 0."""
+    """A request of a node to the hub. The first request of a node is a *join*: its `number` is 0."""
 
     node: str
     """Name of the node."""
@@ -65,7 +65,7 @@ class News(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the hub answers."""
+    """The answer of the hub to a request."""
 
     number: int
     """Number of the node."""
@@ -78,7 +78,7 @@ class Reply(NamedTuple):
     wait: float
     """Time in seconds after which the node should come again, if nothing is urgent."""
     news: News | None
-    """What the node does not know yet; None if there is nothing."""
+    """Changes of the table that the node does not have; None: there are none."""
     directory: str = ""
     """Directory of the journal; empty if there is none."""
 

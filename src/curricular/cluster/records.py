@@ -60,7 +60,7 @@ def decoded(data: bytes) -> Iterator[Record]:
     """Yields the records in `data`, which may end in a part of a record: a write that was never confirmed.
 
     Raises:
-        ValueError: If a record is damaged that has another one behind it.
+        ValueError: If a whole record follows a damaged one.
     """
     at = 0
     while at < len(data):

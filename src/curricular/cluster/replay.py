@@ -5,7 +5,7 @@ import importlib
 import os
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..algorithms.registry import load_config
 from ..config import CurriculumConfig
@@ -20,7 +20,7 @@ _EXTRA = {"name", "format", "generator"}
 
 
 class Replayed(NamedTuple):
-    """A journal that was run again."""
+    """Result of a replay."""
 
     name: str
     """Name of the cluster."""
@@ -33,7 +33,7 @@ class Replayed(NamedTuple):
 
 
 def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
-    """Returns what the journal in `directory` leads to. A hub may be using it meanwhile.
+    """Returns the table and the nodes after the last record of a journal. A hub may write to the journal meanwhile.
 
     Args:
         directory: Directory of the journal.
@@ -82,24 +82,24 @@ def load_tasks(name: str | None) -> Tasks[Any]:
     """Returns the tasks with a name of the form ``module:name``, or what a function of this name returns; None: seeds.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there is no such object.
     """
     if name is None:
         return SeedGenerator()
     module, _, path = name.partition(":")
     try:
-        found = reduce(getattr, path.split("."), importlib.import_module(module))
+        start: Any = importlib.import_module(module)
+        found = reduce(getattr, path.split("."), start)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"tasks: expected module:name of the cluster's tasks, got {name!r} ({error}); correct the name, and run "
             f"the command where the module can be imported"
         ) from None
-    tasks: Tasks[Any] = found() if callable(found) else found
-    return tasks
+    return cast(Tasks[Any], found() if callable(found) else found)
 
 
 def account(counters: Counters) -> dict[str, int]:
-    """Returns what became of the hand-outs, by name."""
+    """Returns the numbers of hand-outs by how they ended, and of results without a hand-out."""
     names = ("scheduled", "unsolicited", "completed", "cancelled", "stale", "pending")
     return {name: getattr(counters, f"num_{name}") for name in names}
 

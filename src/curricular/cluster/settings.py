@@ -22,7 +22,7 @@ def checked(
 
     Raises:
         TypeError: If they are not a config and tasks.
-        ValueError: If the name is no name, or if the config asks for something that a cluster does not have.
+        ValueError: If the name is not valid, or if the config asks for something that a cluster does not have.
     """
     check_name("name", name)
     config, tasks = arranged(config, generator)
@@ -38,7 +38,7 @@ def check_name(argument: str, name: str) -> None:
     """Checks that `name` can be part of the name of a file.
 
     Raises:
-        ValueError: If it cannot.
+        ValueError: If it is not valid.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(

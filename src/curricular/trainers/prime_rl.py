@@ -56,7 +56,7 @@ class CurriculumSampler(cast(type[object], TaskSampler)):  # type: ignore[misc]
             self.curriculum.tell_batch([tickets.popleft()], [rewards])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state of the curriculum. What is in flight comes first after a load."""
+        """Returns the state of the curriculum. Tasks in flight come first after a load."""
         return self.curriculum.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ class CurriculumDataset(cast(type[PromptDataset], RLHFDataset)):  # type: ignore
         data_files: As for `RLHFDataset`, as are `args`, `config` and `kwargs`. Validation files get no curriculum.
 
     Raises:
-        ValueError: If the data loader has workers, training and validation have the same files, or rows are the same.
+        ValueError: If the data loader has workers, training and validation have the same files, or two rows are equal.
     """
 
     curriculum_config: CurriculumConfig = NoiseAwareConfig.recommended()
@@ -75,7 +75,7 @@ class CurriculumDataset(cast(type[PromptDataset], RLHFDataset)):  # type: ignore
         return {} if self.curriculum is None else self.curriculum.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resumes. What was in flight comes first, unless verl has restored it itself, as in asynchronous modes."""
+        """Resumes. Prompts in flight come first, unless verl has restored them itself, as in asynchronous modes."""
         if self.curriculum is not None:
             self.curriculum.load_state_dict(state)
             if any(tag.get("is_prompt") for tag in (transfer_queue.kv_list("train") or {}).get("train", {}).values()):
@@ -117,4 +117,4 @@ class CurriculumReplayBuffer(_Telling, cast(type[Buffer], replay_buffer.ReplayBu
 
 
 class CurriculumReplayBufferAsync(_Telling, cast(type[Buffer], replay_buffer.ReplayBufferAsync)):  # type: ignore[misc]
-    """Tells the curriculum about the groups that are trained on, and those that are not, in asynchronous modes."""
+    """Tells the curriculum about the groups that are trained on or dropped, in verl's asynchronous modes."""
