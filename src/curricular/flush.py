@@ -84,7 +84,7 @@ def recorded(transaction: Transaction, estimator: Estimator) -> Account:
     if len(transaction.events) and not account.follows:  # whose logs `Transaction.forward` moves
         account.record(transaction.events)
     if len(lost.task_ids):  # the hub knows what a node has out, and leaves out the others
-        ids = lost.task_ids if account.follows else _still_out(account.table, lost.task_ids)
+        ids = lost.task_ids if account.follows else still_out(account.table, lost.task_ids)
         account.record(cancellations(ids, WORKER_LOST))
     if len(lost.workers):
         if account.table.counters.num_open:
@@ -94,7 +94,7 @@ def recorded(transaction: Transaction, estimator: Estimator) -> Account:
     return account
 
 
-def _still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+def still_out(table: Table, task_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns those of `task_ids`, handed out without tickets, that may still be open.
 
     Another worker may have told some of them. So of each task, and of the evicted tasks of each slot, at most as many

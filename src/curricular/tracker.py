@@ -196,7 +196,7 @@ class TaskTracker:
             ValueError: If `task_ids` has another shape, or `reason` is empty.
             KeyError: If an id was never issued.
         """
-        ids, key = self._checked_ids(task_ids), _reason_key(reason)
+        ids, key = self._checked_ids(task_ids), reason_key(reason)
         return len(ids), self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
 
     def reason(self, name: str) -> int:
@@ -206,7 +206,7 @@ class TaskTracker:
             TypeError: If `name` is not a string.
             ValueError: If `name` is empty.
         """
-        key = _reason_key(name)
+        key = reason_key(name)
         if key not in self._reasons and self._has_free_reasons:
             self._reasons = self.backend.apply(lambda transaction: _add_reason(transaction, key))
             self._has_free_reasons = key in self._reasons
@@ -271,7 +271,7 @@ class TaskTracker:
         return 0 <= task_id < counters.first_generation * self.capacity
 
 
-def _reason_key(name: str) -> str:
+def reason_key(name: str) -> str:
     """Returns a reason as it is stored: without spaces around it, cut to `MAX_REASON_BYTES` of UTF-8.
 
     Raises:

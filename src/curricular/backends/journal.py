@@ -456,10 +456,11 @@ class SessionTable:
         self.reasons[:] = journal["reasons"]
         if journal["head"][CLEARED:].any():
             self.workers[self._cleared(), PID] = 0
+        if self.follows:  # before the tails: a sweep must see events in the outbox or in the logs
+            self._standing[:] = journal["standing"]
+            session.fault("standing installed")
         if journal["head"][HAS_TAILS]:
             self.tails[:] = journal["tails"]
-        if self.follows:
-            self._standing[:] = journal["standing"]
         session.fault("tails installed")
         self.counters[:] = journal["counters"]
         session.fault("counters installed")

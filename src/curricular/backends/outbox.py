@@ -95,7 +95,12 @@ def put_in_ring(ring: NDArray[np.int64], standing: Standing, words: NDArray[np.i
 
     Raises:
         OutboxFullError: If there is no place. Nothing is then written.
+        SessionError: If there never will be.
     """
+    if len(words) > len(ring):
+        raise SessionError(
+            f"outbox: expected at most {len(ring)} words in one call, got {len(words)}; report fewer results at a time"
+        )
     num_free = len(ring) - (standing.head - standing.tail)
     if len(words) > num_free:
         raise OutboxFullError(

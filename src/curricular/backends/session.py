@@ -468,8 +468,7 @@ def _is_ours(path: Path) -> bool:
         if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            is_ours = path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
-        return is_ours and not has_undelivered(path)
+            return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
         return False  # removed, or not readable: not ours
 
@@ -485,14 +484,18 @@ def has_undelivered(path: Path) -> bool:
         if known is not None:  # whose locks this process would lose if it opened the file again
             return _has_mail(known.spec, known.mapping)
         with path.open("rb") as file:
-            try:
-                spec = Spec.parse(file.read(HEADER_SIZE), str(path))
-            except SessionMismatchError:
-                return False
-            if not spec.follows:
-                return False
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
-                return _has_mail(spec, mapping)
+            return _is_undelivered(path, file.fileno())
+
+
+def _is_undelivered(path: Path, fd: int) -> bool:
+    try:
+        spec = Spec.parse(os.pread(fd, HEADER_SIZE, 0), str(path))
+    except SessionMismatchError:
+        return False
+    if not spec.follows:
+        return False
+    with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as mapping:
+        return _has_mail(spec, mapping)
 
 
 def _has_mail(spec: Spec, mapping: mmap.mmap) -> bool:
@@ -511,7 +514,8 @@ def remove_file(path: Path, *, force: bool) -> bool:
         force: Whether to remove a file that a living process holds.
 
     Returns:
-        Whether the file was removed. False if a living process holds it and `force` is false, or if it is gone.
+        Whether the file was removed. False if it is gone, or if `force` is false and a living process holds it or its
+        hub lacks some of its results. Both are looked at with the table locked: a worker may come and go at any time.
     """
     with _files_lock:
         if _held(path) is not None:
@@ -523,7 +527,7 @@ def remove_file(path: Path, *, force: bool) -> bool:
         except OSError:
             return False  # removed, or a file of another user: not ours
         try:
-            if not force and not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS):
+            if not force and (not _try_lock(fd, _TABLE_BYTE, 1 + MAX_WORKERS) or _is_undelivered(path, fd)):
                 return False
             if _inode(os.fstat(fd)) == _inode(os.lstat(path)):
                 path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from ..backends.protocol import Backend, Transaction
 from ..checkpoint import pack_state
 from ..config import CurriculumConfig
 from ..defaults import fitted
+from ..flush import still_out
 from ..generators import TaskGenerator, fingerprint
 from ..refresh import Refresher
 from ..table import BUILT_IN_REASONS, CANCELLED, ROUNDS_PER_POOL, SCHEDULED, WORKER_LOST, Patch, Table, cancellations
@@ -158,8 +159,9 @@ class Fold(Generic[ConfigT]):
         else:
             ids = np.repeat(*node.out.counts())
             node.is_buried = True
-            events = cancellations(ids, self._tracker.reason(NODE_LOST))
-            node.out.note(events)
+            reason = self._tracker.reason(NODE_LOST)
+            node.out.note(cancellations(ids, reason))
+            events = cancellations(still_out(self.table, ids), reason)  # other nodes may have told some of them
             self._refresher.take([events] if len(events) else [], refreshes=False)
 
     def _known(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> NDArray[np.void]:

@@ -17,11 +17,20 @@ from ..backends.outbox import unpacked
 from ..checkpoint import write_checkpoint
 from ..config import CurriculumConfig
 from ..generators import Tasks
-from ..table import BUILT_IN_REASONS, CANCELLED, EVENT, GROUP_EVENT, TableError, check_events
+from ..table import (
+    BUILT_IN_REASONS,
+    CANCELLED,
+    EVENT,
+    GROUP_EVENT,
+    MAX_REASON_BYTES,
+    TableError,
+    check_events,
+)
 from ..task import ConfigT
+from ..tracker import reason_key
 from .fold import Fold
 from .journal import Journal, check_settings
-from .messages import BATCH, BURIED, JOINED, ClusterError, News, Record, Reply, Request
+from .messages import BATCH, BURIED, JOINED, ClusterError, DeposedError, News, Record, Reply, Request
 from .settings import checked, cluster_settings
 
 MIN_WAIT = 0.05
@@ -76,6 +85,7 @@ class Hub(Generic[ConfigT]):
         self._heard: dict[int, float] = {}
         self._spoken: set[int] = set()
         self._cost = 0.0
+        self._is_torn = False  # whether the journal may hold records that the table lacks
 
     def _recover(self, journal: Journal) -> None:
         saved = journal.saved()
@@ -119,11 +129,7 @@ class Hub(Generic[ConfigT]):
             else:
                 numbers.append(number)
                 records += new
-        self._write(records)
-        for record in records:
-            self._take(record)
-            if record.kind == JOINED:
-                self._hear(record.node)
+        self._record(self._refreshing(records))
         self._cost += 0.1 * ((time.perf_counter() - start) / max(1, len(requests)) - self._cost)
         return [
             number if isinstance(number, ClusterError) else self._reply(number, request)
@@ -139,7 +145,7 @@ class Hub(Generic[ConfigT]):
         """
         now = time.time_ns()
         if not request.number:
-            check_settings(self._settings, json.loads(request.settings), f"the hub {self.name!r} has")
+            check_settings(self._settings, _parsed(request), f"the hub {self.name!r} has")
             number = len(self.fold.nodes) + sum(record.kind == JOINED for record in records) + 1
             # A node that joins again has lost its session.
             return number, [*self._burials(request.node), Record(JOINED, number, now, payload=request.node.encode())]
@@ -157,10 +163,17 @@ class Hub(Generic[ConfigT]):
                 f"another history: remove its session"
             )
         self._check_batch(request)
-        words = np.ascontiguousarray(request.words, np.int64).tobytes()
+        words = request.words.tobytes()
         return request.number, [
-            Record(BATCH, request.number, now, request.batch, self._is_round(), request.reasons, words)
+            Record(BATCH, request.number, now, request.batch, reasons=request.reasons, payload=words)
         ]
+
+    def _refreshing(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Returns `records` with a refresh after the last batch, if all living nodes know of the refresh before."""
+        last = max((index for index, record in enumerate(records) if record.kind == BATCH), default=None)
+        if last is None or not self._is_round():
+            return records
+        return [*records[:last], records[last]._replace(refreshes=True), *records[last + 1 :]]
 
     def _check_node(self, request: Request) -> None:
         nodes = self.fold.nodes
@@ -176,17 +189,33 @@ class Hub(Generic[ConfigT]):
         """Checks everything that `Fold.take` relies on, so that every record of the journal can be taken."""
         table = self.fold.table
         try:
-            for part in unpacked(np.ascontiguousarray(request.words, np.int64)):
+            for part in unpacked(_checked_words(request.words)):
                 check_events(_checked_part(part, len(request.reasons)), table)
-            for name in request.reasons[len(BUILT_IN_REASONS) :]:
-                name.decode()
+            _check_reasons(request.reasons)
         except (TableError, ValueError) as error:
             raise ClusterError(
                 f"batch: expected events of node {request.node!r}, got: {error}; remove the session of the node, which "
                 f"another program has changed"
             ) from error
 
+    def _record(self, records: Sequence[Record]) -> None:
+        """Writes records, and then takes them."""
+        self._write(records)
+        try:
+            for record in records:
+                self._take(record)
+                if record.kind == JOINED:
+                    self._hear(record.node)
+        except BaseException:
+            self._is_torn = True
+            raise
+
     def _write(self, records: Sequence[Record]) -> None:
+        if self._is_torn:
+            raise DeposedError(
+                f"hub {self.name!r}: expected a table with all of the journal, but an error came between the two; "
+                f"nothing is confirmed: start another hub, which reads the journal"
+            )
         if self._journal is None:
             return
         if self._journal.needs_checkpoint and records:
@@ -224,10 +253,7 @@ class Hub(Generic[ConfigT]):
             DeposedError: If another hub has taken over.
         """
         before = self.fold.table.counters.num_cancelled
-        records = self._burials(node)
-        self._write(records)
-        for record in records:
-            self._take(record)
+        self._record(self._burials(node))
         return self.fold.table.counters.num_cancelled - before
 
     def _burials(self, name: str) -> list[Record]:
@@ -283,6 +309,35 @@ class Hub(Generic[ConfigT]):
         """Closes the journal. Another hub can continue from it."""
         if self._journal is not None:
             self._journal.close()
+
+
+def _parsed(request: Request) -> dict[str, Any]:
+    try:
+        return dict(json.loads(request.settings))
+    except (TypeError, ValueError) as error:
+        raise ClusterError(
+            f"settings: expected a JSON object from node {request.node!r}, got {request.settings!r:.100} ({error}); "
+            f"use the same version on all nodes"
+        ) from error
+
+
+def _checked_words(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.asarray(words)
+    if found.dtype != np.int64 or found.ndim != 1:
+        raise ValueError(f"words of dtype {found.dtype} and shape {found.shape}")
+    return np.ascontiguousarray(found)
+
+
+def _check_reasons(reasons: Sequence[bytes]) -> None:
+    """Checks that `Fold.take` knows each reason, and that each fits its place in the journal."""
+    names = [name.decode() for name in reasons]
+    num_built_in = min(len(names), len(BUILT_IN_REASONS))
+    for name in names[num_built_in:]:
+        reason_key(name)
+    if tuple(names[:num_built_in]) != BUILT_IN_REASONS[:num_built_in] or max(map(len, reasons), default=0) > (
+        MAX_REASON_BYTES
+    ):
+        raise ValueError(f"reasons {names!r:.200}")
 
 
 def _checked_part(events: NDArray[np.void], num_reasons: int) -> NDArray[np.void]:

@@ -106,19 +106,46 @@ class Journal:
         stem = f"{self.term:08d}-{self._num_checkpoints:08d}"
         self._num_checkpoints += 1
         with _errors(self.directory):
-            write_checkpoint(self.directory / f"table-{stem}", state)
-            session.fault("table written")
-            fd = self._begin_segment(stem)
             try:
-                self.check()
-                self.close()  # first: if the next step fails, either checkpoint may be the last one
-                _write(self.directory / f"nodes-{stem}", json.dumps(_packed(nodes)).encode())  # this commits it
-            except BaseException:
-                os.close(fd)
+                fd = self._commit_checkpoint(stem, state, nodes)
+            except OSError:
+                self._discard(stem)  # else each attempt on a full disk would fill it further
                 raise
         session.fault("checkpoint written")
         self._fd, self._size = fd, HEADER_BYTES
-        self._remove_before(stem)
+        with _errors(self.directory):
+            self._remove_before(stem)
+
+    def _commit_checkpoint(self, stem: str, state: Mapping[str, Any], nodes: Sequence[Node]) -> int:
+        """Writes the files of a checkpoint, and returns the descriptor of its segment."""
+        write_checkpoint(self.directory / f"table-{stem}", state)
+        session.fault("table written")
+        fd = self._begin_segment(stem)
+        try:
+            self.check()
+            self._check_id()
+            self.close()  # first: if the next step fails, either checkpoint may be the last one
+            _write(self.directory / f"nodes-{stem}", json.dumps(_packed(nodes)).encode())  # this commits it
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_id(self) -> None:
+        """Checks that no other journal has taken the place of this one: its hub may have the same term."""
+        found = read_identity(self.directory)["journal"]
+        if found != self.id:
+            raise DeposedError(
+                f"hub: expected journal {self.id} in {str(self.directory)!r}, got journal {found}, which began there "
+                f"after another program had removed this one; nothing is confirmed: ask the hub of that journal"
+            )
+
+    def _discard(self, stem: str) -> None:
+        """Removes the files of a checkpoint that was not committed."""
+        with contextlib.suppress(OSError):
+            if not (self.directory / f"nodes-{stem}").exists():
+                for kind in ("segment", "table"):
+                    (self.directory / f"{kind}-{stem}").unlink(missing_ok=True)
 
     def _begin_segment(self, stem: str) -> int:
         """Creates a segment, and returns its descriptor."""
@@ -134,8 +161,9 @@ class Journal:
         return fd
 
     def _remove_before(self, stem: str) -> None:
-        for path in self.directory.iterdir():
-            kind, _, name = path.name.partition("-")
+        # Sorted, so that of the terms the earliest goes first: a zombie must find a later term, or not its own.
+        for path in sorted(self.directory.iterdir()):
+            kind, _, name = path.name.removeprefix(".").partition("-")  # a draft, too, has the name of its file
             is_old = kind in {"table", "nodes", "segment"} and name < stem
             if is_old or (kind == "term" and int(name) < self.term):
                 path.unlink(missing_ok=True)
@@ -154,8 +182,15 @@ class Journal:
             _write_all(self._fd, data, self._size)
             session.fault("written")
             os.fdatasync(self._fd)
+            is_here = os.fstat(self._fd).st_nlink > 0
         session.fault("synced")
         self.check()
+        if not is_here:
+            self.close()  # the next attempt begins with a checkpoint
+            raise JournalError(
+                f"directory: expected the segment of term {self.term} in {str(self.directory)!r}, but it is gone; keep "
+                f"other programs from removing files there: the hub writes all that it knows anew"
+            )
         self._size += len(data)
 
     def check(self) -> None:
@@ -244,7 +279,7 @@ def _identify(directory: Path, name: str, settings: Mapping[str, Any]) -> int:
     try:
         found = read_identity(directory)
     except FileNotFoundError:
-        others = [path.name for path in directory.iterdir() if not path.name.startswith(".draft-")]
+        others = [path.name for path in directory.iterdir() if not path.name.startswith(f".{_IDENTITY}.")]
         if others and _IDENTITY not in others:
             raise ClusterError(
                 f"directory: expected an empty directory or a journal, got {str(directory)!r} with {others[0]!r}; "
@@ -287,7 +322,7 @@ def _term(directory: Path, term: int) -> Path:
 
 def _draft(path: Path, data: bytes) -> Path:
     """Writes and syncs `data` beside `path`, and returns where."""
-    draft = path.with_name(f".draft-{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         _write_all(fd, data, 0)

@@ -1,5 +1,6 @@
 """Replays a journal without a hub: reads it, takes no term and writes nothing."""
 
+import contextlib
 import importlib
 import os
 from functools import reduce
@@ -11,7 +12,7 @@ from ..config import CurriculumConfig
 from ..generators import SeedGenerator, TaskGenerator, Tasks, as_generator, fingerprint
 from ..table import Counters
 from .fold import Fold
-from .journal import Saved, check_settings, read_identity, read_saved
+from .journal import NUM_TRIES, Saved, check_settings, read_identity, read_saved
 from .messages import ClusterError as ClusterError
 
 _EXTRA = {"name", "format", "generator"}
@@ -44,7 +45,7 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     path = Path(directory)
     try:
         settings = read_identity(path)["settings"]
-        saved = read_saved(path)
+        saved = _read_beside_hub(path)
     except FileNotFoundError as error:
         raise ClusterError(
             f"directory: expected a journal in {str(path)!r}, got none with {error.filename!r}; see the directory that "
@@ -59,6 +60,13 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
         raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")
     config = load_config({name: value for name, value in settings.items() if name not in _EXTRA})
     return Replayed(settings["name"], saved.stem, len(saved.records), folded(saved, config, generator))
+
+
+def _read_beside_hub(path: Path) -> Saved | None:
+    for _ in range(NUM_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):  # a hub replaced its checkpoint meanwhile
+            return read_saved(path)
+    return read_saved(path)
 
 
 def folded(saved: Saved, config: CurriculumConfig, generator: TaskGenerator[Any]) -> Fold[Any]:
