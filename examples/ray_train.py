@@ -76,7 +76,7 @@ def main() -> None:
         TorchTrainer(work, scaling_config=workers, run_config=run).fit()
     tasks = curriculum.tasks()
     print(f"{curriculum.stats()['num_completed']:.0f} episodes of two workers on two nodes; success by length:")
-    success = zip(np.array(LENGTHS)[tasks["seed"]], tasks["success_rate"], strict=True)
+    success = sorted(zip(np.array(LENGTHS)[tasks["seed"]], tasks["success_rate"], strict=True))
     print(" ".join(f"{length}: {rate:.0%}" for length, rate in success))
     curriculum.close()
     remove("lengths")
