@@ -204,7 +204,7 @@ class Layout:
         self._add("cumulated", (2, capacity), np.float64)
         self._add("checks", (capacity,), np.int64)
         self._add("words", (num_words, capacity), np.int64)
-        self.fixed_size = self.size
+        self.fixed_size: int = self.size
         """Size of the sections that get memory at creation, in bytes. Later sections get memory on first use."""
         if num_outbox:
             self._add("standing", (NUM_STANDING,), np.int64)

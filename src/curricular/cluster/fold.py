@@ -85,7 +85,7 @@ class Node:
         """Number of the last batch that is taken."""
         self.is_buried = is_buried
         """Whether the pending hand-outs of the node were cancelled, and no batch has come since."""
-        self.out = Out(OutState(np.empty(0, np.int64), np.empty(0, np.int64))) if out is None else out
+        self.out: Out = Out(OutState(np.empty(0, np.int64), np.empty(0, np.int64))) if out is None else out
 
 
 class Fold(Generic[ConfigT]):

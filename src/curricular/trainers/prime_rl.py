@@ -35,7 +35,8 @@ class CurriculumSampler(cast(type[object], TaskSampler)):  # type: ignore[misc]
     """
 
     def __init__(self, tasks: Sequence[Any], config: CurriculumConfig | None = None, max_age: int = 8192) -> None:
-        self.tasks, self.max_age = tasks, max_age
+        self.tasks: Sequence[Any] = tasks
+        self.max_age: int = max_age
         self.curriculum: Curriculum[Any] = Curriculum(
             config or NoiseAwareConfig.recommended(), dataset(range(len(tasks)), key=[task.key for task in tasks])
         )
