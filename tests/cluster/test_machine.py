@@ -1,5 +1,6 @@
 """Any interleaving of calls, exchanges, lost replies, deaths and burials: the sums hold, and replay gives the table."""
 
+import gc
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -205,6 +206,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_interleaving_keeps_the_account_and_replays(base):
+    gc.unfreeze()  # Hypothesis looks for what refers to its random numbers, which is hidden while frozen
     Machine.base = base
     limits = settings(
         max_examples=30,
