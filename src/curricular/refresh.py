@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -246,21 +246,14 @@ class Refresher:
 
         self._backend.apply(change)
 
-    def take(self, parts: Sequence[NDArray[np.void]], *, refreshes: bool) -> None:
-        """Records events from elsewhere, and then refreshes the distribution if that is due.
-
-        Args:
-            parts: Arrays of events, dtype `EVENT` or `GROUP_EVENT`, in their order.
-            refreshes: Whether to look if a refresh is due.
-        """
+    def take(self, events: NDArray[np.void]) -> None:
+        """Records events from elsewhere, shape (n,), dtype `EVENT` or `GROUP_EVENT`."""
 
         def note(transaction: Transaction) -> None:
-            for events in parts:
-                transaction.commit(record(transaction.table, events, self._estimator))
+            transaction.commit(record(transaction.table, events, self._estimator))
 
-        self._backend.apply(note)
-        if refreshes:
-            self.advance(is_log_due=False)
+        if len(events):
+            self._backend.apply(note)
 
     def fill(self) -> None:
         """Flushes all logged events, and puts new tasks into all empty slots. The hub fills the pool of a follower."""

@@ -1,12 +1,25 @@
-"""The fixtures of the tests of sessions, with small outboxes: a node's 32 MB are for outages, not for tests."""
+"""Fixtures of clusters, and those of sessions, with small outboxes: a node's 32 MB are for outages, not for tests."""
 
 import pytest
 
 from curricular.cluster import follower
 
 from ..sessions.conftest import base, directory, fork
+from .clusters import Cluster
 
 __all__ = ["base", "directory", "fork"]
+
+
+@pytest.fixture
+def folder(base):
+    return base / "journal"
+
+
+@pytest.fixture
+def cluster(folder):
+    cluster = Cluster(folder)
+    yield cluster
+    cluster.end()
 
 
 @pytest.fixture(autouse=True)

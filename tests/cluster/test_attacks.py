@@ -1,8 +1,10 @@
 """Attacks on hub and journal that no worker makes by itself: other programs, interrupts, kills between two steps."""
 
 import errno
+import json
 import os
 import shutil
+import signal
 from contextlib import suppress
 
 import numpy as np
@@ -19,20 +21,9 @@ from curricular.cluster.messages import ClusterError, DeposedError, JournalError
 from curricular.cluster.replay import replay
 from curricular.table import BUILT_IN_REASONS, CANCELLED, EVENT, MAX_REASON_BYTES
 
-from .clusters import TASKS, Cluster
+from ..helpers import until
+from .clusters import TASKS
 from .test_machine import Killed, killing
-
-
-@pytest.fixture
-def folder(base):
-    return base / "journal"
-
-
-@pytest.fixture
-def cluster(folder):
-    cluster = Cluster(folder)
-    yield cluster
-    cluster.end()
 
 
 def request_of(node):
@@ -46,6 +37,14 @@ def request_of(node):
     with suppress(ConnectionError):
         step(node.path, lose)
     return requests[0]
+
+
+def num_completed_after_return(cluster):
+    """Node "a" opens its session again and makes one exchange; returns the number of results that the hub has then."""
+    path = open_node("maze", "a", cluster.exchange, cluster.config, TASKS)
+    step(path, cluster.exchange)
+    close_node(path)
+    return cluster.counters.num_completed
 
 
 class TestZombies:
@@ -248,6 +247,29 @@ class TestNodes:
         assert cluster.hub.bury("node0") == 0
         cluster.check()
 
+    def test_what_another_node_has_told_is_not_cancelled_with_the_worker_that_asked(self, cluster, fork, base):
+        asker, teller, path = cluster.join(), cluster.join(), base / "ids"
+
+        def play():
+            worker = follow(asker.path, cluster.config, TASKS)
+            ids = [task.task_id for task in worker.ask(15)]
+            path.write_text(json.dumps([*ids, *worker.ask_batch(5).task_ids.tolist()]))
+            worker.tracker.flush()
+            until(lambda: path.with_suffix(".told").exists())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        child = fork(play)
+        until(lambda: path.exists() and asker.backend.standing.head)
+        asker.deliver()
+        teller.workers[0].tell(json.loads(path.read_text())[:12], [1.0] * 12)
+        teller.deliver()
+        path.with_suffix(".told").touch()
+        assert child.wait() == -signal.SIGKILL
+        asker.deliver()
+        assert (cluster.counters.num_completed, cluster.counters.num_cancelled) == (12, 8)
+        assert (cluster.counters.num_pending, cluster.counters.num_unsolicited) == (0, 0)
+        cluster.check()
+
     def test_results_that_no_outbox_can_hold_are_refused_at_once(self, cluster):
         worker = cluster.join().workers[0]
         task_id = worker.get_task().task_id
@@ -263,10 +285,7 @@ class TestNodes:
         node.workers[0].close()
         close_node(node.path)
         assert session.sweep() == []
-        path = open_node("maze", "a", cluster.exchange, cluster.config, TASKS)
-        step(path, cluster.exchange)
-        assert cluster.counters.num_completed == 10
-        close_node(path)
+        assert num_completed_after_return(cluster) == 10
 
 
 def test_a_worker_that_comes_and_goes_beside_a_sweep_keeps_its_results(cluster, fork, monkeypatch):
@@ -287,10 +306,7 @@ def test_a_worker_that_comes_and_goes_beside_a_sweep_keeps_its_results(cluster, 
 
     monkeypatch.setattr(session, "_try_lock", lock_late)
     assert session.sweep() == []
-    path = open_node("maze", "a", cluster.exchange, cluster.config, TASKS)
-    step(path, cluster.exchange)
-    assert cluster.counters.num_completed == 1
-    close_node(path)
+    assert num_completed_after_return(cluster) == 1
 
 
 def test_a_replay_beside_a_hub_that_replaces_its_checkpoint_reads_again(cluster, folder, monkeypatch):

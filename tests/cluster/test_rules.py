@@ -32,19 +32,7 @@ from curricular.generators import SeedGenerator
 from curricular.table import EVENT, GROUP_EVENT
 
 from ..helpers import until
-from .clusters import TASKS, Cluster, config, content
-
-
-@pytest.fixture
-def folder(base):
-    return base / "journal"
-
-
-@pytest.fixture
-def cluster(folder):
-    cluster = Cluster(folder)
-    yield cluster
-    cluster.end()
+from .clusters import TASKS, config, content
 
 
 @contextmanager

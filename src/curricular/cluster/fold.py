@@ -1,5 +1,6 @@
 """`Fold`: the hub's table as a function of the journal. The same records give the same table, bit for bit."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -72,8 +73,8 @@ class Out:
         known, counts = self.counts()
         if not len(known):
             return np.zeros(len(ids), np.int64)
-        places = np.minimum(known.searchsorted(ids), len(known) - 1)
-        return np.where(known[places] == ids, counts[places], 0)
+        index = np.minimum(known.searchsorted(ids), len(known) - 1)
+        return np.where(known[index] == ids, counts[index], 0)
 
 
 class Node:
@@ -122,8 +123,8 @@ class Fold(Generic[ConfigT]):
         """Returns the table as an ordinary state of a curriculum, with arrays that are copies."""
         return pack_state(self._backend.snapshot(), self.config, self.generator, 0, 0)
 
-    def restore(self, table: Table, nodes: list[Node]) -> None:
-        """Continues from `table`, bit for bit, and from `nodes`."""
+    def restore(self, table: Table, nodes: list[Node], records: Sequence[Record]) -> None:
+        """Continues from `table`, bit for bit, and from `nodes`, and takes the records after them."""
         capacity = self._backend.capacity
         if len(table.rows) != capacity:
             raise ValueError(f"checkpoint: expected {capacity} rows, got {len(table.rows)}; use the journal's config")
@@ -142,6 +143,8 @@ class Fold(Generic[ConfigT]):
 
         self._backend.apply(put)
         self.nodes = nodes
+        for record in records:
+            self.take(record)
 
     def take(self, record: Record) -> None:
         """Applies a record."""
@@ -152,38 +155,44 @@ class Fold(Generic[ConfigT]):
         node = self.nodes[record.node - 1]
         if record.kind == BATCH:
             node.batch, node.is_buried = record.batch, False
-            parts = [
-                self._known(part, node, record.reasons) for part in unpacked(np.frombuffer(record.payload, np.int64))
-            ]
-            self._refresher.take([part for part in parts if len(part)], refreshes=record.refreshes)
+            for part in unpacked(np.frombuffer(record.payload, np.int64)):
+                self._take_part(part, node, record.reasons)
+            if record.refreshes:
+                self._refresher.advance(is_log_due=False)
         else:
-            ids = np.repeat(*node.out.counts())
             node.is_buried = True
-            reason = self._tracker.reason(NODE_LOST)
-            node.out.note(cancellations(ids, reason))
-            events = cancellations(still_out(self.table, ids), reason)  # other nodes may have told some of them
-            self._refresher.take([events] if len(events) else [], refreshes=False)
+            self._cancel(np.repeat(*node.out.counts()), node, self._tracker.reason(NODE_LOST))
 
-    def _known(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> NDArray[np.void]:
-        """Returns `events` of `node` with the hub's indices of `reasons`, and notes them.
+    def _take_part(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> None:
+        """Records events of `node`, which knows the reasons of its cancellations in the order of `reasons`.
 
-        Leaves out cancellations of dead workers' hand-outs that another worker has told: the node cannot know these.
+        A node cannot know which hand-outs of its dead workers others have told, so of these the hub cancels only what
+        is pending.
         """
+        is_lost = np.zeros(len(events), np.bool_)
         is_cancelled = events["kind"] == CANCELLED
         if is_cancelled.any():
             events = events.copy()
             indices = self._indices(reasons)
             events["score"][is_cancelled] = indices[events["score"][is_cancelled].astype(np.int64)]
             is_lost = is_cancelled & (events["score"] == WORKER_LOST)
-            if is_lost.any():
-                others = events[~is_lost]
-                node.out.note(others)
-                lost = events[is_lost]
-                events = np.concatenate([others, lost[_ranks(lost["task_id"]) < node.out.num_out(lost["task_id"])]])
-                node.out.note(events[len(others) :])
-                return events
-        node.out.note(events)
-        return events
+        others = events[~is_lost] if is_lost.any() else events
+        node.out.note(others)
+        self._refresher.take(others)
+        lost = events["task_id"][is_lost]
+        if len(lost):
+            self._cancel(lost[_ranks(lost) < node.out.num_out(lost)], node, WORKER_LOST)
+
+    def _cancel(self, ids: NDArray[np.int64], node: Node, reason: int) -> None:
+        """Cancels hand-outs of tasks, shape (n,), that are out on `node`, except for those that other nodes have told.
+
+        Args:
+            ids: Ids of the tasks.
+            node: The node.
+            reason: The hub's index of the reason.
+        """
+        node.out.note(cancellations(ids, reason))
+        self._refresher.take(cancellations(still_out(self.table, ids), reason))
 
     def _indices(self, reasons: tuple[bytes, ...]) -> NDArray[np.int64]:
         """Returns the hub's index of each reason of a node, shape (n,)."""

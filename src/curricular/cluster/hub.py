@@ -90,9 +90,7 @@ class Hub(Generic[ConfigT]):
     def _recover(self, journal: Journal) -> None:
         saved = journal.saved()
         if saved is not None:
-            self.fold.restore(saved.table, saved.nodes)
-            for record in saved.records:
-                self.fold.take(record)
+            self.fold.restore(saved.table, saved.nodes, saved.records)
         journal.checkpoint(self.fold.state_dict(), self.fold.nodes)
 
     def exchange(self, request: Request) -> Reply:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ..algorithms.registry import load_config
-from ..config import CurriculumConfig
-from ..generators import SeedGenerator, TaskGenerator, Tasks, as_generator, fingerprint
+from ..generators import SeedGenerator, Tasks, as_generator, fingerprint
 from ..table import Counters
 from .fold import Fold
 from .journal import NUM_TRIES, Saved, check_settings, read_identity, read_saved
@@ -59,7 +58,9 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     if saved is None:
         raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")
     config = load_config({name: value for name, value in settings.items() if name not in _EXTRA})
-    return Replayed(settings["name"], saved.stem, len(saved.records), folded(saved, config, generator))
+    fold = Fold(config, generator, 0.0)
+    fold.restore(saved.table, saved.nodes, saved.records)
+    return Replayed(settings["name"], saved.stem, len(saved.records), fold)
 
 
 def _read_beside_hub(path: Path) -> Saved | None:
@@ -67,15 +68,6 @@ def _read_beside_hub(path: Path) -> Saved | None:
         with contextlib.suppress(FileNotFoundError):  # a hub replaced its checkpoint meanwhile
             return read_saved(path)
     return read_saved(path)
-
-
-def folded(saved: Saved, config: CurriculumConfig, generator: TaskGenerator[Any]) -> Fold[Any]:
-    """Returns the table and the nodes after all records of `saved`."""
-    fold = Fold(config, generator, 0.0)
-    fold.restore(saved.table, saved.nodes)
-    for record in saved.records:
-        fold.take(record)
-    return fold
 
 
 def load_tasks(name: str | None) -> Tasks[Any]:
