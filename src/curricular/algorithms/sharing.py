@@ -15,6 +15,9 @@ GROUP_HALF = 5.0
 """Completions at which the priority of a group counts half, and the mean priority the other half; also, completions of
 other tasks at which the groups of a task count half as much as they do in the end."""
 
+FORGOTTEN = 42.0
+"""Age of a result in units of 1 / −ln(1−α), from which it adds less to an average at rate α than rounding does."""
+
 AXIS_POWER = 3.0
 """Power with which each of three or more axes counts in the product over all pairs of axes."""
 
@@ -332,7 +335,3 @@ def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[C
         whole = 1.0 - powers(keep, total) + is_empty  # the sum of the weights of the tasks of a group
         result |= {name: within(sum_ / whole, 0.0, 1.0) for name, sum_ in zip(values, sums, strict=True)}
     return result, sizes
-
-
-FORGOTTEN = 42.0
-"""Age of a result in units of 1 / −ln(1−α), from which it adds less to an average at rate α than rounding does."""
