@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import pickle
-import re
 import secrets
 import threading
 import time
@@ -33,6 +32,7 @@ from .cluster.agent import run_agent
 from .cluster.follower import follow, open_node
 from .cluster.hub import Hub
 from .cluster.messages import ClusterError, DeposedError, Reply, Request
+from .cluster.settings import check_name
 from .config import CurriculumConfig
 from .curriculum import Curriculum
 from .defaults import arranged
@@ -44,7 +44,8 @@ __all__ = ["join", "remove"]
 _NAMESPACE = "curricular"
 """Ray's namespace of the actors, so that jobs with namespaces of their own share a pool."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_MAX_NAME = 40
+"""Maximum length of a name, which is part of the names of actors and of the sessions of nodes."""
 
 _PIECE = 65_536
 """Bytes per argument of the hub. Ray keeps a larger argument in the memory of the process that made the hub, and cannot
@@ -213,7 +214,7 @@ def join(
         SessionMismatchError: If the curriculum exists with another config or generator.
         OSError: If the directory cannot be used, or if the hub does not answer.
     """
-    _check_name(name)
+    check_name("name", name, _MAX_NAME)
     config, tasks = arranged(config, generator)
     if not ray.is_initialized():
         raise RuntimeError("ray: expected an initialised Ray, got none; call ray.init() before join()")
@@ -237,7 +238,7 @@ def remove(name: str) -> None:
     Raises:
         KeyError: If the cluster has no such curriculum.
     """
-    _check_name(name)
+    check_name("name", name, _MAX_NAME)
     actors = ray.util.list_named_actors(all_namespaces=True)
     names = [actor["name"] for actor in actors if actor["namespace"] == _NAMESPACE]
     if name not in names:
@@ -264,16 +265,6 @@ def _joined(path: str, arguments: tuple[Any, ...]) -> Curriculum[Any]:
     curriculum = cast("_JoinedCurriculum[Any]", follow(path, config, tasks, _JoinedCurriculum))
     curriculum.origin = path, arguments
     return curriculum
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a string, got {type(name).__name__}")
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"name: expected 1 to 40 letters, digits, dots, dashes and underscores, beginning with a letter or digit, "
-            f"got {name!r}; choose another name"
-        )
 
 
 def _check_terms(name: str, terms: _Terms, directory: str | None) -> None:

@@ -12,7 +12,7 @@ from ..task import ConfigT
 from ..tracker import shared_settings
 from .fold import alone
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def checked(
@@ -34,16 +34,19 @@ def checked(
     return alone(config, tasks), tasks
 
 
-def check_name(argument: str, name: str) -> None:
+def check_name(argument: str, name: str, max_length: int = 100) -> None:
     """Checks that `name` can be part of the name of a file.
 
     Raises:
+        TypeError: If it is not a string.
         ValueError: If it is not valid.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: expected a string, got {type(name).__name__}; pass the name")
+    if len(name) > max_length or not _NAME.fullmatch(name):
         raise ValueError(
-            f"{argument}: expected 1 to 100 letters, digits, dots, dashes and underscores, the first a letter or a "
-            f"digit, got {name!r:.120}; choose such a name"
+            f"{argument}: expected 1 to {max_length} letters, digits, dots, dashes and underscores, the first a letter "
+            f"or a digit, got {name!r:.120}; choose such a name"
         )
 
 
