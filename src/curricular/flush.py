@@ -10,6 +10,7 @@ from .table import (
     EVENT,
     SCHEDULED,
     WORKER_LOST,
+    Counters,
     Draft,
     Estimator,
     LedgerChange,
@@ -57,7 +58,7 @@ class Account(Draft):
             events = np.zeros(len(task_ids), EVENT)
             events["task_id"], events["kind"] = task_ids, SCHEDULED
             self._outgoing.append(events)
-            patch = _of_ledger(self.table, patch.counters._asdict(), patch.ledger)
+            patch = _of_ledger(self.table, patch.counters, patch.ledger)
         self.add(patch)
 
     def commit(self) -> None:
@@ -70,11 +71,11 @@ class Account(Draft):
             self._transaction.forward(patch, self._outgoing)
 
 
-def _of_ledger(table: Table, counters: dict[str, int], change: LedgerChange) -> Patch:
+def _of_ledger(table: Table, counters: Counters, change: LedgerChange) -> Patch:
     """Returns the part of a patch with hand-outs that concerns the ledger, whose moments then are of this table."""
     entries, old = change.entries.copy(), table.counters
     entries["moment"] = np.minimum(entries["moment"], old.num_scheduled)
-    own = {name: counters[name] for name in ("life", "num_tickets", "num_open")}
+    own = {name: getattr(counters, name) for name in ("life", "num_tickets", "num_open")}
     return replace(unchanged(table), counters=old._replace(**own), ledger=LedgerChange(change.places, entries))
 
 

@@ -1,20 +1,10 @@
 """The commands that look at clusters: followers among the sessions, and the replay of a journal."""
 
-import pytest
 from typer.testing import CliRunner
 
 from curricular.backends import session
 from curricular.cli import app
 from curricular.cluster.follower import close_node
-
-from .clusters import Cluster
-
-
-@pytest.fixture
-def cluster(base):
-    cluster = Cluster(base / "journal")
-    yield cluster
-    cluster.end()
 
 
 def run(*arguments):

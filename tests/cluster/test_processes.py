@@ -17,13 +17,6 @@ from ..sessions.test_faults import die_at
 from .clusters import TASKS, Cluster, config, sent
 
 
-@pytest.fixture
-def cluster(base):
-    cluster = Cluster(base / "journal")
-    yield cluster
-    cluster.end()
-
-
 def over(connection):
     """Carries requests over a connection."""
 

@@ -362,7 +362,7 @@ class TestFlush:
                 worker.update_task_performance(task_id, 1.0)
                 told.append(task_id)
 
-        with pytest.raises(HubSilentError, match=r"expected place in the outbox within 0\.05 s") as caught:
+        with pytest.raises(HubSilentError, match=r"expected space in the outbox within 0\.05 s") as caught:
             play()
         assert isinstance(caught.value.__cause__, OutboxFullError)
         assert len(told) > 2**11

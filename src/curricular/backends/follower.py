@@ -63,7 +63,7 @@ class FollowerBackend(SharedMemoryBackend):
                 return super().apply(fn)
             except OutboxFullError as error:
                 if time.monotonic() > deadline:
-                    raise self.silence("place in the outbox") from error
+                    raise self.silence("space in the outbox") from error
                 time.sleep(PAUSE)
 
     def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
@@ -77,7 +77,7 @@ class FollowerBackend(SharedMemoryBackend):
         return self.exclusively(lambda transaction: _changed(transaction, change))
 
     def exclusively(self, fn: Callable[[Any], ResultT]) -> ResultT:
-        """Runs `fn` with a `SessionTransaction`, as `apply` does, without waiting for place in the outbox."""
+        """Runs `fn` with a `SessionTransaction`, as `apply` does, without waiting for space in the outbox."""
         return super().apply(fn)
 
     def forward(self) -> None:

@@ -334,7 +334,7 @@ class SessionTable:
         """Puts events into the outbox, out of sight, and returns the standing whose commit shows them.
 
         Raises:
-            OutboxFullError: If the outbox has no place for them.
+            OutboxFullError: If the outbox has no space for them.
         """
         if not self._has_outbox:
             self.file.reserve(*self.file.layout.outbox_span())

@@ -76,6 +76,11 @@ class Spec:
     num_outbox: int = 0
     """Number of words of a follower's outbox; 0 in a session that is no follower."""
 
+    @property
+    def layout(self) -> "Layout":
+        """The offsets of the sections."""
+        return Layout(self.capacity, self.num_axes, self.max_open, self.num_outbox)
+
     def header(self) -> bytes:
         """Returns the header: magic, then JSON, then zeros.
 

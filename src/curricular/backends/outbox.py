@@ -18,7 +18,7 @@ OUTBOX_WORDS = 2**22
 
 
 class OutboxFullError(SessionError):
-    """The outbox has no place for more events until the hub confirms those that it holds."""
+    """The outbox has no space for more events until the hub confirms those that it holds."""
 
 
 class Standing(NamedTuple):
@@ -94,7 +94,7 @@ def put_in_ring(ring: NDArray[np.int64], standing: Standing, words: NDArray[np.i
     """Writes `words` behind the head of the outbox, out of sight, and returns the standing that shows them.
 
     Raises:
-        OutboxFullError: If there is no place. Nothing is then written.
+        OutboxFullError: If there is no space. Nothing is then written.
         SessionError: If there never will be.
     """
     if len(words) > len(ring):
@@ -104,7 +104,7 @@ def put_in_ring(ring: NDArray[np.int64], standing: Standing, words: NDArray[np.i
     num_free = len(ring) - (standing.head - standing.tail)
     if len(words) > num_free:
         raise OutboxFullError(
-            f"outbox: expected place for {len(words)} words, got {num_free} of {len(ring)}; wait for the hub"
+            f"outbox: expected space for {len(words)} words, got {num_free} of {len(ring)}; wait for the hub"
         )
     first = standing.head % len(ring)
     num_before_end = min(len(words), len(ring) - first)

@@ -104,7 +104,7 @@ class SessionFile:
         self.spec = spec
         self.inode: tuple[int, int] = _inode(os.fstat(fd))
         """Device and inode of the file, which identify it under all of its names."""
-        self.layout: Layout = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
+        self.layout: Layout = spec.layout
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
         """Number of times this process has opened the file and not yet released it."""
@@ -370,7 +370,7 @@ def _checked(path: Path, fd: int) -> Spec:
             f"{stat.filemode(found.st_mode)} of user {found.st_uid}; remove it or use another session_id"
         )
     spec = Spec.parse(os.pread(fd, HEADER_SIZE, 0), str(path))
-    size = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size
+    size = spec.layout.size
     if found.st_size != size:
         raise SessionMismatchError(
             f"session file {path}: expected {size} bytes, got {found.st_size}; the file is damaged: remove it with "
@@ -395,7 +395,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
         try:
             fault("drafted")
             _try_lock(fd, _TABLE_BYTE)  # keeps other processes from sweeping the draft or using a partial file
-            os.ftruncate(fd, Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox).size)
+            os.ftruncate(fd, spec.layout.size)
             file = SessionFile(path, fd, spec)
             file.reserve(0, file.layout.fixed_size)
             for offset, length in file.layout.journal_spans(0):
@@ -482,7 +482,7 @@ def has_undelivered(path: Path) -> bool:
     with _files_lock:
         known = _held(path)
         if known is not None:  # whose locks this process would lose if it opened the file again
-            return _has_mail(known.spec, known.mapping)
+            return _has_unconfirmed(known.spec, known.mapping)
         with path.open("rb") as file:
             return _is_undelivered(path, file.fileno())
 
@@ -495,11 +495,11 @@ def _is_undelivered(path: Path, fd: int) -> bool:
     if not spec.follows:
         return False
     with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as mapping:
-        return _has_mail(spec, mapping)
+        return _has_unconfirmed(spec, mapping)
 
 
-def _has_mail(spec: Spec, mapping: mmap.mmap) -> bool:
-    layout = Layout(spec.capacity, spec.num_axes, spec.max_open, spec.num_outbox)
+def _has_unconfirmed(spec: Spec, mapping: mmap.mmap) -> bool:
+    layout = spec.layout
     if not spec.follows or len(mapping) < layout.size:
         return False
     head, tail = layout.view(mapping, "standing")[:2].tolist()
