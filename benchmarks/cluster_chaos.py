@@ -11,6 +11,7 @@ told since its last flush. A worker that is killed may be within a call. The exi
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import statistics
@@ -90,7 +91,7 @@ class Chaos:
         self.folder, self.rate = folder, rate
         self.cluster = Cluster(initialize_head=True, head_node_args=node_options(_system_config=QUICK_TO_BURY))
         ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR")
-        self.nodes = [self.cluster.add_node(**node_options()) for _ in range(2)]
+        self.nodes = [self.add_node() for _ in range(2)]
         self.cluster.wait_for_nodes()
         self.curriculum = join(NAME, CONFIG, directory=folder / "journal")
         self.books: dict[str, NDArray[np.int64]] = {}
@@ -145,10 +146,17 @@ class Chaos:
         self.num_wrong += max(0, flushed - counted) + max(0, counted - telling)
         self.from_dead += counted
         self.lost += max(0, told - counted)
-        self.nodes.append(self.cluster.add_node(**node_options()))
+        self.nodes.append(self.add_node())
         self.cluster.wait_for_nodes()
         for _ in range(NUM_WORKERS):
             self.start_worker(self.nodes[-1])
+
+    def add_node(self) -> Any:
+        """Starts a node. Ray gives up after 30 s, which a busy machine may exceed: then tries again."""
+        for _ in range(5):
+            with contextlib.suppress(Exception):  # Ray has no other class for it
+                return self.cluster.add_node(**node_options())
+        return self.cluster.add_node(**node_options())
 
     def total(self, column: int) -> int:
         return sum(int(books[column]) for books in self.books.values())
