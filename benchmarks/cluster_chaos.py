@@ -12,6 +12,7 @@ told since its last flush. A worker that is killed may be within a call. The exi
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import statistics
@@ -96,13 +97,14 @@ class Chaos:
         self.curriculum = join(NAME, CONFIG, directory=folder / "journal")
         self.books: dict[str, NDArray[np.int64]] = {}
         self.workers: dict[str, Any] = {}
+        self.numbers = itertools.count()
         self.from_dead = 0
         """Results of nodes that were killed that the curriculum has counted."""
         self.lost = self.num_wrong = 0
         self.kills = dict.fromkeys(["worker", "agent", "hub", "node"], 0)
 
     def start_worker(self, node: Any) -> None:
-        name = f"{node.node_id}-{len(self.books)}"
+        name = f"{node.node_id}-{next(self.numbers)}"  # never that of another worker, whose books it would erase
         (path := self.folder / name).write_bytes(bytes(64))
         self.books[name] = np.memmap(path, np.int64, "r+")
         self.workers[name] = ray.remote(Worker).options(**on(node)).remote(self.curriculum, path)
@@ -189,14 +191,15 @@ class Chaos:
         """Compares the account with the books of the workers on nodes that live."""
         self.pause()
         counted = self.counted() - self.from_dead
-        wrong = max(0, self.total(TOLD) - counted) + max(0, counted - self.total(TELLING))
+        num_missing, num_extra = max(0, self.total(TOLD) - counted), max(0, counted - self.total(TELLING))
         # A worker that was killed told a result if it is counted: from here on, the books say so.
         for books in self.books.values():
             if counted > self.total(TOLD) and books[TELLING] > books[TOLD]:
                 books[TOLD] = books[TELLING]
             books[TELLING] = books[TOLD]
-        self.num_wrong += wrong
-        print(f"{counted + self.from_dead:,} results, {wrong} wrong; killed: {self.kills}", flush=True)
+        self.num_wrong += num_missing + num_extra
+        found = f"{num_missing} missing, {num_extra} too many"
+        print(f"{counted + self.from_dead:,} results, {found}; killed: {self.kills}", flush=True)
 
     def run(self, seconds: float, seed: int) -> None:
         rng = np.random.default_rng(seed)
