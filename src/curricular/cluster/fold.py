@@ -25,6 +25,10 @@ NODE_LOST = "node lost"
 """Reason for which the pending hand-outs of a buried node are cancelled."""
 
 
+_SPAN = 8
+"""Largest range of ids that are counted without a sort, for each of them."""
+
+
 class OutState(NamedTuple):
     """What `Out` needs to continue."""
 
@@ -65,8 +69,13 @@ class Out:
             return self._ids, self._counts
         ids = np.concatenate([self._ids, *(ids for ids, _ in self._noted)])
         steps = np.concatenate([self._counts, *(steps for _, steps in self._noted)])
-        tasks, index = np.unique(ids, return_inverse=True)
-        return tasks, np.bincount(index, steps, len(tasks)).astype(np.int64)
+        first = int(ids.min())
+        if int(ids.max()) - first > _SPAN * len(ids):
+            tasks, index = np.unique(ids, return_inverse=True)
+            return tasks, np.bincount(index, steps, len(tasks)).astype(np.int64)
+        sums = np.bincount(ids - first, steps)  # ids are dense: counting takes a tenth of the time of a sort
+        (found,) = np.nonzero(sums)
+        return found + first, sums[found].astype(np.int64)
 
     def num_out(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the number of pending hand-outs of each of `ids`, shape (n,)."""
