@@ -166,7 +166,7 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completed"] += num_told_of
         labels["num_recent"] += num_told_of
-        rank = (moments - table.counters.num_completed - 1)  # of each result, by time
+        rank = moments - table.counters.num_completed - 1  # of each result, by time
         _add_in_order(labels["recent_score"], label_of, scores, rank)
         has_regret = results["kind"] == TOLD_WITH_REGRET
         if has_regret.any():
