@@ -28,7 +28,7 @@ from curricular.cluster.records import HEADER_BYTES
 from curricular.cluster.replay import replay
 from curricular.cluster.saved import read_saved
 from curricular.generators import SeedGenerator
-from curricular.table import EVENT, GROUP_EVENT
+from curricular.table import EVENT, GROUP_EVENT, NODE_LOST
 
 from ..helpers import until
 from .clusters import TASKS, config, content
@@ -216,11 +216,23 @@ class TestNodes:
         node.deliver()
         assert cluster.hub.bury("node0") == 7
         assert cluster.hub.bury("node0") == 0
-        assert cluster.hub.fold.table.reasons["name"].tolist()[6] == b"node lost"
+        assert cluster.hub.fold.table.reasons["count"][NODE_LOST] == 7
         node.workers[0].tell(ids[1:], [1.0] * 4)
         assert node.workers[0].tell_batch(tickets, [1.0] * 3) == 3
         node.deliver()
         assert (cluster.counters.num_completed, cluster.counters.num_unsolicited) == (8, 7)
+        cluster.check()
+
+    def test_a_node_that_dies_makes_no_task_unplayable_however_many_hand_outs_it_had(self, cluster):
+        nodes = [cluster.join() for _ in range(3)]
+        for node, num_deaths in zip(nodes, (1, 2, 3), strict=True):
+            node.workers[0].ask(200)
+            node.deliver()
+            before = cluster.hub.fold.table.rows["num_cancelled"].copy()
+            cluster.hub.bury(node.name)
+            rows = cluster.hub.fold.table.rows
+            assert ((rows["num_cancelled"] - before) > cluster.config.max_failures).any()
+            assert rows["num_failures"].max() == num_deaths
         cluster.check()
 
     def test_a_node_that_joins_again_without_its_session_is_another_one(self, cluster):

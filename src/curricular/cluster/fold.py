@@ -16,13 +16,20 @@ from ..defaults import fitted
 from ..flush import still_out
 from ..generators import TaskGenerator, fingerprint
 from ..refresh import Refresher
-from ..table import BUILT_IN_REASONS, CANCELLED, ROUNDS_PER_POOL, SCHEDULED, WORKER_LOST, Patch, Table, cancellations
+from ..table import (
+    BUILT_IN_REASONS,
+    CANCELLED,
+    NODE_LOST,
+    ROUNDS_PER_POOL,
+    SCHEDULED,
+    WORKER_LOST,
+    Patch,
+    Table,
+    cancellations,
+)
 from ..task import ConfigT
 from ..tracker import TaskTracker, create_task_tracker
 from .messages import BATCH, JOINED, Record
-
-NODE_LOST = "node lost"
-"""Reason for which the pending hand-outs of a buried node are cancelled."""
 
 
 _SPAN = 8
@@ -170,7 +177,7 @@ class Fold(Generic[ConfigT]):
                 self._refresher.advance(is_log_due=False)
         else:
             node.is_buried = True
-            self._cancel(np.repeat(*node.out.counts()), node, self._tracker.reason(NODE_LOST))
+            self._cancel(np.repeat(*node.out.counts()), node, NODE_LOST)
 
     def _take_part(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> None:
         """Records events of `node`, which knows the reasons of its cancellations in the order of `reasons`.

@@ -14,6 +14,7 @@ from .schema import (
     MAX_LABELS,
     MAX_REASONS,
     MAX_REGRET,
+    NO_FAILURE,
     SCHEDULED,
     TOLD,
     TOLD_WITH_REGRET,
@@ -146,7 +147,7 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
         # Only cancellations after the last score count; a score resets the count.
         last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
-        failed &= np.arange(len(events)) > last_told.take(group)
+        failed &= (np.arange(len(events)) > last_told.take(group)) & (events_by_slot["regret"] != NO_FAILURE)
         before = np.where(last_told < 0, rows["num_failures"], 0)
         rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
     elif rows["num_failures"].any():
