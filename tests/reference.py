@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curricular.rows import RECENT_SCORES
-from curricular.table import CANCELLED, EMAS, SCHEDULED, TOLD_WITH_REGRET, Estimator
+from curricular.table import CANCELLED, EMAS, NO_FAILURE, SCHEDULED, TOLD_WITH_REGRET, Estimator
 
 from .helpers import balance
 
@@ -115,7 +115,7 @@ class Model:
         if kind == CANCELLED:
             self.num_cancelled += 1
             row.num_cancelled += is_current
-            row.num_failures += is_current
+            row.num_failures += is_current and regret != NO_FAILURE
         elif is_current:
             self.num_completed += 1
             row.last_completed = self.num_completed

@@ -224,7 +224,8 @@ def replay(
     except (replaying.ClusterError, TypeError, ValueError) as error:
         raise _failure(error, code=1) from None
     console = Console()
-    console.print(f"[bold]{found.name}[/]: {found.num_records} records after checkpoint {found.stem}")
+    written = f"after checkpoint {found.stem}, written by curricular {found.library}"
+    console.print(f"[bold]{found.name}[/]: {found.num_records} records {written}")
     nodes = Table("node", "name", "batches", "out", "state")
     for number, node in enumerate(found.fold.nodes, 1):
         num_out = int(node.out.counts()[1].sum())

@@ -8,7 +8,7 @@ import pickle
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -86,8 +86,9 @@ class _HubActor:
         self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
         self._looked_at = 0.0
 
-    def terms(self) -> _Terms:
-        return self._terms
+    def terms(self) -> dict[str, Any]:
+        """Returns what all processes have in common, as plain values: another version may not know the class."""
+        return self._terms._asdict()
 
     def tasks(self) -> bytes:
         """Returns config and generator, pickled."""
@@ -223,8 +224,9 @@ def join(
     def hub() -> Any:
         return _hub(name, directory, (config, tasks))
 
-    terms = _ask(hub, "terms")
-    _check_terms(name, terms, directory)
+    found = _ask(hub, "terms")
+    _check_terms(name, found, directory)
+    terms = _Terms(**found)
     _ask(hub, "open", keeps=(OSError,))  # such as of a full disk
     path = _ask(lambda: _agent(name, terms), "path")
     return _joined(path, (name, config, tasks, directory))
@@ -267,12 +269,12 @@ def _joined(path: str, arguments: tuple[Any, ...]) -> Curriculum[Any]:
     return curriculum
 
 
-def _check_terms(name: str, terms: _Terms, directory: str | None) -> None:
-    for what, expected, got in ("version", terms.version, __version__), ("directory", terms.directory, directory):
-        if expected != got:
+def _check_terms(name: str, terms: Mapping[str, Any], directory: str | None) -> None:
+    for what, got in ("version", __version__), ("directory", directory):
+        if terms.get(what) != got:
             raise ClusterError(
-                f"{what}: expected that of the cluster's curriculum {name!r}, {expected!r}, got {got!r}; use the same "
-                f"on all nodes, or end the curriculum with curricular.ray.remove({name!r})"
+                f"{what}: expected that of the cluster's curriculum {name!r}, {terms.get(what)!r}, got {got!r}; use "
+                f"the same on all nodes, or end the curriculum with curricular.ray.remove({name!r})"
             )
 
 

@@ -161,7 +161,8 @@ def group_events(
     events["kind"] = TOLD
     if regrets is not None:
         events["kind"], events["regret"] = TOLD_WITH_REGRET, regrets
-    events["kind"][sizes == 0], events["score"][sizes == 0] = CANCELLED, FAILED
+    none = sizes == 0
+    events["kind"][none], events["score"][none], events["regret"][none] = CANCELLED, FAILED, 0.0
     return events
 
 

@@ -37,7 +37,8 @@ class TaskState(BaseModel):
     num_cancelled: int
     """Number of hand-outs of the task that were cancelled."""
     num_failures: int
-    """Number of hand-outs of the task that were cancelled since its last score."""
+    """Number of hand-outs of the task that were cancelled since its last score. Those that a dead worker or node had
+    out count once."""
     num_pending: int
     """Number of hand-outs of the task that are not told or cancelled yet."""
     num_orphans: int

@@ -13,7 +13,7 @@ import pytest
 from curricular.backends import session
 from curricular.backends.layout import SessionError
 from curricular.backends.outbox import packed
-from curricular.cluster import journal
+from curricular.cluster import journal, saved
 from curricular.cluster.agent import step
 from curricular.cluster.follower import close_node, follow, open_node
 from curricular.cluster.hub import Hub
@@ -313,7 +313,7 @@ def test_a_replay_beside_a_hub_that_replaces_its_checkpoint_reads_again(cluster,
     node = cluster.join()
     node.play(10)
     monkeypatch.setattr(journal, "CHECKPOINT_BYTES", 0)
-    read, left = journal.read_checkpoint, [3]
+    read, left = saved.read_checkpoint, [3]
 
     def read_late(path):
         if left[0]:
@@ -322,5 +322,5 @@ def test_a_replay_beside_a_hub_that_replaces_its_checkpoint_reads_again(cluster,
             node.deliver()
         return read(path)
 
-    monkeypatch.setattr(journal, "read_checkpoint", read_late)
+    monkeypatch.setattr(saved, "read_checkpoint", read_late)
     assert replay(folder, TASKS).fold.table.counters.num_completed >= 10

@@ -2,6 +2,7 @@
 
 from typer.testing import CliRunner
 
+from curricular import __version__
 from curricular.backends import session
 from curricular.cli import app
 from curricular.cluster.follower import close_node
@@ -42,7 +43,7 @@ def test_a_replay_prints_nodes_and_the_account(cluster):
     node.deliver()
     done = run("replay", cluster.directory)
     assert done.exit_code == 0
-    assert "maze: 2 records after checkpoint 00000001-00000000" in done.output
+    assert f"maze: 2 records after checkpoint 00000001-00000000, written by curricular {__version__}" in done.output
     assert cells(done.output, "node0") == ["1", "node0", "1", "3", ""]
     account = dict(line.rsplit(maxsplit=1) for line in done.output.splitlines()[-7:])
     assert (account["scheduled"], account["pending"], account["balance"]) == ("203", "3", "0")

@@ -12,24 +12,23 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from curricular import Curriculum, UniformConfig
+from curricular import Curriculum, UniformConfig, __version__
 from curricular.backends import follower as backend_of_followers
 from curricular.backends import session
 from curricular.backends.follower import HubSilentError
 from curricular.backends.layout import SessionError, SessionMismatchError
 from curricular.backends.outbox import OutboxFullError, packed, unpacked
 from curricular.backends.protocol import FollowerError
-from curricular.cluster import hub as hub_module
-from curricular.cluster import journal
+from curricular.cluster import journal, pace
 from curricular.cluster.agent import run_agent, step
 from curricular.cluster.follower import close_node, follow, held, open_node
 from curricular.cluster.hub import Hub
-from curricular.cluster.journal import read_saved
 from curricular.cluster.messages import ClusterError, DeposedError, JournalError, Request
 from curricular.cluster.records import HEADER_BYTES
 from curricular.cluster.replay import replay
+from curricular.cluster.saved import read_saved
 from curricular.generators import SeedGenerator
-from curricular.table import EVENT, GROUP_EVENT
+from curricular.table import EVENT, GROUP_EVENT, NODE_LOST
 
 from ..helpers import until
 from .clusters import TASKS, config, content
@@ -81,7 +80,7 @@ class TestTable:
         after = content(cluster.hub.fold.table)
         saved = read_saved(folder)
         short = saved._replace(records=saved.records[:-1])
-        monkeypatch.setattr(journal, "read_saved", lambda _: short)
+        monkeypatch.setattr(journal, "read_saved", lambda *_: short)
         cluster.restart().close()
         assert cluster.hub.exchange(requests[0]).batch == requests[0].batch
         assert content(cluster.hub.fold.table) == after
@@ -217,11 +216,23 @@ class TestNodes:
         node.deliver()
         assert cluster.hub.bury("node0") == 7
         assert cluster.hub.bury("node0") == 0
-        assert cluster.hub.fold.table.reasons["name"].tolist()[6] == b"node lost"
+        assert cluster.hub.fold.table.reasons["count"][NODE_LOST] == 7
         node.workers[0].tell(ids[1:], [1.0] * 4)
         assert node.workers[0].tell_batch(tickets, [1.0] * 3) == 3
         node.deliver()
         assert (cluster.counters.num_completed, cluster.counters.num_unsolicited) == (8, 7)
+        cluster.check()
+
+    def test_a_node_that_dies_makes_no_task_unplayable_however_many_hand_outs_it_had(self, cluster):
+        nodes = [cluster.join() for _ in range(3)]
+        for node, num_deaths in zip(nodes, (1, 2, 3), strict=True):
+            node.workers[0].ask(200)
+            node.deliver()
+            before = cluster.hub.fold.table.rows["num_cancelled"].copy()
+            cluster.hub.bury(node.name)
+            rows = cluster.hub.fold.table.rows
+            assert ((rows["num_cancelled"] - before) > cluster.config.max_failures).any()
+            assert rows["num_failures"].max() == num_deaths
         cluster.check()
 
     def test_a_node_that_joins_again_without_its_session_is_another_one(self, cluster):
@@ -262,16 +273,16 @@ class TestNodes:
         nodes[0].step()
         assert cluster.counters.num_refreshes == refreshes[0] + 1
         assert cluster.counters.num_evicted <= evicted + 1  # a round of 16 tasks
-        monkeypatch.setattr(hub_module, "SILENCE", 0.0)
+        monkeypatch.setattr(pace, "SILENCE", 0.0)
         nodes[0].play(200)
         nodes[0].step()
         assert cluster.counters.num_refreshes == refreshes[0] + 2
 
     def test_the_hub_paces_its_nodes_by_what_they_cost(self, cluster):
         nodes = [cluster.join() for _ in range(3)]
-        cluster.hub._cost = 0.1
+        cluster.hub.pace.cost = 0.1
         assert nodes[0].step() == pytest.approx(2 * 0.1 * 3, rel=0.2)
-        cluster.hub._cost = 100.0
+        cluster.hub.pace.cost = 100.0
         assert nodes[0].step() == 2.5
 
 
@@ -446,6 +457,14 @@ class TestJoining:
         with pytest.raises(ClusterError, match=r"generator: expected '.*', as the hub 'maze' has, got '.*'"):
             open_node("maze", "a", cluster.exchange, cluster.config, range(100))
 
+    def test_another_version_is_refused_with_both_values_before_anything_that_follows_from_it(self, cluster):
+        for settings in ("", "{}", json.dumps({"a setting of that version": 1})):
+            with pytest.raises(
+                ClusterError, match=rf"version: expected '{__version__}', as the hub 'maze' has, got '9\.9\.9'"
+            ):
+                cluster.exchange(Request("node0", settings=settings, version="9.9.9"))
+        assert not cluster.hub.fold.nodes
+
     def test_a_name_that_is_no_name_of_a_file_is_refused(self, cluster, folder):
         for name in ("a/b", "", "-a", "a" * 101):
             with pytest.raises(ValueError, match=r"name: expected 1 to 100 letters"):
@@ -495,17 +514,32 @@ class TestDirectory:
     def test_a_newer_format_is_refused(self, cluster, folder):
         identity = folder / "journal.json"
         identity.write_text(identity.read_text().replace('"version": 1', '"version": 2'))
+        here, there = f"of format 1, which curricular {__version__} reads", r"of format 2, which curricular .* wrote"
         with pytest.raises(
-            ClusterError, match=r"expected a journal of version 1 .*, got 'curricular journal' of version 2"
+            ClusterError, match=rf"directory: expected a journal in .* {here}, got 'curricular journal' {there}"
         ):
             cluster.restart()
         identity.write_text(identity.read_text().replace('"version": 2', '"version": 1'))
         (segment,) = folder.glob("segment-*")
         segment.write_bytes(segment.read_bytes().replace(b'"version": 1', b'"version": 2'))
-        with pytest.raises(
-            ClusterError, match=r"segment: expected one of version 1, got 'curricular segment' of version 2"
-        ):
+        with pytest.raises(ClusterError, match=rf"segment: expected one {here}, got 'curricular segment' {there}"):
             cluster.restart()
+
+    def test_an_error_for_a_newer_format_names_the_version_that_wrote_it(self, cluster, folder):
+        identity = folder / "journal.json"
+        content = json.loads(identity.read_text())
+        identity.write_text(json.dumps(content | {"version": 2, "library": "9.9.9"}))
+        with pytest.raises(ClusterError, match=r"got .* of format 2, which curricular 9\.9\.9 wrote; use that version"):
+            replay(folder, TASKS)
+
+    def test_a_journal_of_another_version_with_the_same_format_is_continued(self, cluster, folder, monkeypatch):
+        node = cluster.join()
+        node.play(20)
+        node.deliver()
+        monkeypatch.setattr("curricular.cluster.records.__version__", "9.9.9")
+        cluster.restart()
+        assert cluster.counters.num_completed == 20
+        assert replay(folder, TASKS).library == "9.9.9"
 
     @pytest.mark.parametrize("cut", [1, 8, 71, 72, 100])
     def test_a_torn_tail_is_cut(self, cluster, folder, cut):

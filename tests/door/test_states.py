@@ -13,7 +13,7 @@ import pytest
 from curricular import CheckpointError, Curriculum
 from curricular.checkpoint import write_checkpoint
 from curricular.rows import Rows, TaskState
-from curricular.table import LABEL, MAX_REASONS, REASON, Counters, check_table, empty_table
+from curricular.table import BUILT_IN_REASONS, LABEL, MAX_REASONS, REASON, Counters, check_table, empty_table
 
 from .levels import CAPACITY, INF, LOWEST, NAN, Levels, check_accounts, lived, local
 
@@ -128,7 +128,7 @@ def both(*mutations):
 
 def short_of_reasons(state):
     """A reason is lost, with its count."""
-    state["reasons"][6] = np.zeros((), REASON)
+    state["reasons"][len(BUILT_IN_REASONS)] = np.zeros((), REASON)
 
 
 def in_one_place(state):

@@ -135,3 +135,14 @@ class TestLeaving:
 
 def _ask(curriculum, queue):
     queue.put((curriculum.ask_batch(3).tickets, [task.task_id for task in curriculum.ask(2)]))
+
+
+def test_a_death_is_one_failure_of_each_task_that_was_out_however_many_of_its_hand_outs_were_lost(fork):
+    with Curriculum(config()) as curriculum:
+        for num_deaths in (1, 2):
+            killed(fork, lambda: curriculum.ask_batch(100))
+            states = curriculum.task_states()
+            assert max(state.num_cancelled for state in states) > 3 * num_deaths
+            assert max(state.num_failures for state in states) == num_deaths
+        killed(fork, lambda: curriculum.ask(100))
+        assert max(state.num_failures for state in curriculum.task_states()) == 3

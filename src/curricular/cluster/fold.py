@@ -16,13 +16,24 @@ from ..defaults import fitted
 from ..flush import still_out
 from ..generators import TaskGenerator, fingerprint
 from ..refresh import Refresher
-from ..table import BUILT_IN_REASONS, CANCELLED, ROUNDS_PER_POOL, SCHEDULED, WORKER_LOST, Patch, Table, cancellations
+from ..table import (
+    BUILT_IN_REASONS,
+    CANCELLED,
+    NODE_LOST,
+    ROUNDS_PER_POOL,
+    SCHEDULED,
+    WORKER_LOST,
+    Patch,
+    Table,
+    cancellations,
+)
 from ..task import ConfigT
 from ..tracker import TaskTracker, create_task_tracker
 from .messages import BATCH, JOINED, Record
 
-NODE_LOST = "node lost"
-"""Reason for which the pending hand-outs of a buried node are cancelled."""
+
+_SPAN = 8
+"""Largest range of ids that are counted without a sort, for each of them."""
 
 
 class OutState(NamedTuple):
@@ -65,8 +76,13 @@ class Out:
             return self._ids, self._counts
         ids = np.concatenate([self._ids, *(ids for ids, _ in self._noted)])
         steps = np.concatenate([self._counts, *(steps for _, steps in self._noted)])
-        tasks, index = np.unique(ids, return_inverse=True)
-        return tasks, np.bincount(index, steps, len(tasks)).astype(np.int64)
+        first = int(ids.min())
+        if int(ids.max()) - first > _SPAN * len(ids):
+            tasks, index = np.unique(ids, return_inverse=True)
+            return tasks, np.bincount(index, steps, len(tasks)).astype(np.int64)
+        sums = np.bincount(ids - first, steps)  # ids are dense: counting takes a tenth of the time of a sort
+        (found,) = np.nonzero(sums)
+        return found + first, sums[found].astype(np.int64)
 
     def num_out(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the number of pending hand-outs of each of `ids`, shape (n,)."""
@@ -161,7 +177,7 @@ class Fold(Generic[ConfigT]):
                 self._refresher.advance(is_log_due=False)
         else:
             node.is_buried = True
-            self._cancel(np.repeat(*node.out.counts()), node, self._tracker.reason(NODE_LOST))
+            self._cancel(np.repeat(*node.out.counts()), node, NODE_LOST)
 
     def _take_part(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> None:
         """Records events of `node`, which knows the reasons of its cancellations in the order of `reasons`.

@@ -20,8 +20,8 @@ from ..rows import Rows
 from ..table import Counters, Estimator, Patch, ledger_size, merge_reasons
 from ..task import ConfigT, num_params
 from ..tracker import shared_settings
-from .journal import read_identity
 from .messages import STREAMS_PER_NODE, ClusterError, News, Reply, Request
+from .saved import read_identity
 from .settings import check_name, checked, cluster_settings
 
 _OWN = (

@@ -11,37 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..backends.outbox import unpacked
+from .. import __version__
 from ..checkpoint import write_checkpoint
 from ..config import CurriculumConfig
 from ..generators import Tasks
-from ..table import (
-    BUILT_IN_REASONS,
-    CANCELLED,
-    EVENT,
-    GROUP_EVENT,
-    MAX_REASON_BYTES,
-    TableError,
-    check_events,
-)
 from ..task import ConfigT
-from ..tracker import reason_key
+from .checks import check_batch
 from .fold import Fold
-from .journal import Journal, check_settings
+from .journal import Journal
 from .messages import BATCH, BURIED, JOINED, ClusterError, DeposedError, News, Record, Reply, Request
-from .settings import checked, cluster_settings
-
-MIN_WAIT = 0.05
-"""Shortest time between two exchanges of a node, in seconds, unless something is urgent."""
-
-MAX_WAIT = 2.5
-"""Longest time between two exchanges of a node, in seconds. It is shorter than `SILENCE`, so that a node that waits is
-no silent one."""
-
-SILENCE = 5.0
-"""Time without a request, in seconds, after which a refresh does not wait for a node."""
+from .pace import Pace
+from .settings import check_settings, checked, cluster_settings
 
 
 class Hub(Generic[ConfigT]):
@@ -82,9 +63,8 @@ class Hub(Generic[ConfigT]):
             self._recover(self._journal)
         self._ids = self.fold.table.rows["task_id"].copy()
         self._changed = np.zeros(len(self._ids), np.int64)
-        self._heard: dict[int, float] = {}
-        self._spoken: set[int] = set()
-        self._cost = 0.0
+        self.pace: Pace = Pace()
+        """Which nodes were heard, and what an exchange costs."""
         self._is_torn = False  # whether the journal may hold records that the table lacks
 
     def _recover(self, journal: Journal) -> None:
@@ -128,7 +108,7 @@ class Hub(Generic[ConfigT]):
                 numbers.append(number)
                 records += new
         self._record(self._refreshing(records))
-        self._cost += 0.1 * ((time.perf_counter() - start) / max(1, len(requests)) - self._cost)
+        self.pace.spend(time.perf_counter() - start, len(requests))
         return [
             number if isinstance(number, ClusterError) else self._reply(number, request)
             for number, request in zip(numbers, requests, strict=True)
@@ -143,12 +123,12 @@ class Hub(Generic[ConfigT]):
         """
         now = time.time_ns()
         if not request.number:
-            check_settings(self._settings, _parsed(request), f"the hub {self.name!r} has")
+            self._check_join(request)
             number = len(self.fold.nodes) + sum(record.kind == JOINED for record in records) + 1
             # A node that joins again has lost its session.
             return number, [*self._burials(request.node), Record(JOINED, number, now, payload=request.node.encode())]
         self._check_node(request)
-        self._hear(request.number)
+        self.pace.hear(request.number)
         if not request.batch:
             return request.number, []
         taken = [record.batch for record in records if (record.kind, record.node) == (BATCH, request.number)]
@@ -160,7 +140,7 @@ class Hub(Generic[ConfigT]):
                 f"batch: expected number {last + 1} of node {request.node!r}, got {request.batch}; the node belongs to "
                 f"another history: remove its session"
             )
-        self._check_batch(request)
+        check_batch(request, self.fold.table)
         words = request.words.tobytes()
         return request.number, [
             Record(BATCH, request.number, now, request.batch, reasons=request.reasons, payload=words)
@@ -169,9 +149,15 @@ class Hub(Generic[ConfigT]):
     def _refreshing(self, records: Sequence[Record]) -> Sequence[Record]:
         """Returns `records` with a refresh after the last batch, if all living nodes know of the refresh before."""
         last = max((index for index, record in enumerate(records) if record.kind == BATCH), default=None)
-        if last is None or not self._is_round():
+        if last is None or not self.pace.is_round():
             return records
         return [*records[:last], records[last]._replace(refreshes=True), *records[last + 1 :]]
+
+    def _check_join(self, request: Request) -> None:
+        where = f"the hub {self.name!r} has"
+        # First, since versions may differ in their settings. The next hub may run on any node, and must decide alike.
+        check_settings({"version": __version__}, {"version": request.version}, where)
+        check_settings(self._settings, _parsed(request), where)
 
     def _check_node(self, request: Request) -> None:
         nodes = self.fold.nodes
@@ -183,19 +169,6 @@ class Hub(Generic[ConfigT]):
                 f"ends: end the processes of the node and join again, with a directory"
             )
 
-    def _check_batch(self, request: Request) -> None:
-        """Checks everything that `Fold.take` relies on, so that every record of the journal can be taken."""
-        table = self.fold.table
-        try:
-            for part in unpacked(_checked_words(request.words)):
-                check_events(_checked_part(part, len(request.reasons)), table)
-            _check_reasons(request.reasons)
-        except (TableError, ValueError) as error:
-            raise ClusterError(
-                f"batch: expected events of node {request.node!r}, got: {error}; remove the session of the node, which "
-                f"another program has changed"
-            ) from error
-
     def _record(self, records: Sequence[Record]) -> None:
         """Writes records, and then takes them."""
         self._write(records)
@@ -203,7 +176,7 @@ class Hub(Generic[ConfigT]):
             for record in records:
                 self._take(record)
                 if record.kind == JOINED:
-                    self._hear(record.node)
+                    self.pace.hear(record.node)
         except BaseException:
             self._is_torn = True
             raise
@@ -227,10 +200,10 @@ class Hub(Generic[ConfigT]):
         before = self.fold.table.counters.num_refreshes
         self.fold.take(record)
         if record.kind == BURIED:
-            self._heard.pop(record.node, None)
+            self.pace.forget(record.node)
         table = self.fold.table
         if table.counters.num_refreshes != before:
-            self._spoken.clear()
+            self.pace.begin_round()
             ids = table.rows["task_id"]
             (new,) = np.nonzero(ids != self._ids)
             self._changed[new], self._ids[new] = table.counters.epoch, ids[new]
@@ -258,25 +231,12 @@ class Hub(Generic[ConfigT]):
         nodes = enumerate(self.fold.nodes, 1)
         return [Record(BURIED, k, time.time_ns()) for k, node in nodes if node.name == name and not node.is_buried]
 
-    def _hear(self, number: int) -> None:
-        self._heard[number] = time.monotonic()
-        self._spoken.add(number)
-
-    def _num_living(self) -> int:
-        return sum(time.monotonic() - heard < SILENCE for heard in self._heard.values())
-
-    def _is_round(self) -> bool:
-        """Returns whether all living nodes have sent a request since the last refresh, and so know it."""
-        now = time.monotonic()
-        return all(number in self._spoken or now - heard >= SILENCE for number, heard in self._heard.items())
-
     # Replies
 
     def _reply(self, number: int, request: Request) -> Reply:
-        wait = min(max(MIN_WAIT, 2 * self._cost * self._num_living()), MAX_WAIT)
         directory = "" if self._journal is None else str(self._journal.directory)
         batch = self.fold.nodes[number - 1].batch
-        return Reply(number, self.id, self.term, batch, wait, self._news(request), directory)
+        return Reply(number, self.id, self.term, batch, self.pace.wait(), self._news(request), directory)
 
     def _news(self, request: Request) -> News | None:
         table = self.fold.table
@@ -317,41 +277,3 @@ def _parsed(request: Request) -> dict[str, Any]:
             f"settings: expected a JSON object from node {request.node!r}, got {request.settings!r:.100} ({error}); "
             f"use the same version on all nodes"
         ) from error
-
-
-def _checked_words(words: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = np.asarray(words)
-    if found.dtype != np.int64 or found.ndim != 1:
-        raise ValueError(f"words of dtype {found.dtype} and shape {found.shape}")
-    return np.ascontiguousarray(found)
-
-
-def _check_reasons(reasons: Sequence[bytes]) -> None:
-    """Checks that `Fold.take` knows each reason, and that each fits its place in the journal."""
-    names = [name.decode() for name in reasons]
-    num_built_in = min(len(names), len(BUILT_IN_REASONS))
-    for name in names[num_built_in:]:
-        reason_key(name)
-    if tuple(names[:num_built_in]) != BUILT_IN_REASONS[:num_built_in] or max(map(len, reasons), default=0) > (
-        MAX_REASON_BYTES
-    ):
-        raise ValueError(f"reasons {names!r:.200}")
-
-
-def _checked_part(events: NDArray[np.void], num_reasons: int) -> NDArray[np.void]:
-    """Returns `events` as plain ones for `check_events`, with reason 0, after the checks that `check_events` lacks."""
-    is_cancelled = events["kind"] == CANCELLED
-    if events.dtype == EVENT and not is_cancelled.any():
-        return events
-    reasons = events["score"][is_cancelled]
-    if not ((reasons >= 0) & (reasons < num_reasons) & (reasons % 1 == 0)).all():
-        raise ValueError(f"cancellations with other reasons than the {num_reasons} of the batch")
-    if events.dtype == GROUP_EVENT:
-        numbers = [events[name] for name in ("variance", "low", "high", "success")]
-        if (events["size"] < 1).any() or not np.isfinite(np.where(is_cancelled, 0.0, numbers)).all():
-            raise ValueError("groups without scores, or with numbers that are not finite")
-    plain = np.zeros(len(events), EVENT)
-    for name in EVENT.names or ():
-        plain[name] = events[name]
-    plain["score"][is_cancelled] = 0
-    return plain

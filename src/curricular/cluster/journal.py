@@ -1,4 +1,4 @@
-"""`Journal`: remembers the records of a cluster in a directory that every node can reach.
+"""`Journal`: writes the records of a cluster into a directory that every node can reach.
 
 The directory holds an identity, a file per term, and checkpoints with a segment of records after each. Names of
 checkpoints and segments begin with the term. A hub first takes a term, then reads. It confirms only what it has synced
@@ -9,39 +9,21 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ..backends import session
-from ..checkpoint import read_checkpoint, unpack_table, write_checkpoint
-from ..rows import VERSION
-from ..table import Table
-from .fold import Node, Out, OutState
+from ..checkpoint import write_checkpoint
+from .files import errors_of, sync_directory, write_all, write_draft, write_file
+from .fold import Node
 from .messages import ClusterError, DeposedError, JournalError, Record
-from .records import HEADER_BYTES, check_header, decoded, encoded, header
+from .records import HEADER_BYTES, encoded, header, stamp
+from .saved import IDENTITY, KIND, Saved, packed_nodes, read_identity, read_saved
+from .settings import check_settings
 
 CHECKPOINT_BYTES = 2**26
 """Size of a segment after which the next checkpoint is due. A million results with their hand-outs have this size."""
-
-NUM_TRIES = 100
-"""Number of attempts to read a checkpoint that a hub may be replacing."""
-
-_KIND = "curricular journal"
-_IDENTITY = "journal.json"
-
-
-class Saved(NamedTuple):
-    """The newest content of a journal."""
-
-    stem: str
-    """Name that its checkpoint and its segment share."""
-    table: Table
-    nodes: list[Node]
-    records: list[Record]
-    """The records after the checkpoint."""
 
 
 class Journal:
@@ -59,7 +41,7 @@ class Journal:
 
     def __init__(self, directory: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
         self.directory: Path = Path(directory).absolute()
-        with _errors(self.directory):
+        with errors_of(self.directory):
             self.directory.mkdir(exist_ok=True)
             self.id: int = _identify(self.directory, name, settings)
             self.term: int = self._take_term()
@@ -73,23 +55,13 @@ class Journal:
             term = 1 + max([int(path.name[5:]) for path in self.directory.glob("term-*")], default=0)
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(_term(self.directory, term), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
                 return term
 
     def saved(self) -> Saved | None:
         """Returns what earlier hubs have written; None if there is no checkpoint yet."""
-        for _ in range(NUM_TRIES):
-            try:
-                with _errors(self.directory):
-                    return read_saved(self.directory)
-            except JournalError as error:
-                if not isinstance(error.__cause__, FileNotFoundError):
-                    raise
-            self.check()  # the hub before this one replaced its checkpoint meanwhile: read again
-        raise ClusterError(
-            f"directory: expected a table and a segment for each checkpoint in {str(self.directory)!r}, got a "
-            f"checkpoint without; another program removed files: start a new cluster from a checkpoint of yours"
-        )
+        with errors_of(self.directory):
+            return read_saved(self.directory, self.check)
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -105,7 +77,7 @@ class Journal:
         """
         stem = f"{self.term:08d}-{self._num_checkpoints:08d}"
         self._num_checkpoints += 1
-        with _errors(self.directory):
+        with errors_of(self.directory):
             try:
                 fd = self._commit_checkpoint(stem, state, nodes)
             except OSError:
@@ -113,7 +85,7 @@ class Journal:
                 raise
         session.fault("checkpoint written")
         self._fd, self._size = fd, HEADER_BYTES
-        with _errors(self.directory):
+        with errors_of(self.directory):
             self._remove_before(stem)
 
     def _commit_checkpoint(self, stem: str, state: Mapping[str, Any], nodes: Sequence[Node]) -> int:
@@ -125,7 +97,7 @@ class Journal:
             self.check()
             self._check_id()
             self.close()  # first: if the next step fails, either checkpoint may be the last one
-            _write(self.directory / f"nodes-{stem}", json.dumps(_packed(nodes)).encode())  # this commits it
+            write_file(self.directory / f"nodes-{stem}", json.dumps(packed_nodes(nodes)).encode())  # this commits it
         except BaseException:
             os.close(fd)
             raise
@@ -152,7 +124,7 @@ class Journal:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         fd = os.open(self.directory / f"segment-{stem}", flags, 0o600)
         try:
-            _write_all(fd, header({"journal": self.id, "term": self.term}), 0)
+            write_all(fd, header({"journal": self.id, "term": self.term}), 0)
             os.fsync(fd)
         except BaseException:
             os.close(fd)
@@ -177,9 +149,9 @@ class Journal:
             DeposedError: If another hub has taken over. It may have read the records.
         """
         data = b"".join(map(encoded, records))
-        with _errors(self.directory):
+        with errors_of(self.directory):
             os.ftruncate(self._fd, self._size)  # what an append that failed has left
-            _write_all(self._fd, data, self._size)
+            write_all(self._fd, data, self._size)
             session.fault("written")
             os.fdatasync(self._fd)
             is_here = os.fstat(self._fd).st_nlink > 0
@@ -220,153 +192,28 @@ class Journal:
             self._fd = -1
 
 
-def read_saved(directory: Path) -> Saved | None:
-    """Returns the newest checkpoint in a journal's directory, and the records after it; None if there is none."""
-    stems = sorted(path.name.removeprefix("nodes-") for path in directory.glob("nodes-*"))
-    if not stems:
-        return None
-    stem = stems[-1]
-    table = unpack_table(read_checkpoint(directory / f"table-{stem}"))
-    nodes = _unpacked(json.loads((directory / f"nodes-{stem}").read_bytes()))
-    data = (directory / f"segment-{stem}").read_bytes()
-    check_header(data[:HEADER_BYTES])
-    return Saved(stem, table, nodes, list(decoded(data[HEADER_BYTES:])))
-
-
-def read_identity(directory: Path) -> dict[str, Any]:
-    """Returns the content of the file that says what a journal belongs to.
-
-    Raises:
-        FileNotFoundError: If the directory has none.
-        ClusterError: If it is not that of a journal of this version.
-    """
-    try:
-        found = json.loads((directory / _IDENTITY).read_text(encoding="utf-8"))
-    except ValueError:
-        found = {}
-    kind, version = (found.get("kind"), found.get("version")) if isinstance(found, dict) else (None, None)
-    if kind != _KIND or version != VERSION:
-        raise ClusterError(
-            f"directory: expected a journal of version {VERSION} in {str(directory)!r}, got {kind!r:.50} of version "
-            f"{version!r:.50}; use the version of curricular that wrote it, or another directory"
-        )
-    content: dict[str, Any] = found
-    return content
-
-
-def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str) -> None:
-    """Checks that settings agree.
-
-    Args:
-        here: Those that are in use in `where`.
-        there: Those of the caller.
-        where: Subject and verb of a clause in the error, such as ``the hub has``.
-
-    Raises:
-        ClusterError: If they differ; names the first that does, and both values.
-    """
-    for setting in (*there, *here):
-        if here.get(setting) != there.get(setting):
-            raise ClusterError(
-                f"{setting}: expected {here.get(setting)!r}, as {where}, got {there.get(setting)!r}; use the same "
-                f"config, generator and version on all nodes, or another name and directory"
-            )
-
-
 def _identify(directory: Path, name: str, settings: Mapping[str, Any]) -> int:
     """Returns the random number of the journal in `directory`. Begins a journal if the directory is empty."""
     wanted = {"name": name, **settings}
     try:
         found = read_identity(directory)
     except FileNotFoundError:
-        others = [path.name for path in directory.iterdir() if not path.name.startswith(f".{_IDENTITY}.")]
-        if others and _IDENTITY not in others:
+        others = [path.name for path in directory.iterdir() if not path.name.startswith(f".{IDENTITY}.")]
+        if others and IDENTITY not in others:
             raise ClusterError(
                 f"directory: expected an empty directory or a journal, got {str(directory)!r} with {others[0]!r}; "
                 f"choose another directory"
             ) from None
-        content = {"kind": _KIND, "version": VERSION, "journal": secrets.randbits(62), "settings": wanted}
-        draft = _draft(directory / _IDENTITY, json.dumps(content).encode())
+        content = {**stamp(KIND), "journal": secrets.randbits(62), "settings": wanted}
+        draft = write_draft(directory / IDENTITY, json.dumps(content).encode())
         with contextlib.suppress(FileExistsError):  # another hub was first
-            os.link(draft, directory / _IDENTITY)
+            os.link(draft, directory / IDENTITY)
         draft.unlink()
-        _sync_directory(directory)
+        sync_directory(directory)
         found = read_identity(directory)
     check_settings(found["settings"], wanted, f"the journal in {str(directory)!r} belongs to")
     return int(found["journal"])
 
 
-def _packed(nodes: Sequence[Node]) -> list[Any]:
-    states = [(node, node.out.state()) for node in nodes]
-    return [
-        [node.name, node.batch, node.is_buried, out.ids.tolist(), out.counts.tolist(), out.num_noted, out.limit]
-        for node, out in states
-    ]
-
-
-def _unpacked(content: list[Any]) -> list[Node]:
-    return [
-        Node(
-            name,
-            batch,
-            is_buried=is_buried,
-            out=Out(OutState(np.array(ids, np.int64), np.array(counts, np.int64), num_noted, limit)),
-        )
-        for name, batch, is_buried, ids, counts, num_noted, limit in content
-    ]
-
-
 def _term(directory: Path, term: int) -> Path:
     return directory / f"term-{term:08d}"
-
-
-def _draft(path: Path, data: bytes) -> Path:
-    """Writes and syncs `data` beside `path`, and returns where."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        _write_all(fd, data, 0)
-        os.fsync(fd)
-    except BaseException:
-        draft.unlink()
-        raise
-    finally:
-        os.close(fd)
-    return draft
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file, as a whole or not at all."""
-    _draft(path, data).replace(path)
-    _sync_directory(path.parent)
-
-
-def _write_all(fd: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        num_written = os.pwrite(fd, view, at)
-        view, at = view[num_written:], at + num_written
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _errors(directory: Path) -> Iterator[None]:
-    """Raises errors of the file system as `JournalError`, with the directory."""
-    try:
-        yield
-    except (JournalError, ConnectionError):
-        raise
-    except ValueError as error:  # also that of a damaged checkpoint
-        raise ClusterError(f"directory: expected an intact journal in {str(directory)!r}, got: {error}") from error
-    except OSError as error:
-        raise JournalError(
-            f"directory: expected to be able to read and write the journal in {str(directory)!r}, got "
-            f"{error.strerror or error}; free some space or mount it, on all nodes: nothing is confirmed until then"
-        ) from error

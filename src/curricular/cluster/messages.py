@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..table import Counters
 
 STREAMS_PER_NODE = 2**20
@@ -46,6 +47,8 @@ class Request(NamedTuple):
     """Epoch of the last news that the node has."""
     wants_all: bool = False
     """Whether the news are to hold every row."""
+    version: str = __version__
+    """Version of the node's library."""
 
 
 class News(NamedTuple):

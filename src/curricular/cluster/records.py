@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from .. import __version__
 from ..rows import VERSION
 from ..table import MAX_REASON_BYTES
 from .messages import Record
@@ -21,21 +22,46 @@ HEADER_BYTES = 512
 
 def header(content: dict[str, Any]) -> bytes:
     """Returns the header of a segment: JSON text, filled up with spaces."""
-    return json.dumps({"kind": "curricular segment", "version": VERSION, **content}).encode().ljust(HEADER_BYTES)
+    return json.dumps({**stamp("curricular segment"), **content}).encode().ljust(HEADER_BYTES)
 
 
-def check_header(data: bytes) -> None:
-    """Checks the header of a segment.
+def check_header(data: bytes) -> dict[str, Any]:
+    """Returns the content of the header of a segment.
 
     Raises:
         ValueError: If this version cannot read the segment.
     """
-    content = json.loads(data)
-    if content.get("kind") != "curricular segment" or content.get("version") != VERSION:
+    try:
+        content = json.loads(data)
+    except ValueError:
+        content = None
+    return check_stamp(content, "curricular segment", "segment: expected one")
+
+
+def stamp(kind: str) -> dict[str, Any]:
+    """Returns what a file of a journal says of itself: its kind, its format, and the version of the library."""
+    return {"kind": kind, "version": VERSION, "library": __version__}
+
+
+def check_stamp(content: Any, kind: str, expected: str) -> dict[str, Any]:
+    """Returns the `content` of a file, if it has the stamp of `kind`. Only the format decides, not the library.
+
+    Args:
+        content: JSON value of the file.
+        kind: The expected kind.
+        expected: Beginning of the error.
+
+    Raises:
+        ValueError: If it has another stamp; names both formats and both versions of the library.
+    """
+    found = content if isinstance(content, dict) else {}
+    if (found.get("kind"), found.get("version")) != (kind, VERSION):
         raise ValueError(
-            f"segment: expected one of version {VERSION}, got {content.get('kind')!r:.50} of version "
-            f"{content.get('version')!r:.50}; use the version of curricular that wrote it"
+            f"{expected} of format {VERSION}, which curricular {__version__} reads, got "
+            f"{found.get('kind')!r:.50} of format {found.get('version')!r:.50}, which curricular "
+            f"{found.get('library', '(unknown)')!s:.50} wrote; use that version, or another directory"
         )
+    return found
 
 
 def encoded(record: Record) -> bytes:

@@ -1,6 +1,5 @@
 """Replays a journal without a hub: reads it, takes no term and writes nothing."""
 
-import contextlib
 import importlib
 import os
 from functools import reduce
@@ -11,8 +10,9 @@ from ..algorithms.registry import load_config
 from ..generators import SeedGenerator, Tasks, as_generator, fingerprint
 from ..table import Counters
 from .fold import Fold
-from .journal import NUM_TRIES, Saved, check_settings, read_identity, read_saved
 from .messages import ClusterError as ClusterError
+from .saved import read_identity, read_saved
+from .settings import check_settings
 
 _EXTRA = {"name", "format", "generator"}
 """Settings of a journal that are no fields of the config."""
@@ -27,6 +27,8 @@ class Replayed(NamedTuple):
     """Name of the newest checkpoint: term and number."""
     num_records: int
     """Number of records after the checkpoint."""
+    library: str
+    """Version of the library that wrote the records."""
     fold: Fold[Any]
     """The table after the last record, and the nodes."""
 
@@ -44,7 +46,7 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     path = Path(directory)
     try:
         settings = read_identity(path)["settings"]
-        saved = _read_beside_hub(path)
+        saved = read_saved(path)
     except FileNotFoundError as error:
         raise ClusterError(
             f"directory: expected a journal in {str(path)!r}, got none with {error.filename!r}; see the directory that "
@@ -60,14 +62,7 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     config = load_config({name: value for name, value in settings.items() if name not in _EXTRA})
     fold = Fold(config, generator, 0.0)
     fold.restore(saved.table, saved.nodes, saved.records)
-    return Replayed(settings["name"], saved.stem, len(saved.records), fold)
-
-
-def _read_beside_hub(path: Path) -> Saved | None:
-    for _ in range(NUM_TRIES - 1):
-        with contextlib.suppress(FileNotFoundError):  # a hub replaced its checkpoint meanwhile
-            return read_saved(path)
-    return read_saved(path)
+    return Replayed(settings["name"], saved.stem, len(saved.records), saved.library, fold)
 
 
 def load_tasks(name: str | None) -> Tasks[Any]:

@@ -11,6 +11,7 @@ from ..rows import VERSION
 from ..task import ConfigT
 from ..tracker import shared_settings
 from .fold import alone
+from .messages import ClusterError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -53,3 +54,22 @@ def check_name(argument: str, name: str, max_length: int = 100) -> None:
 def cluster_settings(config: CurriculumConfig, generator: TaskGenerator[Any]) -> Mapping[str, Any]:
     """Returns what all nodes, the hub and the journal must have in common, as JSON values."""
     return {"format": VERSION, "num_active_tasks": config.pool_size, **shared_settings(config, fingerprint(generator))}
+
+
+def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str) -> None:
+    """Checks that settings agree.
+
+    Args:
+        here: Those that are in use in `where`.
+        there: Those of the caller.
+        where: Subject and verb of a clause in the error, such as ``the hub has``.
+
+    Raises:
+        ClusterError: If they differ; names the first that does, and both values.
+    """
+    for setting in (*there, *here):
+        if here.get(setting) != there.get(setting):
+            raise ClusterError(
+                f"{setting}: expected {here.get(setting)!r}, as {where}, got {there.get(setting)!r}; use the same "
+                f"config, generator and version on all nodes, or another name and directory"
+            )

@@ -63,7 +63,9 @@ from .schema import MAX_REASON_BYTES as MAX_REASON_BYTES
 from .schema import MAX_REASONS as MAX_REASONS
 from .schema import MAX_REGRET as MAX_REGRET
 from .schema import MAX_SCORE as MAX_SCORE
+from .schema import NO_FAILURE as NO_FAILURE
 from .schema import NO_WORKER as NO_WORKER
+from .schema import NODE_LOST as NODE_LOST
 from .schema import OTHER as OTHER
 from .schema import OTHER_REASON as OTHER_REASON
 from .schema import REASON as REASON

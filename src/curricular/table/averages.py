@@ -58,17 +58,19 @@ def averaged(
         starts: Index of each group's first value, shape (groups,).
         sizes: Number of values of each group, at least 1, shape (groups,).
     """
-    by_size = (-sizes).argsort(kind="stable")  # the groups that have a k-th value come first
+    most = int(sizes.max())
+    # NumPy sorts integers of up to 16 bits by radix, several times faster.
+    by_size = (most - sizes).astype(np.min_scalar_type(most)).argsort(kind="stable")  # the largest groups come first
     counts = len(sizes) - np.bincount(sizes).cumsum()[:-1]  # number of groups with more than k values
     num_rounds = int(np.count_nonzero(counts > NUM_ALONE))
-    averages = old.T.take(by_size, axis=0)
+    averages = old.take(by_size, axis=1)
     _step_together(averages, values, gains, starts.take(by_size), counts[:num_rounds])
     for rank in range(counts[num_rounds] if num_rounds < len(counts) else 0):
         group = by_size[rank]
         span = slice(starts[group] + num_rounds, starts[group] + sizes[group])
-        averages[rank] = _stepped(averages[rank], values[:, span], gains[:, span])
+        averages[:, rank] = _stepped(averages[:, rank], values[:, span], gains[:, span])
     result = np.empty_like(old)
-    result[:, by_size] = averages.T
+    result[:, by_size] = averages
     return result
 
 
@@ -86,7 +88,7 @@ def _step_together(
     """Takes the steps of all groups, in place: those of the first ``counts[k]`` groups are the k-th steps.
 
     Args:
-        averages: Shape (groups, a).
+        averages: Shape (a, groups).
         values: Shape (a, n).
         gains: Shape (a, n).
         starts: Index of each group's first value, shape (groups,).
@@ -94,12 +96,11 @@ def _step_together(
     """
     firsts = (counts.cumsum() - counts).repeat(counts)
     order = starts.take(np.arange(len(firsts)) - firsts) + np.arange(len(counts)).repeat(counts)
-    told, rates = values.T.take(order, axis=0).ravel(), gains.T.take(order, axis=0).ravel()
-    flat, first = averages.ravel(), 0  # views, whose slices are faster than those of matrices
-    for count in (counts * averages.shape[1]).tolist():
-        changed = flat[:count]
-        difference = told[first : first + count] - changed
-        difference *= rates[first : first + count]
+    told, rates, first = values.take(order, axis=1), gains.take(order, axis=1), 0
+    for count in counts.tolist():
+        changed = averages[:, :count]
+        difference = told[:, first : first + count] - changed
+        difference *= rates[:, first : first + count]
         changed += difference
         first += count
 

@@ -12,7 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .record import schedule
-from .schema import CANCELLED, EVENT, HANDOUT, NO_WORKER, LedgerChange, Patch, Table, unchanged
+from .schema import (
+    CANCELLED,
+    EVENT,
+    HANDOUT,
+    NO_FAILURE,
+    NO_WORKER,
+    NODE_LOST,
+    WORKER_LOST,
+    LedgerChange,
+    Patch,
+    Table,
+    unchanged,
+)
 
 LIFE_BITS = 30
 """Number of random bits in a ticket. Two lives that began from one state share them with a probability of 2 ** -30."""
@@ -159,9 +171,17 @@ def count_closed(table: Table, tickets: NDArray[np.int64]) -> Patch:
 
 
 def cancellations(task_ids: NDArray[np.int64], reason: int) -> NDArray[np.void]:
-    """Returns events, shape (n,), that cancel hand-outs of `task_ids` for the reason with index `reason`."""
+    """Returns events, shape (n,), that cancel hand-outs of `task_ids` for the reason with index `reason`.
+
+    A task may have ended its worker, so a death counts as a failure of each task that was out. However many of a task's
+    hand-outs were lost, that is one failure: the others say nothing more about the task.
+    """
     events = np.zeros(len(task_ids), EVENT)
     events["task_id"], events["kind"], events["score"] = task_ids, CANCELLED, reason
+    if reason in (WORKER_LOST, NODE_LOST):
+        _, first = np.unique(task_ids, return_index=True)
+        events["regret"] = NO_FAILURE
+        events["regret"][first] = 0.0
     return events
 
 

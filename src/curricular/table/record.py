@@ -1,6 +1,6 @@
 """Events -> rows: records hand-outs, results and cancellations. No public function writes into an argument."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from .schema import (
     MAX_LABELS,
     MAX_REASONS,
     MAX_REGRET,
+    NO_FAILURE,
     SCHEDULED,
     TOLD,
     TOLD_WITH_REGRET,
@@ -146,7 +147,7 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
         # Only cancellations after the last score count; a score resets the count.
         last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
-        failed &= np.arange(len(events)) > last_told.take(group)
+        failed &= (np.arange(len(events)) > last_told.take(group)) & (events_by_slot["regret"] != NO_FAILURE)
         before = np.where(last_told < 0, rows["num_failures"], 0)
         rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
     elif rows["num_failures"].any():
@@ -166,12 +167,12 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
         num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
         labels["num_completed"] += num_told_of
         labels["num_recent"] += num_told_of
-        by_time = order.take(told).argsort()
-        _add_in_order(labels["recent_score"], label_of.take(by_time), scores.take(by_time))
+        rank = moments - table.counters.num_completed - 1  # of each result, by time
+        _add_in_order(labels["recent_score"], label_of, scores, rank)
         has_regret = results["kind"] == TOLD_WITH_REGRET
         if has_regret.any():
             regrets = np.where(has_regret, results["regret"].clip(-MAX_REGRET, MAX_REGRET), 0.0)
-            _add_in_order(labels["recent_regret"], label_of.take(by_time), regrets.take(by_time))
+            _add_in_order(labels["recent_regret"], label_of, regrets, rank)
 
     num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
     num_completed = len(told)
@@ -188,16 +189,22 @@ def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Pat
     return Patch(changed, rows, labels, counters, reasons=reasons)
 
 
-def _add_in_order(sums: NDArray[np.float64], index: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+def _add_in_order(
+    sums: NDArray[np.float64], index: NDArray[np.int64], values: NDArray[np.float64], rank: NDArray[np.int64]
+) -> None:
     """Adds to ``sums[index]``, in place, one value after the other: a sum of the values first would round differently.
 
     Args:
         sums: Shape (k,).
         index: Index of each value, shape (n,).
         values: Shape (n,).
+        rank: Place of each value in the order of the sum, shape (n,).
     """
-    first = np.arange(len(sums))
-    sums[...] = np.bincount(np.concatenate([first, index]), np.concatenate([sums, values]), len(sums))
+    k = len(sums)
+    places, parts = np.empty(k + len(index), np.int64), np.empty(k + len(index))
+    places[:k], parts[:k] = np.arange(k), sums
+    places[k + rank], parts[k + rank] = index, values
+    sums[...] = np.bincount(places, parts, k)
 
 
 _ZERO, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
@@ -252,12 +259,10 @@ def _record_scores(
     """
     starts = _starts(group)
     changed, num_events = group.take(starts), _sizes(starts, len(group))
-    row = rows.take(changed)
-    row["success_threshold"] = estimator.success_threshold
-    num_old = row["num_completions"].copy()
+    row: dict[str, NDArray[Any]] = {"success_threshold": np.full(len(changed), estimator.success_threshold)}
+    num_old = rows["num_completions"].take(changed)
     scores = estimator.scaled(events["score"])
     squares = scores * scores
-    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
     if events.dtype == GROUP_EVENT:
         sizes, successes = events["size"], events["success"]
         squares = (squares + events["variance"] / estimator.score_scale**2).clip(max=1.0)
@@ -272,18 +277,19 @@ def _record_scores(
         num_before = (num_old - starts).repeat(num_events) + index
 
     names, values = [*EMAS, "mean_square", "success_ema"], [*[scores] * len(EMAS), squares, successes]
-    gains = weight(rates, sizes) / weight(rates, num_before + sizes)
+    gains = weight(estimator.rates, sizes) / weight(estimator.rates, num_before + sizes)
+    gains = gains.take([*range(len(EMAS)), len(EMAS) - 1, len(EMAS) - 1], axis=0)
     if limit := estimator.num_baseline_samples:
         names, values = [*names, "random_baseline"], [*values, scores]
         counts = (limit - num_before).clip(0, sizes)
         gains = np.concatenate([gains, [counts / np.minimum(num_before + sizes, limit)]])
-    old = np.array([row[name] for name in names])
+    old = np.array([rows[name] for name in names]).take(changed, axis=1)
     old *= num_old > 0  # a task without results has no averages, whatever is stored
     for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
         row[name] = average
     row["last_score"] = scores.take(starts + num_events - 1)
     row["last_completed"] = moments.take(starts + num_events - 1)
-    recent = np.array([row[name] for name in RECENT_SCORES]).view(np.uint64)
+    recent = np.array([rows[name] for name in RECENT_SCORES]).take(changed, axis=1).view(np.uint64)
     if events.dtype == GROUP_EVENT:  # repeat the mean of each group once per score, as far as a row keeps them
         times = sizes.clip(max=NUM_RECENT)
         ends = times.cumsum()
@@ -299,7 +305,8 @@ def _record_scores(
     if has_regret.any():
         last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
         regrets = events["regret"].clip(-MAX_REGRET, MAX_REGRET)
-        row["last_regret"] = np.where(last >= 0, regrets[last], row["last_regret"])
-        row["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
-    rows.put(changed, row)
+        row["last_regret"] = np.where(last >= 0, regrets[last], rows["last_regret"].take(changed))
+        row["num_regrets"] = rows["num_regrets"].take(changed) + np.add.reduceat(has_regret, starts, dtype=np.int64)
+    for name, column in row.items():
+        rows[name][changed] = column
     return scores

@@ -258,12 +258,16 @@ MAX_REASONS = 32
 """Number of distinct reasons that are counted; cancellations with further reasons count as `OTHER_REASON`."""
 
 
-BUILT_IN_REASONS = ("(other reasons)", "unbuildable", "worker lost", "expired", "evicted", "failed")
+BUILT_IN_REASONS = ("(other reasons)", "unbuildable", "worker lost", "expired", "evicted", "failed", "node lost")
 """The reasons that every pool begins with, by index. No reason that a user gives begins with a parenthesis."""
 
 
-OTHER_REASON, UNBUILDABLE, WORKER_LOST, EXPIRED, EVICTED, FAILED = range(len(BUILT_IN_REASONS))
+OTHER_REASON, UNBUILDABLE, WORKER_LOST, EXPIRED, EVICTED, FAILED, NODE_LOST = range(len(BUILT_IN_REASONS))
 """Indices of these reasons. "failed" stands for a hand-out that was played and gave no score."""
+
+
+NO_FAILURE = 1.0
+"""Value of `regret` in a cancellation that does not count as a failure of its task; 0 in any other cancellation."""
 
 
 HANDOUT = np.dtype(
