@@ -72,7 +72,7 @@ def averaged(
     return result
 
 
-NUM_ALONE = 4
+NUM_ALONE = 2
 """Number of groups up to which plain floats are faster than arrays: those with many more values than the others."""
 
 
@@ -97,8 +97,8 @@ def _step_together(
     told, rates = values.take(order, axis=0).ravel(), gains.take(order, axis=0).ravel()
     flat, first = averages.ravel(), 0  # views, whose slices are faster than those of matrices
     for count in (counts * averages.shape[1]).tolist():
-        changed = flat[:count]
-        difference = told[first : first + count] - changed
+        changed, difference = flat[:count], told[first : first + count]
+        difference -= changed
         difference *= rates[first : first + count]
         changed += difference
         first += count
