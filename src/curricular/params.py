@@ -137,6 +137,8 @@ class Layout:
         Returns:
             The expected values in words, the param, and the index of its task; None if there is no such param.
         """
+        if not self.num_params:
+            return None
         numbers = self._numbers(np.nan_to_num(params))
         is_off = ~((params >= self._low.take(numbers)) & (params <= self._high.take(numbers)))
         is_off |= self._is_whole.take(numbers) & (params != params.round())

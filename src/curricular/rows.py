@@ -1,5 +1,6 @@
 """The stored state of tasks: `TaskState` declares a row, `Rows` holds many rows as columns."""
 
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -108,6 +109,11 @@ NUM_WORDS = len(_FIELDS)
 """Number of eight-byte words in a row, params excluded."""
 
 
+@cache
+def _indices(names: tuple[str, ...]) -> NDArray[np.int64]:
+    return np.array([_FIELDS[name][0] for name in names])
+
+
 class Rows:
     """The states of n tasks as columns, one eight-byte word per field and task.
 
@@ -150,6 +156,14 @@ class Rows:
         else:
             index, scalar = _FIELDS[name]
             self.words[index].view(np.int64 if scalar is np.bool_ else scalar)[...] = values
+
+    def read(self, names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Returns a copy of the words of the fields `names`, shape (len(names), n)."""
+        return self.words.take(_indices(names), axis=0)
+
+    def write(self, names: tuple[str, ...], words: NDArray[np.int64]) -> None:
+        """Writes `words`, shape (len(names), n), into the fields `names`."""
+        self.words[_indices(names)] = words
 
     def take(self, slots: NDArray[np.int64]) -> "Rows":
         """Returns a copy of the rows in `slots`, shape (k,)."""

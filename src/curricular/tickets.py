@@ -258,14 +258,16 @@ class Tickets:
         def end(transaction: Transaction) -> int:
             draft = recorded(transaction, self._tracker.estimator)
             places, is_open = find(draft.table.ledger, keys)
-            events = events_of(draft.table, draft.table.ledger["task_id"][places])[is_open]
-            if not is_open.all():
+            events = events_of(draft.table, draft.table.ledger["task_id"][places])
+            num_open = int(np.count_nonzero(is_open))
+            if num_open < len(keys):
                 draft.add(count_closed(draft.table, keys[~is_open]))
-            if is_open.any():
+                events, places = events[is_open], places[is_open]
+            if num_open:
                 draft.record(events)
-                draft.add(close(draft.table, places[is_open]))  # last: a draft copies the ledger to look through it
+                draft.add(close(draft.table, places))  # last: a draft copies the ledger to look through it
             draft.commit()
-            return int(is_open.sum())
+            return num_open
 
         num_ended = self._backend.apply(end)
         if len(keys) and not num_ended and not self._has_warned:

@@ -449,7 +449,7 @@ class SessionTable:
             self.checks[slots] = journal["checks"][:num_rows]
         num_handouts = int(journal["head"][NUM_HANDOUTS])
         if num_handouts:
-            self.ledger[journal["places"][:num_handouts]] = journal["handouts"][:num_handouts]
+            self.ledger.put(journal["places"][:num_handouts], journal["handouts"][:num_handouts])
             session.fault("ledger installed")
         self.labels[:] = journal["labels"]
         self.score_range[:] = journal["score_range"]

@@ -107,7 +107,7 @@ class LocalMemoryBackend:
         table = self._table
         table.rows.put(patch.slots, patch.rows)
         if patch.ledger is not None:
-            table.ledger[patch.ledger.places] = patch.ledger.entries
+            table.ledger.put(patch.ledger.places, patch.ledger.entries)
         cumulated = table.cumulated if patch.cumulated is None else patch.cumulated
         reasons = table.reasons if patch.reasons is None else patch.reasons
         scores = table.score_range if patch.score_range is None else patch.score_range

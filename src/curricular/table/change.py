@@ -163,7 +163,9 @@ def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> 
 def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
     """Returns the patch that puts a new distribution into use: its running sum is `cumulated`, shape (capacity,)."""
     labels = table.labels.copy()
-    labels["chance"] = np.bincount(table.rows["label_index"], np.diff(cumulated, prepend=0.0), MAX_LABELS)
+    chances = cumulated.copy()
+    chances[1:] -= cumulated[:-1]
+    labels["chance"] = np.bincount(table.rows["label_index"], chances, MAX_LABELS)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
     old = table.counters
     counters = old._replace(

@@ -56,7 +56,7 @@ def ledger_size(max_open: int) -> int:
 
 def places_of(tickets: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Returns the place of each ticket in a ledger of `size` entries, in the shape of `tickets`."""
-    places: NDArray[np.int64] = tickets % MAX_TICKETS % size
+    places: NDArray[np.int64] = tickets & (size - 1)  # the remainder, since `size` and `MAX_TICKETS` are powers of two
     return places
 
 
@@ -65,9 +65,10 @@ def find(ledger: NDArray[np.void], tickets: NDArray[np.int64]) -> Found:
     places = places_of(tickets, len(ledger))
     is_open = (ledger["ticket"][places] == tickets) & (tickets > 0)
     if len(tickets) > 1:
-        is_first = np.zeros(len(tickets), np.bool_)
-        is_first[np.unique(tickets, return_index=True)[1]] = True
-        is_open &= is_first
+        backwards = np.flatnonzero(is_open)[::-1]
+        first = np.empty(len(ledger), np.int64)
+        first[places[backwards]] = backwards  # of equal places, the last one written stays
+        is_open[backwards] = first[places[backwards]] == backwards
     return Found(places, is_open)
 
 

@@ -1,6 +1,6 @@
 """Events -> rows: records hand-outs, results and cancellations. No public function writes into an argument."""
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +36,45 @@ _BITS_BELOW = np.array([[2 * _WORD_BITS], [_WORD_BITS], [0]])
 """Number of bits in the words after each of `RECENT_SCORES`, shape (3, 1)."""
 
 
-def _balance(
-    pending: NDArray[np.int64], steps: NDArray[np.int64], starts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], int]:
-    """Returns the pending hand-outs of each group after `steps`, shape (groups,), and the number of unsolicited ends.
+class Runs(NamedTuple):
+    """Runs of equal keys among n ordered keys."""
+
+    keys: NDArray[np.int64]
+    """Key of each run, ascending, shape (runs,)."""
+    starts: NDArray[np.int64]
+    """Index of the first entry of each run, shape (runs,)."""
+    sizes: NDArray[np.int64]
+    """Number of entries of each run, shape (runs,)."""
+
+    @classmethod
+    def of(cls, keys: NDArray[np.int64]) -> "Runs":
+        """Returns the runs of ascending `keys`, shape (n,), not empty."""
+        is_first = np.empty(len(keys), np.bool_)
+        is_first[0] = True
+        np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+        starts = is_first.nonzero()[0]
+        sizes = np.empty_like(starts)
+        np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
+        sizes[-1] = len(keys) - starts[-1]
+        return cls(keys.take(starts), starts, sizes)
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Index of the last entry of each run, shape (runs,)."""
+        return self.starts + self.sizes - 1
+
+
+def _balance(pending: NDArray[np.int64], steps: NDArray[np.int64], runs: Runs) -> tuple[NDArray[np.int64], int]:
+    """Returns the pending hand-outs of each run after `steps`, shape (runs,), and the number of unsolicited ends.
 
     A hand-out is a step of +1, its end −1. The count never falls below 0: an end without a hand-out is unsolicited.
     The closed form of a walk that is reflected at 0.
     """
     sums = steps.cumsum()
-    ends = starts + _sizes(starts, len(steps)) - 1
-    before = sums.take(starts) - steps.take(starts)
-    lowest = pending - before + np.minimum.reduceat(sums, starts)
+    before = sums.take(runs.starts) - steps.take(runs.starts)
+    lowest = pending - before + np.minimum.reduceat(sums, runs.starts)
     unsolicited = np.maximum(-lowest, 0)
-    return pending - before + sums.take(ends) + unsolicited, int(unsolicited.sum())
+    return pending - before + sums.take(runs.ends) + unsolicited, int(unsolicited.sum())
 
 
 def _push_recent(
@@ -74,20 +99,10 @@ def _push_recent(
     return pushed
 
 
-def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the index of the first entry of each run of equal `keys`, shape (runs,); `keys` is not empty."""
-    is_first = np.empty(len(keys), np.bool_)
-    is_first[0] = True
-    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
-    return np.flatnonzero(is_first)
-
-
-def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Returns the length of each run, shape (runs,), in an array of `length` entries."""
-    sizes = np.empty(len(starts), np.int64)
-    np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
-    sizes[-1] = length - starts[-1]
-    return sizes
+def order_of_slots(slots: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+    """Returns the indices that sort `slots` of a pool of `capacity` tasks, equal slots by index, shape (n,)."""
+    # NumPy sorts integers of up to 16 bits by radix, several times faster.
+    return slots.astype(np.uint16 if capacity <= 2**16 else np.int64).argsort(kind="stable")
 
 
 def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
@@ -113,98 +128,171 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
 def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
     """Records `events` as `record` does, with scores within the range of `estimator`."""
-    capacity = len(table.rows)
-    slots = events["task_id"] % capacity
-    # NumPy sorts integers of up to 16 bits by radix, several times faster.
-    order = slots.astype(np.min_scalar_type(capacity - 1)).argsort(kind="stable")
-    events_by_slot, slots = events.take(order), slots.take(order)
-    ids, kinds = events_by_slot["task_id"], events_by_slot["kind"]
-    starts = _starts(slots)
-    changed = slots.take(starts)
-    group = np.arange(len(starts)).repeat(_sizes(starts, len(slots)))
-    rows = table.rows.take(changed)
-    is_current = ids == rows["task_id"].take(group)
-    is_scheduled, is_cancelled, is_told = kinds == SCHEDULED, kinds == CANCELLED, kinds >= TOLD
+    slots, old = events["task_id"] % len(table.rows), table.counters
+    order = order_of_slots(slots, len(table.rows))
+    runs = Runs.of(slots.take(order))
+    given = _Given(events, order, events.take(order), runs, np.arange(len(runs.keys)).repeat(runs.sizes))
+    rows, labels = table.rows.take(runs.keys), table.labels.copy()
+    is_current = given.ordered["task_id"] == rows["task_id"].take(given.run_of)
+    is_told = is_current & (given.ordered["kind"] >= TOLD)
+    num_completed = int(np.count_nonzero(is_told))
+    if num_completed == len(events):  # the most common case takes the fewest steps
+        others = _Others(0, 0, _end_pending(rows, runs), None)
+        ranks, results = order, given.ordered
+        scores = _record_scores(rows, runs, results, old.num_completed + 1 + ranks, estimator)
+        label_of = rows["label_index"].take(given.run_of)
+    else:
+        others = _record_others(table, rows, labels, given, is_current, is_told)
+        if num_completed:
+            told = np.flatnonzero(is_told)
+            is_result = np.zeros(len(events), np.int64)
+            is_result[order] = is_told
+            ranks, results = is_result.cumsum().take(order.take(told)) - 1, given.ordered.take(told)
+            runs_told = Runs.of(given.run_of.take(told))
+            told_rows = rows.take(runs_told.keys)
+            scores = _record_scores(told_rows, runs_told, results, old.num_completed + 1 + ranks, estimator)
+            rows.put(runs_told.keys, told_rows)
+            label_of = rows["label_index"].take(given.run_of.take(told))
+    if num_completed:
+        _count_results(labels, label_of, results, scores, ranks)
+    num_stale = len(events) - others.num_scheduled - others.num_cancelled - num_completed
+    num_ended = num_completed + others.num_cancelled + num_stale
+    counters = old._replace(
+        num_scheduled=old.num_scheduled + others.num_scheduled,
+        num_completed=old.num_completed + num_completed,
+        num_cancelled=old.num_cancelled + others.num_cancelled,
+        num_stale=old.num_stale + num_stale,
+        num_unsolicited=old.num_unsolicited + others.num_unsolicited,
+        num_pending=old.num_pending + others.num_scheduled + others.num_unsolicited - num_ended,
+    )
+    return Patch(runs.keys, rows, labels, counters, reasons=others.reasons)
 
+
+class _Given(NamedTuple):
+    """Events, in the order of time and in the order of their slots."""
+
+    events: NDArray[np.void]
+    """The events, oldest first, shape (n,)."""
+    order: NDArray[np.int64]
+    """Index of each event in the order of slots, shape (n,); of one slot, oldest first."""
+    ordered: NDArray[np.void]
+    """The events in the order of slots, shape (n,)."""
+    runs: Runs
+    """Runs of events of the same slot."""
+    run_of: NDArray[np.int64]
+    """Run of each of `ordered`, shape (n,)."""
+
+
+class _Others(NamedTuple):
+    """What events count besides results."""
+
+    num_scheduled: int
+    """Hand-outs."""
+    num_cancelled: int
+    """Cancellations."""
+    num_unsolicited: int
+    """Endings without a hand-out."""
+    reasons: NDArray[np.void] | None
+    """Cancellations by reason, as in `Patch`."""
+
+
+def _end_pending(rows: Rows, runs: Runs) -> int:
+    """Counts, in place, that each event of `runs` is the first result of a hand-out; returns the unsolicited ones."""
+    left = rows["num_pending"] - runs.sizes
+    rows["num_pending"] = np.maximum(left, 0)
+    rows["num_failures"] = 0
+    return -int(np.minimum(left, 0).sum())
+
+
+def _record_others(
+    table: Table,
+    rows: Rows,
+    labels: NDArray[np.void],
+    given: _Given,
+    is_current: NDArray[np.bool_],
+    is_told: NDArray[np.bool_],
+) -> _Others:
+    """Records hand-outs and endings in `rows` and `labels`, in place, but no scores.
+
+    Args:
+        table: The pool.
+        rows: A private copy of the rows of the events, one per run.
+        labels: A private copy of the statistics of the labels.
+        given: The events.
+        is_current: Whether the task of each event is in the pool, shape (n,), in the order of slots.
+        is_told: Whether each event is a result of such a task, shape (n,), in the order of slots.
+    """
+    starts, kinds = given.runs.starts, given.ordered["kind"]
+    is_scheduled, is_cancelled = kinds == SCHEDULED, kinds == CANCELLED
     # Pending hand-outs. Those of evicted tasks are balanced among the slot's orphans.
     steps = np.where(is_scheduled, 1, -1)
-    rows["num_pending"], num_unsolicited = _balance(rows["num_pending"], steps * is_current, starts)
+    rows["num_pending"], num_unsolicited = _balance(rows["num_pending"], steps * is_current, given.runs)
     if not is_current.all():
-        rows["num_orphans"], num_late = _balance(rows["num_orphans"], steps * ~is_current, starts)
+        rows["num_orphans"], num_late = _balance(rows["num_orphans"], steps * ~is_current, given.runs)
         num_unsolicited += num_late
-    handed_out = (is_scheduled & is_current).astype(np.int64)
-    num_handed_out = np.add.reduceat(handed_out, starts)
-    rows["num_scheduled"] += num_handed_out
-    moments = table.counters.num_scheduled + (events["kind"] == SCHEDULED).cumsum().take(order)
-    rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
-    is_told_here = is_told & is_current
-    reasons = None
-    if is_cancelled.any():
+    num_scheduled = int(np.count_nonzero(is_scheduled))
+    if num_scheduled:
+        handed_out = (is_scheduled & is_current).astype(np.int64)
+        num_handed_out = np.add.reduceat(handed_out, starts)
+        rows["num_scheduled"] += num_handed_out
+        moments = table.counters.num_scheduled + (given.events["kind"] == SCHEDULED).cumsum().take(given.order)
+        rows["last_scheduled"] = np.maximum(rows["last_scheduled"], np.maximum.reduceat(moments * handed_out, starts))
+        np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
+    num_cancelled, reasons = int(np.count_nonzero(is_cancelled)), None
+    if num_cancelled:
         reasons = table.reasons.copy()
-        indices = events_by_slot["score"][is_cancelled].astype(np.int64)
+        indices = given.ordered["score"][is_cancelled].astype(np.int64)
         reasons["count"] += np.bincount(indices, minlength=MAX_REASONS)
         failed = is_cancelled & is_current
         rows["num_cancelled"] += np.add.reduceat(failed, starts, dtype=np.int64)
         # Only cancellations after the last score count; a score resets the count.
-        last_told = np.maximum.reduceat(np.where(is_told_here, np.arange(len(events)), -1), starts)
-        failed &= (np.arange(len(events)) > last_told.take(group)) & (events_by_slot["regret"] != NO_FAILURE)
+        last_told = np.maximum.reduceat(np.where(is_told, np.arange(len(is_told)), -1), starts)
+        failed &= (np.arange(len(is_told)) > last_told.take(given.run_of)) & (given.ordered["regret"] != NO_FAILURE)
         before = np.where(last_told < 0, rows["num_failures"], 0)
         rows["num_failures"] = before + np.add.reduceat(failed, starts, dtype=np.int64)
     elif rows["num_failures"].any():
-        rows["num_failures"] *= ~np.logical_or.reduceat(is_told_here, starts)
-
-    labels = table.labels.copy()
-    np.add.at(labels["num_scheduled"], rows["label_index"], num_handed_out)
-    told = np.flatnonzero(is_told_here)
-    if len(told):
-        groups_told = group.take(told)
-        results = events_by_slot.take(told)
-        is_result = np.zeros(len(events), np.int64)
-        is_result[order] = is_told_here
-        moments = table.counters.num_completed + is_result.cumsum().take(order.take(told))
-        scores = _record_scores(rows, groups_told, results, moments, estimator)
-        label_of = rows["label_index"].take(groups_told)
-        num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
-        labels["num_completed"] += num_told_of
-        labels["num_recent"] += num_told_of
-        rank = moments - table.counters.num_completed - 1  # of each result, by time
-        _add_in_order(labels["recent_score"], label_of, scores, rank)
-        has_regret = results["kind"] == TOLD_WITH_REGRET
-        if has_regret.any():
-            regrets = np.where(has_regret, results["regret"].clip(-MAX_REGRET, MAX_REGRET), 0.0)
-            _add_in_order(labels["recent_regret"], label_of, regrets, rank)
-
-    num_scheduled, num_cancelled = int(np.count_nonzero(is_scheduled)), int(np.count_nonzero(is_cancelled))
-    num_completed = len(told)
-    num_stale = len(events) - num_scheduled - num_cancelled - num_completed
-    old = table.counters
-    counters = old._replace(
-        num_scheduled=old.num_scheduled + num_scheduled,
-        num_completed=old.num_completed + num_completed,
-        num_cancelled=old.num_cancelled + num_cancelled,
-        num_stale=old.num_stale + num_stale,
-        num_unsolicited=old.num_unsolicited + num_unsolicited,
-        num_pending=old.num_pending + num_scheduled + num_unsolicited - num_completed - num_cancelled - num_stale,
-    )
-    return Patch(changed, rows, labels, counters, reasons=reasons)
+        rows["num_failures"] *= ~np.logical_or.reduceat(is_told, starts)
+    return _Others(num_scheduled, num_cancelled, num_unsolicited, reasons)
 
 
-def _add_in_order(
-    sums: NDArray[np.float64], index: NDArray[np.int64], values: NDArray[np.float64], rank: NDArray[np.int64]
+def _count_results(
+    labels: NDArray[np.void],
+    label_of: NDArray[np.int64],
+    results: NDArray[np.void],
+    scores: NDArray[np.float64],
+    ranks: NDArray[np.int64],
 ) -> None:
+    """Counts n results in `labels`, in place.
+
+    Args:
+        labels: Statistics of the labels, shape (MAX_LABELS,), dtype `LABEL`.
+        label_of: Label index of each result, shape (n,).
+        results: The events, shape (n,).
+        scores: Their scores, scaled to [0, 1], shape (n,).
+        ranks: Rank of each result in the order of time, from 0, shape (n,).
+    """
+    in_time, numbers = np.empty_like(label_of), np.empty_like(scores)
+    in_time[ranks], numbers[ranks] = label_of, scores
+    num_told_of = np.bincount(label_of, minlength=MAX_LABELS)
+    labels["num_completed"] += num_told_of
+    labels["num_recent"] += num_told_of
+    _add_in_order(labels["recent_score"], in_time, numbers)
+    has_regret = results["kind"] == TOLD_WITH_REGRET
+    if has_regret.any():
+        numbers[ranks] = np.where(has_regret, results["regret"].clip(-MAX_REGRET, MAX_REGRET), 0.0)
+        _add_in_order(labels["recent_regret"], in_time, numbers)
+
+
+def _add_in_order(sums: NDArray[np.float64], index: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """Adds to ``sums[index]``, in place, one value after the other: a sum of the values first would round differently.
 
     Args:
         sums: Shape (k,).
         index: Index of each value, shape (n,).
         values: Shape (n,).
-        rank: Place of each value in the order of the sum, shape (n,).
     """
-    k = len(sums)
-    places, parts = np.empty(k + len(index), np.int64), np.empty(k + len(index))
-    places[:k], parts[:k] = np.arange(k), sums
-    places[k + rank], parts[k + rank] = index, values
-    sums[...] = np.bincount(places, parts, k)
+    first = np.arange(len(sums))
+    sums[...] = np.bincount(np.concatenate([first, index]), np.concatenate([sums, values]), len(sums))
 
 
 _ZERO, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
@@ -226,12 +314,10 @@ def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | N
         rows, counts, newest = table.rows.take(changed), _ONE, _ZERO
         of_labels[rows["label_index"]] += counts
     else:
-        order = changed.argsort(kind="stable")
-        slots = changed[order]
-        starts = _starts(slots)
-        counts = _sizes(starts, n)
-        changed = slots[starts]
-        rows, newest = table.rows.take(changed), order[starts + counts - 1]
+        order = order_of_slots(changed, len(table.rows))
+        runs = Runs.of(changed.take(order))
+        changed, counts, newest = runs.keys, runs.sizes, order.take(runs.ends)
+        rows = table.rows.take(changed)
         np.add.at(of_labels, rows["label_index"], counts)
     for name in ("num_pending", "num_scheduled"):
         column = rows[name]
@@ -242,71 +328,90 @@ def schedule(table: Table, task_ids: NDArray[np.int64], ledger: LedgerChange | N
 
 
 def _record_scores(
-    rows: Rows,
-    group: NDArray[np.int64],
-    events: NDArray[np.void],
-    moments: NDArray[np.int64],
-    estimator: Estimator,
+    rows: Rows, runs: Runs, events: NDArray[np.void], moments: NDArray[np.int64], estimator: Estimator
 ) -> NDArray[np.float64]:
     """Records results in `rows`, in place, and returns their scores, scaled to [0, 1], shape (n,).
 
     Args:
-        rows: A private copy that `record` made.
-        group: Index of the row of each result, ascending, shape (n,).
-        events: Results, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
+        rows: A private copy of the rows of the results, one per run.
+        runs: Runs of results of one task.
+        events: Results in the order of their tasks, shape (n,), dtype `EVENT` or `GROUP_EVENT`.
         moments: Results of the pool up to each of them, shape (n,).
         estimator: Settings of the averages.
     """
-    starts = _starts(group)
-    changed, num_events = group.take(starts), _sizes(starts, len(group))
-    row: dict[str, NDArray[Any]] = {"success_threshold": np.full(len(changed), estimator.success_threshold)}
-    num_old = rows["num_completions"].take(changed)
+    starts, num_events, ends = runs.starts, runs.sizes, runs.ends
+    rows["success_threshold"] = estimator.success_threshold
+    num_old = rows["num_completions"].copy()
     scores = estimator.scaled(events["score"])
     squares = scores * scores
     if events.dtype == GROUP_EVENT:
         sizes, successes = events["size"], events["success"]
         squares = (squares + events["variance"] / estimator.score_scale**2).clip(max=1.0)
         num_told, num_new = sizes.cumsum(), np.add.reduceat(sizes, starts)
-        num_after = (num_told.take(starts + num_events - 1)).repeat(num_events) - num_told
+        num_after = num_told.take(ends).repeat(num_events) - num_told
         num_before = (num_old + num_new).repeat(num_events) - num_after - sizes
     else:
-        sizes, num_new = np.ones(1, np.int64), num_events
-        successes = estimator.is_success(events["score"]).astype(np.float64)
-        index = np.arange(len(group))
-        num_after = (starts + num_events - 1).repeat(num_events) - index
+        sizes, num_new, successes = _ONE, num_events, estimator.is_success(events["score"])
+        index = np.arange(len(events))
+        num_after = ends.repeat(num_events) - index
         num_before = (num_old - starts).repeat(num_events) + index
-
-    names, values = [*EMAS, "mean_square", "success_ema"], [*[scores] * len(EMAS), squares, successes]
-    gains = weight(estimator.rates, sizes) / weight(estimator.rates, num_before + sizes)
-    gains = gains.take([*range(len(EMAS)), len(EMAS) - 1, len(EMAS) - 1], axis=0)
-    if limit := estimator.num_baseline_samples:
-        names, values = [*names, "random_baseline"], [*values, scores]
-        counts = (limit - num_before).clip(0, sizes)
-        gains = np.concatenate([gains, [counts / np.minimum(num_before + sizes, limit)]])
-    old = np.array([rows[name] for name in names]).take(changed, axis=1)
-    old *= num_old > 0  # a task without results has no averages, whatever is stored
-    for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
-        row[name] = average
-    row["last_score"] = scores.take(starts + num_events - 1)
-    row["last_completed"] = moments.take(starts + num_events - 1)
-    recent = np.array([rows[name] for name in RECENT_SCORES]).take(changed, axis=1).view(np.uint64)
+    _record_averages(rows, runs, [scores, squares, successes], (num_old, num_before, sizes), estimator)
+    rows["last_score"] = scores.take(ends)
+    rows["last_completed"] = moments.take(ends)
+    recent = rows.read(RECENT_SCORES).view(np.uint64)
     if events.dtype == GROUP_EVENT:  # repeat the mean of each group once per score, as far as a row keeps them
         times = sizes.clip(max=NUM_RECENT)
-        ends = times.cumsum()
-        later = ends.repeat(times) - np.arange(ends[-1]) - 1
-        first = (ends - times).take(starts)
+        told_until = times.cumsum()
+        later = told_until.repeat(times) - np.arange(told_until[-1]) - 1
+        first = (told_until - times).take(starts)
         pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
     else:
         pushed = _push_recent(recent, scores, num_new, num_after, starts)
-    for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
-        row[name] = words
-    row["num_completions"] = num_old + num_new
+    rows.write(RECENT_SCORES, pushed.view(np.int64))
+    rows["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
         last = np.maximum.reduceat(np.where(has_regret, np.arange(len(events)), -1), starts)
         regrets = events["regret"].clip(-MAX_REGRET, MAX_REGRET)
-        row["last_regret"] = np.where(last >= 0, regrets[last], rows["last_regret"].take(changed))
-        row["num_regrets"] = rows["num_regrets"].take(changed) + np.add.reduceat(has_regret, starts, dtype=np.int64)
-    for name, column in row.items():
-        rows[name][changed] = column
+        rows["last_regret"] = np.where(last >= 0, regrets[last], rows["last_regret"])
+        rows["num_regrets"] += np.add.reduceat(has_regret, starts, dtype=np.int64)
     return scores
+
+
+_AVERAGES = (*EMAS, "mean_square", "success_ema")
+"""Fields that average the scores, and then those that average their squares and the successes at the slow rate."""
+
+
+def _record_averages(
+    rows: Rows,
+    runs: Runs,
+    told: list[NDArray[Any]],
+    counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    estimator: Estimator,
+) -> None:
+    """Records n results in the averages of `rows`, in place.
+
+    Args:
+        rows: A private copy of the rows of the results, one per run.
+        runs: Runs of results of one task.
+        told: Score, mean square and share of successes of each result, shape (n,) each.
+        counts: Completions of each task before all, shape (runs,), and before each result, shape (n,), and number of
+            scores of each result, shape (n,) or (1,).
+        estimator: Settings of the averages.
+    """
+    num_old, num_before, sizes = counts
+    scores, *others = told
+    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
+    names, gains = _AVERAGES, weight(rates, sizes) / weight(rates, num_before + sizes)
+    if limit := estimator.num_baseline_samples:
+        names = (*names, "random_baseline")
+        shares = (limit - num_before).clip(0, sizes) / np.minimum(num_before + sizes, limit)
+        gains = np.column_stack([gains, shares])
+    values = np.empty((len(scores), len(names)))
+    values[...] = scores[:, None]
+    for column, numbers in enumerate(others, len(EMAS)):
+        values[:, column] = numbers
+    old = rows.read(names).view(np.float64)
+    old = old * (num_old > 0)  # a task without results has no averages, whatever is stored
+    new = averaged(old.T.copy(), values, gains, runs.starts, runs.sizes)
+    rows.write(names, new.T.copy().view(np.int64))

@@ -294,6 +294,9 @@ MAX_OPEN = 16_384
 """Default number of entries of the ledger."""
 
 
+_ROW_COLUMNS = frozenset(TaskState.model_fields)
+
+
 _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name != "name"}
 
 
@@ -338,7 +341,7 @@ class TableColumns(Mapping[str, NDArray[Any]]):
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
-            if name in TaskState.model_fields:
+            if name in _ROW_COLUMNS:
                 column = self._table.rows[name]
             elif name == "cells":
                 column = self._layout.cells(self._table.rows["params"])
@@ -394,7 +397,7 @@ def _patched(base: Table, patch: Patch) -> Table:
     ledger = base.ledger
     if patch.ledger is not None:
         ledger = ledger.copy()
-        ledger[patch.ledger.places] = patch.ledger.entries
+        ledger.put(patch.ledger.places, patch.ledger.entries)
     return Table(
         PatchedRows(base.rows, patch.slots, patch.rows) if len(patch.slots) else base.rows,
         patch.labels,
