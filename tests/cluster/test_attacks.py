@@ -259,7 +259,7 @@ class TestNodes:
             os.kill(os.getpid(), signal.SIGKILL)
 
         child = fork(play)
-        until(lambda: path.exists() and asker.backend.standing.head)
+        until(lambda: path.exists() and path.stat().st_size and asker.backend.standing.head)
         asker.deliver()
         teller.workers[0].tell(json.loads(path.read_text())[:12], [1.0] * 12)
         teller.deliver()
