@@ -31,7 +31,6 @@ from ..task import ConfigT
 from ..tracker import TaskTracker, create_task_tracker
 from .messages import BATCH, JOINED, Record
 
-
 _SPAN = 8
 """Largest range of ids that are counted without a sort, for each of them."""
 

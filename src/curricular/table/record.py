@@ -285,8 +285,7 @@ def _record_scores(
         gains = np.concatenate([gains, [counts / np.minimum(num_before + sizes, limit)]])
     old = np.array([rows[name] for name in names]).take(changed, axis=1)
     old *= num_old > 0  # a task without results has no averages, whatever is stored
-    for name, average in zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True):
-        row[name] = average
+    row |= zip(names, averaged(old, np.array(values), gains, starts, num_events), strict=True)
     row["last_score"] = scores.take(starts + num_events - 1)
     row["last_completed"] = moments.take(starts + num_events - 1)
     recent = np.array([rows[name] for name in RECENT_SCORES]).take(changed, axis=1).view(np.uint64)
@@ -298,8 +297,7 @@ def _record_scores(
         pushed = _push_recent(recent, scores.repeat(times), num_new, num_after.repeat(times) + later, first)
     else:
         pushed = _push_recent(recent, scores, num_new, num_after, starts)
-    for name, words in zip(RECENT_SCORES, pushed.view(np.int64), strict=True):
-        row[name] = words
+    row |= zip(RECENT_SCORES, pushed.view(np.int64), strict=True)
     row["num_completions"] = num_old + num_new
     has_regret = events["kind"] == TOLD_WITH_REGRET
     if has_regret.any():
