@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from . import __version__
-from .backends.catalogue import list_sessions, read_session, remove_session
+from .backends.catalogue import clean_sessions, list_sessions, read_session, remove_session
 from .backends.layout import SessionError
 from .metrics import label_summary
 
@@ -305,6 +305,31 @@ def sessions_remove(
     except (KeyError, SessionError) as error:
         raise _failure(error.args[0], code=1) from None
     print(f"removed session {name}")
+
+
+@sessions.command("clean")
+def sessions_clean(
+    *,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Remove also sessions of nodes with results that their hub has not confirmed."),
+    ] = False,
+) -> None:
+    """Remove all sessions that no live process holds.
+
+    Such a session of a node of a cluster is kept if its hub has not confirmed all of its results.
+    """
+    removed, kept = clean_sessions(force=force)
+    for name in removed:
+        print(f"removed session {name}")
+    for info in kept:
+        print(
+            f"kept session {info.name}: hub {info.hub!r}, which last answered {_duration(info.news_age)} ago, has not "
+            f"confirmed all of its results; join the cluster with the same directory on this machine to deliver them, "
+            f"or give them up (--force)"
+        )
+    if not removed and not kept:
+        print("every session is in use")
 
 
 def _plain(text: str) -> str:

@@ -594,7 +594,8 @@ class Curriculum(Generic[ConfigT]):
         On a node of a cluster, returns when what was told on this node is in the journal of the hub.
 
         Raises:
-            HubSilentError: If the hub of a cluster does not confirm the results within 10 seconds.
+            HubSilentError: If the hub of a cluster does not confirm the results within 60 seconds. No result is lost:
+                call `flush` again.
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         with self._turns.take(self):

@@ -28,7 +28,7 @@ except ModuleNotFoundError as _error:
     raise ImportError("curricular.ray needs Ray: pip install 'curricular[ray]'") from _error
 
 from . import __version__
-from .cluster.agent import run_agent
+from .cluster.agent import deliver_left, run_agent
 from .cluster.follower import follow, open_node
 from .cluster.hub import Hub
 from .cluster.messages import ClusterError, DeposedError, Reply, Request
@@ -155,6 +155,7 @@ class _AgentActor:
             config, generator = pickle.loads(packed)  # noqa: S301  from a process of the same cluster
             path = open_node(self._name, _node_name(_this_node(), self._terms), self._exchange, config, generator)
             self._path.set_result(str(path))
+            self._deliver_left(path)
             run_agent(path, self._exchange, lambda: False)
         except Exception as error:  # noqa: BLE001  it ends the agent, or reaches those who join
             if not self._path.done() and not isinstance(error, ConnectionError | TimeoutError):
@@ -164,6 +165,13 @@ class _AgentActor:
             if isinstance(error, ClusterError):
                 ray.kill(ray.get_runtime_context().current_actor)  # for good: the hub would refuse the next one, too
             os._exit(1)  # Ray starts it again
+
+    def _deliver_left(self, path: Path) -> None:
+        try:
+            for session in deliver_left(path, self._exchange):
+                _log.info("agent of %r: delivered what session %r had left", self._name, session)
+        except (ClusterError, OSError) as error:
+            _log.warning("agent of %r: what earlier nodes left here stays in their sessions: %s", self._name, error)
 
     def _exchange(self, request: Request) -> Reply:
         """Sends a request to the hub, wherever Ray has started it."""

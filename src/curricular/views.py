@@ -54,7 +54,8 @@ class TaskView(Generic[ConfigT]):
     num_cancelled: int
     """Number of hand-outs of the task that were cancelled."""
     num_failures: int
-    """Number of hand-outs of the task that were cancelled since its last score."""
+    """Number of hand-outs of the task that were cancelled since its last score. Those that a dead worker or node had
+    out count once."""
     num_pending: int
     """Number of hand-outs of the task that were neither told nor cancelled so far."""
     staleness: int

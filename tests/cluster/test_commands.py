@@ -36,6 +36,23 @@ def test_a_follower_with_results_for_its_hub_is_removed_only_by_force(cluster):
     assert session.sweep() == []
 
 
+def test_clean_removes_what_no_process_holds_and_undelivered_results_only_by_force(cluster):
+    assert "every session is in use" in run("sessions", "clean").output
+    nodes = [cluster.join() for _ in range(3)]
+    nodes[0].play(3)
+    nodes[2].play(3)
+    for node in nodes[:2]:
+        node.workers[0].close()
+        close_node(node.path)
+    assert run("sessions", "list").output.count("maze.node") == 6
+    kept = run("sessions", "clean")
+    assert "removed session maze.node1" in kept.output
+    assert "kept session maze.node0: hub 'maze', which last answered 0 s ago, has not confirmed all" in kept.output
+    assert run("sessions", "clean", "--force").output == "removed session maze.node0\n"
+    nodes[2].deliver()
+    assert cluster.counters.num_completed == 3
+
+
 def test_a_replay_prints_nodes_and_the_account(cluster):
     node = cluster.join()
     node.play(200)

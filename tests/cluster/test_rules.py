@@ -19,8 +19,9 @@ from curricular.backends.follower import HubSilentError
 from curricular.backends.layout import SessionError, SessionMismatchError
 from curricular.backends.outbox import OutboxFullError, packed, unpacked
 from curricular.backends.protocol import FollowerError
+from curricular.backends.session import has_undelivered
 from curricular.cluster import journal, pace
-from curricular.cluster.agent import run_agent, step
+from curricular.cluster.agent import deliver_left, run_agent, step
 from curricular.cluster.follower import close_node, follow, held, open_node
 from curricular.cluster.hub import Hub
 from curricular.cluster.messages import ClusterError, DeposedError, JournalError, Request
@@ -31,7 +32,7 @@ from curricular.generators import SeedGenerator
 from curricular.table import EVENT, GROUP_EVENT, NODE_LOST
 
 from ..helpers import until
-from .clusters import TASKS, config, content
+from .clusters import TASKS, Cluster, config, content
 
 
 @contextmanager
@@ -350,11 +351,12 @@ class TestFlush:
             assert len(loaded.open_handouts().tickets) == 0
 
     def test_a_silent_hub_is_named_when_a_worker_must_wait(self, cluster, monkeypatch):
-        monkeypatch.setattr(backend_of_followers, "HUB_TIMEOUT", 0.05)
+        monkeypatch.setattr(backend_of_followers, "ANSWER_TIMEOUT", 0.05)
         node = cluster.join()
         node.play(3)
         node.backend.note("no network")
         wanted = r"hub 'maze': expected its confirmation of a flush within 0.05 s, got none; .* term 1, .*no network"
+        wanted += r".*; nothing is lost, .*: call again, or restart the hub or the agent of the node"
         with pytest.raises(HubSilentError, match=wanted):
             node.workers[0].flush()
         with pytest.raises(HubSilentError, match=r"its whole table|its confirmation"):
@@ -410,6 +412,43 @@ class TestSession:
         assert held(path).backend.standing.node == 1
         close_node(path)
         assert session.sweep() == ["maze.a"]
+
+    def test_what_nodes_left_on_a_machine_is_delivered_by_the_next_one_with_the_same_journal(self, cluster, fork):
+        nodes = [cluster.join(name=name) for name in ("a", "b", "c")]
+
+        def play():
+            worker = follow(nodes[0].path, cluster.config, TASKS)
+            worker.ask_batch(4)
+            for _ in range(10):
+                worker.update_task_performance(worker.get_task().task_id, 1.0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        assert fork(play).wait() == -signal.SIGKILL
+        for node in nodes[1:]:
+            node.play(20)
+        for node in nodes[:2]:
+            node.workers[0].close()
+            close_node(node.path)
+        cluster.restart()
+        fresh = cluster.join(name="d")
+        assert deliver_left(fresh.path, cluster.exchange) == ["maze.a", "maze.b"]
+        assert deliver_left(fresh.path, cluster.exchange) == []
+        assert not nodes[0].path.exists()
+        counters = cluster.counters
+        assert (counters.num_completed + counters.num_stale, counters.num_cancelled) == (30, 4)
+        nodes[2].deliver()
+        assert cluster.counters.num_completed + cluster.counters.num_stale == 50
+        cluster.check()
+
+    def test_what_nodes_of_another_journal_left_is_kept(self, cluster, base):
+        node = cluster.join(name="a")
+        node.play(5)
+        node.workers[0].close()
+        close_node(node.path)
+        other = Cluster(base / "other")
+        assert deliver_left(other.join(name="b").path, other.exchange) == []
+        other.end()
+        assert has_undelivered(node.path)
 
     def test_a_plain_curriculum_does_not_join_a_follower_nor_follow_a_session(self, cluster):
         node = cluster.join(name="a")

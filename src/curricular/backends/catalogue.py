@@ -7,7 +7,7 @@ from ..table import Table
 from .layout import SessionError
 from .reader import SessionInfo as SessionInfo
 from .reader import SessionReader
-from .session import has_undelivered, remove_file, session_directory
+from .session import DRAFT, has_undelivered, remove_file, session_directory, sweep
 
 
 def list_sessions() -> list[SessionInfo]:
@@ -22,7 +22,7 @@ def list_sessions() -> list[SessionInfo]:
                 found.append(reader.info())
         except (FileNotFoundError, SessionError):
             continue  # removed since the listing, or a foreign file: not a session
-    return [info for info in found if not info.name.startswith(".draft-")]
+    return [info for info in found if not info.name.startswith(DRAFT)]
 
 
 def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
@@ -75,6 +75,22 @@ def remove_session(name: str, *, force: bool = False) -> None:
             f"session {name!r}: expected a session without live workers, got one that live workers hold; stop them, or "
             f"force the removal (--force)"
         )
+
+
+def clean_sessions(*, force: bool = False) -> tuple[list[str], list[SessionInfo]]:
+    """Removes all sessions that no living process holds.
+
+    Args:
+        force: Whether to remove also those with results that their hub has not confirmed, which are then lost.
+
+    Returns:
+        The names of the removed sessions, and the sessions that were kept for such results.
+    """
+    removed = [name for name in sweep() if not name.startswith(DRAFT)]
+    kept = [info for info in list_sessions() if info.hub and not info.num_workers and has_undelivered(_path(info.name))]
+    if not force:
+        return removed, kept
+    return removed + [info.name for info in kept if remove_file(_path(info.name), force=True)], []
 
 
 def _path(name: str) -> Path:

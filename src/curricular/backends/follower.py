@@ -17,7 +17,11 @@ from .session import open_session
 from .shared import SharedMemoryBackend, find_session, joined
 
 HUB_TIMEOUT = 10.0
-"""Time to wait for the hub before raising `HubSilentError`, in seconds."""
+"""Time for which `ask` and `tell` wait for space in the outbox before they raise `HubSilentError`, in seconds."""
+
+ANSWER_TIMEOUT = 60.0
+"""Time to wait for an answer of the hub before raising `HubSilentError`, in seconds: a hub that died is started again
+meanwhile, which may take Ray more than 10 seconds."""
 
 PAUSE = 0.002
 """Time between two looks at whether the hub has answered, in seconds."""
@@ -63,7 +67,7 @@ class FollowerBackend(SharedMemoryBackend):
                 return super().apply(fn)
             except OutboxFullError as error:
                 if time.monotonic() > deadline:
-                    raise self.silence("space in the outbox") from error
+                    raise self.silence("space in the outbox", HUB_TIMEOUT) from error
                 time.sleep(PAUSE)
 
     def try_apply(self, fn: Callable[[Transaction], None]) -> bool:
@@ -106,21 +110,21 @@ class FollowerBackend(SharedMemoryBackend):
         return tables[0]
 
     def _wait(self, is_done: Callable[[Standing], bool], what: str) -> None:
-        deadline = time.monotonic() + HUB_TIMEOUT
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while not is_done(self.standing):
             if time.monotonic() > deadline:
-                raise self.silence(what)
+                raise self.silence(what, ANSWER_TIMEOUT)
             time.sleep(PAUSE)
 
-    def silence(self, what: str) -> HubSilentError:
-        """Returns the error for a hub that has not given `what` in time."""
+    def silence(self, what: str, seconds: float) -> HubSilentError:
+        """Returns the error for a hub that has not given `what` within `seconds`."""
         standing = self.standing
         age = time.time() - standing.contact / 1e9
         trouble = self._shared.trouble[0].decode(errors="replace")
         return HubSilentError(
-            f"hub {self.spec.follows!r}: expected {what} within {HUB_TIMEOUT:g} s, got none; its last answer, in term "
-            f"{standing.term}, is {age:.0f} s old ({trouble or 'no error was reported'}); restart the hub or the agent "
-            f"of this node: what was told stays in the outbox"
+            f"hub {self.spec.follows!r}: expected {what} within {seconds:g} s, got none; its last answer, in term "
+            f"{standing.term}, is {age:.0f} s old ({trouble or 'no error was reported'}); nothing is lost, since what "
+            f"was told stays in the outbox of this node: call again, or restart the hub or the agent of the node"
         )
 
 

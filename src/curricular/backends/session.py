@@ -34,7 +34,7 @@ _TABLE_BYTE = 0
 A living worker locks its life byte, one of the bytes 1 to `MAX_WORKERS`.
 """
 
-_DRAFT, _PRIVATE = ".draft-", ".private-"
+DRAFT, _PRIVATE = ".draft-", ".private-"
 """Prefixes of the names of drafts and of private sessions."""
 
 _BEGINNING = MAGIC + b"{"
@@ -389,7 +389,7 @@ def _create(path: Path, spec: Spec) -> SessionFile:
     """
     spec = spec.without_long_axes()
     header = spec.header()
-    draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -468,7 +468,7 @@ def _is_ours(path: Path) -> bool:
         if _held(path) is not None or not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            return path.name.startswith(_DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
+            return path.name.startswith(DRAFT) or file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
         return False  # removed, or not readable: not ours
 

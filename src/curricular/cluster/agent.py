@@ -1,5 +1,6 @@
 """The agent of a node: sends numbered batches to the hub, and installs its news. Its loop needs only an `exchange`."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -7,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..backends import session
+from ..backends.catalogue import list_sessions
 from ..backends.follower import FollowerBackend
+from ..backends.layout import SessionError
 from ..backends.outbox import Standing
+from ..backends.session import has_undelivered, remove_file
 from ..flush import flush_log
-from .follower import held, installed
+from .follower import close_node, held, installed, reopen_node
 from .messages import ClusterError, Reply, Request
 
 RETRY = 1.0
@@ -81,6 +85,39 @@ def run_agent(path: Path, exchange: Callable[[Request], Reply], is_stopped: Call
             if not is_silent and _is_urgent(backend):
                 break
             time.sleep(PAUSE)
+
+
+def deliver_left(path: Path, exchange: Callable[[Request], Reply]) -> list[str]:
+    """Delivers what earlier nodes on this machine have left in their sessions for the same journal.
+
+    Such a session has outlived the processes of its node, for instance because the whole cluster ended.
+
+    Args:
+        path: The path that `open_node` has returned in this process.
+        exchange: Carries a request to the hub, and returns its reply.
+
+    Returns:
+        The names of the sessions, which are then removed.
+
+    Raises:
+        ClusterError: If the hub refuses one of them for good.
+        OSError: If the hub cannot be reached, or cannot write its journal.
+    """
+    backend, delivered = held(path).backend, []
+    for info in list_sessions():
+        left = path.with_name(info.name)
+        if info.hub != backend.spec.follows or info.num_workers:
+            continue
+        with contextlib.suppress(SessionError, FileNotFoundError):  # another agent was first
+            reopen_node(left, held(path).estimator)
+            try:
+                while held(left).backend.standing.hub == backend.standing.hub and has_undelivered(left):
+                    step(left, exchange)
+            finally:
+                close_node(left)
+            if remove_file(left, force=False):
+                delivered.append(info.name)
+    return delivered
 
 
 def _sealed(transaction: Any, backend: FollowerBackend) -> tuple[Request, int]:

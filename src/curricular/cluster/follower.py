@@ -84,8 +84,21 @@ def open_node(
     return backend.path
 
 
+def reopen_node(path: Path, settings: Estimator) -> None:
+    """Opens a session that an earlier process has opened with `open_node`, to deliver what is in it.
+
+    Args:
+        path: The session.
+        settings: Settings of the averages.
+
+    Raises:
+        SessionError: If the session has ended, or is no follower.
+    """
+    _held[path] = Held(rejoin_follower(path), settings)
+
+
 def close_node(path: Path) -> None:
-    """Releases a session that `open_node` has opened."""
+    """Releases a session that `open_node` or `reopen_node` has opened."""
     _held.pop(path).backend.close()
 
 
