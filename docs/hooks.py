@@ -17,7 +17,7 @@ from curricular.algorithms.registry import REGISTRY, Entry
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SOURCES = ROOT / "src" / "curricular"
-WITHOUT_PAGE = {"cli"}
+WITHOUT_PAGE = {"__main__", "cli"}
 """Modules that document themselves: `curricular --help`."""
 CITATION = re.compile(r"\b[A-Z][\w-]+(?: et al\.|(?:, [A-Z][\w-]+)* and [A-Z][\w-]+)? (?:19|20)\d\d\b")
 

@@ -13,4 +13,9 @@ _BLOCK = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.DOTALL)
 def on_page_content(content: str, **_: Any) -> str:
     """Returns the page's HTML with MathML instead of TeX."""
     content = _INLINE.sub(lambda match: convert(html.unescape(match[1])), content)
-    return _BLOCK.sub(lambda match: convert(html.unescape(match[1]).strip(), display="block"), content)
+    return _BLOCK.sub(lambda match: _formula(match[1]), content)
+
+
+def _formula(tex: str) -> str:
+    """Returns a formula on lines of its own, which docs/site.css makes scroll where the screen is narrow."""
+    return f'<div class="formula">{convert(html.unescape(tex).strip(), display="block")}</div>'

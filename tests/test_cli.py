@@ -1,3 +1,4 @@
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -17,6 +18,13 @@ def test_help_names_the_commands():
     result = runner.invoke(cli.app, ["--help"])
     assert result.exit_code == 0
     assert all(name in result.output for name in ("demo", "bench", "report", "show", "watch", "sessions"))
+
+
+def test_the_page_on_the_command_line_lists_every_command():
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    names |= {f"sessions {command.name}" for command in cli.sessions.registered_commands}
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `curricular ([a-z]+(?: [a-z]+)?)", page, re.MULTILINE)) == names
 
 
 def test_without_a_command_the_help_is_shown():

@@ -60,6 +60,19 @@ def test_no_example_is_rendered_as_a_quotation(build):
     assert {name: number for name, number in quoted.items() if number} == {}
 
 
+def test_a_module_opens_with_its_classes_and_functions_not_with_constants(build):
+    found = r'doc-object doc-(\w+)">(?:(?!doc-object).)*?<h\d id="([^"]+)"'
+    openings = {}
+    for page in pages(build).values():
+        for kind, name in re.findall(found, page, re.DOTALL):
+            openings.setdefault(name.rpartition(".")[0], []).append((kind, name))
+    classes = {name for members in openings.values() for kind, name in members if kind == "class"}
+    assert classes
+    for module in openings.keys() - classes:
+        kinds = [kind for kind, _ in openings[module]]
+        assert kinds[0] != "attribute" or not {"class", "function"} & set(kinds), (module, openings[module][:3])
+
+
 def test_every_section_of_a_docstring_is_rendered_as_one(build):
     plain = {name: re.findall(r"<p>(?:Args|Returns|Raises|Examples?):", page) for name, page in pages(build).items()}
     assert {name: found for name, found in plain.items() if found} == {}
