@@ -73,11 +73,11 @@ class Played:
 
     def check(self):
         """Nothing is locked, nothing acknowledged is missing, and the account balances."""
-        stats = self.curriculum.stats()
-        assert balance(stats) == 0
-        assert self.acknowledged <= stats["num_completed"] + stats["num_stale"] <= self.begun
-        rows = self.curriculum.tracker.snapshot().rows
-        assert rows["num_pending"].sum() + rows["num_orphans"].sum() == stats["num_pending"]
+        table = self.curriculum.tracker.snapshot()
+        counters, rows = table.counters, table.rows
+        assert balance(counters._asdict()) == 0
+        assert self.acknowledged <= counters.num_completed + counters.num_stale <= self.begun
+        assert rows["num_pending"].sum() + rows["num_orphans"].sum() == counters.num_pending
         assert len(np.unique(rows["task_id"] % 8)) == 8
 
 
@@ -108,15 +108,15 @@ class Ticketed:
     def check(self):
         """A call has ended all of its tickets or none; told again, they end once; every hand-out is accounted for."""
         curriculum = self.curriculum
-        before, open_tickets = curriculum.stats(), curriculum.open_handouts().tickets
+        before, open_tickets = curriculum.tracker.snapshot().counters, curriculum.open_handouts().tickets
         num_open = int(np.isin(self.ending, open_tickets).sum())
         assert num_open in {0, self.num_ending}
         assert curriculum.tell_batch(self.ending, np.ones(len(self.ending))) == num_open
         assert curriculum.tell_batch(self.ending, np.ones(len(self.ending))) == 0
-        stats = curriculum.stats()
-        assert balance(stats) == stats["num_unsolicited"] == 0
-        assert stats["num_open"] == stats["num_pending"] == before["num_open"] - num_open
-        assert len(np.unique(curriculum.open_handouts().tickets)) == stats["num_open"]
+        after = curriculum.tracker.snapshot().counters
+        assert balance(after._asdict()) == after.num_unsolicited == 0
+        assert after.num_open == after.num_pending == before.num_open - num_open
+        assert len(np.unique(curriculum.open_handouts().tickets)) == after.num_open
         curriculum.expire(older_than=20)  # a call that asked for them has not returned
 
 
@@ -151,24 +151,7 @@ def other_process(curriculum):
             os.close(fd)
 
 
-def tracer(raise_at):
-    """A trace function that raises at the `raise_at`-th line of the package, and a list of the lines met."""
-    lines = []
-
-    def trace(frame, event, _):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        if event == "line":
-            lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
-            if len(lines) - 1 == raise_at:
-                raise Interrupted
-        return trace
-
-    return trace, lines
-
-
-def run(played, number, raise_at):
-    trace, lines = tracer(raise_at)
+def run(played, number, trace):
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -177,41 +160,89 @@ def run(played, number, raise_at):
         pass
     finally:
         sys.settrace(before)
+
+
+def lines_met(played, number):
+    """The lines of the package that a step runs, in their order."""
+    lines = []
+
+    def trace(frame, event, _):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            lines.append((frame.f_code, frame.f_lineno))
+        return trace
+
+    run(played, number, trace)
     return lines
 
 
+def run_and_raise(played, number, raise_at):
+    """Raises before the line of the package that runs `raise_at`-th, and returns it; None if the step ended earlier."""
+    num_lines, place = 0, None
+
+    def trace(frame, event, _):
+        nonlocal num_lines, place
+        if event == "line":
+            num_lines += 1
+            if num_lines > raise_at:
+                place = Path(frame.f_code.co_filename).name, frame.f_lineno
+                raise Interrupted
+        elif not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        return trace
+
+    run(played, number, trace)
+    return place
+
+
+def interrupt(played, number, times):
+    """Raises at each of these lines of a step, after which the lock is free for another process and `check` passes."""
+    curriculum = played.curriculum
+    is_shared = curriculum.config.use_shared_memory
+    with other_process(curriculum) if is_shared else contextlib.nullcontext(lambda: True) as is_free:
+        for raise_at in times:
+            place = run_and_raise(played, number, raise_at)
+            assert is_free(), place
+            played.check()
+
+
+def every_time(lines):
+    return range(len(lines))
+
+
+def first_times(lines):
+    """Of each line, the first time that it runs."""
+    return {line: at for at, line in reversed([*enumerate(lines)])}.values()
+
+
+def last_times(lines):
+    return {line: at for at, line in enumerate(lines)}.values()
+
+
+# A longer step runs the lines of a shorter one again, and some of its own.
 @BACKENDS
-@pytest.mark.parametrize("number", [1, 4, 16])
-def test_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number):
+@pytest.mark.parametrize(("number", "times_of"), [(1, every_time), (4, last_times), (16, first_times)])
+def test_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number, times_of):
     with made(use_shared_memory) as curriculum:
         played = Played(curriculum)
         for warm_up in range(20):
             played.step(warm_up)
-        num_lines = len(run(played, number, -1))
-        assert num_lines > 100
-        with other_process(curriculum) if use_shared_memory else contextlib.nullcontext(lambda: True) as is_free:
-            for raise_at in range(0, num_lines, 1 if number < 16 else 3):
-                lines = run(played, number, raise_at)
-                assert is_free(), lines[min(raise_at, len(lines) - 1)]
-                played.check()
+        times = times_of(lines_met(played, number))
+        assert len(times) > 100
+        interrupt(played, number, times)
 
 
 @BACKENDS
-@pytest.mark.parametrize("number", [1, 16])
-def test_with_tickets_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number):
+@pytest.mark.parametrize(("number", "times_of"), [(1, first_times), (16, last_times)])
+def test_with_tickets_an_exception_at_any_line_leaves_everything_free_and_exact(use_shared_memory, number, times_of):
     with made(use_shared_memory, max_open_handouts=64) as curriculum:
         played = Ticketed(curriculum)
         for warm_up in range(20):
             played.step(warm_up)
-        lines = run(played, number, -1)
-        # Of each line, the first time that it runs, or the last.
-        times = {line: at for at, line in (enumerate(lines) if number == 16 else reversed([*enumerate(lines)]))}
+        times = times_of(lines_met(played, number))
         assert len(times) > 200
-        with other_process(curriculum) if use_shared_memory else contextlib.nullcontext(lambda: True) as is_free:
-            for raise_at in times.values():
-                lines = run(played, number, raise_at)
-                assert is_free(), lines[min(raise_at, len(lines) - 1)]
-                played.check()
+        interrupt(played, number, times)
 
 
 @BACKENDS

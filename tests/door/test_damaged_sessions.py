@@ -8,6 +8,7 @@ import json
 import math
 import os
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -596,3 +597,14 @@ def test_refused_as_a_session_file_if(name, dead, workers, monkeypatch):
             read_session("dead")
     assert "shared" in [info.name for info in list_sessions()]
     check_accounts(workers[0])
+
+
+def test_a_file_that_claims_terabytes_is_refused_without_memory_for_them(dead):
+    huge_and_sparse(dead)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SessionError, match="expected"):
+            read_session("dead")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

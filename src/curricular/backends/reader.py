@@ -126,7 +126,7 @@ class SessionReader:
         Raises:
             CorruptTableError: If the file holds data that curricular did not write.
         """
-        wrong, num_copies = np.ones(self._file.spec.capacity, np.bool_), 0  # in all copies during which nothing changed
+        wrong, num_copies = np.ones(1, np.bool_), 0  # in all copies during which nothing changed
         for _ in range(NUM_TRIES):
             before = self._moment()
             damage = self._damage()  # before the copy: a damaged file may claim terabytes
@@ -136,7 +136,7 @@ class SessionReader:
                     if is_whole.all():
                         return table
                     # `set_params` changes rows and no counter: a row that it changes is wrong only for a moment.
-                    wrong &= ~is_whole
+                    wrong = wrong & ~is_whole
                     num_copies += 1
             elif self._is_still(before):
                 raise self._shared.corrupt(damage.found, damage.expected) from damage
