@@ -26,18 +26,24 @@ PEERS_READY := $(PEERS)/.installed-demo
 
 # The core: what every supported Python and the lowest versions have to run. Left out: tests that need PyTorch, JAX, matplotlib,
 # scikit-learn or the site, and those of simulated learners, which cost time and depend on no version.
-CORE_PYTHONS := 3.11 3.12 3.13
+CORE_PYTHONS ?= 3.11 3.12 3.13
 LOWEST_PYTHON := 3.12
 # Prints the command of Python $$version, if it is installed.
 FIND_PYTHON := for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done || true
+# For each other supported Python that is installed, $$version and its command $$python; ends within the loop.
+FOR_EACH_PYTHON = used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for version in $(CORE_PYTHONS); do \
+		if test $$version = $$used; then continue; fi; \
+		python=$$($(FIND_PYTHON)); \
+		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi;
 CORE_EXTRAS := cli,gymnasium,testing,yaml
 CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
-CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose)
+CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose unplayable)
 
 .DEFAULT_GOAL := help
-# Every target that `make help` lists.
-.PHONY: $(shell awk -F: '/^[a-z-]+:.*## /{print $$1}' Makefile)
+# Also every target that `make help` lists.
+.PHONY: lowest-environment python-environments $(shell awk -F: '/^[a-z-]+:.*## /{print $$1}' Makefile)
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-21s%s\n", $$1, $$2}' Makefile
@@ -51,10 +57,12 @@ demo-cluster: .venv-rllib/.installed-rllib  ## play on a Ray cluster of three no
 test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (options: ARGS="-k evict")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-lowest:  ## run the core's tests with the lowest versions that pyproject.toml allows, on Python 3.12 if it is installed
+test-lowest: lowest-environment  ## run the core's tests with the lowest versions that pyproject.toml allows, on Python 3.12 if it is installed
+	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) $(ARGS)
+
+lowest-environment:
 	@version=$(LOWEST_PYTHON); python=$$($(FIND_PYTHON)); \
 	$(MAKE) --no-print-directory .venv-lowest/.installed-lowest PYTHON=$${python:-$(PYTHON)}
-	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) $(ARGS)
 
 test-metta: .venv-metta/.installed-metta  ## run the tests that need MettaGrid, in a separate environment
 	@.venv-metta/bin/python -m pytest -p no:importnb tests/test_metta.py tests/wrappers/test_mettagrid.py tests/test_examples.py docs/coming-from-metta.md docs/mettagrid.md $(ARGS)
@@ -73,15 +81,13 @@ test-verl: .venv-verl/.installed-verl  ## run the tests that need verl, in a sep
 
 test-all: test test-metta test-rllib test-cluster test-trl test-verl  ## run all tests, also those that need an environment of their own
 
-test-pythons:  ## run the core's tests on every other supported Python that is installed
-	@set -e; used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	for version in $(CORE_PYTHONS); do \
-		if test $$version = $$used; then continue; fi; \
-		python=$$($(FIND_PYTHON)); \
-		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi; \
-		$(MAKE) --no-print-directory .venv-$$version/.installed-core PYTHON=$$python; \
-		.venv-$$version/bin/python -m pytest $(CORE_TESTS) $(ARGS); \
-	done
+test-pythons: python-environments  ## run the core's tests on every other supported Python that is installed
+	@set -e; $(FOR_EACH_PYTHON) .venv-$$version/bin/python -m pytest $(CORE_TESTS) $(ARGS); done
+
+python-environments:
+	@set -e; $(FOR_EACH_PYTHON) $(MAKE) --no-print-directory .venv-$$version/.installed-core PYTHON=$$python; done
+
+environments: lowest-environment python-environments  ## set up what test-lowest and test-pythons run in
 
 wheel-check: $(DEV)  ## build sdist and wheel, look into them, and run the quick start from the wheel alone
 	@$(BIN)/python scripts/release.py

@@ -33,8 +33,6 @@ from curricular.algorithms.uniform import UniformAlgorithm
 from curricular.table import columns_of
 from curricular.testing import AlgorithmSuite
 
-from .reference import distribution, evictable
-
 CONFIGS = {
     **{name: factory() for name, factory in variants().items()},
     "baseline": LearningProgressConfig.default(random_baseline=MeanOfFirst(num_completions=3)),
@@ -89,10 +87,12 @@ class TestAlgorithms(AlgorithmSuite):
         for seed in range(self.num_cases):
             columns = self.make_columns(seed)
             strict = {name: xp.asarray(column.copy()) for name, column in columns.items()}
-            for answer in (lambda algorithm, columns: algorithm.priorities(columns), distribution):
-                there, here = answer(algorithm, strict), answer(algorithm, columns)
-                assert np.asarray(there) == pytest.approx(here, abs=1e-9)
-            assert np.asarray(evictable(algorithm, strict)).tolist() == evictable(algorithm, columns).tolist()
+            there, here = algorithm.priorities(strict), algorithm.priorities(columns)
+            assert np.asarray(there) == pytest.approx(here, abs=1e-9)
+            drawn = algorithm.probabilities(strict, there)
+            assert np.asarray(drawn) == pytest.approx(algorithm.probabilities(columns, here), abs=1e-9)
+            may_go = algorithm.evictable(strict, there, algorithm.config)
+            assert np.asarray(may_go).tolist() == algorithm.evictable(columns, here, algorithm.config).tolist()
 
 
 class TestTheRegistry:

@@ -12,8 +12,11 @@ from .helpers import TIMEOUT
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
-ELSEWHERE = {"cluster_kills.py", "grpo_trl.py", "ray_train.py", "rllib_cluster.py", "rllib_ppo.py"}
-"""What the tests of trainers and clusters run, in environments of their own: other libraries write to stderr."""
+ELSEWHERE = {
+    "torch_distributed.py",  # tests/test_distributed.py runs it, and kills it
+    # What the tests of trainers and clusters run, in environments of their own: other libraries write to stderr.
+    *("cluster_kills.py", "grpo_trl.py", "ray_train.py", "rllib_cluster.py", "rllib_ppo.py"),
+}
 
 ARGUMENTS = {
     "crafting.py": ["--steps", "20000"],
@@ -23,23 +26,17 @@ ARGUMENTS = {
     "ppo.py": ["--steps", "4096"],
     "ppo_plain.py": ["--steps", "2048"],
     "sb3_ppo.py": ["--steps", "512"],
-    "torch_distributed.py": ["--updates", "50"],
     "torchrl_ppo.py": ["--rollouts", "1"],
 }
 """What makes a run shorter than it is by default."""
 
 pytest.importorskip("gymnasium")
 
-
-LAUNCHERS = {"torch_distributed.py": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]}
-"""What starts an example that does not start by itself."""
-
 NEEDS = {
     "crafting.py": "torch",
     "jax_level_replay.py": "jax",
     "minigrid_levels.py": "minigrid",
     "mettagrid_recipe.py": "mettagrid",
-    "torch_distributed.py": "torch",
     "pettingzoo_tag.py": "mpe2",
     "ppo.py": "minigrid",
     "ppo_plain.py": "minigrid",
@@ -52,8 +49,8 @@ NEEDS = {
 @pytest.mark.parametrize("name", sorted({*SCRIPTS} - ELSEWHERE))
 def test_it_runs_and_says_what_the_curriculum_did(name, tmp_path):
     pytest.importorskip(NEEDS.get(name, "gymnasium"), reason="see examples/README.md")
-    command = [sys.executable, "-W", "error", *LAUNCHERS.get(name, []), EXAMPLES / name, *ARGUMENTS.get(name, [])]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}  # otherwise, torchrun says that it sets it
+    command = [sys.executable, "-W", "error", EXAMPLES / name, *ARGUMENTS.get(name, [])]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}  # other tests have the other cores
     out = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=TIMEOUT, cwd=tmp_path, env=environment
     )

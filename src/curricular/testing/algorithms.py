@@ -147,8 +147,8 @@ class AlgorithmSuite:
         config = CurriculumConfig(num_active_tasks=8, min_presentations_for_eviction=5, eviction_rate=0.2)
         first: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
         second: Curriculum[int] = Curriculum(config, algorithm=self.make_algorithm())
-        assert play(first, 800) == play(second, 800)
+        assert play(first, 400) == play(second, 400)
         second.load_state_dict(first.state_dict())
-        assert play(first, 800) == play(second, 800)
+        assert play(first, 400) == play(second, 400)
         stats = first.stats()
         assert stats["num_evicted"] <= 0.2 * (stats["num_completed"] + stats["num_stale"] + stats["num_cancelled"]) + 1

@@ -148,9 +148,9 @@ class GeneratorSuite:
         generator = self.make_generator()
         config = quick(8 if generator.num_tasks is None else min(8, generator.num_tasks))
         first, second = Curriculum(config, generator), Curriculum(config, self.make_generator())
-        assert play(first, 500) == play(second, 500)
+        assert play(first, 250) == play(second, 250)
         second.load_state_dict(first.state_dict())
-        assert play(first, 500) == play(second, 500)
+        assert play(first, 250) == play(second, 250)
         if generator.num_tasks is not None:
             states = first.task_states()
             assert len({state.seed for state in states}) == len(states)

@@ -137,7 +137,7 @@ class ProposerSuite:
         generator = self.make_generator()
         config = quick(32 if generator.num_tasks is None else max(1, generator.num_tasks // 2))
         first, second = (Curriculum(config, generator, proposer=self.make_proposer(generator)) for _ in range(2))
-        assert play(first, 600) == play(second, 600)
+        assert play(first, 300) == play(second, 300)
         second.load_state_dict(first.state_dict())
-        assert play(first, 600) == play(second, 600)
+        assert play(first, 300) == play(second, 300)
         assert first.stats()["num_evicted"] > 0
