@@ -17,5 +17,5 @@ def on_page_content(content: str, **_: Any) -> str:
 
 
 def _formula(tex: str) -> str:
-    """Returns a formula on lines of its own, which docs/site.css makes scroll where the screen is narrow."""
+    """Returns a formula on lines of its own, which docs/style.css makes scroll where the screen is narrow."""
     return f'<div class="formula">{convert(html.unescape(tex).strip(), display="block")}</div>'

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from contextlib import ExitStack
 
 import pytest
 from typer.testing import CliRunner
@@ -97,6 +98,18 @@ def test_what_is_neither_names_the_sessions(monkeypatch, tmp_path):
         result = run("show", "nothing")
     assert result.exit_code == 1
     assert "got 'nothing', which is neither; the sessions are: training\n" in result.output
+
+
+def test_of_many_sessions_an_error_names_the_nearest(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "base_directory", lambda: tmp_path)
+    names = [*(f"another-{number}" for number in range(6)), "training"]
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(create(session_id=name))
+        result = run("watch", "trainin", "--once")
+    assert result.exit_code == 1
+    assert "session: expected one of training, another-" in result.output
+    assert "and 2 more, got 'trainin'" in result.output
 
 
 @pytest.mark.parametrize("name", ["run", "run/recording.arrow"])

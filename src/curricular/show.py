@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .aggregates import FILE_NAME
-from .backends.catalogue import list_sessions, open_reader
+from .backends.catalogue import nearest_sessions, open_reader
 from .checkpoint import read_checkpoint, unpack_table
 from .mastery import MASTERY, mastery
 from .metrics import label_name, range_of, summary
@@ -57,7 +57,7 @@ def read_content(name: str) -> Content:
     try:
         reader = open_reader(name)
     except KeyError:
-        names = ", ".join(info.name for info in list_sessions()) or "none"
+        names = nearest_sessions(name) or "none"
         raise KeyError(
             f"name: expected a checkpoint or a session, got {name!r}, which is neither; the sessions are: {names}"
         ) from None

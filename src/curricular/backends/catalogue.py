@@ -1,6 +1,7 @@
 """Lists, reads and removes sessions, for the command line. Training does not use this module."""
 
 from contextlib import closing
+from difflib import get_close_matches
 from pathlib import Path
 
 from ..table import Table
@@ -8,6 +9,9 @@ from .layout import SessionError
 from .reader import SessionInfo as SessionInfo
 from .reader import SessionReader
 from .session import DRAFT, has_undelivered, remove_file, session_directory, sweep
+
+MAX_NAMED = 5
+"""Number of sessions that an error names."""
 
 
 def list_sessions() -> list[SessionInfo]:
@@ -23,6 +27,15 @@ def list_sessions() -> list[SessionInfo]:
         except (FileNotFoundError, SessionError):
             continue  # removed since the listing, or a foreign file: not a session
     return [info for info in found if not info.name.startswith(DRAFT)]
+
+
+def nearest_sessions(name: str) -> str:
+    """Returns the names of this user's sessions, for an error. If there are many, only those nearest to `name`."""
+    names = [info.name for info in list_sessions()]
+    if len(names) <= MAX_NAMED:
+        return ", ".join(names)
+    nearest = get_close_matches(name, names, MAX_NAMED, cutoff=0)
+    return f"{', '.join(nearest)} and {len(names) - MAX_NAMED} more"
 
 
 def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
@@ -101,6 +114,6 @@ def _path(name: str) -> Path:
 
 
 def _missing(name: str) -> KeyError:
-    names = ", ".join(info.name for info in list_sessions())
+    names = nearest_sessions(name)
     expected = f"one of {names}" if names else "an existing session (there is none)"
     return KeyError(f"session: expected {expected}, got {name!r}; see `curricular sessions list`")
