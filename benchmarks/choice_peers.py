@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import PEERS, AlpGmm, PeerCurriculum, PeerTeacher, Tasks
+from peers import PEERS, AgentInTraining, AlpGmm, PeerCurriculum, PeerTeacher, Tasks
 
 from curricular import Curriculum, TracedConfig, merge, single_task
 from curricular.algorithms.registry import variants
@@ -84,15 +84,19 @@ def train(name: str, family: str, seed: int, peers: Mapping[str, Any], num_steps
         ]
     else:
         levels = FAMILY if family == "minigrid" else QUICK_FAMILY
+        agent = AgentInTraining(levels, seed) if name == "syllabus-learnability" else None
         if name in peers:
-            curriculum = PeerCurriculum(peers[name](Tasks(len(levels), seed, np.empty((len(levels), 0)))), levels)
+            evaluate = None if agent is None else agent.evaluate
+            tasks = Tasks(len(levels), seed, np.empty((len(levels), 0)), evaluate)
+            curriculum = PeerCurriculum(peers[name](tasks), levels)
         else:
             config = variants()[name](num_active_tasks=len(levels), seed=seed, use_shared_memory=False)
             curriculum = Curriculum(config, generator(levels))
         settings = ppo.Settings(num_steps=num_steps)
+        start = time.process_time()  # a point has the seconds of the process, which has had other runs
         points = [
-            (point.step, point.mean_success, point.cpu_seconds)
-            for point in ppo.train(curriculum, learnable(levels), seed, settings)
+            (point.step, point.mean_success, point.cpu_seconds - start)
+            for point in ppo.train(curriculum, learnable(levels), seed, settings, agent)
             if point.evaluation is not None
         ]
     steps, success, seconds = zip(*points, strict=True)
@@ -116,7 +120,7 @@ def can_play(name: str, world: str) -> bool:
     if name == "alp-gmm":
         return world == "axes"  # it needs a space of real numbers
     if name == "syllabus-learnability":
-        return world in SCENARIOS  # its evaluations would cost an agent's steps
+        return world != "crafting"  # that trainer does not hand over its agent
     return world != "crafting" or name in CRAFTING or name in PEERS
 
 

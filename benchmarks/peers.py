@@ -13,9 +13,13 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from curricular import Task, UniformConfig
+from curricular.demo import ppo
+from curricular.demo.state import SavedTraining
+from curricular.demo.tasks import EnvPool, Level
 
 with np.errstate():  # Syllabus makes NumPy raise on underflow when it is imported
     from cost_peers import PatchedProgress
@@ -94,7 +98,7 @@ class SyllabusReplay:
 
 
 class SyllabusLearnability:
-    """`Learnability` by success rates of evaluations, which its design asks for, and which cost no steps here.
+    """`Learnability` by success rates of evaluations, which its design asks for, and which count no steps here.
 
     Draws in proportion to p(1 - p), since the default draws the best 1,000 tasks evenly: here, all.
     """
@@ -166,6 +170,30 @@ PEERS: Mapping[str, Callable[[Tasks], Choice]] = {
 
 
 # ── A peer in the place of a curriculum ──────────────────────────────────────────────────────────
+
+
+class AgentInTraining(SavedTraining):
+    """Plays levels with the agent of a running `ppo.train`, for a peer that evaluates it."""
+
+    def __init__(self, levels: Sequence[Level], seed: int) -> None:
+        self._levels, self._pool = levels, EnvPool()
+        torch.manual_seed(seed)  # the agent with which `ppo.train` begins
+        self._agent = ppo.Agent(ppo.Settings().hidden)
+        self._weights = self._agent.state_dict()
+        self._rng = np.random.default_rng(seed)
+
+    def read(self) -> None:
+        """Returns None: there is nothing to resume."""
+
+    def write(self, number: int, curriculum: object, state: dict[str, Any]) -> None:
+        """Takes the agent's tensors, which go on changing as it learns."""
+        self._weights = state["agent"]
+
+    def evaluate(self) -> NDArray[np.float64]:
+        """Returns the success of an episode of each level."""
+        self._agent.load_state_dict(self._weights)
+        rates = ppo.evaluate(self._agent, self._levels, 1, self._pool, seed=int(self._rng.integers(2**31)))
+        return np.array([rates[level.name] for level in self._levels])
 
 
 class PeerTeacher:
