@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,20 @@ def powers(base: float, exponents: Array) -> Array:
     bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
     if exponents.shape[0] < 2 ** (bits + 3):
         return xp.exp(xp.astype(exponents, xp.float64) * log)
+    if bits <= _MAX_TABLE_BITS and isinstance(exponents, np.ndarray):
+        return _products(log, bits).take(exponents, mode="clip")
     low, high = exponents & (2**bits - 1), xp.minimum(exponents >> bits, 2**bits - 1)
     steps = xp.astype(xp.arange(2**bits), xp.float64) * log
     return xp.take(xp.exp(steps), low) * xp.take(xp.exp(steps * 2.0**bits), high)
+
+
+_MAX_TABLE_BITS = 9
+"""Size of the look-up tables of `powers` up to which the products of their entries are kept, in a table of 2 MB."""
+
+
+@lru_cache(maxsize=16)
+def _products(log: float, bits: int) -> NDArray[np.float64]:
+    """Returns e^(k · log) for k = 0, 1, 2, …, 2^(2 · bits) − 1: the same products that `powers` multiplies."""
+    steps = np.arange(2**bits) * log
+    products: NDArray[np.float64] = np.multiply.outer(np.exp(steps * 2.0**bits), np.exp(steps)).ravel()
+    return products
