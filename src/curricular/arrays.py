@@ -219,6 +219,25 @@ def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return order
 
 
+def in_place(ordered: Array, order: Array) -> Array:
+    """Returns the array of which ``take(…, order)`` is `ordered`: puts ordered values back in their places, shape (n,).
+
+    Args:
+        ordered: Values in an order, shape (n,).
+        order: The indices that made the order, a permutation of 0 … n − 1, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> in_place(np.array([0.1, 0.5, 0.9]), np.array([2, 0, 1])).tolist()
+        [0.5, 0.9, 0.1]
+    """
+    if isinstance(ordered, np.ndarray):
+        result = np.empty_like(ordered)
+        result[order] = ordered
+        return result
+    return ordered.__array_namespace__().take(ordered, stable_order(order))
+
+
 def powers(base: float, exponents: Array) -> Array:
     """Returns base^k for each exponent k, shape (n,); powers below 1e-18 may be another number below 1e-18.
 

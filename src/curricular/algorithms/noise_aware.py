@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, within
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
 from ..params import Layout
-from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..table import EMAS
 from ..task import Params
@@ -228,7 +227,7 @@ def _headroom(slope: Slope) -> Array:
 
 def _is_solved(columns: Columns) -> Array:
     """Returns whether each task was ever solved, bool, shape (n,)."""
-    return normalise(columns["slow_ema"], columns["random_baseline"], MAX_BASELINE) > 0.0
+    return columns["slow_ema"] > within(columns["random_baseline"], 0.0, MAX_BASELINE)
 
 
 class Judgement(NamedTuple):
