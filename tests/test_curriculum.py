@@ -420,3 +420,21 @@ def test_a_cache_that_is_full_forgets_what_was_built_first(monkeypatch):
         assert task.config in built
     assert len(curriculum._tasks) == len(curriculum._tasks._ids) == 8
     assert len(built) > 64
+
+
+class StoredChoice(Algorithm):
+    """Draws by a stored column."""
+
+    def priorities(self, columns):
+        return columns["random_baseline"]
+
+    def probabilities(self, columns, priorities):
+        return priorities
+
+
+def test_probabilities_are_the_callers_own_even_if_the_algorithm_returns_a_stored_column():
+    config = UniformConfig(num_active_tasks=2, random_baseline=0.5, use_shared_memory=False)
+    curriculum = Curriculum(config, algorithm=StoredChoice())
+    found = curriculum.probabilities()
+    found[:] = 0.0
+    assert curriculum.probabilities().tolist() == [0.5, 0.5]

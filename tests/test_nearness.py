@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed, create_algorithm, merge
-from curricular.algorithms.nearness import nearness
+from curricular.algorithms.nearness import near_bins, nearness
 from curricular.params import Layout
 from curricular.table import EMAS, columns_of, empty_table
 
@@ -24,7 +24,7 @@ def columns_of_tasks(params, solved, num_results=50):
 
 def near(params, solved):
     columns = columns_of_tasks(params, solved)
-    return nearness(columns, np.asarray(solved) > 0)
+    return nearness(columns, near_bins(columns), np.asarray(solved) > 0)
 
 
 def test_tasks_are_nearer_the_fewer_values_lie_between_them_and_solved_ones():
@@ -58,13 +58,13 @@ def test_inactive_tasks_and_unknown_numbers_say_nothing():
     params = np.array([[1.0], [2.0], [3.0], [4.0], [np.nan]])
     solved = np.arange(5) < 1
     columns = dict(columns_of_tasks(params, solved))
-    found = nearness(columns, solved)
+    found = nearness(columns, near_bins(columns), solved)
     assert np.isfinite(found).all()
     beside = {
         name: np.concatenate([column, column[:1]]) if len(column) == 5 else column for name, column in columns.items()
     }
     beside["is_active"] = np.arange(6) < 5
-    assert nearness(beside, np.append(solved, True))[:5] == pytest.approx(found)
+    assert nearness(beside, near_bins(beside), np.append(solved, True))[:5] == pytest.approx(found)
 
 
 def test_only_the_tasks_never_solved_share_their_draws_by_nearness_and_none_is_left_out():
@@ -105,7 +105,7 @@ def test_it_follows_the_axes_that_all_members_of_a_set_have():
     params = generator.sample(np.arange(300), np.random.default_rng(2))
     columns = dict(columns_of_tasks(params, params[:, 0] < 1))
     columns["cells"] = Layout(generator.axes).cells(params)
-    found = nearness(columns, params[:, 0] < 1)
+    found = nearness(columns, near_bins(columns), params[:, 0] < 1)
     by_size = np.array([found[params[:, 0] == size][0] for size in (0, 1, 2)])
     assert found == pytest.approx(by_size[params[:, 0].astype(int)])
     assert found[params[:, 0] == 1][0] > found[params[:, 0] == 2][0]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,25 @@ def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return order
 
 
+def in_place(ordered: Array, order: Array) -> Array:
+    """Returns the array of which ``take(…, order)`` is `ordered`: puts ordered values back in their places, shape (n,).
+
+    Args:
+        ordered: Values in an order, shape (n,).
+        order: The indices that made the order, a permutation of 0 … n − 1, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> in_place(np.array([0.1, 0.5, 0.9]), np.array([2, 0, 1])).tolist()
+        [0.5, 0.9, 0.1]
+    """
+    if isinstance(ordered, np.ndarray):
+        result = np.empty_like(ordered)
+        result[order] = ordered
+        return result
+    return ordered.__array_namespace__().take(ordered, stable_order(order))
+
+
 def powers(base: float, exponents: Array) -> Array:
     """Returns base^k for each exponent k, shape (n,); powers below 1e-18 may be another number below 1e-18.
 
@@ -238,6 +258,20 @@ def powers(base: float, exponents: Array) -> Array:
     bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
     if exponents.shape[0] < 2 ** (bits + 3):
         return xp.exp(xp.astype(exponents, xp.float64) * log)
+    if bits <= _MAX_TABLE_BITS and isinstance(exponents, np.ndarray):
+        return _products(log, bits).take(exponents, mode="clip")
     low, high = exponents & (2**bits - 1), xp.minimum(exponents >> bits, 2**bits - 1)
     steps = xp.astype(xp.arange(2**bits), xp.float64) * log
     return xp.take(xp.exp(steps), low) * xp.take(xp.exp(steps * 2.0**bits), high)
+
+
+_MAX_TABLE_BITS = 9
+"""Size of the look-up tables of `powers` up to which the products of their entries are kept, in a table of 2 MB."""
+
+
+@lru_cache(maxsize=16)
+def _products(log: float, bits: int) -> NDArray[np.float64]:
+    """Returns e^(k · log) for k = 0, 1, 2, …, 2^(2 · bits) − 1: the same products that `powers` multiplies."""
+    steps = np.arange(2**bits) * log
+    products: NDArray[np.float64] = np.multiply.outer(np.exp(steps * 2.0**bits), np.exp(steps)).ravel()
+    return products

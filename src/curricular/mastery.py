@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .config import ROUNDING
 from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
-from .table.record import NUM_RECENT
+from .table.scores import NUM_RECENT
 
 MASTERY = ("never scored", "never solved", "solved once", "learning", "mastered", "forgotten")
 """The states of a task, by index.

@@ -1,5 +1,7 @@
 """Nearness: how near tasks lie, along the axes of the generator, to tasks that were solved."""
 
+from collections.abc import Sequence
+
 from ..arrays import Array, Columns, group_sums
 from .sharing import bin_axis, known_values
 
@@ -10,7 +12,24 @@ STEP = 0.5
 """Weight of the tasks with the next value of the axis, among those of the pool, relative to tasks with the same."""
 
 
-def nearness(columns: Columns, is_solved: Array) -> Array:
+BIN_COLUMNS = ("params", "cells", "is_active")
+"""Names of the columns that `near_bins` reads."""
+
+
+def near_bins(columns: Columns) -> tuple[Array, ...]:
+    """Returns the bin of each task on each axis that all tasks have, shape (n,) each.
+
+    Args:
+        columns: Columns of the tasks.
+    """
+    params = columns["params"]
+    xp = params.__array_namespace__()
+    axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
+    values = [known_values(xp.where(columns["is_active"], axis, xp.nan)) for axis in axes]
+    return tuple(bin_axis(axis, xp.min(axis), xp.max(axis), NUM_BINS) for axis in values)
+
+
+def nearness(columns: Columns, bins: Sequence[Array], is_solved: Array) -> Array:
     """Returns how likely tasks are to be solvable, judged by the solved ones near them, > 0, shape (n,).
 
     On each axis that all tasks have, the share of solved tasks around a value is a mean over all tasks, whose weight
@@ -19,21 +38,19 @@ def nearness(columns: Columns, is_solved: Array) -> Array:
 
     Args:
         columns: Columns of the tasks.
+        bins: Result of `near_bins` for these columns.
         is_solved: Whether each active task was ever solved, bool, shape (n,).
     """
-    params, is_active = columns["params"], columns["is_active"]
-    xp = params.__array_namespace__()
-    active = xp.astype(is_active, xp.float64)
+    xp = is_solved.__array_namespace__()
+    active = xp.astype(columns["is_active"], xp.float64)
     solved = active * xp.astype(is_solved, xp.float64)
     share_of_pool = xp.sum(solved) / xp.sum(active)
     mean = xp.where(share_of_pool > 0.0, share_of_pool, 1.0)
-    result = xp.ones(params.shape[0])
-    for axis in range(params.shape[1] - columns["cells"].shape[1]):
-        values = known_values(xp.where(is_active, params[:, axis], xp.nan))
-        bins = bin_axis(values, xp.min(values), xp.max(values), NUM_BINS)
-        _, (num_active, num_solved) = group_sums([active, solved], bins, NUM_BINS)
+    result = xp.ones(active.shape[0])
+    for bin_of in bins:
+        _, (num_active, num_solved) = group_sums([active, solved], bin_of, NUM_BINS)
         rank = xp.cumulative_sum(xp.astype(num_active > 0.0, xp.float64))
         weights = STEP ** xp.abs(rank[:, None] - rank[None, :])
         share = (weights @ num_solved + mean) / (weights @ num_active + 1.0)
-        result = result * xp.take(share / mean, bins)
+        result = result * xp.take(share / mean, bin_of)
     return xp.where(share_of_pool > 0.0, result, 1.0)

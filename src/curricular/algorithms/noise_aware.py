@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, within
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
 from ..params import Layout
-from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..table import EMAS
 from ..task import Params
 from .floors import FlooredConfig, with_floors
-from .memo import RowMemo
-from .nearness import nearness
+from .memo import Memo, RowMemo
+from .nearness import BIN_COLUMNS, near_bins, nearness
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
-from .sharing import Shared, expected_priorities, share_evidence
+from .sharing import GROUP_COLUMNS, Shared, expected_priorities, share_evidence, task_groups
 from .slopes import Evidence, PairWeights, Slope, chance_of_change, pair_weights, progress_slope
 
 
@@ -101,6 +100,8 @@ class NoiseAwareAlgorithm(Algorithm):
         """Settings of the algorithm."""
         self._signs_of = partial(_signs, config, pair_weights(config.rates))
         self._kept_signs = RowMemo(self._signs_of, SIGN_COLUMNS)
+        self._kept_groups = Memo(task_groups, GROUP_COLUMNS)
+        self._kept_bins = Memo(near_bins, BIN_COLUMNS)
 
     def priorities(self, columns: Columns) -> Array:
         """Returns the share of the choice that is each task's, times the share of the choice that is progress."""
@@ -142,13 +143,14 @@ class NoiseAwareAlgorithm(Algorithm):
             return chosen
         xp = chosen.__array_namespace__()
         shares = xp.where(unsolved, chosen, 0.0)
-        weights = shares * nearness(columns, ~unsolved)
+        weights = shares * nearness(columns, self._kept_bins(columns), ~unsolved)
         total = xp.sum(weights)
         return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
 
     def _shared(self, columns: Columns, own: Array) -> Shared:
         if self._shares(columns):
-            return share_evidence(own, self._own_priorities, columns, self.config.rates, self.config.sharing)
+            groups, config = self._kept_groups(columns), self.config
+            return share_evidence(own, self._own_priorities, columns, groups, config.rates, config.sharing)
         xp = own.__array_namespace__()
         return Shared(own, xp.ones(own.shape[0]))
 
@@ -225,7 +227,7 @@ def _headroom(slope: Slope) -> Array:
 
 def _is_solved(columns: Columns) -> Array:
     """Returns whether each task was ever solved, bool, shape (n,)."""
-    return normalise(columns["slow_ema"], columns["random_baseline"], MAX_BASELINE) > 0.0
+    return columns["slow_ema"] > within(columns["random_baseline"], 0.0, MAX_BASELINE)
 
 
 class Judgement(NamedTuple):

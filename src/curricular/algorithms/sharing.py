@@ -1,7 +1,7 @@
 """Evidence shared along the axes: tasks with few results borrow from tasks with the same values."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -32,7 +32,12 @@ class Shared(NamedTuple):
 
 
 def share_evidence(
-    own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, rates: tuple[float, ...], half: float
+    own: Array,
+    priorities_of: Callable[[Columns], Array],
+    columns: Columns,
+    groups: Sequence[Array],
+    rates: tuple[float, ...],
+    half: float,
 ) -> Shared:
     """Blends the priorities of tasks with the priorities of their groups (partial pooling by evidence).
 
@@ -51,31 +56,51 @@ def share_evidence(
         own: Priorities of the tasks, ≥ 0, shape (n,).
         priorities_of: Columns of groups -> priorities ≥ 0; reads averages, completions, baseline and activity.
         columns: Columns of the tasks; `params` has at least one column.
+        groups: Result of `task_groups` for these columns.
         rates: Rates of the averages in the rows.
         half: Completions at which a task's own priority counts half, > 0.
     """
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    grid, history = _grid(columns), _history(columns, rates)
-    cells, is_merged = columns["cells"], columns["cells"].shape[1] > 0
+    history, cells = _history(columns, rates), columns["cells"]
     counts = xp.astype(completions, xp.float64)
     common, largest = active, counts
-    num_axes = len(grid.low)
-    is_paired = num_axes > 2 and not is_merged
-    for group in grid.groups(columns["params"], 2 if is_paired else 1):
-        factors = _factors(group, grid.num_groups, priorities_of, history)
+    for group in groups:
+        factors = _factors(group, _num_groups(columns), priorities_of, history)
         common = common * xp.take(factors.value, group)
         largest = xp.maximum(largest, xp.take(factors.evidence, group))
-    if is_paired:
+    if _is_paired(columns):
         # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
-        common = common ** (AXIS_POWER / (num_axes - 1))
-    if is_merged:
+        common = common ** (AXIS_POWER / (columns["params"].shape[1] - 1))
+    if cells.shape[1]:
         factors = _member_factors(cells, active * counts, priorities_of, history)
         common = common * factors.value
         largest = xp.maximum(largest, factors.evidence)
     trust = _own_weight(counts, largest - counts, half)
     return Shared(trust * _relative(own, active) + (1.0 - trust) * _relative(common, active), trust)
+
+
+GROUP_COLUMNS = ("params", "cells")
+"""Names of the columns that `task_groups` reads."""
+
+
+def task_groups(columns: Columns) -> tuple[Array, ...]:
+    """Returns the group of each task, shape (n,), for each axis that all tasks have, or for each pair of these axes.
+
+    Args:
+        columns: Columns of the tasks.
+    """
+    return tuple(_grid(columns).groups(columns["params"], 2 if _is_paired(columns) else 1))
+
+
+def _is_paired(columns: Columns) -> bool:
+    return columns["params"].shape[1] > 2 and not columns["cells"].shape[1]
+
+
+def _num_groups(columns: Columns) -> int:
+    num_tasks: int = columns["params"].shape[0]
+    return min(MAX_GROUPS, num_tasks)
 
 
 def _own_weight(own: Array, others: Array, half: float) -> Array:
@@ -153,7 +178,7 @@ def _grid(columns: Columns) -> _Grid:
     params = columns["params"]
     xp = params.__array_namespace__()
     axes = [known_values(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
-    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], min(MAX_GROUPS, params.shape[0]))
+    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], _num_groups(columns))
 
 
 def known_values(values: Array) -> Array:
@@ -261,18 +286,15 @@ class _Sums(NamedTuple):
 
 
 class _History(NamedTuple):
-    """The results of the m active tasks that have any.
-
-    Where arrays need a fixed shape, m is the capacity, and the other tasks have 0 completions.
-    """
+    """The results of the active tasks."""
 
     columns: Columns
-    tasks: Array
-    """Index of each task, shape (m,)."""
     completions: Array
-    """Completions of each task, shape (m,)."""
+    """Completions of each task, 0 where inactive, shape (n,)."""
     newest_first: Array
-    """Places of the tasks in these arrays, in order of their last hand-out, latest first, shape (m,)."""
+    """Indices of the m tasks with completions, in order of their last hand-out, latest first, shape (m,).
+
+    Where arrays need a fixed shape, the other tasks are among them."""
     averages: list[_Sums]
     """The averages, fastest first."""
 
@@ -280,15 +302,14 @@ class _History(NamedTuple):
 def _history(columns: Columns, rates: tuple[float, ...]) -> _History:
     last = columns["last_scheduled"]
     xp = last.__array_namespace__()
-    counts = columns["num_completions"] * xp.astype(columns["is_active"], xp.int64)
-    tasks = where_true(counts > 0)
-    completions = xp.take(counts, tasks)
+    completions = columns["num_completions"] * xp.astype(columns["is_active"], xp.int64)
+    tasks = where_true(completions > 0)
     averages = []
     for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
         weight = 1.0 - powers(1.0 - rate, completions)
-        averages.append(_Sums(1.0 - rate, {name: weight * xp.take(columns[name], tasks) for name in names}))
-    newest_first = stable_order(xp.max(last) - xp.take(last, tasks))
-    return _History(columns, tasks, completions, newest_first, averages)
+        averages.append(_Sums(1.0 - rate, {name: weight * columns[name] for name in names}))
+    newest_first = xp.take(tasks, stable_order(xp.max(last) - xp.take(last, tasks)))
+    return _History(columns, completions, newest_first, averages)
 
 
 def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[Columns, Array]:
@@ -305,14 +326,11 @@ def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[C
     Returns:
         The columns of the groups, and the number of active tasks in each group, shape (num_groups,).
     """
-    columns = history.columns
+    columns, completions, num_groupings = history.columns, history.completions, groups.shape[0]
     xp = groups.__array_namespace__()
-    active = xp.tile(xp.astype(columns["is_active"], xp.int64), (groups.shape[0],))
-    _, (sizes,) = group_sums([active], xp.reshape(groups, (-1,)), num_groups)
-    groups = xp.take(groups, history.tasks, axis=1)
-    baselines = xp.astype(history.completions, xp.float64) * xp.take(columns["random_baseline"], history.tasks)
-    parts = [xp.tile(part, (groups.shape[0],)) for part in (history.completions, baselines)]
-    _, (counted, baseline) = group_sums(parts, xp.reshape(groups, (-1,)), num_groups)
+    active, counts = (xp.astype(part, xp.float64) for part in (columns["is_active"], completions))
+    parts = [xp.tile(part, (num_groupings,)) for part in (active, counts, counts * columns["random_baseline"])]
+    _, (sizes, counted, baseline) = group_sums(parts, xp.reshape(groups, (-1,)), num_groups)
     total = xp.astype(counted, xp.int64)
     result: dict[str, Array] = {
         "is_active": sizes > 0.0,
@@ -322,12 +340,12 @@ def _group_columns(history: _History, groups: Array, num_groups: int) -> tuple[C
     # The tasks of the first group, latest first, then those of the next one.
     by_age = xp.reshape(xp.take(groups, history.newest_first, axis=1), (-1,))
     order = stable_order(by_age)
-    group, place = xp.take(by_age, order), xp.take(xp.tile(history.newest_first, (groups.shape[0],)), order)
-    completions = xp.take(history.completions, place)
+    group, place = xp.take(by_age, order), xp.take(xp.tile(history.newest_first, (num_groupings,)), order)
+    completions = xp.take(completions, place)
     newer = xp.cumulative_sum(completions) - completions - xp.take(xp.cumulative_sum(total) - total, group)
     is_empty = xp.astype(total <= 0, xp.float64)
     for keep, values in reversed(history.averages):
-        near = where_true(xp.astype(newer, xp.float64) < FORGOTTEN / -math.log(keep))
+        near = where_true(newer < math.ceil(FORGOTTEN / -math.log(keep)))
         if near.shape[0] < newer.shape[0]:  # faster averages forget earlier
             group, newer, place = (xp.take(column, near) for column in (group, newer, place))
         decay = powers(keep, newer)

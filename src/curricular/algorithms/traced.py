@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..arrays import Array, Columns, stable_order
+from ..arrays import Array, Columns, in_place, stable_order
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 
 
@@ -66,5 +66,4 @@ def co_learnability(columns: Columns, num_followers: int) -> Array:
     sums = xp.cumulative_sum(xp.astype(xp.round(xp.take(gains, order) * UNITS), xp.int64))
     last_followers = xp.clip(xp.arange(capacity) + num_followers, None, capacity - 1)
     ordered = xp.astype(xp.take(sums, last_followers) - sums, xp.float64) * (1.0 / (UNITS * num_followers))
-    # The positions of the tasks in the order, by task: the inverse of a permutation.
-    return xp.where(is_known, xp.take(ordered, stable_order(order)), 0.0)
+    return xp.where(is_known, in_place(ordered, order), 0.0)

@@ -175,6 +175,20 @@ class Handouts(Generic[ConfigT]):
             report["regret"] = regret
         return reports
 
+    def tell_one(self, episode: Episode[ConfigT]) -> dict[str, Any]:
+        """Tells the score of one episode, and returns the report on it, as `tell` does."""
+        if self._regret is not None:
+            return self.tell([episode])[0]
+        self._streak.end()
+        self._num_abandoned = None
+        try:
+            score = self._checked_score(episode)
+            self._curriculum.update_task_performance(episode.task.task_id, score)
+        except Exception:
+            self.cancel([episode.task], "unscored")
+            raise
+        return self._report(episode, score)
+
     def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float], regrets: Sequence[float]) -> None:
         try:
             if regrets:
@@ -272,7 +286,8 @@ class Handouts(Generic[ConfigT]):
         return score
 
     def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
-        report = {"task_id": episode.task.task_id, "label": episode.task.label, "score": score}
+        task = episode.task
+        report = {"task_id": task.task_id, "label": task.label, "score": score}
         stats = self._periodic_stats.after_episode(episode.length)
         return report if stats is None else {**report, "stats": stats}
 

@@ -50,5 +50,6 @@ class FailureStreak:
 
     def end(self) -> None:
         """Ends the streak, because an episode ended."""
-        self.length = 0
-        self._num_by_task.clear()
+        if self.length:
+            self.length = 0
+            self._num_by_task.clear()

@@ -250,7 +250,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             info = {**info, INFO_KEY: episodes.opening.copy()}
         if is_over:
             try:
-                (report,) = self._handouts.tell([Episode(task, self._return, episodes.length, info)])
+                report = self._handouts.tell_one(Episode(task, self._return, episodes.length, info))
             except Exception:
                 episodes.task = None  # the hand-out is cancelled, and the episode is over
                 raise

@@ -201,7 +201,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         total = self._reduced(self._returns) if self._returns else 0.0
         info = self._merged_info()
         try:
-            (report,) = self._handouts.tell([Episode(task, total, self._episodes.length, info)])
+            report = self._handouts.tell_one(Episode(task, total, self._episodes.length, info))
         except Exception:
             self._episodes.task = None  # the hand-out is cancelled, and the episode is over
             raise

@@ -22,9 +22,10 @@ def checked(call: str, names: str, result: Any) -> tuple[Any, ...]:
     Raises:
         TypeError: If `result` does not hold as many values as there are names.
     """
-    if isinstance(result, (tuple, list)) and len(result) == names.count(",") + 1:  # a union of classes takes longer
-        return tuple(result)
-    found = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+    values: Any = tuple(result) if isinstance(result, list) else result
+    if isinstance(values, tuple) and len(values) == names.count(",") + 1:
+        return values
+    found = f"{len(values)} values" if isinstance(values, tuple) else f"a {type(result).__name__}"
     raise TypeError(f"env.{call}: expected ({names}), got {found}; return these values")
 
 

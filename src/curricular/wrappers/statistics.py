@@ -55,6 +55,7 @@ class PeriodicStats:
                 f"stats_interval: expected 'auto' or at least 1 episode, got {interval!r}; None switches statistics off"
             )
         self._curriculum = curriculum
+        self._backend = curriculum.tracker.backend
         self._interval = interval
         self._episodes = _episodes.setdefault(curriculum, _Episodes())
 
@@ -65,7 +66,7 @@ class PeriodicStats:
         told = self._episodes
         told.num_told += 1
         told.num_steps += num_steps
-        num_workers = self._curriculum.tracker.backend.num_workers
+        num_workers = self._backend.num_workers
         if told.num_told < self._interval // num_workers or told.num_steps < self._min_steps // num_workers:
             return None
         told.num_told = told.num_steps = 0
