@@ -3,12 +3,13 @@
 import numpy as np
 
 from curricular import Curriculum, LearningProgressConfig
-from curricular.table import check_table
+from curricular.table import BUILT_IN_REASONS, check_table
 from curricular.task import Axis, Span
 
 CAPACITY = 8
 NAN, INF = float("nan"), float("inf")
 LOWEST = -(2**63)
+OWN_REASON = len(BUILT_IN_REASONS)  # of the user
 
 
 class Levels:

@@ -38,7 +38,7 @@ from curricular.backends.layout import (
 from curricular.backends.protocol import LOG_SIZE
 from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, MAX_OPEN, NO_WORKER, REASON, Counters
 
-from .levels import CAPACITY, INF, LOWEST, NAN, check_accounts, lived, made
+from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, check_accounts, lived, made
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -311,13 +311,17 @@ DAMAGES = {
         EVERYONE,
         r"counters\['first_generation'\]",
     ),
-    "a reason's count is negative": (at_reason("count", 6, -1), EVERYONE, r"reasons\['count'\]"),
-    "a reason's count is huge": (at_reason("count", 6, 2**63 - 1), EVERYONE, r"reasons\['count'\]"),
-    "a reason has the name of another": (at_reason("name", 6, b"expired"), EVERYONE, r"reasons\['name'\] to hold"),
-    "a reason's name is not UTF-8": (at_reason("name", 6, b"\xff"), EVERYONE, r"reasons\['name'\] in UTF-8"),
+    "a reason's count is negative": (at_reason("count", OWN_REASON, -1), EVERYONE, r"reasons\['count'\]"),
+    "a reason's count is huge": (at_reason("count", OWN_REASON, 2**63 - 1), EVERYONE, r"reasons\['count'\]"),
+    "a reason has the name of another": (
+        at_reason("name", OWN_REASON, b"expired"),
+        EVERYONE,
+        r"reasons\['name'\] to hold",
+    ),
+    "a reason's name is not UTF-8": (at_reason("name", OWN_REASON, b"\xff"), EVERYONE, r"reasons\['name'\] in UTF-8"),
     "the reasons are zero": (at("reasons", slice(None), np.zeros((), REASON)), EVERYONE, r"reasons\['name'\]"),
     "an event is cancelled for no known reason": (
-        both(at_event("kind", CANCELLED), at_event("score", 7.0)),
+        both(at_event("kind", CANCELLED), at_event("score", OWN_REASON + 1.0)),
         ("flush",),
         r"events\['score'\] of cancellations",
     ),

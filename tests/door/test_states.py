@@ -13,9 +13,9 @@ import pytest
 from curricular import CheckpointError, Curriculum
 from curricular.checkpoint import write_checkpoint
 from curricular.rows import Rows, TaskState
-from curricular.table import BUILT_IN_REASONS, LABEL, MAX_REASONS, REASON, Counters, check_table, empty_table
+from curricular.table import LABEL, MAX_REASONS, REASON, Counters, check_table, empty_table
 
-from .levels import CAPACITY, INF, LOWEST, NAN, Levels, check_accounts, lived, local
+from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, Levels, check_accounts, lived, local
 
 
 def test_what_is_mutated_here_is_intact_and_has_something_of_everything(intact):
@@ -128,7 +128,7 @@ def both(*mutations):
 
 def short_of_reasons(state):
     """A reason is lost, with its count."""
-    state["reasons"][len(BUILT_IN_REASONS)] = np.zeros((), REASON)
+    state["reasons"][OWN_REASON] = np.zeros((), REASON)
 
 
 def in_one_place(state):
@@ -315,12 +315,15 @@ VALUES = {
     "no reason has a name": (reason("name", slice(None), b""), r"reasons\['name'\] to begin"),
     "the reasons are zero": (put(reasons=np.zeros(MAX_REASONS, REASON)), r"reasons\['name'\] to begin"),
     "a built-in reason has another name": (reason("name", 2, b"lost"), r"reasons\['name'\] to begin"),
-    "a reason stands after a gap": (reason("name", 9, b"late"), r"reasons\['name'\] to begin"),
-    "two reasons have one name": (reason("name", 7, b"expired"), r"reasons\['name'\] to hold each name once"),
-    "a reason's name is not UTF-8": (reason("name", 6, b"\xff\xfe"), r"reasons\['name'\] in UTF-8"),
+    "a reason stands after a gap": (reason("name", OWN_REASON + 3, b"late"), r"reasons\['name'\] to begin"),
+    "two reasons have one name": (
+        reason("name", OWN_REASON + 1, b"expired"),
+        r"reasons\['name'\] to hold each name once",
+    ),
+    "a reason's name is not UTF-8": (reason("name", OWN_REASON, b"\xff\xfe"), r"reasons\['name'\] in UTF-8"),
     "a reason is lost": (short_of_reasons, r"reasons\['count'\] with the sum num_cancelled"),
     **{
-        f"a reason's count is {value}": (reason("count", 6, value), r"reasons\['count'\]")
+        f"a reason's count is {value}": (reason("count", OWN_REASON, value), r"reasons\['count'\]")
         for value in (-1, LOWEST, 2**63 - 1, 0)
     },
     "a count stands where no reason is": (reason("count", 20, 1), r"reasons\['count'\]"),
@@ -524,7 +527,7 @@ HARMLESS = {
     "the ledger was smaller": put(ledger_size=64),
     "open hand-outs are in another order": put(ledger=lambda ledger: ledger[::-1]),
     "many tickets came twice or were unknown": counter(num_repeated=2**61, num_unknown=2**61),
-    "a reason has another name": reason("name", 6, "für später".encode()),
+    "a reason has another name": reason("name", OWN_REASON, "für später".encode()),
     "averages of an unplayed task are any number": unplayed("fast_ema", 7.0),
 }
 
