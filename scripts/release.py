@@ -59,7 +59,9 @@ def check_wheel(wheel: Path) -> None:
     """Raises PackagingError unless the wheel holds all source files, the licence and the metadata, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    metadata = {name for name in names if ".dist-info/" in name}
+        metadata = {name for name in names if ".dist-info/" in name}
+        (description,) = (name for name in metadata if name.endswith("/METADATA"))
+        text = archive.read(description).decode()
     sources = {
         path.relative_to(SOURCES).as_posix()
         for path in SOURCES.rglob("*")
@@ -68,6 +70,9 @@ def check_wheel(wheel: Path) -> None:
     if names - metadata != sources:
         difference = sorted((names - metadata) ^ sources)
         raise PackagingError(f"wheel: expected the files under src and no other, got a difference of {difference}")
+    relative = re.findall(r"\]\((?!https?:|#)[^)]+\)", text)
+    if relative:
+        raise PackagingError(f"wheel: expected a description with absolute links, got {relative}; see hatch_build.py")
     if not any(name.endswith("/licenses/LICENSE") for name in metadata):
         raise PackagingError(f"wheel: expected the LICENSE, got {sorted(metadata)}; see license-files")
 
