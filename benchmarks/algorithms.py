@@ -21,7 +21,7 @@ from curricular.algorithms.registry import variants
 from curricular.arrays import Columns
 from curricular.probabilities import cumulative
 from curricular.rows import RECENT_SCORES
-from curricular.table import MAX_LABELS, columns_of, empty_table
+from curricular.table import MAX_LABELS, Table, columns_of, empty_table
 
 CONFIGS: dict[str, CurriculumConfig] = {name: factory() for name, factory in variants().items()}
 
@@ -29,7 +29,7 @@ TARGET = 3.0
 """Target CPU time of a refresh with 100,000 tasks, in ms."""
 
 
-def pool(num_tasks: int) -> Columns:
+def pool(num_tasks: int) -> Table:
     """Returns a pool in the middle of training: nearly all tasks are active and have results."""
     rng = np.random.default_rng(0)
     table = empty_table(num_tasks, 2)
@@ -50,7 +50,21 @@ def pool(num_tasks: int) -> Columns:
     table.labels["num_recent"] = rng.integers(100, size=MAX_LABELS)
     table.labels["recent_regret"] = table.labels["num_recent"] * rng.random(MAX_LABELS)
     rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)
-    return columns_of(table)
+    return table
+
+
+CHANGED = 16
+"""A refresh comes after results of one task in this number, as in a large pool."""
+
+
+def tell(table: Table, rng: np.random.Generator) -> None:
+    """Changes the rows of some tasks, as results do: what a memo keeps of the other rows stays valid."""
+    rows, slots = table.rows, rng.integers(len(table.rows), size=len(table.rows) // CHANGED)
+    rows["num_completions"][slots] += 1
+    rows["last_scheduled"][slots] = rows["last_scheduled"].max() + 1 + np.arange(len(slots))
+    for name in ("fast_ema", "slow_ema", "success_ema"):
+        rows[name][slots] = rng.random(len(slots))
+    rows["mean_square"][slots] = rows["slow_ema"][slots]
 
 
 def refresh(algorithm: Algorithm, columns: Columns) -> None:
@@ -61,10 +75,12 @@ def evict(algorithm: Algorithm, columns: Columns) -> None:
     algorithm.evictable(columns, algorithm.priorities(columns), CurriculumConfig())
 
 
-def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, columns: Columns, repeats: int) -> str:
+def measure(fn: Callable[[Algorithm, Columns], None], algorithm: Algorithm, table: Table, repeats: int) -> str:
     """Returns the lowest CPU time, with the median in parentheses, in ms."""
-    times = []
+    times, rng = [], np.random.default_rng(1)
     for _ in range(repeats):
+        tell(table, rng)
+        columns = columns_of(table)
         start = time.process_time_ns()
         fn(algorithm, columns)
         times.append((time.process_time_ns() - start) / 1e6)
@@ -96,7 +112,7 @@ def main() -> None:
     print(f"{'':28}" + "".join(f"{f'refresh, {num_tasks:,}':>18}{'eviction':>18}" for num_tasks in options.sizes))
     for name, config in CONFIGS.items():
         algorithm = create_algorithm(config)
-        cells = [measure(fn, algorithm, columns, options.repeats) for columns in pools for fn in (refresh, evict)]
+        cells = [measure(fn, algorithm, table, options.repeats) for table in pools for fn in (refresh, evict)]
         print(f"{name:28}" + "".join(cells), flush=True)
 
 

@@ -163,6 +163,12 @@ class Curricular:
             tasks = curriculum.ask(size)
             curriculum.tell([task.task_id for task in tasks], batch)
 
+    def arrays(self, size: int, scores: Sequence[Scores]) -> None:
+        """Does as `batches`, with tickets, which come and go as arrays."""
+        curriculum = self.curriculum
+        for batch in scores:
+            curriculum.tell_batch(curriculum.ask_batch(size).tickets, batch)
+
     def stats(self) -> dict[str, float]:
         return self.curriculum.stats()
 
@@ -266,6 +272,7 @@ def once(subject: Subject, scores: Scores) -> dict[str, float]:
         values["stats"] = cpu_us(subject.stats)
     if isinstance(subject, Curricular):
         values["tasks"] = cpu_us(subject.curriculum.tasks)
+        values[f"ask_batch + tell_batch {size}"] = cpu_us(subject.arrays, size, batches) / (size * len(batches))
     return values
 
 

@@ -226,12 +226,15 @@ class Curriculum(Generic[ConfigT]):
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             if not replace:  # another process may have removed tasks
                 checked_number(n, len(ids))
-            tasks = self._tasks
+            tasks, drawn = self._tasks, ids.tolist()
             try:
-                asked = [tasks[task_id] for task_id in ids.tolist()]
+                asked = [tasks[task_id] for task_id in drawn]
             except TaskBuildError:
                 asked, num_draws = self._detour.take(n, replace=replace)
-            is_log_due = self.tracker.schedule_batch(np.array([task.task_id for task in asked], np.int64))
+            asked_ids = [task.task_id for task in asked]
+            if asked_ids != drawn:  # as where a task was evicted meanwhile
+                ids = np.array(asked_ids, np.int64)
+            is_log_due = self.tracker.schedule_batch(ids)
             self._draws.advance(num_draws)
             self._refresher.count_handouts(n, is_log_due)
             return asked

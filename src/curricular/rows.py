@@ -175,7 +175,10 @@ class Rows:
 
     def _are_all(self, slots: NDArray[np.int64]) -> bool:
         """Returns whether `slots` are all slots in order, whose rows are copied several times as fast as others."""
-        return len(slots) == len(self) and bool((slots[:1] == 0).all() and (np.diff(slots) == 1).all())
+        n = self.words.shape[1]
+        if len(slots) != n:
+            return False
+        return not n or bool(slots[0] == 0 and slots[-1] == n - 1 and (slots[1:] > slots[:-1]).all())
 
     def state(self, slot: int) -> TaskState:
         """Returns the row in `slot` as a `TaskState`."""

@@ -56,7 +56,7 @@ class SequentialConfig(CurriculumConfig):
     axis: int | None = Field(default=None, ge=0)
     """Index of the axis of the generator (in a merged set, of the column of params) whose values are the stages, in
     ascending order; None: each task of a finite generator is a stage."""
-    stages: tuple[Stage, ...] = Field(default=(Stage(success=0.9),), min_length=1)
+    stages: tuple[Stage, ...] = Field(default_factory=lambda: (Stage(success=0.9),), min_length=1)
     """When each stage is over, in ascending order of the stages in the pool. The last entry also holds for all further
     stages."""
     can_return: bool = False
