@@ -12,7 +12,7 @@ from curricular.cluster.hub import Hub
 from curricular.cluster.messages import Request
 from curricular.cluster.replay import replay
 from curricular.generators import SeedGenerator
-from curricular.table import CANCELLED, SCHEDULED, TOLD
+from curricular.table import CANCELLED, SCHEDULED, TOLD, copy_table
 
 from ..helpers import balance
 
@@ -66,6 +66,19 @@ class Node:
         self.step()
         while self.backend.standing.head > self.backend.standing.tail:
             self.step()
+
+    def whole_table(self):
+        """The hub's table, as a worker waits for it; with the number of rows that the hub has sent for it."""
+        asked, sizes = self.backend.change_standing(lambda now: now._replace(asked=now.asked + 1)).asked, []
+
+        def exchange(request):
+            reply = self.cluster.exchange(request)
+            sizes.append(len(reply.news.slots))
+            return reply
+
+        step(self.path, exchange)
+        assert self.backend.standing.whole >= asked
+        return self.backend.exclusively(lambda transaction: copy_table(transaction.table)), sizes[0]
 
     def play(self, num_pairs):
         for k in range(num_pairs):

@@ -147,6 +147,12 @@ class Machine(RuleBasedStateMachine):
     def exchange(self, number):
         self.node(number).step()
 
+    @rule(number=st.integers(0, 5))
+    def look(self, number):
+        table, _ = self.node(number).whole_table()
+        assert table.rows.words.tobytes() == self.cluster.hub.fold.table.rows.words.tobytes()
+        assert table.cumulated.tobytes() == self.cluster.hub.fold.table.cumulated.tobytes()
+
     @rule(number=st.integers(0, 5), is_twice=st.booleans())
     def lose_a_reply(self, number, is_twice):
         def exchange(request):

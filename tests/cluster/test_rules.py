@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,6 +23,7 @@ from curricular.backends.protocol import FollowerError
 from curricular.backends.session import has_undelivered
 from curricular.cluster import journal, pace
 from curricular.cluster.agent import deliver_left, run_agent, step
+from curricular.cluster.fold import Out, OutState
 from curricular.cluster.follower import close_node, follow, held, open_node
 from curricular.cluster.hub import Hub
 from curricular.cluster.messages import ClusterError, DeposedError, JournalError, Request
@@ -29,7 +31,7 @@ from curricular.cluster.records import HEADER_BYTES
 from curricular.cluster.replay import replay
 from curricular.cluster.saved import read_saved
 from curricular.generators import SeedGenerator
-from curricular.table import EVENT, GROUP_EVENT, NODE_LOST
+from curricular.table import EVENT, GROUP_EVENT, NODE_LOST, SCHEDULED
 
 from ..helpers import until
 from .clusters import TASKS, Cluster, config, content
@@ -177,6 +179,28 @@ def _with(events, name, value):
 
 def refuse():
     raise ConnectionError("no network")
+
+
+class TestOut:
+    @pytest.mark.parametrize("width", [1, 40, 2**50], ids=["one task", "dense ids", "ids far apart"])
+    def test_what_a_node_has_out_is_counted_whatever_ids_are_and_however_often(self, width):
+        rng, expected, first = np.random.default_rng(0), Counter(), 2**40
+        out = Out(OutState(np.empty(0, np.int64), np.empty(0, np.int64)))
+        out.note(np.empty(0, EVENT))
+        assert out.counts()[0].tolist() == []
+        for _ in range(50):
+            events = np.zeros(rng.integers(0, 30), EVENT)
+            events["task_id"] = first + rng.integers(0, width, len(events))
+            events["kind"] = rng.integers(0, 3, len(events))
+            out.note(events)
+            for task_id, kind in zip(events["task_id"].tolist(), events["kind"].tolist(), strict=True):
+                expected[task_id] += 1 if kind == SCHEDULED else -1
+            if rng.random() < 0.2:
+                out = Out(out.state())  # a checkpoint changes nothing
+            elif rng.random() < 0.2:
+                expected = +expected  # results without a hand-out are forgotten
+                ids, counts = out.counts()
+                assert (ids.tolist(), counts.tolist()) == ([*sorted(expected)], [expected[k] for k in sorted(expected)])
 
 
 class TestNodes:
@@ -349,6 +373,37 @@ class TestFlush:
         with Curriculum.load(tmp_path / "saved", TASKS) as loaded:
             assert loaded.stats()["num_pending"] == 4
             assert len(loaded.open_handouts().tickets) == 0
+
+    @pytest.mark.parametrize("overrides", [{}, {"score_range": "observed"}], ids=["declared", "observed"])
+    def test_of_its_table_the_hub_sends_what_a_node_lacks_and_the_whole_is_the_hubs(self, base, overrides):
+        cluster = Cluster(base / "large", num_active_tasks=64, **overrides)
+        nodes = [cluster.join(), cluster.join()]
+
+        def same(node):
+            table, num_sent = node.whole_table()
+            assert table.rows.words.tobytes() == cluster.hub.fold.table.rows.words.tobytes()
+            return num_sent
+
+        assert same(nodes[0]) < 64
+        assert same(nodes[0]) == 0
+        nodes[1].play(3)
+        nodes[1].deliver()
+        assert 0 < same(nodes[0]) <= (64 if overrides else 3)  # a wider range rescales all rows
+        for _ in range(8):
+            for node in nodes:
+                node.play(100)
+                node.step()
+            same(nodes[0])
+        assert cluster.counters.num_evicted > 0
+        ids = [task.task_id for task in nodes[1].workers[0].ask(2)]
+        nodes[1].deliver()
+        same(nodes[0])
+        assert cluster.hub.bury("node1") == 2
+        assert same(nodes[0]) == len(set(ids))
+        cluster.restart().close()
+        assert same(nodes[0]) == 64
+        assert same(nodes[0]) == 0
+        cluster.end()
 
     def test_a_silent_hub_is_named_when_a_worker_must_wait(self, cluster, monkeypatch):
         monkeypatch.setattr(backend_of_followers, "ANSWER_TIMEOUT", 0.05)

@@ -48,6 +48,8 @@ class Standing(NamedTuple):
     """Value of `asked` in the last request that the hub answered."""
     whole: int = 0
     """Value of `answered` if the rows are all those of the last news; 0 if some are older."""
+    moment: int = 0
+    """`News.moment` of the last news that held every row, in `term`: the hub sends only rows that changed since."""
     wanted: int = 0
     """Number of words that a worker waits for the hub to confirm."""
 

@@ -138,6 +138,7 @@ def _sealed(transaction: Any, backend: FollowerBackend) -> tuple[Request, int]:
         term=standing.term,
         epoch=standing.epoch,
         wants_all=standing.asked > standing.answered,
+        moment=standing.moment,
     )
     return request, standing.asked
 
@@ -151,11 +152,13 @@ def _learn(transaction: Any, request: Request, reply: Reply, asked: int) -> None
     if request.wants_all:
         now = now._replace(answered=max(now.answered, asked))
     news = reply.news
-    if news is None or (reply.term, news.epoch) < (now.term, now.epoch):  # another agent has installed later ones
+    # Another agent may have installed later ones.
+    if news is None or (reply.term, news.epoch, news.moment) < (now.term, now.epoch, now.moment):
         transaction.stand(now)
         return
-    is_whole = request.wants_all or len(news.slots) == len(transaction.table.rows)
-    now = now._replace(term=reply.term, epoch=news.epoch, whole=now.answered if is_whole else 0)
+    now = now._replace(term=reply.term, epoch=news.epoch, whole=0)
+    if request.wants_all or len(news.slots) == len(transaction.table.rows):
+        now = now._replace(whole=now.answered, moment=news.moment)
     transaction.stand(now, installed(transaction, news, transaction.table.counters))
 
 

@@ -29,7 +29,7 @@ from ..table import (
 )
 from ..task import ConfigT
 from ..tracker import TaskTracker, create_task_tracker
-from .messages import BATCH, JOINED, Record
+from .messages import BURIED, JOINED, Record
 
 _SPAN = 8
 """Largest range of ids that are counted without a sort, for each of them."""
@@ -53,6 +53,8 @@ class Out:
 
     def note(self, events: NDArray[np.void]) -> None:
         """Notes hand-outs and their ends, shape (n,)."""
+        if not len(events):
+            return
         self._noted.append((events["task_id"], np.where(events["kind"] == SCHEDULED, 1, -1)))
         self._num_noted += len(events)
         if self._num_noted > self._limit:
@@ -163,22 +165,28 @@ class Fold(Generic[ConfigT]):
         for record in records:
             self.take(record)
 
-    def take(self, record: Record) -> None:
-        """Applies a record."""
+    def take(self, record: Record) -> list[NDArray[np.int64]]:
+        """Applies a record, and returns the ids of the tasks whose rows it has changed, in arrays of any length.
+
+        The new tasks of a refresh are not among them.
+        """
         self._moment = record.time / 1e9
         if record.kind == JOINED:
             self.nodes.append(Node(record.payload.decode()))
-            return
+            return []
         node = self.nodes[record.node - 1]
-        if record.kind == BATCH:
-            node.batch, node.is_buried = record.batch, False
-            for part in unpacked(np.frombuffer(record.payload, np.int64)):
-                self._take_part(part, node, record.reasons)
-            if record.refreshes:
-                self._refresher.advance(is_log_due=False)
-        else:
+        if record.kind == BURIED:
             node.is_buried = True
-            self._cancel(np.repeat(*node.out.counts()), node, NODE_LOST)
+            out = np.repeat(*node.out.counts())
+            self._cancel(out, node, NODE_LOST)
+            return [out]
+        node.batch, node.is_buried = record.batch, False
+        parts = unpacked(np.frombuffer(record.payload, np.int64))
+        for part in parts:
+            self._take_part(part, node, record.reasons)
+        if record.refreshes:
+            self._refresher.advance(is_log_due=False)
+        return [part["task_id"] for part in parts]
 
     def _take_part(self, events: NDArray[np.void], node: Node, reasons: tuple[bytes, ...]) -> None:
         """Records events of `node`, which knows the reasons of its cancellations in the order of `reasons`.

@@ -150,10 +150,9 @@ def _fill(transaction: Any, reply: Reply) -> None:
         return  # another process was first
     own = transaction.table.counters
     counters = own._replace(num_streams=reply.number * STREAMS_PER_NODE + own.num_streams)
-    standing = Standing(node=reply.number, hub=reply.hub, contact=time.time_ns())
-    transaction.stand(
-        standing._replace(term=reply.term, epoch=reply.news.epoch), installed(transaction, reply.news, counters)
-    )
+    standing = Standing(node=reply.number, hub=reply.hub, contact=time.time_ns(), term=reply.term)
+    standing = standing._replace(epoch=reply.news.epoch, moment=reply.news.moment)
+    transaction.stand(standing, installed(transaction, reply.news, counters))
 
 
 def installed(transaction: Any, news: News, own: Counters) -> Patch:

@@ -10,17 +10,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic
 
-import numpy as np
-
 from .. import __version__
 from ..checkpoint import write_checkpoint
 from ..config import CurriculumConfig
 from ..generators import Tasks
 from ..task import ConfigT
+from .changes import Changes
 from .checks import check_batch
 from .fold import Fold
 from .journal import Journal
-from .messages import BATCH, BURIED, JOINED, ClusterError, DeposedError, News, Record, Reply, Request
+from .messages import BATCH, BURIED, JOINED, ClusterError, DeposedError, Record, Reply, Request
 from .pace import Pace
 from .settings import check_settings, checked, cluster_settings
 
@@ -61,8 +60,7 @@ class Hub(Generic[ConfigT]):
         """The table, and the state of each node."""
         if self._journal is not None:
             self._recover(self._journal)
-        self._ids = self.fold.table.rows["task_id"].copy()
-        self._changed = np.zeros(len(self._ids), np.int64)
+        self._changes = Changes(self.fold.table)
         self.pace: Pace = Pace()
         """Which nodes were heard, and what an exchange costs."""
         self._is_torn = False  # whether the journal may hold records that the table lacks
@@ -197,16 +195,11 @@ class Hub(Generic[ConfigT]):
             self._journal.check()  # news, too, come from the hub that decides
 
     def _take(self, record: Record) -> None:
-        before = self.fold.table.counters.num_refreshes
-        self.fold.take(record)
+        task_ids = self.fold.take(record)
         if record.kind == BURIED:
             self.pace.forget(record.node)
-        table = self.fold.table
-        if table.counters.num_refreshes != before:
+        if self._changes.note(self.fold.table, task_ids):
             self.pace.begin_round()
-            ids = table.rows["task_id"]
-            (new,) = np.nonzero(ids != self._ids)
-            self._changed[new], self._ids[new] = table.counters.epoch, ids[new]
 
     # Nodes
 
@@ -236,18 +229,9 @@ class Hub(Generic[ConfigT]):
     def _reply(self, number: int, request: Request) -> Reply:
         directory = "" if self._journal is None else str(self._journal.directory)
         batch = self.fold.nodes[number - 1].batch
-        return Reply(number, self.id, self.term, batch, self.pace.wait(), self._news(request), directory)
-
-    def _news(self, request: Request) -> News | None:
-        table = self.fold.table
-        epoch = table.counters.epoch
         is_new = request.term != self.term or not request.number
-        if not is_new and request.epoch == epoch and not request.wants_all:
-            return None
-        (slots,) = np.nonzero(self._changed > (-1 if is_new or request.wants_all else request.epoch))
-        words = table.rows.words[:, slots]
-        cumulated, scores, reasons = table.cumulated.copy(), table.score_range.copy(), table.reasons.copy()
-        return News(epoch, slots, words, table.labels.copy(), table.counters, cumulated, scores, reasons)
+        news = self._changes.news(self.fold.table, request, is_new=is_new)
+        return Reply(number, self.id, self.term, batch, self.pace.wait(), news, directory)
 
     # Saving
 

@@ -46,7 +46,9 @@ class Request(NamedTuple):
     epoch: int = 0
     """Epoch of the last news that the node has."""
     wants_all: bool = False
-    """Whether the news are to hold every row."""
+    """Whether the news are to hold every row that has changed since `moment`."""
+    moment: int = 0
+    """`News.moment` of the last news that held every row, in this term; 0: the node has none."""
     version: str = __version__
     """Version of the node's library."""
 
@@ -56,6 +58,8 @@ class News(NamedTuple):
 
     epoch: int
     """Epoch of the hub's distribution."""
+    moment: int
+    """Number of records that the hub has taken in its term."""
     slots: NDArray[np.int64]
     """Slots of the rows that follow, shape (k,)."""
     words: NDArray[np.int64]
