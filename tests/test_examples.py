@@ -26,6 +26,7 @@ ARGUMENTS = {
     "ppo.py": ["--steps", "4096"],
     "ppo_plain.py": ["--steps", "2048"],
     "sb3_ppo.py": ["--steps", "512"],
+    "self_play.py": ["--episodes", "2000"],
     "torchrl_ppo.py": ["--rollouts", "1"],
 }
 """What makes a run shorter than it is by default."""
