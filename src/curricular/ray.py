@@ -8,7 +8,7 @@ import pickle
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -32,7 +32,7 @@ from .cluster.agent import deliver_left, run_agent
 from .cluster.follower import follow, open_node
 from .cluster.hub import Hub
 from .cluster.messages import ClusterError, DeposedError, Reply, Request
-from .cluster.settings import check_name
+from .cluster.settings import check_name, check_settings
 from .config import CurriculumConfig
 from .curriculum import Curriculum
 from .defaults import arranged
@@ -124,10 +124,7 @@ class _HubActor:
     def _bury(self, hub: Hub[Any]) -> None:
         if time.monotonic() - self._looked_at > _BURY_EVERY:
             self._looked_at = time.monotonic()
-            alive = {_node_name(node["NodeID"], self._terms) for node in ray.nodes() if node["Alive"]}
-            for node in hub.fold.nodes:
-                if node.name not in alive and not node.is_buried:
-                    hub.bury(node.name)
+            hub.bury_all_but({_node_name(node["NodeID"], self._terms) for node in ray.nodes() if node["Alive"]})
 
     def _open(self) -> Hub[Any]:
         if self._hub is None:
@@ -233,7 +230,8 @@ def join(
         return _hub(name, directory, (config, tasks))
 
     found = _ask(hub, "terms")
-    _check_terms(name, found, directory)
+    here = {"version": __version__, "directory": directory}
+    check_settings({what: found.get(what) for what in here}, here, f"the cluster's curriculum {name!r} has")
     terms = _Terms(**found)
     _ask(hub, "open", keeps=(OSError,))  # such as of a full disk
     path = _ask(lambda: _agent(name, terms), "path")
@@ -275,15 +273,6 @@ def _joined(path: str, arguments: tuple[Any, ...]) -> Curriculum[Any]:
     curriculum = cast("_JoinedCurriculum[Any]", follow(path, config, tasks, _JoinedCurriculum))
     curriculum.origin = path, arguments
     return curriculum
-
-
-def _check_terms(name: str, terms: Mapping[str, Any], directory: str | None) -> None:
-    for what, got in ("version", __version__), ("directory", directory):
-        if terms.get(what) != got:
-            raise ClusterError(
-                f"{what}: expected that of the cluster's curriculum {name!r}, {terms.get(what)!r}, got {got!r}; use "
-                f"the same on all nodes, or end the curriculum with curricular.ray.remove({name!r})"
-            )
 
 
 def _this_node() -> str:

@@ -153,12 +153,12 @@ def test_other_arguments_are_refused_with_both_values(nodes, maze, arguments, di
 
 def test_another_version_of_the_library_is_refused(nodes, maze, monkeypatch):
     monkeypatch.setattr("curricular.ray.__version__", "0.0.9")
-    with pytest.raises(ClusterError, match=r"version: expected .*'maze', '.*', got '0\.0\.9'"):
+    with pytest.raises(ClusterError, match=r"version: expected '.*', as .*'maze' has, got '0\.0\.9'"):
         join("maze", CONFIG, TASKS)
 
 
 def test_another_directory_is_refused(nodes, maze, tmp_path):
-    with pytest.raises(ClusterError, match=r"directory: expected .*None, got '.*'"):
+    with pytest.raises(ClusterError, match=r"directory: expected None, as .*'maze' has, got '.*'"):
         join("maze", CONFIG, TASKS, directory=tmp_path)
 
 

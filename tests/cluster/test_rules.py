@@ -248,6 +248,18 @@ class TestNodes:
         assert (cluster.counters.num_completed, cluster.counters.num_unsolicited) == (8, 7)
         cluster.check()
 
+    def test_all_nodes_that_a_transport_does_not_call_alive_are_buried_with_one_sync(self, cluster, monkeypatch):
+        nodes, syncs, sync = [cluster.join() for _ in range(4)], [], os.fdatasync
+        for node in nodes:
+            node.workers[0].ask(3)
+            node.deliver()
+        monkeypatch.setattr(journal.os, "fdatasync", lambda fd: syncs.append(fd) or sync(fd))
+        for _ in range(2):
+            cluster.hub.bury_all_but({"node1", "node3", "another"})
+        assert [node.is_buried for node in cluster.hub.fold.nodes] == [True, False, True, False]
+        assert (cluster.counters.num_cancelled, len(syncs)) == (6, 1)
+        cluster.check()
+
     def test_a_node_that_dies_makes_no_task_unplayable_however_many_hand_outs_it_had(self, cluster):
         nodes = [cluster.join() for _ in range(3)]
         for node, num_deaths in zip(nodes, (1, 2, 3), strict=True):

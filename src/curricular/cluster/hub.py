@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic
 
 from .. import __version__
@@ -219,6 +219,17 @@ class Hub(Generic[ConfigT]):
         before = self.fold.table.counters.num_cancelled
         self._record(self._burials(node))
         return self.fold.table.counters.num_cancelled - before
+
+    def bury_all_but(self, alive: Collection[str]) -> None:
+        """Buries all nodes whose names are not among `alive`, as `bury` does, with one sync of the journal.
+
+        Raises:
+            JournalError: If the journal cannot be written.
+            DeposedError: If another hub has taken over.
+        """
+        dead = {node.name for node in self.fold.nodes if not node.is_buried}.difference(alive)
+        if dead:
+            self._record([record for name in sorted(dead) for record in self._burials(name)])
 
     def _burials(self, name: str) -> list[Record]:
         nodes = enumerate(self.fold.nodes, 1)

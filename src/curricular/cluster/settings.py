@@ -71,5 +71,5 @@ def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str
         if here.get(setting) != there.get(setting):
             raise ClusterError(
                 f"{setting}: expected {here.get(setting)!r}, as {where}, got {there.get(setting)!r}; use the same "
-                f"config, generator and version on all nodes, or another name and directory"
+                f"config, generator, directory and version on all nodes, or another name and directory"
             )
