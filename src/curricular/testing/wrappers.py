@@ -320,7 +320,7 @@ class WrapperSuite:
         broken = VALUES[:num_broken]
         with self.stage(partial(pay, raises_in=call, on=broken), max_failures=num_broken + 1) as stage:
             stage.reset()
-            scored = [report for report in stage.play(200) if "score" in report]
+            scored = [report for report in stage.play(100) if "score" in report]
             assert {stage.value_of(report) for report in scored} == set(VALUES) - set(broken)
 
     def test_an_environment_that_fails_on_the_only_task_is_given_up(self) -> None:
