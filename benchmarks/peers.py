@@ -186,7 +186,7 @@ class AgentInTraining(SavedTraining):
         """Returns None: there is nothing to resume."""
 
     def write(self, number: int, curriculum: object, state: dict[str, Any]) -> None:
-        """Takes the agent's tensors, which go on changing as it learns."""
+        """Takes the agent's tensors, whose values change as it learns."""
         self._weights = state["agent"]
 
     def evaluate(self) -> NDArray[np.float64]:
