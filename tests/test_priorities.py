@@ -164,6 +164,13 @@ def test_powers(base, size):
         assert np.allclose(found, expected, rtol=1e-9, atol=1e-18)
 
 
+@pytest.mark.parametrize("base", [0.8, 0.99, 0.9995])
+def test_powers_from_the_kept_table_are_the_products_of_two_looked_up_powers(base):
+    exponents = np.random.default_rng(0).integers(40.0 / -np.log(base), size=20_000)
+    found, products = arrays.powers(base, exponents), arrays.powers(base, xp.asarray(exponents))
+    assert found.tobytes() == np.asarray(products).tobytes()
+
+
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_stable_order(size):
     keys = np.random.default_rng(0).integers(0, 50, size=size)

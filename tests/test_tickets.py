@@ -8,6 +8,7 @@ import pytest
 from curricular import Curriculum, LearningProgressConfig, LedgerFullError, UniformConfig, WeightedConfig
 from curricular.backends import local, shared
 from curricular.table import HANDOUT
+from curricular.table.ledger import MAX_TICKETS
 
 from .helpers import balance
 
@@ -342,3 +343,12 @@ def test_without_tickets_the_ledger_costs_no_memory_in_a_state(module):
     state = make(use_shared_memory=module is shared).state_dict()
     assert state["ledger"].dtype == HANDOUT
     assert len(state["ledger"]) == 0
+
+
+def test_a_ticket_of_another_life_takes_no_place_from_an_open_one():
+    curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4, use_shared_memory=False))
+    batch = curriculum.ask_batch(1)
+    other = batch.tickets[0] ^ MAX_TICKETS  # of the same count
+    assert curriculum.tell_batch([other, batch.tickets[0], batch.tickets[0]], [0.0, 1.0, 0.0]) == 1
+    assert curriculum.task(int(batch.task_ids[0])).last_score == 1.0
+    assert curriculum.stats()["num_repeated"] == 1.0
