@@ -29,6 +29,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curricular import Curriculum, LearningProgressConfig
+from curricular.backends.session import session_directory
 from curricular.ray import join, remove
 
 CONFIG = LearningProgressConfig.stable(num_active_tasks=500, eviction_rate=0.01)
@@ -138,6 +139,8 @@ class Chaos:
         while any(found["Alive"] and found["NodeID"] == node.node_id for found in ray.nodes()):
             time.sleep(0.1)
         self.kills["node"] += 1
+        for session in session_directory().glob(f"{NAME}.{node.node_id[:32]}-*"):
+            session.unlink()  # as if the machine were gone: else the next node would deliver what is left there
         dead = {name: books for name, books in self.books.items() if name.startswith(node.node_id)}
         for name in dead:
             del self.books[name]
