@@ -534,8 +534,7 @@ class Curriculum(Generic[ConfigT]):
         The entry of a task has the index ``task_id % capacity``. Draws use an older distribution, refreshed after a
         few results in a small pool and after a few hundred or more in a large one.
         """
-        with self._turns.take(self):
-            return self.tracker.look(lambda table: self._refresher.probabilities(table).copy())
+        return self._refresher.probabilities(self._snapshot()).copy()  # an algorithm may return a column as it is
 
     def stats(self) -> dict[str, float]:
         """Returns flat statistics of the pool, with the keys in docs/statistics.md. Empty averages are left out.
@@ -544,8 +543,11 @@ class Curriculum(Generic[ConfigT]):
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         self._refresher.check()
-        with self._turns.take(self):
-            return self.tracker.look(self._stats)
+        table = self._snapshot()
+        score_range = range_of(table, self.config.score_range)
+        stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
+        threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
+        return {**stats, "success/threshold": threshold}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns configuration, statistics and probability of one task in the pool. For many tasks, use `tasks`.
@@ -719,12 +721,6 @@ class Curriculum(Generic[ConfigT]):
                 f"{what}: expected a curriculum whose table is its own, got a node of a cluster, whose hub decides; "
                 f"do it before the cluster starts, in a curriculum of one machine"
             )
-
-    def _stats(self, table: Table) -> dict[str, float]:
-        score_range = range_of(table, self.config.score_range)
-        stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
-        threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
-        return {**stats, "success/threshold": threshold}
 
     def _pool(self, table: Table) -> Pool:
         score_range = range_of(table, self.config.score_range)

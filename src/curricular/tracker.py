@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Callable
 from operator import index
 from typing import Any, NoReturn
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.local import LocalMemoryBackend
-from .backends.protocol import Backend, LogFullError, ResultT, Transaction
+from .backends.protocol import Backend, LogFullError, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
@@ -234,16 +233,6 @@ class TaskTracker:
         """Flushes, and returns a copy of the table that is up to date even if the backend keeps only a replica."""
         self.flush()
         return self.backend.current()
-
-    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
-        """Flushes, and returns what `fn` makes of the table, up to date as from `current`.
-
-        The result may not share memory with the table: one in the memory of this process is not copied.
-        """
-        self.flush()
-        if isinstance(self.backend, LocalMemoryBackend):
-            return self.backend.apply(lambda transaction: fn(transaction.table))
-        return fn(self.backend.current())
 
     def _extend(self, ids: NDArray[np.int64], kind: int, reason: int = 0) -> bool:
         """Logs events without a score, as `_log` does."""
