@@ -52,8 +52,8 @@ NUM_FITS = 4
 """Number of rounds in the fit of the share of changing tasks and their typical slope."""
 
 
-def chance_of_change(evidence: "Evidence", known: Array, headroom: Array) -> tuple[Array, Array]:
-    """Returns the probability that each task changes further, shape (n,), and the typical slope of these, shape ().
+def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
+    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
 
     The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
     distribution of width `SPREAD` times the typical slope. The share of changing tasks and the typical slope are fitted
@@ -64,14 +64,11 @@ def chance_of_change(evidence: "Evidence", known: Array, headroom: Array) -> tup
     Args:
         evidence: Evidence for a change of each task.
         known: 1 for the tasks to fit to, 0 for the others, shape (n,).
-        headroom: How far each task can change further, in (0, 1], shape (n,). The less it is, the less the slope counts
-            towards the typical one: a change that is over says nothing about the changes to look for.
     """
     # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[0] // FIT_SIZE)
-    part = Evidence(*(column[::stride] for column in evidence))
-    typical, share = _fit(part, known[::stride], headroom[::stride])
-    return evidence.chance(typical, share) * headroom, typical
+    typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
+    return evidence.chance(typical, share), typical
 
 
 class Evidence(NamedTuple):
@@ -105,7 +102,7 @@ class Evidence(NamedTuple):
         return 1.0 / (1.0 + odds * self.windows * ((1.0 - share) / share))
 
 
-def _fit(evidence: Evidence, known: Array, headroom: Array) -> tuple[Array, Array]:
+def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
     """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape () each."""
     xp = known.__array_namespace__()
     precision = evidence.precision
@@ -118,9 +115,8 @@ def _fit(evidence: Evidence, known: Array, headroom: Array) -> tuple[Array, Arra
         # If no slope stands out, the smallest error stands in for the typical slope.
         return xp.where(total > 1e-6, fitted, least_error)
 
-    open_ended = known * headroom
-    above = open_ended * xp.astype(evidence.t_squares > 1.0, xp.float64)
-    typical = typical_of(open_ended * xp.astype(evidence.t_squares > CLEAR**2, xp.float64))
+    above = known * xp.astype(evidence.t_squares > 1.0, xp.float64)
+    typical = typical_of(known * xp.astype(evidence.t_squares > CLEAR**2, xp.float64))
     share = xp.asarray(0.5)
     for _ in range(NUM_FITS):
         chance = evidence.chance(typical, share)
