@@ -106,10 +106,10 @@ def test_of_many_sessions_an_error_names_the_nearest(monkeypatch, tmp_path):
     with ExitStack() as stack:
         for name in names:
             stack.enter_context(create(session_id=name))
-        result = run("watch", "trainin", "--once")
+        result = run("watch", "training2", "--once")
     assert result.exit_code == 1
     assert "session: expected one of training, another-" in result.output
-    assert "and 2 more, got 'trainin'" in result.output
+    assert "and 2 more, got 'training2'" in result.output
 
 
 @pytest.mark.parametrize("name", ["run", "run/recording.arrow"])
