@@ -77,8 +77,6 @@ class Out:
             return self._ids, self._counts
         ids = np.concatenate([self._ids, *(ids for ids, _ in self._noted)])
         steps = np.concatenate([self._counts, *(steps for _, steps in self._noted)])
-        if not len(ids):
-            return ids, steps
         first = int(ids.min())
         if int(ids.max()) - first > _SPAN * len(ids):
             tasks, index = np.unique(ids, return_inverse=True)

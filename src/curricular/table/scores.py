@@ -108,9 +108,8 @@ def _record_averages(
     values[...] = scores[:, None]
     for column, numbers in enumerate(others, len(EMAS)):
         values[:, column] = numbers
-    old = rows.read(names).view(np.float64) * (
-        num_old > 0
-    )  # without results, there are no averages, whatever is stored
+    old = rows.read(names).view(np.float64)
+    old *= num_old > 0  # a task without results has no averages, whatever is stored
     new = averaged(old.T.copy(), values, gains, runs.starts, runs.sizes)
     rows.write(names, new.T.copy().view(np.int64))
 
