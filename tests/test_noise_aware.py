@@ -166,8 +166,20 @@ def test_the_claim_of_a_single_success_fades_as_failures_follow():
         scores[0, 199] = 1.0
         claims[num_failures] = chances(histories(scores))[0]
     assert claims[5] > 0.6
-    assert claims[50] < 0.4
-    assert max(claims[number] for number in (100, 200, 400, 800, 1600)) < 0.2
+    assert claims[50] < 0.6 * claims[5]
+    assert claims[100] < 0.4 * claims[5]
+    assert max(claims[number] for number in (200, 400, 800, 1600)) < 0.25 * claims[5]
+
+
+def test_luck_that_is_over_draws_less_than_what_was_mastered_and_is_forgotten():
+    rng = np.random.default_rng(9)
+    falls = rng.random(200) < np.concatenate([np.full(100, 0.3), np.linspace(0.3, 0.0, 100)])
+    rise = falls[::-1]
+    scores = np.concatenate([[falls, rise, ~falls, ~rise], np.zeros((20, 200))]).astype(float)
+    # Without stretching, the four slopes are equally large; only the first task falls without ever having gone well.
+    p = chances(histories(scores), NoiseAwareConfig.recommended(theta=0.5))
+    assert p[1] > 3 * p[0]
+    assert p[3] > 3 * p[0]
 
 
 def test_where_only_mastered_tasks_were_ever_solved_draws_go_to_the_others():
@@ -179,6 +191,12 @@ def test_where_only_mastered_tasks_were_ever_solved_draws_go_to_the_others():
         mastered[share] = p[:3].sum()
         assert p[3:] == pytest.approx(p[3])
     assert mastered[0.25] < mastered[0.0] < 0.4
+
+
+def test_the_little_that_mastered_tasks_have_left_does_not_keep_draws_from_what_was_never_solved():
+    scores = np.zeros((40, 150))
+    scores[:3] = successes(np.minimum(np.linspace(0, 3, 150), 0.97), 3, 150)
+    assert chances(histories(scores))[:3].sum() < 0.2
 
 
 def test_discovery_follows_the_share_of_noise():

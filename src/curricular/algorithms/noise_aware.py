@@ -42,7 +42,7 @@ class NoiseAwareConfig(FlooredConfig):
     """θ of the reweighting R. Small values stretch small success rates; at 0.5, R is the identity."""
     interval_width: float = Field(default=1.5, ge=0)
     """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""
-    unsolved_weight: float = Field(default=0.02, ge=0, le=1)
+    unsolved_weight: float = Field(default=0.01, ge=0, le=1)
     """Credit of a task that was never solved, for the uncertainty of its slope; it is at most 1 for other tasks. Small
     values leave such tasks to the reserved shares."""
     discovery_share: float = Field(default=0.25, ge=0, le=1)
@@ -79,7 +79,7 @@ class NoiseAwareConfig(FlooredConfig):
         return {"noise-aware": cls.recommended, "noise-aware-unpooled": partial(cls.recommended, sharing=0.0)}
 
 
-DOUBT = 10
+DOUBT = 15
 """Exponent that turns the share of noise into a share of uniform draws, which is near 0 unless almost all is noise."""
 
 DISCOVERY = 4
@@ -87,6 +87,9 @@ DISCOVERY = 4
 
 MIN_PROGRESS = 2.0**-20
 """Lower limit of the sum of the priorities. It is above 0, so that priorities still order the tasks for eviction."""
+
+FALL = 0.25
+"""Weight of the slope of a task that falls although it never went well: luck that is over, rather than forgetting."""
 
 
 class NoiseAwareAlgorithm(Algorithm):
@@ -181,7 +184,7 @@ class Signs(NamedTuple):
     windows: Array
     """1 + k, as in `Slope`."""
     size: Array
-    """|slope|."""
+    """|slope|, less for a task that falls although it never went well, or that goes well already."""
     error: Array
     """Standard error of the slope."""
     headroom: Array
@@ -201,13 +204,31 @@ def _signs(config: NoiseAwareConfig, weights: list[PairWeights], columns: Column
     slope = progress_slope(columns, weights, config.interval_width, config.theta)
     xp = slope.value.__array_namespace__()
     solved = xp.astype(columns["is_active"] & _is_solved(columns), xp.float64)
-    credit = config.unsolved_weight + (_steepness(slope.recent) - config.unsolved_weight) * solved
-    return Signs(*Evidence.of(slope), xp.abs(slope.value), slope.error, _headroom(slope), credit, solved)
+    steepness = _steepness(slope.recent)
+    # The change that is left: all of it for a task that does not go well yet.
+    rest = xp.where(slope.recent > 0.5, steepness, 1.0)
+    credit = config.unsolved_weight + (steepness * rest - config.unsolved_weight) * solved
+    return Signs(*Evidence.of(slope), _size(slope) * rest, slope.error, _headroom(slope), credit, solved)
 
 
 def _steepness(success: Array) -> Array:
     """Returns 4p(1 − p): 1 in the middle of a curve of learning, where it is steepest, and near 0 at both ends."""
     return 4.0 * success * (1.0 - success)
+
+
+def _size(slope: Slope) -> Array:
+    """Returns |slope|, of which `FALL` counts for a task that falls although it never went well, shape (n,).
+
+    What was solved by luck seems to be forgotten, for as long as averages remember it.
+    """
+    xp = slope.value.__array_namespace__()
+    size = xp.abs(slope.value)
+    return xp.where((_highest(slope) < 0.5) & (slope.value < 0.0), FALL * size, size)
+
+
+def _highest(slope: Slope) -> Array:
+    """Returns the higher one of recent and lasting success, shape (n,)."""
+    return slope.value.__array_namespace__().maximum(slope.recent, slope.lasting)
 
 
 def _headroom(slope: Slope) -> Array:
@@ -219,7 +240,7 @@ def _headroom(slope: Slope) -> Array:
     """
     xp = slope.value.__array_namespace__()
     is_top = (slope.recent > 0.5) & (slope.value > -slope.error)
-    highest = xp.maximum(slope.recent, slope.lasting)
+    highest = _highest(slope)
     is_bottom = (highest < 0.5) & (slope.value < slope.error)
     at_bottom = xp.where(is_bottom, xp.sqrt(_steepness(highest)), 1.0)
     return xp.where(is_top, _steepness(slope.recent), at_bottom)
