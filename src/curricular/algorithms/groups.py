@@ -236,7 +236,7 @@ class History(NamedTuple):
     counts: Array
     """Completions in this order, shape (m,)."""
     baselines: Array
-    """Completions times the random baseline, shape (n,)."""
+    """Completions times the random baseline, in this order, shape (m,)."""
     averages: list[Sums]
     """The averages, fastest first."""
 
@@ -255,8 +255,9 @@ class History(NamedTuple):
         for names, rate in zip([*((name,) for name in EMAS[:-1]), (EMAS[-1], "mean_square")], rates, strict=True):
             weight = 1.0 - powers(1.0 - rate, completions)
             averages.append(Sums(1.0 - rate, {name: weight * columns[name] for name in names}))
-        baselines = xp.astype(completions, xp.float64) * columns["random_baseline"]
-        return cls(newest_first, xp.take(completions, newest_first), baselines, averages)
+        counts = xp.take(completions, newest_first)
+        baselines = xp.astype(counts, xp.float64) * xp.take(columns["random_baseline"], newest_first)
+        return cls(newest_first, counts, baselines, averages)
 
 
 def group_columns(history: History, groups: Array, num_groups: int, *, is_shared: bool = False) -> dict[str, Array]:
@@ -276,13 +277,11 @@ def group_columns(history: History, groups: Array, num_groups: int, *, is_shared
     """
     xp, num_copies = groups.__array_namespace__(), groups.shape[0]
     shape = (1 if is_shared else num_copies, num_groups)
-    group, place = _numbered(groups, shape), None
-    newer, total = _newer(history, groups, shape)
-    (baseline,) = group_sums([xp.tile(history.baselines, (num_copies,))], group, math.prod(shape))
+    group, newer, place, total, baseline = _results(history, groups, shape)
     result = {"num_completions": total, "random_baseline": baseline / xp.clip(xp.astype(total, xp.float64), 1.0, None)}
     is_empty = xp.astype(total <= 0, xp.float64)
     for keep, values in reversed(history.averages):
-        near = where_true(newer < math.ceil(FORGOTTEN / -math.log(keep)))
+        near = where_true(newer < _window(keep))
         if near.shape[0] < FEW * newer.shape[0]:  # faster averages forget earlier
             place = xp.take(xp.tile(xp.arange(groups.shape[1]), (num_copies,)) if place is None else place, near)
             group, newer = (xp.take(column, near) for column in (group, newer))
@@ -301,20 +300,69 @@ FEW = 0.7
 """Share of the tasks up to which those whose results an average still remembers are taken out of the others."""
 
 
-def _newer(history: History, groups: Array, shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Returns the number of newer results in the group of each task, shape (k * n,), and that of all in each group."""
-    xp, (num_copies, num_tasks) = groups.__array_namespace__(), groups.shape
-    by_age = xp.reshape(xp.take(groups, history.newest_first, axis=1), (shape[0], -1))
-    edges = xp.cumulative_sum(group_sizes(_numbered(by_age, shape), math.prod(shape)), include_initial=True)
-    # Of each grouping, the tasks of the first group, latest first, then those of the next one.
-    order, slots, counts = stable_order(by_age), history.newest_first, history.counts
-    if num_copies > 1:
-        order = order + xp.reshape(xp.arange(shape[0]), (-1, 1)) * by_age.shape[1]
-        slots = xp.reshape(slots + xp.reshape(xp.arange(num_copies), (-1, 1)) * num_tasks, (-1,))
-        counts = xp.tile(counts, (num_copies,))
-    order = xp.reshape(order, (-1,))
+def _window(keep: float) -> int:
+    """Returns the number of newer results after which an average has forgotten a result."""
+    return math.ceil(FORGOTTEN / -math.log(keep))
+
+
+class _Results(NamedTuple):
+    """The results of x tasks, each in its group of a grouping, and the sums of all groups."""
+
+    group: Array
+    """The group of each task, numbered over all groupings, shape (x,)."""
+    newer: Array
+    """Number of newer results in the group of each task, shape (x,)."""
+    place: Array | None
+    """Index of each task in the pool, shape (x,); None: all tasks of the pool in order, once for each grouping."""
+    total: Array
+    """Completions of each group, those of forgotten tasks included, shape (groups,)."""
+    baseline: Array
+    """Likewise, completions times the random baseline, shape (groups,)."""
+
+
+def _results(history: History, groups: Array, shape: tuple[int, int]) -> _Results:
+    """Returns the results in groups, without tasks whose results the slowest average has forgotten in their group."""
+    xp, (num_copies, num_tasks), newest_first = groups.__array_namespace__(), groups.shape, history.newest_first
+    by_age = _numbered(xp.take(groups, newest_first, axis=1), shape)
+    counts, baselines = (xp.tile(column, (num_copies,)) for column in (history.counts, history.baselines))
+    sums = group_sums([counts, baselines], by_age, math.prod(shape))
+    total, group = xp.astype(sums[0], xp.int64), by_age
+    recent = _recent(history, by_age, sums[0])
+    if recent is not None:
+        group, counts = group.take(recent), counts.take(recent)
+    edges = xp.cumulative_sum(group_sizes(group, math.prod(shape)), include_initial=True)
+    order = stable_order(group)  # the tasks of the first group, latest first, then those of the next one
     counts = xp.take(counts, order)
     running = xp.cumulative_sum(counts)
-    before = xp.take(xp.concat([xp.zeros(1, dtype=running.dtype), running]), edges)
-    newer = running - counts - spread(before[:-1], edges, counts.shape[0])
-    return in_place(newer, xp.take(slots, order), num_copies * num_tasks), before[1:] - before[:-1]
+    before = xp.take(xp.concat([xp.zeros(1, dtype=running.dtype), running]), edges[:-1])
+    newer = running - counts - spread(before, edges, counts.shape[0])
+    if recent is not None:
+        return _Results(group, in_place(newer, order), newest_first.take(recent % len(newest_first)), total, sums[1])
+    # In the order of the pool, the averages are read from memory in order.
+    place = xp.reshape(newest_first + xp.reshape(xp.arange(num_copies), (-1, 1)) * num_tasks, (-1,))
+    newer = in_place(newer, xp.take(place, order), num_copies * num_tasks)
+    return _Results(_numbered(groups, shape), newer, None, total, sums[1])
+
+
+def _recent(history: History, by_age: Array, total: Array) -> NDArray[np.int64] | None:
+    """Returns the indices of the results that the slowest average may still remember; None for (nearly) all.
+
+    These are the newest results, as many as a group of usual size needs, and all results of groups that need more.
+
+    Args:
+        history: Results of the pool.
+        by_age: Group of each of m tasks in k groupings, latest first, shape (k * m,).
+        total: Completions of each group, a float, shape (groups,).
+    """
+    if not isinstance(by_age, np.ndarray) or not len(by_age):
+        return None
+    window, num_told = _window(history.averages[-1].keep), len(history.counts)
+    num_newest = math.ceil(1.25 * window * num_told * float(total.sum() / (total @ total)))
+    if num_newest > FEW * num_told:
+        return None
+    rows = by_age.reshape(-1, num_told)
+    newest = rows[:, :num_newest]
+    (told,) = group_sums([np.tile(history.counts[:num_newest], len(rows))], newest.ravel(), len(total))
+    is_recent = (told < window).take(rows)
+    is_recent[:, :num_newest] = True
+    return np.flatnonzero(is_recent)

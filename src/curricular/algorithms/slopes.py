@@ -53,13 +53,15 @@ NUM_FITS = 4
 
 
 def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
-    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
+    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape (1,).
 
     The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
     distribution of width `SPREAD` times the typical slope. The share of changing tasks and the typical slope are fitted
     to the known tasks, each as far as its error is small enough to tell. A slope found in one of k + 1 windows is k + 1
     times less likely to be a change. Source of the empirical Bayes model: Efron 2008, *Microarrays, empirical Bayes and
     the two-groups model*, Statistical Science 23(1).
+
+    Arrays of shape (k, n) are k pools, each with a fit of its own.
 
     Args:
         evidence: Evidence for a change of each task.
@@ -91,8 +93,8 @@ class Evidence(NamedTuple):
         """Returns the probability that each task changes, shape (n,).
 
         Args:
-            typical: Typical slope of changing tasks, shape ().
-            share: Share of changing tasks in the pool, in (0, 1), shape ().
+            typical: Typical slope of changing tasks, shape (1,).
+            share: Share of changing tasks in the pool, in (0, 1), shape () or (1,).
         """
         xp = self.precision.__array_namespace__()
         leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
@@ -103,7 +105,7 @@ class Evidence(NamedTuple):
 
 
 def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
-    """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape () each."""
+    """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape (1,) each."""
     xp = known.__array_namespace__()
     precision = evidence.precision
     squares = evidence.t_squares / precision
