@@ -7,12 +7,13 @@ import array_api_strict as xp
 import numpy as np
 import pytest
 
-from curricular import NoiseAwareConfig, create_algorithm
+from curricular import NoiseAwareConfig, Span, bucketed, create_algorithm, merge, single_task
 from curricular.algorithms import groups
 from curricular.algorithms.groups import Grouper, History, NewestFirst, group_columns, task_groups
 from curricular.algorithms.memo import SMALL
 from curricular.algorithms.sharing import share_evidence
 from curricular.algorithms.slopes import Evidence, chance_of_change
+from curricular.params import Layout
 from curricular.table import EMAS, columns_of, empty_table
 
 from .reference import distribution
@@ -99,8 +100,18 @@ def test_old_results_are_left_out_only_where_they_are_forgotten(monkeypatch):
         assert column == pytest.approx(every[name], rel=1e-12)
 
 
-def test_leaving_results_out_equals_taking_all_in_array_api_strict():
-    columns = pool(500, num_axes=3, choices=2, most=8000)
+def merged(columns):
+    """The same results of tasks of a merged set, of which two members have axes of their own."""
+    members = [bucketed({"a": 0}, {"a": [1, 2, 3]}), bucketed({"b": 0, "c": 0}, {"b": [1, 2], "c": Span(0.0, 1.0)})]
+    generator = merge([*members, single_task(0)], [1, 1, 1])
+    params = generator.sample(np.zeros(len(columns["is_active"]), np.int64), np.random.default_rng(5))
+    layout = Layout(generator.axes)
+    return columns | {"params": params, "cells": layout.cells(params), "cell_axes": layout.cell_axes}
+
+
+@pytest.mark.parametrize("with_axes", [dict, merged])
+def test_leaving_results_out_equals_taking_all_in_array_api_strict(with_axes):
+    columns = with_axes(pool(500, num_axes=3, choices=2, most=8000))
     strict = {name: xp.asarray(column) for name, column in columns.items()}
     algorithm = create_algorithm(NoiseAwareConfig.recommended())
     assert np.asarray(distribution(algorithm, strict)) == pytest.approx(distribution(algorithm, columns), rel=1e-9)

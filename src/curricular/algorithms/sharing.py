@@ -13,7 +13,7 @@ other tasks at which the groups of a task count half as much as they do in the e
 AXIS_POWER = 3.0
 """Power with which each of three or more axes counts in the product over all pairs of axes."""
 
-BATCH = 2**15
+BATCH = 2**16
 """Number of tasks, times groupings, up to which groupings are computed together: NumPy then takes longer for the values
 than for the calls, and the values stay in the cache of the processor."""
 
