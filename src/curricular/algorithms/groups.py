@@ -30,9 +30,9 @@ def task_groups(columns: Columns) -> tuple[Array, Array]:
     Returns:
         Group of each task, shape (k, n), and number of active tasks in each group, shape (k, num_groups).
     """
-    grid = _grid(columns)
+    values, grid = _grid(columns)
     num_bins = math.isqrt(grid.num_groups) if is_paired(columns) else grid.num_groups
-    numbered = [_dense(column, num_bins) for column in grid.bins(columns["params"], num_bins)]
+    numbered = [_dense(column, num_bins) for column in grid.bins(values, num_bins)]
     if is_paired(columns):
         numbered = [(one * width + other, num * width) for (one, num), (other, width) in combinations(numbered, 2)]
     groups = stacked([column for column, _ in numbered], columns["params"])
@@ -70,8 +70,8 @@ def axis_groups(columns: Columns) -> tuple[list[Array], int]:
     Args:
         columns: Columns of the tasks in the pool.
     """
-    grid = _grid(columns)
-    return grid.bins(columns["params"], grid.num_groups), grid.num_groups
+    values, grid = _grid(columns)
+    return grid.bins(values, grid.num_groups), grid.num_groups
 
 
 def groups_with(columns: Columns, params: Array) -> tuple[Array, Array, int]:
@@ -84,9 +84,9 @@ def groups_with(columns: Columns, params: Array) -> tuple[Array, Array, int]:
     Returns:
         Groups of shape (k, n) and (k, m), and their number.
     """
-    grid = _grid(columns)
-    old, new = (grid.bins(tasks, grid.num_groups) for tasks in (columns["params"], params))
-    return stacked(old, params), stacked(new, params), grid.num_groups
+    values, grid = _grid(columns)
+    old, new = (grid.bins(axes, grid.num_groups) for axes in (values, _values(params, len(values))))
+    return stacked(old, columns["params"]), stacked(new, params), grid.num_groups
 
 
 def _most_groups(num_tasks: int) -> int:
@@ -114,23 +114,31 @@ class _Grid(NamedTuple):
     high: list[Array]
     num_groups: int
 
-    def bins(self, params: Array, num_bins: int) -> list[Array]:
-        """Returns the bin of each task on each axis, shape (n,)."""
-        ends = enumerate(zip(self.low, self.high, strict=True))
-        return [bin_axis(known_values(params[:, axis]), low, high, num_bins) for axis, (low, high) in ends]
+    def bins(self, values: list[Array], num_bins: int) -> list[Array]:
+        """Returns the bin of each task on each axis, shape (n,), for known values on each axis, shape (n,)."""
+        ends = zip(values, self.low, self.high, strict=True)
+        return [bin_axis(axis, low, high, num_bins) for axis, low, high in ends]
 
 
-def _grid(columns: Columns) -> _Grid:
+def _grid(columns: Columns) -> tuple[list[Array], _Grid]:
+    """Returns the known values of the pool on each axis that all tasks have, and bins along these axes."""
     params = columns["params"]
     xp = params.__array_namespace__()
-    axes = [known_values(params[:, axis]) for axis in range(params.shape[1] - columns["cells"].shape[1])]
-    return _Grid([xp.min(axis) for axis in axes], [xp.max(axis) for axis in axes], _most_groups(params.shape[0]))
+    values = _values(params, params.shape[1] - columns["cells"].shape[1])
+    low, high = ([fn(axis) for axis in values] for fn in (xp.min, xp.max))
+    return values, _Grid(low, high, _most_groups(params.shape[0]))
+
+
+def _values(params: Array, num_axes: int) -> list[Array]:
+    return [known_values(params[:, axis]) for axis in range(num_axes)]
 
 
 def known_values(values: Array) -> Array:
     """Returns `values`, shape (n,), where the mean of the known ones replaces NaN, which stands for unknown."""
     xp = values.__array_namespace__()
     is_known = xp.isfinite(values)
+    if isinstance(values, np.ndarray) and is_known.all():
+        return values
     total = xp.sum(xp.where(is_known, values, 0.0))
     mean = total / xp.clip(xp.sum(xp.astype(is_known, xp.float64)), 1.0, None)
     return xp.where(is_known, values, mean)

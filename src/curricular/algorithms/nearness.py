@@ -37,8 +37,9 @@ def _weights(bin_of: Array, active: Array) -> Array:
     """Returns `near_bins` weights of one axis, shape (NUM_BINS, NUM_BINS + 1)."""
     xp = active.__array_namespace__()
     (num_active,) = group_sums([active], bin_of, NUM_BINS)
-    rank = xp.cumulative_sum(xp.astype(num_active > 0.0, xp.float64))
-    weights = STEP ** xp.abs(rank[:, None] - rank[None, :])
+    rank = xp.cumulative_sum(xp.astype(num_active > 0.0, xp.int64))
+    distances = xp.reshape(xp.abs(rank[:, None] - rank[None, :]), (-1,))
+    weights = xp.reshape(xp.take(STEP ** xp.astype(xp.arange(NUM_BINS), xp.float64), distances), (NUM_BINS, NUM_BINS))
     return xp.concat([weights, (weights @ num_active)[:, None]], axis=1)
 
 
