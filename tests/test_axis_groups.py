@@ -152,7 +152,7 @@ def test_the_model_of_change_is_fitted_to_each_row_alone():
     for row in range(4):
         alone, size = chance_of_change(Evidence(*(column[row] for column in evidence)), known[row])
         assert chance[row] == pytest.approx(alone, rel=1e-12)
-        assert float(typical[row, 0]) == pytest.approx(float(size[0]), rel=1e-12)
+        assert float(typical[row, 0]) == pytest.approx(float(size), rel=1e-12)
 
 
 class TestNewestFirst:

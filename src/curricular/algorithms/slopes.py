@@ -53,7 +53,7 @@ NUM_FITS = 4
 
 
 def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
-    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape (1,).
+    """Returns the probability that each task changes, shape (n,), and the typical slope of changing tasks, shape ().
 
     The model has two kinds of tasks: those that stand still, and those that change, with slopes from a normal
     distribution of width `SPREAD` times the typical slope. The share of changing tasks and the typical slope are fitted
@@ -61,7 +61,7 @@ def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     times less likely to be a change. Source of the empirical Bayes model: Efron 2008, *Microarrays, empirical Bayes and
     the two-groups model*, Statistical Science 23(1).
 
-    Arrays of shape (k, n) are k pools, each with a fit of its own.
+    Arrays of shape (k, n) are k pools with a fit each, whose typical slopes have the shape (k, 1).
 
     Args:
         evidence: Evidence for a change of each task.
@@ -93,8 +93,8 @@ class Evidence(NamedTuple):
         """Returns the probability that each task changes, shape (n,).
 
         Args:
-            typical: Typical slope of changing tasks, shape (1,).
-            share: Share of changing tasks in the pool, in (0, 1), shape () or (1,).
+            typical: Typical slope of changing tasks, shape ().
+            share: Share of changing tasks in the pool, in (0, 1), shape ().
         """
         xp = self.precision.__array_namespace__()
         leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
@@ -105,18 +105,23 @@ class Evidence(NamedTuple):
 
 
 def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
-    """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape (1,) each."""
+    """Returns the typical slope of the changing tasks among the `known` ones, and their share, shape () each."""
     xp = known.__array_namespace__()
     precision = evidence.precision
     squares = evidence.t_squares / precision
+    is_many = known.ndim > 1
     known_precision = precision * known + (1.0 - known) * _UNKNOWN**-2
-    least_error = 1.0 / xp.sqrt(xp.max(known_precision, axis=-1, keepdims=True))
+    least_error = 1.0 / xp.sqrt(xp.max(known_precision, axis=-1, keepdims=is_many))
+
+    def sum_of(weights: Array) -> Array:
+        return xp.sum(weights, axis=-1, keepdims=is_many)
 
     def dot(weights: Array, values: Array) -> Array:
-        return xp.vecdot(weights, values)[..., None]
+        product = xp.vecdot(weights, values)
+        return product[:, None] if is_many else product
 
     def typical_of(weights: Array) -> Array:
-        total = xp.sum(weights, axis=-1, keepdims=True)
+        total = sum_of(weights)
         fitted = xp.sqrt(dot(weights, squares) / xp.where(total > 0.0, total, 1.0))
         # If no slope stands out, the smallest error stands in for the typical slope.
         return xp.where(total > 1e-6, fitted, least_error)
@@ -130,7 +135,7 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
         typical = typical_of(clear * clear)
         gauge = precision * (typical * typical)
         weights = known * (gauge / (1.0 + gauge))
-        share = (1.0 + dot(weights, chance)) / (2.0 + xp.sum(weights, axis=-1, keepdims=True))
+        share = (1.0 + dot(weights, chance)) / (2.0 + sum_of(weights))
     return typical, share
 
 
