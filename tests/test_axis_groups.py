@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from curricular import NoiseAwareConfig, Span, bucketed, create_algorithm, merge, single_task
-from curricular.algorithms import groups
-from curricular.algorithms.groups import Grouper, History, NewestFirst, group_columns, task_groups
+from curricular.algorithms import group_results, groups
+from curricular.algorithms.group_results import History, group_columns
+from curricular.algorithms.groups import Grouper, NewestFirst, task_groups
 from curricular.algorithms.memo import SMALL
 from curricular.algorithms.sharing import share_evidence
 from curricular.algorithms.slopes import Evidence, chance_of_change
@@ -90,11 +91,11 @@ def test_old_results_are_left_out_only_where_they_are_forgotten(monkeypatch):
     grouped, sizes = task_groups(columns)
     history = history_of(columns)
     few = group_columns(history, grouped, sizes.shape[1])
-    recent = groups._recent(
+    recent = group_results._recent(
         history, grouped[:1, history.newest_first].ravel().astype(np.int64), few["num_completions"][0]
     )
     assert 0 < len(recent) < len(history.newest_first) / 2
-    monkeypatch.setattr(groups, "_recent", lambda *_: None)
+    monkeypatch.setattr(group_results, "_recent", lambda *_: None)
     every = group_columns(history, grouped, sizes.shape[1])
     for name, column in few.items():
         assert column == pytest.approx(every[name], rel=1e-12)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..arrays import Array, Columns
-from .groups import Grouping, History, NewestFirst, active_sizes, group_columns, groups_with, is_paired
+from .group_results import History, group_columns
+from .groups import Grouping, NewestFirst, active_sizes, groups_with, is_paired
 
 GROUP_HALF = 5.0
 """Completions at which the priority of a group counts half, and the mean priority the other half; also, completions of
