@@ -79,7 +79,10 @@ def serve() -> None:
 
 @contextmanager
 def sources(revision: str) -> Iterator[Path]:
-    """Checks out `revision` in a temporary worktree, which is removed in the end; "." is the working tree."""
+    """Checks out `revision` in a temporary worktree, which is removed in the end; "." is the working tree.
+
+    Building a wheel, which is dropped, compiles the kernel beside its source.
+    """
     if revision == ".":
         yield ROOT
         return
@@ -87,6 +90,8 @@ def sources(revision: str) -> Iterator[Path]:
         path = Path(folder) / "tree"
         git("worktree", "add", "--detach", str(path), revision)
         try:
+            pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(path)]
+            subprocess.run(pip, check=True)  # noqa: S603
             yield path
         finally:
             git("worktree", "remove", "--force", str(path))
