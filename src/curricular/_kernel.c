@@ -23,7 +23,7 @@ typedef union __attribute__((packed)) {
     double f;
 } Word;
 
-/* One dimension of an array, whose entries lie `step` bytes apart. */
+/* An array of one dimension, whose entries lie `step` bytes apart. */
 typedef struct {
     char *data;
     Py_ssize_t n, step;
@@ -31,10 +31,9 @@ typedef struct {
 
 static inline Word *at(Column column, Py_ssize_t index) { return (Word *)(column.data + index * column.step); }
 
-/* The arrays that a call has borrowed; `release` gives them back. */
-enum { MAX_BORROWED = 20 };
+/* The arrays that a call has borrowed from Python; `release` gives them back. */
 typedef struct {
-    Py_buffer all[MAX_BORROWED];
+    Py_buffer all[20];
     int num;
 } Borrowed;
 
@@ -44,30 +43,23 @@ static void release(Borrowed *borrowed) {
 
 enum { READ = 0, WRITE = PyBUF_WRITABLE };
 
-/* Borrows an array of `ndim` dimensions with entries of 64 bits: integers if `kind` is 'i', or else floats. One of two
- * dimensions has to be contiguous. Returns NULL with an exception if it is another array. */
-static Py_buffer *borrow(Borrowed *borrowed, PyObject *array, const char *name, char kind, int ndim, int access) {
+/* Borrows an array of one dimension and at least `n` entries: integers of 64 bits if `kind` is 'i', or floats if it is
+ * 'f'. Returns -1 with an exception if it is another one. */
+static int borrow(Borrowed *borrowed, Column *column, PyObject *array, const char *name, char kind, Py_ssize_t n,
+                  int access) {
     Py_buffer *buffer = &borrowed->all[borrowed->num];
-    if (PyObject_GetBuffer(array, buffer, access | PyBUF_FORMAT | (ndim == 1 ? PyBUF_STRIDES : PyBUF_C_CONTIGUOUS)))
-        return NULL;
+    if (PyObject_GetBuffer(array, buffer, access | PyBUF_FORMAT | PyBUF_STRIDES)) return -1;
     borrowed->num++;
     const char *format = buffer->format, *formats = kind == 'i' ? "lq" : "d";
+    format += *format && strchr("@=<^", *format); /* NumPy marks what is not aligned */
     int is_kind = format[0] && !format[1] && strchr(formats, format[0]) && buffer->itemsize == sizeof(Word);
-    if (is_kind && buffer->ndim == ndim) return buffer;
-    PyErr_Format(PyExc_ValueError, "%s: expected %d dimensions of 64-bit %s, got %d of format %s", name, ndim,
-                 kind == 'i' ? "integers" : "floats", buffer->ndim, format);
-    return NULL;
-}
-
-/* Borrows a column of at least `n` entries. */
-static int borrow_column(Borrowed *borrowed, Column *column, PyObject *array, const char *name, char kind, Py_ssize_t n,
-                         int access) {
-    Py_buffer *buffer = borrow(borrowed, array, name, kind, 1, access);
-    if (!buffer) return -1;
+    if (!is_kind || buffer->ndim != 1 || buffer->shape[0] < n) {
+        PyErr_Format(PyExc_ValueError, "%s: expected at least %zd 64-bit numbers of kind %s, got another array", name,
+                     n, formats);
+        return -1;
+    }
     *column = (Column){buffer->buf, buffer->shape[0], buffer->strides[0]};
-    if (column->n >= n) return 0;
-    PyErr_Format(PyExc_ValueError, "%s: expected at least %zd entries, got %zd", name, n, column->n);
-    return -1;
+    return 0;
 }
 
 /* ── Which rows events concern ───────────────────────────────────────────────────────────────────────────────────── */
@@ -88,11 +80,6 @@ static void sort(const int64_t *keys, Py_ssize_t n, int64_t last, Py_ssize_t *or
     if (from != order) memcpy(order, from, n * sizeof *order);
 }
 
-static const char distinct_doc[] =
-    "distinct(task_ids, capacity, slots, row_of)\n--\n\n"
-    "Fills `slots` with the distinct slots of `task_ids`, ascending, and `row_of` with the index of each id's slot among\n"
-    "them. Returns the number of distinct slots.";
-
 static PyObject *distinct(PyObject *module, PyObject *args) {
     Borrowed borrowed = {.num = 0};
     PyObject *ids_array, *slots_array, *row_of_array, *result = NULL;
@@ -100,10 +87,10 @@ static PyObject *distinct(PyObject *module, PyObject *args) {
     Py_ssize_t capacity, n, num_distinct = 0;
     int64_t *keys = NULL;
     if (!PyArg_ParseTuple(args, "OnOO", &ids_array, &capacity, &slots_array, &row_of_array)) return NULL;
-    if (borrow_column(&borrowed, &ids, ids_array, "task_ids", 'i', 0, READ)) goto end;
+    if (borrow(&borrowed, &ids, ids_array, "task_ids", 'i', 0, READ)) goto end;
     n = ids.n;
-    if (borrow_column(&borrowed, &slots, slots_array, "slots", 'i', n, WRITE)) goto end;
-    if (borrow_column(&borrowed, &row_of, row_of_array, "row_of", 'i', n, WRITE)) goto end;
+    if (borrow(&borrowed, &slots, slots_array, "slots", 'i', n, WRITE)) goto end;
+    if (borrow(&borrowed, &row_of, row_of_array, "row_of", 'i', n, WRITE)) goto end;
     if (capacity < 1) {
         PyErr_Format(PyExc_ValueError, "capacity: expected at least 1, got %zd", capacity);
         goto end;
@@ -146,14 +133,12 @@ enum {
 /* Columns of the statistics of labels, likewise. */
 enum { L_NUM_SCHEDULED, L_NUM_COMPLETED, L_NUM_RECENT, L_RECENT_SCORE, L_RECENT_REGRET, NUM_LABEL_COLUMNS };
 
-/* Settings, likewise. */
-enum { SCORE_LOW, SCORE_SCALE, THRESHOLD, LOWEST_SUCCESS, BASELINE_SAMPLES, NO_FAILURE, MAX_REGRET, NUM_SETTINGS };
-
 typedef struct {
     Column rows[NUM_FIELDS], labels[NUM_LABEL_COLUMNS], reasons;
-    const double *weights, *coarse_weights; /* (num_weights, NUM_RATES) each, as `averages.weight_tables` gives them */
+    Column weights, coarse_weights; /* of 0, 1, … and of multiples of `num_weights` results, at each rate in turn */
     int64_t num_weights;
-    double settings[NUM_SETTINGS];
+    double low, scale, threshold, lowest_success, no_failure, max_regret;
+    long long num_baseline_samples;
     long long num_scheduled, num_told; /* of the pool, up to the event */
     long long num_cancelled, num_unsolicited;
 } Pool;
@@ -165,10 +150,10 @@ static inline double clipped(double value, double low, double high) {
 /* Weight that `count` results, at least 1, have in an average, as `averages.weight` gives it. */
 static inline double weight(const Pool *pool, int64_t count, int rate) {
     int64_t length = pool->num_weights;
-    if (count < length) return pool->weights[count * NUM_RATES + rate];
+    if (count < length) return at(pool->weights, count * NUM_RATES + rate)->f;
     if (count > length * length - 1) count = length * length - 1;
-    double rest = pool->weights[count % length * NUM_RATES + rate];
-    return rest + (1.0 - rest) * pool->coarse_weights[count / length * NUM_RATES + rate];
+    double rest = at(pool->weights, count % length * NUM_RATES + rate)->f;
+    return rest + (1.0 - rest) * at(pool->coarse_weights, count / length * NUM_RATES + rate)->f;
 }
 
 /* Takes one step of the debiased averages of `row` towards the values of its next result. */
@@ -180,10 +165,10 @@ static void step_averages(const Pool *pool, Py_ssize_t row, double score, int is
         double old = average->f * (num_before > 0); /* a task without results has no averages, whatever is stored */
         average->f = old + (value - old) * (weight(pool, 1, rate) / weight(pool, num_before + 1, rate));
     }
-    int64_t limit = (int64_t)pool->settings[BASELINE_SAMPLES];
-    if (limit) {
+    if (pool->num_baseline_samples) {
         Word *baseline = at(pool->rows[RANDOM_BASELINE], row);
-        double old = baseline->f * (num_before > 0), share = num_before < limit ? 1.0 / (double)(num_before + 1) : 0.0;
+        double old = baseline->f * (num_before > 0), share = 0.0;
+        if (num_before < pool->num_baseline_samples) share = 1.0 / (double)(num_before + 1);
         baseline->f = old + (score - old) * share;
     }
 }
@@ -199,12 +184,11 @@ static void push_recent(const Pool *pool, Py_ssize_t row, double score) {
 
 /* Records a result of the task in `row`. */
 static void tell(Pool *pool, Py_ssize_t row, double told) {
-    const double *settings = pool->settings;
-    double score = clipped((told - settings[SCORE_LOW]) / settings[SCORE_SCALE], 0.0, 1.0);
+    double score = clipped((told - pool->low) / pool->scale, 0.0, 1.0);
     int64_t label = at(pool->rows[LABEL_INDEX], row)->i;
-    step_averages(pool, row, score, told >= settings[LOWEST_SUCCESS]);
+    step_averages(pool, row, score, told >= pool->lowest_success);
     push_recent(pool, row, score);
-    at(pool->rows[SUCCESS_THRESHOLD], row)->f = settings[THRESHOLD];
+    at(pool->rows[SUCCESS_THRESHOLD], row)->f = pool->threshold;
     at(pool->rows[LAST_SCORE], row)->f = score;
     at(pool->rows[LAST_COMPLETED], row)->i = ++pool->num_told;
     at(pool->rows[NUM_COMPLETIONS], row)->i++;
@@ -216,7 +200,7 @@ static void tell(Pool *pool, Py_ssize_t row, double told) {
 
 /* Records the regret of a result. */
 static void tell_regret(Pool *pool, Py_ssize_t row, double regret) {
-    double limit = pool->settings[MAX_REGRET], clean = clipped(regret, -limit, limit);
+    double clean = clipped(regret, -pool->max_regret, pool->max_regret);
     at(pool->rows[LAST_REGRET], row)->f = clean;
     at(pool->rows[NUM_REGRETS], row)->i++;
     at(pool->labels[L_RECENT_REGRET], at(pool->rows[LABEL_INDEX], row)->i)->f += clean;
@@ -242,7 +226,7 @@ static int cancel(Pool *pool, Py_ssize_t row, int is_current, double reason, dou
     pool->num_cancelled++;
     if (is_current) {
         at(pool->rows[NUM_CANCELLED], row)->i++;
-        if (regret != pool->settings[NO_FAILURE]) at(pool->rows[NUM_FAILURES], row)->i++;
+        if (regret != pool->no_failure) at(pool->rows[NUM_FAILURES], row)->i++;
     }
     return 0;
 }
@@ -266,92 +250,70 @@ static int record_event(Pool *pool, Py_ssize_t row, int64_t id, int64_t kind, do
     return 0;
 }
 
-/* Borrows the columns of `words`, shape (words, k), that `fields` index, and checks what they say about memory. */
-static int borrow_rows(Borrowed *borrowed, Pool *pool, PyObject *words_array, PyObject *fields_array) {
-    Column fields;
-    if (borrow_column(borrowed, &fields, fields_array, "fields", 'i', NUM_FIELDS, READ)) return -1;
-    Py_buffer *words = borrow(borrowed, words_array, "words", 'i', 2, WRITE);
-    if (!words) return -1;
-    Py_ssize_t num_rows = words->shape[1];
+/* Borrows `words`, the words of `num_rows` rows: first that of each row in the first field, then in the second, and so
+ * on. Takes those of the `fields` of a row apart, and checks those that are used as an index. */
+static int borrow_rows(Borrowed *borrowed, Pool *pool, PyObject *words_array, Py_ssize_t num_rows, PyObject *fields_array) {
+    Column fields, words;
+    if (borrow(borrowed, &fields, fields_array, "fields", 'i', NUM_FIELDS, READ) ||
+        borrow(borrowed, &words, words_array, "words", 'i', 0, WRITE))
+        return -1;
     for (int field = 0; field < NUM_FIELDS; field++) {
         int64_t index = at(fields, field)->i;
-        if (index < 0 || index >= words->shape[0]) {
-            PyErr_Format(PyExc_ValueError, "fields: expected indices below %zd, got another", words->shape[0]);
+        if (num_rows < 1 || index < 0 || index >= words.n / num_rows) {
+            PyErr_SetString(PyExc_ValueError, "fields: expected indices of the words of a row, got another");
             return -1;
         }
-        pool->rows[field] = (Column){(char *)words->buf + index * num_rows * 8, num_rows, 8};
+        pool->rows[field] = (Column){words.data + index * num_rows * words.step, num_rows, words.step};
     }
     for (Py_ssize_t row = 0; row < num_rows; row++) {
         int64_t label = at(pool->rows[LABEL_INDEX], row)->i;
         if (label < 0 || label >= pool->labels[0].n || at(pool->rows[NUM_COMPLETIONS], row)->i < 0) {
-            PyErr_Format(PyExc_ValueError, "words: expected indices of %zd labels and counts of results, got others",
-                         pool->labels[0].n);
+            PyErr_SetString(PyExc_ValueError, "words: expected indices of labels and numbers of results, got others");
             return -1;
         }
     }
     return 0;
 }
 
-/* Borrows the columns of the statistics of labels, all of one length. */
+/* Borrows the columns of the statistics of labels, of which none is shorter than the first. */
 static int borrow_labels(Borrowed *borrowed, Pool *pool, PyObject *columns) {
-    if (!PyTuple_Check(columns) || PyTuple_Size(columns) != NUM_LABEL_COLUMNS) {
-        PyErr_SetString(PyExc_ValueError, "labels: expected a tuple of five columns, got another object");
-        return -1;
-    }
-    for (int index = 0; index < NUM_LABEL_COLUMNS; index++) {
-        Column *column = &pool->labels[index];
-        char kind = index < L_RECENT_SCORE ? 'i' : 'f';
-        if (borrow_column(borrowed, column, PyTuple_GetItem(columns, index), "labels", kind, pool->labels[0].n, WRITE))
+    PyObject *arrays[NUM_LABEL_COLUMNS];
+    if (!PyArg_ParseTuple(columns, "OOOOO", &arrays[0], &arrays[1], &arrays[2], &arrays[3], &arrays[4])) return -1;
+    for (int index = 0; index < NUM_LABEL_COLUMNS; index++)
+        if (borrow(borrowed, &pool->labels[index], arrays[index], "labels", index < L_RECENT_SCORE ? 'i' : 'f',
+                   pool->labels[0].n, WRITE))
             return -1;
-    }
     return 0;
 }
 
-/* Borrows the two tables of weights, and copies the settings. */
-static int borrow_settings(Borrowed *borrowed, Pool *pool, PyObject *fine, PyObject *coarse, PyObject *settings_array) {
-    Column settings;
-    if (borrow_column(borrowed, &settings, settings_array, "settings", 'f', NUM_SETTINGS, READ)) return -1;
-    for (int index = 0; index < NUM_SETTINGS; index++) pool->settings[index] = at(settings, index)->f;
-    Py_buffer *first = borrow(borrowed, fine, "weights", 'f', 2, READ);
-    if (!first) return -1;
-    Py_buffer *second = borrow(borrowed, coarse, "coarse_weights", 'f', 2, READ);
-    if (!second) return -1;
-    Py_ssize_t length = first->shape[0];
-    if (length < 2 || length > 1 << 20 || second->shape[0] != length || first->shape[1] != NUM_RATES ||
-        second->shape[1] != NUM_RATES) {
-        PyErr_Format(PyExc_ValueError, "weights: expected two tables of %d rates and one length", NUM_RATES);
-        return -1;
-    }
-    pool->weights = first->buf, pool->coarse_weights = second->buf, pool->num_weights = length;
-    return 0;
+/* Borrows the two tables of weights. */
+static int borrow_weights(Borrowed *borrowed, Pool *pool, PyObject *weights, PyObject *coarse_weights) {
+    if (borrow(borrowed, &pool->weights, weights, "weights", 'f', 2 * NUM_RATES, READ)) return -1;
+    pool->num_weights = pool->weights.n / NUM_RATES;
+    return borrow(borrowed, &pool->coarse_weights, coarse_weights, "coarse_weights", 'f', pool->weights.n, READ);
 }
-
-static const char record_doc[] =
-    "record(events, row_of, words, fields, labels, reasons, weights, coarse_weights, settings, num_scheduled,\n"
-    "       num_completed)\n--\n\n"
-    "Records events, oldest first, in `words`, `labels` and `reasons`, which are private copies. Returns the numbers of\n"
-    "hand-outs, results of tasks in the pool, cancellations, and endings without a hand-out.";
 
 static PyObject *record(PyObject *module, PyObject *args) {
     Borrowed borrowed = {.num = 0};
-    Pool pool = {.labels = {{0}}};
+    Pool pool = {.num_told = 0};
     PyObject *id_array, *kind_array, *score_array, *regret_array, *row_of_array, *words, *fields, *labels, *reasons;
-    PyObject *weights, *coarse, *settings, *result = NULL;
+    PyObject *weights, *coarse, *result = NULL;
+    Py_ssize_t num_rows;
     Column ids, kinds, scores, regrets, row_of;
-    long long scheduled_before, told_before;
-    if (!PyArg_ParseTuple(args, "(OOOO)OOOOOOOOLL", &id_array, &kind_array, &score_array, &regret_array, &row_of_array,
-                          &words, &fields, &labels, &reasons, &weights, &coarse, &settings, &scheduled_before,
-                          &told_before))
+    if (!PyArg_ParseTuple(args, "(OOOO)OOnOOOOO(ddddLdd)LL", &id_array, &kind_array, &score_array, &regret_array,
+                          &row_of_array, &words, &num_rows, &fields, &labels, &reasons, &weights, &coarse, &pool.low, &pool.scale,
+                          &pool.threshold, &pool.lowest_success, &pool.num_baseline_samples, &pool.no_failure,
+                          &pool.max_regret, &pool.num_scheduled, &pool.num_told))
         return NULL;
-    pool.num_scheduled = scheduled_before, pool.num_told = told_before;
-    if (borrow_column(&borrowed, &ids, id_array, "task_ids", 'i', 0, READ) ||
-        borrow_column(&borrowed, &kinds, kind_array, "kinds", 'i', ids.n, READ) ||
-        borrow_column(&borrowed, &scores, score_array, "scores", 'f', ids.n, READ) ||
-        borrow_column(&borrowed, &regrets, regret_array, "regrets", 'f', ids.n, READ) ||
-        borrow_column(&borrowed, &row_of, row_of_array, "row_of", 'i', ids.n, READ) ||
-        borrow_column(&borrowed, &pool.reasons, reasons, "reasons", 'i', 0, WRITE) ||
-        borrow_labels(&borrowed, &pool, labels) || borrow_rows(&borrowed, &pool, words, fields) ||
-        borrow_settings(&borrowed, &pool, weights, coarse, settings))
+    long long scheduled_before = pool.num_scheduled, told_before = pool.num_told;
+    if (borrow(&borrowed, &ids, id_array, "task_ids", 'i', 0, READ) ||
+        borrow(&borrowed, &kinds, kind_array, "kinds", 'i', ids.n, READ) ||
+        borrow(&borrowed, &scores, score_array, "scores", 'f', ids.n, READ) ||
+        borrow(&borrowed, &regrets, regret_array, "regrets", 'f', ids.n, READ) ||
+        borrow(&borrowed, &row_of, row_of_array, "row_of", 'i', ids.n, READ) ||
+        borrow(&borrowed, &pool.reasons, reasons, "reasons", 'i', 0, WRITE) ||
+        borrow_labels(&borrowed, &pool, labels) || borrow_rows(&borrowed, &pool, words, num_rows, fields) ||
+        borrow_weights(&borrowed, &pool, weights, coarse))
         goto end;
     for (Py_ssize_t i = 0; i < ids.n; i++) {
         int64_t row = at(row_of, i)->i;
@@ -369,8 +331,8 @@ end:
 }
 
 static PyMethodDef functions[] = {
-    {"distinct", distinct, METH_VARARGS, distinct_doc},
-    {"record", record, METH_VARARGS, record_doc},
+    {"distinct", distinct, METH_VARARGS, NULL},
+    {"record", record, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -37,12 +37,13 @@ class Kernel(Protocol):
         events: tuple[NDArray[Any], ...],
         row_of: NDArray[int64],
         words: NDArray[int64],
+        num_rows: int,
         fields: NDArray[int64],
         labels: tuple[NDArray[Any], ...],
         reasons: NDArray[int64],
         weights: NDArray[float64],
         coarse_weights: NDArray[float64],
-        settings: NDArray[float64],
+        settings: tuple[float, float, float, float, int, float, float],
         num_scheduled: int,
         num_completed: int,
         /,
@@ -52,13 +53,16 @@ class Kernel(Protocol):
         Args:
             events: Columns of the events, oldest first, in the order of the dtype `EVENT`; shape (n,) each.
             row_of: Row of each event, shape (n,).
-            words: Words of the rows, as in `Rows`, shape (words, k).
+            words: Words of the rows, as in `Rows`, one field after the other.
+            num_rows: Number of rows.
             fields: Indices of the fields in `words`, in the order of `_kernel.c`.
             labels: Columns of the statistics of labels, in that order; shape (MAX_LABELS,) each.
             reasons: Number of cancellations by reason, shape (MAX_REASONS,).
-            weights: The first of the two tables of weights, shape (length, averages).
-            coarse_weights: The second.
-            settings: Settings, in the order of `_kernel.c`.
+            weights: The first of the tables that `weight_tables` returns, one count of results after the other.
+            coarse_weights: The second, likewise.
+            settings: Lowest score, width of the range of scores, threshold of success, lowest score that counts as a
+                success, number of first scores whose mean is the random baseline, the regret of a cancellation that is
+                no failure, and the largest regret.
             num_scheduled: Hand-outs of the pool so far.
             num_completed: Results of the pool so far.
 

@@ -40,14 +40,17 @@ def record_events(kernel: Kernel, table: Table, events: NDArray[np.void], estima
     """Returns the patch that records `events`, dtype `EVENT`, as `record` does with a declared range of scores."""
     old, (slots, row_of) = table.counters, _distinct_slots(kernel, events["task_id"], len(table.rows))
     rows, labels, reasons = table.rows.take(slots), table.labels.copy(), table.reasons.copy()
+    weights, coarse_weights = weight_tables((*estimator.rates, estimator.rates[-1], estimator.rates[-1]))
     num_scheduled, num_completed, num_cancelled, num_unsolicited = kernel.record(
         tuple(events[name] for name in _OF_EVENTS),
         row_of,
-        rows.words,
+        rows.words.reshape(-1, copy=False),
+        len(rows),
         _FIELDS,
         tuple(labels[name] for name in _OF_LABELS),
         reasons["count"],
-        *weight_tables((*estimator.rates, estimator.rates[-1], estimator.rates[-1])),
+        weights.reshape(-1),
+        coarse_weights.reshape(-1),
         _settings(estimator),
         old.num_scheduled,
         old.num_completed,
@@ -73,15 +76,7 @@ def _distinct_slots(
     return slots[:num_slots], row_of
 
 
-def _settings(estimator: Estimator) -> NDArray[np.float64]:
-    return np.array(
-        [
-            estimator.score_low,
-            estimator.score_scale,
-            estimator.success_threshold,
-            estimator.success_threshold - ROUNDING * estimator.score_scale,  # as in `Estimator.is_success`
-            estimator.num_baseline_samples,
-            NO_FAILURE,
-            MAX_REGRET,
-        ]
-    )
+def _settings(estimator: Estimator) -> tuple[float, float, float, float, int, float, float]:
+    low, scale, threshold = estimator.score_low, estimator.score_scale, estimator.success_threshold
+    lowest_success = threshold - ROUNDING * scale  # as in `Estimator.is_success`
+    return low, scale, threshold, lowest_success, estimator.num_baseline_samples, NO_FAILURE, MAX_REGRET
