@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from curricular.config import ROUNDING
 from curricular.kernel import KERNEL
+from curricular.rows import NUM_WORDS
 from curricular.table import (
     BUILT_IN_REASONS,
     CANCELLED,
@@ -332,3 +333,16 @@ def test_one_variable_switches_the_kernel_off():
     code = "from curricular.kernel import KERNEL; print(KERNEL)"
     assert python(code, CURRICULAR_PURE="1") == "None"
     assert "_kernel" in python(code, CURRICULAR_PURE="0")
+
+
+@pytest.mark.parametrize("index", range(NUM_WORDS))
+def test_fields_that_share_a_word_write_nowhere_else(index):
+    """A row in which a label's index and a count are one word, say, becomes corrupt while it is written."""
+    args = arguments()
+    around = np.zeros((3, MAX_LABELS), np.int64)
+    args[4] = np.full_like(args[4], index)
+    args[5][:3] = [around[1]] * 3
+    for _ in range(MAX_LABELS):
+        refuses(args)
+    assert not around[0].any()
+    assert not around[2].any()

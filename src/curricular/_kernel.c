@@ -54,8 +54,8 @@ static int borrow(Borrowed *borrowed, Column *column, PyObject *array, const cha
     format += *format && strchr("@=<^", *format); /* NumPy marks what is not aligned */
     int is_kind = format[0] && !format[1] && strchr(formats, format[0]) && buffer->itemsize == sizeof(Word);
     if (!is_kind || buffer->ndim != 1 || buffer->shape[0] < n) {
-        PyErr_Format(PyExc_ValueError, "%s: expected at least %zd 64-bit numbers of kind %s, got another array", name,
-                     n, formats);
+        PyErr_Format(PyExc_ValueError, "%s: expected at least %zd %s of 64 bits, got another array", name, n,
+                     kind == 'i' ? "integers" : "floats");
         return -1;
     }
     *column = (Column){buffer->buf, buffer->shape[0], buffer->strides[0]};
@@ -136,7 +136,7 @@ enum { L_NUM_SCHEDULED, L_NUM_COMPLETED, L_NUM_RECENT, L_RECENT_SCORE, L_RECENT_
 typedef struct {
     Column rows[NUM_FIELDS], labels[NUM_LABEL_COLUMNS], reasons;
     Column weights, coarse_weights; /* of 0, 1, … and of multiples of `num_weights` results, at each rate in turn */
-    int64_t num_weights;
+    uint64_t num_weights;
     double low, scale, threshold, lowest_success, no_failure, max_regret;
     long long num_baseline_samples;
     long long num_scheduled, num_told; /* of the pool, up to the event */
@@ -148,8 +148,8 @@ static inline double clipped(double value, double low, double high) {
 }
 
 /* Weight that `count` results, at least 1, have in an average, as `averages.weight` gives it. */
-static inline double weight(const Pool *pool, int64_t count, int rate) {
-    int64_t length = pool->num_weights;
+static inline double weight(const Pool *pool, uint64_t count, int rate) {
+    uint64_t length = pool->num_weights;
     if (count < length) return at(pool->weights, count * NUM_RATES + rate)->f;
     if (count > length * length - 1) count = length * length - 1;
     double rest = at(pool->weights, count % length * NUM_RATES + rate)->f;
@@ -183,9 +183,8 @@ static void push_recent(const Pool *pool, Py_ssize_t row, double score) {
 }
 
 /* Records a result of the task in `row`. */
-static void tell(Pool *pool, Py_ssize_t row, double told) {
+static void tell(Pool *pool, Py_ssize_t row, Py_ssize_t label, double told) {
     double score = clipped((told - pool->low) / pool->scale, 0.0, 1.0);
-    int64_t label = at(pool->rows[LABEL_INDEX], row)->i;
     step_averages(pool, row, score, told >= pool->lowest_success);
     push_recent(pool, row, score);
     at(pool->rows[SUCCESS_THRESHOLD], row)->f = pool->threshold;
@@ -199,21 +198,21 @@ static void tell(Pool *pool, Py_ssize_t row, double told) {
 }
 
 /* Records the regret of a result. */
-static void tell_regret(Pool *pool, Py_ssize_t row, double regret) {
+static void tell_regret(Pool *pool, Py_ssize_t row, Py_ssize_t label, double regret) {
     double clean = clipped(regret, -pool->max_regret, pool->max_regret);
     at(pool->rows[LAST_REGRET], row)->f = clean;
     at(pool->rows[NUM_REGRETS], row)->i++;
-    at(pool->labels[L_RECENT_REGRET], at(pool->rows[LABEL_INDEX], row)->i)->f += clean;
+    at(pool->labels[L_RECENT_REGRET], label)->f += clean;
 }
 
 /* Records a hand-out. */
-static void hand_out(Pool *pool, Py_ssize_t row, int is_current) {
+static void hand_out(Pool *pool, Py_ssize_t row, Py_ssize_t label, int is_current) {
     pool->num_scheduled++;
     if (!is_current) return;
     Word *last = at(pool->rows[LAST_SCHEDULED], row);
     if (last->i < pool->num_scheduled) last->i = pool->num_scheduled;
     at(pool->rows[NUM_SCHEDULED], row)->i++;
-    at(pool->labels[L_NUM_SCHEDULED], at(pool->rows[LABEL_INDEX], row)->i)->i++;
+    at(pool->labels[L_NUM_SCHEDULED], label)->i++;
 }
 
 /* Records a cancellation. Returns -1 with an exception if its reason has no index. */
@@ -231,28 +230,35 @@ static int cancel(Pool *pool, Py_ssize_t row, int is_current, double reason, dou
     return 0;
 }
 
-/* Records one event in `row`. An event of an evicted task is balanced against the orphans of its slot. */
+/* Records one event in `row`. An event of an evicted task is balanced against the orphans of its slot. Returns -1 with
+ * an exception if the row or the event is corrupt. */
 static int record_event(Pool *pool, Py_ssize_t row, int64_t id, int64_t kind, double score, double regret) {
+    int64_t label = at(pool->rows[LABEL_INDEX], row)->i;
+    if (label < 0 || label >= pool->labels[0].n || at(pool->rows[NUM_COMPLETIONS], row)->i < 0) {
+        PyErr_SetString(PyExc_ValueError, "words: expected indices of labels and numbers of results, got others");
+        return -1;
+    }
     int is_current = at(pool->rows[TASK_ID], row)->i == id;
     Word *pending = at(pool->rows[is_current ? NUM_PENDING : NUM_ORPHANS], row);
     if (kind == SCHEDULED) {
         pending->i++;
-        hand_out(pool, row, is_current);
+        hand_out(pool, row, label, is_current);
         return 0;
     }
     if (pending->i > 0) pending->i--;
     else pool->num_unsolicited++;
     if (kind == CANCELLED) return cancel(pool, row, is_current, score, regret);
     if (is_current && kind >= TOLD) {
-        tell(pool, row, score);
-        if (kind == TOLD_WITH_REGRET) tell_regret(pool, row, regret);
+        tell(pool, row, label, score);
+        if (kind == TOLD_WITH_REGRET) tell_regret(pool, row, label, regret);
     }
     return 0;
 }
 
 /* Borrows `words`, the words of `num_rows` rows: first that of each row in the first field, then in the second, and so
- * on. Takes those of the `fields` of a row apart, and checks those that are used as an index. */
-static int borrow_rows(Borrowed *borrowed, Pool *pool, PyObject *words_array, Py_ssize_t num_rows, PyObject *fields_array) {
+ * on. Takes the columns of `fields` apart. */
+static int borrow_rows(Borrowed *borrowed, Pool *pool, PyObject *words_array, Py_ssize_t num_rows,
+                       PyObject *fields_array) {
     Column fields, words;
     if (borrow(borrowed, &fields, fields_array, "fields", 'i', NUM_FIELDS, READ) ||
         borrow(borrowed, &words, words_array, "words", 'i', 0, WRITE))
@@ -264,13 +270,6 @@ static int borrow_rows(Borrowed *borrowed, Pool *pool, PyObject *words_array, Py
             return -1;
         }
         pool->rows[field] = (Column){words.data + index * num_rows * words.step, num_rows, words.step};
-    }
-    for (Py_ssize_t row = 0; row < num_rows; row++) {
-        int64_t label = at(pool->rows[LABEL_INDEX], row)->i;
-        if (label < 0 || label >= pool->labels[0].n || at(pool->rows[NUM_COMPLETIONS], row)->i < 0) {
-            PyErr_SetString(PyExc_ValueError, "words: expected indices of labels and numbers of results, got others");
-            return -1;
-        }
     }
     return 0;
 }
@@ -301,9 +300,9 @@ static PyObject *record(PyObject *module, PyObject *args) {
     Py_ssize_t num_rows;
     Column ids, kinds, scores, regrets, row_of;
     if (!PyArg_ParseTuple(args, "(OOOO)OOnOOOOO(ddddLdd)LL", &id_array, &kind_array, &score_array, &regret_array,
-                          &row_of_array, &words, &num_rows, &fields, &labels, &reasons, &weights, &coarse, &pool.low, &pool.scale,
-                          &pool.threshold, &pool.lowest_success, &pool.num_baseline_samples, &pool.no_failure,
-                          &pool.max_regret, &pool.num_scheduled, &pool.num_told))
+                          &row_of_array, &words, &num_rows, &fields, &labels, &reasons, &weights, &coarse, &pool.low,
+                          &pool.scale, &pool.threshold, &pool.lowest_success, &pool.num_baseline_samples,
+                          &pool.no_failure, &pool.max_regret, &pool.num_scheduled, &pool.num_told))
         return NULL;
     long long scheduled_before = pool.num_scheduled, told_before = pool.num_told;
     if (borrow(&borrowed, &ids, id_array, "task_ids", 'i', 0, READ) ||
