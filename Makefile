@@ -178,7 +178,7 @@ pictures: $(DEV)  ## make the pictures of docs/seeing.md (those of the page need
 	@$(BIN)/python scripts/pictures.py
 
 clean:  ## remove environments, caches and build output
-	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf src/curricular/*.so .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Otherwise make would remove it: it made it only for another file's sake.
