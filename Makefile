@@ -19,6 +19,8 @@ XDIST := --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-
 # Looked up when it is used, so that the environment is there.
 PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo $(XDIST))
 
+# An installation compiles the kernel, if a C compiler is there.
+KERNEL := hatch_build.py src/curricular/_kernel.c
 # A stamp is younger than what it was installed from; the tools' stamp implies the demo's.
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
@@ -57,8 +59,8 @@ demo-cluster: .venv-rllib/.installed-rllib  ## play on a Ray cluster of three no
 test: $(DEV)  ## run all tests, doctests and code blocks of README and docs (options: ARGS="-k evict")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-lowest: lowest-environment  ## run the core's tests with the lowest versions that pyproject.toml allows, on Python 3.12 if it is installed
-	@.venv-lowest/bin/python -m pytest $(CORE_TESTS) $(ARGS)
+test-lowest: lowest-environment  ## run the core's tests with the lowest versions that pyproject.toml allows and without the kernel, on Python 3.12 if it is installed
+	@CURRICULAR_PURE=1 .venv-lowest/bin/python -m pytest $(CORE_TESTS) $(ARGS)
 
 lowest-environment:
 	@version=$(LOWEST_PYTHON); python=$$($(FIND_PYTHON)); \
@@ -113,6 +115,10 @@ format: $(DEV)  ## format the code and apply safe fixes of the linter
 
 docs: $(DEV)  ## build the documentation into site/
 	$(MKDOCS)
+
+kernel: $(DEV)  ## compile src/curricular/_kernel.c in place, as every installation does
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
+	@$(BIN)/curricular --version
 
 bench: $(DEV)  ## measure CPU time and memory of each operation
 	@$(BIN)/python benchmarks/cost.py $(ARGS)
@@ -172,7 +178,7 @@ pictures: $(DEV)  ## make the pictures of docs/seeing.md (those of the page need
 	@$(BIN)/python scripts/pictures.py
 
 clean:  ## remove environments, caches and build output
-	rm -rf .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf src/curricular/*.so .venv .venv-* build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Otherwise make would remove it: it made it only for another file's sake.
@@ -181,24 +187,24 @@ clean:  ## remove environments, caches and build output
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or newer on the PATH; or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $* || { echo "error: $(PYTHON) has no working venv (on Debian: apt install python3-venv)" >&2; exit 1; }
 
-$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+$(DEMO): pyproject.toml $(KERNEL) constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) for the demo: once, some minutes"
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[demo]'
 	@touch $@
 
 # PufferLib's wheel pins another PyTorch, hence --no-deps; where there is no wheel of it, its tests are skipped.
-$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+$(DEV): pyproject.toml $(KERNEL) constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) with all tools: once, some minutes"
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core || echo "no PufferLib here: its tests are skipped"
 	@touch $(DEMO) $@
 
-%/.installed-core: pyproject.toml constraints.txt | %/bin/python
+%/.installed-core: pyproject.toml $(KERNEL) constraints.txt | %/bin/python
 	@echo "Setting up $* for the core's tests"
 	@$*/bin/python $(PIP_INSTALL) --editable '.[$(CORE_EXTRAS)]' $(CORE_TOOLS)
 	@touch $@
 
-%/.installed-lowest: pyproject.toml constraints.txt scripts/lowest.py | %/bin/python
+%/.installed-lowest: pyproject.toml $(KERNEL) constraints.txt scripts/lowest.py | %/bin/python
 	@echo "Setting up $* for the core's tests with the lowest versions"
 	@$*/bin/python $(PIP_INSTALL) packaging
 	@$*/bin/python scripts/lowest.py >$*/lowest.txt
@@ -207,39 +213,39 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 # MettaGrid needs Python 3.11 or 3.12, and versions that contradict the constraints. Its pytest plugin importnb does not
 # work with pytest 9.
-%/.installed-metta: pyproject.toml | %/bin/python
+%/.installed-metta: pyproject.toml $(KERNEL) | %/bin/python
 	@echo "Setting up $* for the tests with MettaGrid: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[puffer,testing,yaml]' hypothesis sybil mettagrid==0.26.22
 	@$*/bin/python $(PIP_INSTALL) --no-deps --only-binary :all: pufferlib-core
 	@touch $@
 
 # RLlib pins a version of Gymnasium that contradicts the constraints.
-%/.installed-rllib: pyproject.toml | %/bin/python
+%/.installed-rllib: pyproject.toml $(KERNEL) | %/bin/python
 	@echo "Setting up $* for Ray and RLlib: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[gymnasium,testing]' hypothesis sybil 'ray[rllib]==2.60.0' torch==2.13.0
 	@touch $@
 
 # TRL asks for versions that the constraints do not know.
-%/.installed-trl: pyproject.toml | %/bin/python
+%/.installed-trl: pyproject.toml $(KERNEL) | %/bin/python
 	@echo "Setting up $* for the tests with TRL: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing,trl]' hypothesis matplotlib reasoning-gym sybil torch==2.13.0
 	@touch $@
 
 # MiniHack pins a version of Gymnasium that contradicts the constraints, and imports pkg_resources.
-%/.installed-nethack: pyproject.toml | %/bin/python
+%/.installed-nethack: pyproject.toml $(KERNEL) | %/bin/python
 	@echo "Setting up $* for MiniHack: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' minihack==1.0.2 'setuptools<81' torch==2.13.0
 	@touch $@
 
 # verl asks for versions that contradict the constraints, and its trainer also needs what follows TransferQueue, some of its
 # extra verl-core; the rest of it does not work without a GPU. Its wheels have a package `tests`, which would hide ours.
-%/.installed-verl: pyproject.toml | %/bin/python
+%/.installed-verl: pyproject.toml $(KERNEL) | %/bin/python
 	@echo "Setting up $* for the tests with verl: once, some minutes"
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing]' hypothesis sybil torch==2.13.0 verl==0.9.1 TransferQueue cachetools fastapi msgspec pyzmq uvicorn
 	@rm -rf $*/lib/python*/site-packages/tests
 	@touch $@
 
-$(PEERS_READY): pyproject.toml constraints.txt | $(PEERS)/bin/python
+$(PEERS_READY): pyproject.toml $(KERNEL) constraints.txt | $(PEERS)/bin/python
 	@echo "Setting up $(PEERS): once, some minutes"
 	@$(PEERS)/bin/python $(PIP_INSTALL) --editable '.[demo]' 'syllabus-rl==0.7.*' scikit-learn scipy
 	@touch $@

@@ -2,8 +2,10 @@
 
     make bench-compare ARGS="main HEAD"
     make bench-compare ARGS="main . --sizes 1000 100000 --lines pair stats"
+    make bench-compare ARGS=".+pure ."
 
-A revision is anything that git resolves, or "." for the working tree. benchmarks/README.md says how to read the output.
+A revision is anything that git resolves, or "." for the working tree; "+pure" after it leaves out the kernel.
+benchmarks/README.md says how to read the output.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from lines import LARGE, LINES, Line
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 3
 REPEATS = 5
+PURE = "+pure"
 NOISE = 0.03
 """Difference that processes with the same sources may show, since memory is laid out anew in each."""
 
@@ -33,12 +36,14 @@ class Revision:
 
     Args:
         source: Folder of the revision's sources.
+        name: The revision, as the command names it.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, name: str) -> None:
+        is_pure = "1" if name.endswith(PURE) else "0"
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, __file__, "--serve"],
-            env={**os.environ, "PYTHONPATH": str(source / "src"), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(source / "src"), "OMP_NUM_THREADS": "1", "CURRICULAR_PURE": is_pure},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -79,7 +84,11 @@ def serve() -> None:
 
 @contextmanager
 def sources(revision: str) -> Iterator[Path]:
-    """Checks out `revision` in a temporary worktree, which is removed in the end; "." is the working tree."""
+    """Checks out `revision` in a temporary worktree, which is removed in the end; "." is the working tree.
+
+    Building a wheel, which is dropped, compiles the kernel beside its source.
+    """
+    revision = revision.removesuffix(PURE)
     if revision == ".":
         yield ROOT
         return
@@ -87,6 +96,8 @@ def sources(revision: str) -> Iterator[Path]:
         path = Path(folder) / "tree"
         git("worktree", "add", "--detach", str(path), revision)
         try:
+            pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(path)]
+            subprocess.run(pip, check=True)  # noqa: S603
             yield path
         finally:
             git("worktree", "remove", "--force", str(path))
@@ -99,7 +110,7 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def alternate(folders: list[Path], name: str, size: int, repeats: int) -> list[list[float]]:
+def alternate(revisions: list[tuple[Path, str]], name: str, size: int, repeats: int) -> list[list[float]]:
     """Returns the values of each revision, measured in turn by a new process for each.
 
     The revision that goes first changes with every repeat. The first values warm up and are dropped.
@@ -109,14 +120,14 @@ def alternate(folders: list[Path], name: str, size: int, repeats: int) -> list[l
     """
     values: list[list[float]] = [[], []]
     with ExitStack() as stack:
-        revisions = [Revision(folder) for folder in folders]
-        for revision in revisions:
-            stack.callback(revision.close)
-        for revision in revisions:
-            revision.ask([name, size])
+        processes = [Revision(folder, revision) for folder, revision in revisions]
+        for process in processes:
+            stack.callback(process.close)
+        for process in processes:
+            process.ask([name, size])
         for repeat in range(1 + repeats):
             for which in (0, 1) if repeat % 2 else (1, 0):
-                values[which].append(revisions[which].ask([None, 0]))
+                values[which].append(processes[which].ask([None, 0]))
     return [measured[1:] for measured in values]
 
 
@@ -145,7 +156,12 @@ def main() -> None:
     names = [line.name for line in LINES]
     parser = argparse.ArgumentParser(description="Compares what two revisions cost, in alternating processes.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the worktrees are removed
-    parser.add_argument("revisions", nargs=2, metavar="REVISION", help='what git resolves, or "." for the working tree')
+    parser.add_argument(
+        "revisions",
+        nargs=2,
+        metavar="REVISION",
+        help='what git resolves, or "." for the working tree; "+pure" after it: without the kernel',
+    )
     parser.add_argument("--lines", nargs="+", default=names, metavar="NAME", help=f"lines that begin so: {names}")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help=f"numbers of tasks; default below {LARGE:,}")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"pairs of processes; default {ROUNDS}")
@@ -156,14 +172,14 @@ def main() -> None:
     print(f"A: {options.revisions[0]}, B: {options.revisions[1]}\n\n{'':28}{'tasks':>10}{'A':>12}{'B':>12}   B / A")
     measured: list[dict[str, object]] = []
     with ExitStack() as stack:
-        folders = [stack.enter_context(sources(revision)) for revision in options.revisions]
+        revisions = [(stack.enter_context(sources(revision)), revision) for revision in options.revisions]
         for line, size in chosen(options.lines, options.sizes):
             values: list[list[float]] = [[], []]
             print(f"{line.name:28}{size or '':>10}", end="", flush=True)
             try:
                 for number in range(options.rounds):
                     order = (1, 0) if number % 2 else (0, 1)
-                    new = alternate([folders[which] for which in order], line.name, size, options.repeats)
+                    new = alternate([revisions[which] for which in order], line.name, size, options.repeats)
                     for which, found in zip(order, new, strict=True):
                         values[which] += found
             except Unmeasured as error:

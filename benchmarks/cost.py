@@ -24,6 +24,7 @@ import numpy as np
 from lines import DEPENDENCIES, LARGE, LINES, cpu_us, fresh_interpreter
 
 from curricular import Curriculum, LearningProgressConfig
+from curricular.kernel import KERNEL
 
 SIZES = (256, 1_000, 10_000, 100_000)
 BATCHES = (64, 512)
@@ -196,6 +197,7 @@ def main(peers: Sequence[SubjectType] = (), peer_imports: Sequence[str] = ()) ->
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "kernel": "none" if KERNEL is None else "compiled",
         "load_before": os.getloadavg()[0],
     }
     print(", ".join(f"{name} {value}" for name, value in run.items()))

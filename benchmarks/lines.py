@@ -28,7 +28,7 @@ LARGE = 1_000_000
 BATCH = 512
 NUM_EPISODES = 1_000
 
-AXES = {name: list(range(100)) for name in ("width", "height", "speed")}
+AXES = {name: list(range(100)) for name in ("width", "height", "speed", *"abcdefg")}
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,9 @@ LINES = (
     Line("task not in the cache", "µs", miss, (10_000, 100_000)),
     Line("CurriculumEnv, an episode", "µs", wrapper),
     Line("refresh, recommended", "µs", partial(refresh, 0), (1_000, 10_000, 100_000, LARGE)),
+    Line("refresh, two axes", "µs", partial(refresh, 2), (1_000, 10_000, 100_000)),
     Line("refresh, three axes", "µs", partial(refresh, 3), (1_000, 10_000, 100_000)),
+    Line("refresh, ten axes", "µs", partial(refresh, 10), (1_000, 10_000)),
     Line("create", "µs", create),
     Line("stats", "µs", partial(call_of, "stats")),
     Line("tasks", "µs", partial(call_of, "tasks")),

@@ -1,4 +1,7 @@
-"""Builds the sdist and the wheel, looks into them, and tries the wheel in new environments of the given Pythons."""
+"""Builds the sdist and the wheels, looks into them, and tries the wheels in new environments of the given Pythons.
+
+One wheel holds the compiled kernel, the other one Python files only. Without a C compiler, there is only the latter.
+"""
 
 # ruff: noqa: T201  printing is its purpose
 
@@ -15,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 OF_PYDANTIC = {"annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"}
+PURE = "-py3-none-any.whl"
+COMPILED = "curricular/_kernel.abi3.so"
 INSTALLED = {"curricular", "numpy", "pydantic"} | OF_PYDANTIC
 """All that a bare installation brings."""
 EXTRAS = [
@@ -46,13 +51,15 @@ class PackagingError(Exception):
     """What is wrong with the distribution."""
 
 
-def build(folder: Path) -> tuple[Path, Path]:
-    """Builds the sdist from the sources and the wheel from the sdist, and returns both."""
+def build(folder: Path) -> tuple[Path, list[Path]]:
+    """Builds the sdist from the sources and the wheels from the sdist, and returns them, a compiled wheel first."""
     environment = os.environ | {"PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, environment=environment)
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, environment=environment | {"CURRICULAR_PURE": "0"})
     (sdist,) = folder.glob("*.tar.gz")
-    (wheel,) = folder.glob("*.whl")
-    return sdist, wheel
+    if not list(folder.glob(f"*{PURE}")):
+        wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, sdist]
+        run(*wheel, environment=environment | {"CURRICULAR_PURE": "1"})
+    return sdist, sorted(folder.glob("*.whl"))
 
 
 def check_wheel(wheel: Path) -> None:
@@ -67,9 +74,13 @@ def check_wheel(wheel: Path) -> None:
         for path in SOURCES.rglob("*")
         if path.name == "py.typed" or path.suffix == ".py"
     }
+    if not wheel.name.endswith(PURE):
+        sources.add(COMPILED)
     if names - metadata != sources:
         difference = sorted((names - metadata) ^ sources)
-        raise PackagingError(f"wheel: expected the files under src and no other, got a difference of {difference}")
+        raise PackagingError(
+            f"{wheel.name}: expected the files under src and no other, got a difference of {difference}"
+        )
     relative = re.findall(r"\]\((?!https?:|#)[^)]+\)", text)
     if relative:
         raise PackagingError(f"wheel: expected a description with absolute links, got {relative}; see hatch_build.py")
@@ -83,27 +94,30 @@ def check_sdist(sdist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     folders = {name.partition("/")[0] for name in names}
     missing = {"src", "tests", "docs", "scripts", "Makefile", "constraints.txt", "README.md", "LICENSE"} - folders
-    litter = [name for name in names if re.search(r"(^|/)(\.venv|\.\w+_cache|__pycache__|site)", name)]
+    litter = [name for name in names if re.search(r"(^|/)(\.venv|\.\w+_cache|__pycache__|site)|\.so$", name)]
     if missing or litter:
         raise PackagingError(f"sdist: expected all sources and nothing else, it lacks {missing} and holds {litter}")
 
 
-def check_installation(wheel: Path, interpreter: str, folder: Path) -> None:
-    """Installs the wheel bare and runs the README's quick start; then adds the command line and runs it."""
+def check_installation(wheels: list[Path], interpreter: str, folder: Path) -> None:
+    """Installs each wheel bare and runs the README's quick start; then adds the command line and runs it."""
     run(interpreter, "-m", "venv", folder)
     python, command = folder / "bin" / "python", folder / "bin" / "curricular"
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     install = [*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    run(*install, wheel)
+    run(*install, wheels[0])
     listed = run(*pip, "list", "--format", "freeze").splitlines()
     installed = {line.partition("==")[0].lower().replace("_", "-") for line in listed} - {"pip", "setuptools"}
     if installed != INSTALLED:
         raise PackagingError(f"wheel: expected to install {sorted(INSTALLED)}, got {sorted(installed)}")
-    version = run(python, "-W", "error", "-c", quick_start() + AFTER_THE_QUICK_START, cwd=folder).strip()
-    run(*install, f"{wheel}[cli]")
-    printed = run(command, "--version", cwd=folder).strip()
-    if printed != f"curricular {version}":
-        raise PackagingError(f"curricular --version: expected version {version}, got {printed!r}")
+    for wheel in wheels:
+        run(*install, "--no-deps", "--force-reinstall", wheel)
+        version = run(python, "-W", "error", "-c", quick_start() + AFTER_THE_QUICK_START, cwd=folder).strip()
+        run(*install, f"{wheel}[cli]")
+        printed = run(command, "--version", cwd=folder).strip()
+        expected = f"curricular {version} ({'NumPy only' if wheel.name.endswith(PURE) else 'compiled kernel'})"
+        if printed != expected:
+            raise PackagingError(f"curricular --version: expected {expected!r}, got {printed!r}")
 
 
 def quick_start() -> str:
@@ -130,12 +144,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            sdist, wheel = build(folder)
+            sdist, wheels = build(folder)
             check_sdist(sdist)
-            check_wheel(wheel)
-            print(f"{sdist.name} and {wheel.name} are whole")
+            for wheel in wheels:
+                check_wheel(wheel)
+            print(f"{sdist.name}, {' and '.join(wheel.name for wheel in wheels)} are whole")
             for number, interpreter in enumerate(parser.parse_args().pythons):
-                check_installation(wheel, interpreter, folder / f"bare-{number}")
+                check_installation(wheels, interpreter, folder / f"bare-{number}")
                 version = run(interpreter, "--version").strip()
                 print(f"{version}: the quick start runs with NumPy and pydantic alone; the command line runs")
         except PackagingError as error:

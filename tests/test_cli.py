@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import curricular
 from curricular import cli
 from curricular.backends import session
+from curricular.kernel import KERNEL
 
 runner = CliRunner()
 
@@ -32,9 +33,12 @@ def test_without_a_command_the_help_is_shown():
     assert outputs[0] == outputs[1]
 
 
-def test_the_version_is_that_of_the_package():
+VERSION = f"curricular {curricular.__version__} ({'NumPy only' if KERNEL is None else 'compiled kernel'})\n"
+
+
+def test_the_version_is_that_of_the_package_and_names_a_compiled_kernel():
     result = runner.invoke(cli.app, ["--version"])
-    assert (result.exit_code, result.output) == (0, f"curricular {curricular.__version__}\n")
+    assert (result.exit_code, result.output) == (0, VERSION)
 
 
 def test_the_package_runs_as_a_module(monkeypatch, capsys):
@@ -42,7 +46,7 @@ def test_the_package_runs_as_a_module(monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_module("curricular", run_name="__main__")
     assert exit_info.value.code == 0
-    assert capsys.readouterr().out == f"curricular {curricular.__version__}\n"
+    assert capsys.readouterr().out == VERSION
 
 
 def test_a_shell_completes_commands_and_names_of_sessions(monkeypatch, tmp_path):

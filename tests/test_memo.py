@@ -114,6 +114,6 @@ class TestWholeColumns:
         assert same(memo(columns), ranks(columns))
         assert len(calls) == 5  # of which two by this test
 
-    def test_a_small_pool_is_not_kept(self):
-        memo, columns = Memo(squares_and_sums, ("a", "b")), columns_of(8)
+    def test_of_a_small_pool_no_rows_are_kept(self):
+        memo, columns = RowMemo(squares_and_sums, ("a", "b")), columns_of(8)
         assert memo(columns)[0] is not memo(columns)[0]

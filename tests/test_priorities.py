@@ -126,27 +126,26 @@ def test_sums_of_groups(size):
     rng = np.random.default_rng(0)
     for num_groups in (1, 5, 2 * size):
         groups, values, flags = rng.integers(num_groups, size=size), rng.random(size), rng.random(size) < 0.5
-        sizes, sums = arrays.group_sums([values, flags], groups, num_groups)
-        assert sizes.tolist() == np.bincount(groups, minlength=num_groups).tolist()
-        for found, column in zip(sums, (values, flags), strict=True):
-            assert found == pytest.approx(np.bincount(groups, column, num_groups), abs=1e-9)
+        strict = xp.asarray(groups)
+        for sizes in (arrays.group_sizes(groups, num_groups), np.asarray(arrays.group_sizes(strict, num_groups))):
+            assert sizes.tolist() == [np.count_nonzero(groups == group) for group in range(num_groups)]
+        found = arrays.group_sums([values, flags], groups, num_groups)
+        other = arrays.group_sums([xp.asarray(values), xp.asarray(flags)], strict, num_groups)
+        for column, *sums in zip((values, flags), found, other, strict=True):
+            for one in sums:
+                expected = [column[groups == group].sum() for group in range(num_groups)]
+                assert np.asarray(one) == pytest.approx(np.array(expected), abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 1000])
-def test_sums_of_ordered_groups_are_those_of_any_groups(size):
+def test_values_are_spread_over_segments(size):
     rng = np.random.default_rng(1)
-    for num_groups in (1, 5, 2 * size + 1):
-        groups, values, counts = (
-            np.sort(rng.integers(num_groups, size=size)),
-            rng.random(size),
-            rng.integers(9, size=size),
-        )
-        _, expected = arrays.group_sums([values, counts], groups, num_groups)
-        found = arrays.segment_sums([values, counts], groups, num_groups)
-        other = arrays.segment_sums([xp.asarray(values), xp.asarray(counts)], xp.asarray(groups), num_groups)
-        for one, strict, wanted in zip(found, other, expected, strict=True):
-            assert one == pytest.approx(wanted, abs=1e-9)
-            assert np.asarray(strict) == pytest.approx(wanted, abs=1e-9)
+    for num_segments in (1, 5, 2 * size + 1):
+        segment_of, values = np.sort(rng.integers(num_segments, size=size)), rng.integers(99, size=num_segments)
+        edges = np.searchsorted(segment_of, np.arange(num_segments + 1))
+        found = arrays.spread(values, edges, size), arrays.spread(xp.asarray(values), xp.asarray(edges), size)
+        for one in found:
+            assert np.asarray(one).tolist() == values[segment_of].tolist()
 
 
 def test_true_entries_are_found_where_shapes_may_depend_on_values():

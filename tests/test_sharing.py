@@ -14,7 +14,8 @@ from curricular import (
     merge,
     single_task,
 )
-from curricular.algorithms.sharing import expected_priorities, share_evidence, task_groups
+from curricular.algorithms.groups import Grouper
+from curricular.algorithms.sharing import expected_priorities, share_evidence
 from curricular.params import Layout
 from curricular.table import EMAS, columns_of, empty_table
 from curricular.task import num_params
@@ -50,7 +51,7 @@ def level(columns):
 
 def shared(columns, score=level):
     """What tasks without a result of their own that counts get from their groups."""
-    return share_evidence(columns["slow_ema"], score, columns, task_groups(columns), CONFIG.rates, half=1e12).priority
+    return share_evidence(columns["slow_ema"], score, columns, Grouper()(columns), CONFIG.rates, half=1e12).priority
 
 
 class TestMerged(AlgorithmSuite):
@@ -180,7 +181,7 @@ def test_a_group_speaks_for_its_task_as_far_as_the_other_tasks_have_results():
     for others in (0, 1, 10, 1000):
         counts = np.where(np.arange(8) < 4, 20, others)
         told = columns | {"num_completions": counts}
-        trust = share_evidence(columns["slow_ema"], level, told, task_groups(told), CONFIG.rates, 50.0).trust
+        trust = share_evidence(columns["slow_ema"], level, told, Grouper()(told), CONFIG.rates, 50.0).trust
         assert trust[:4] == pytest.approx(trust[0])
         trusts.append(trust[0])
     assert trusts[0] == 1.0

@@ -130,45 +130,62 @@ def look_up(values: Sequence[float], positions: Array, beyond: float) -> Array:
     return xp.where(is_inside, xp.take(xp.asarray(values, dtype=xp.float64), indices), beyond)
 
 
-def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> tuple[Array, list[Array]]:
-    """Returns the size of each group and the sum of each column over it: floats, shape (num_groups,) each.
+def group_sizes(groups: Array, num_groups: int) -> Array:
+    """Returns the size of each group: whole numbers, shape (num_groups,).
 
     Args:
-        columns: Numbers to sum, shape (n,) each.
         groups: Group of each entry, whole numbers in 0 … num_groups − 1, shape (n,).
         num_groups: Number of groups, empty ones included.
 
     Examples:
         >>> import numpy as np
-        >>> sizes, (sums,) = group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)
-        >>> sizes.tolist(), sums.tolist()
-        ([1.0, 2.0, 0.0], [2.0, 5.0, 0.0])
+        >>> group_sizes(np.array([1, 0, 1]), 3).tolist()
+        [1, 2, 0]
     """
     if isinstance(groups, np.ndarray):
-        sizes = np.bincount(groups, minlength=num_groups).astype(np.float64)
-        return sizes, [np.bincount(groups, column, num_groups) for column in columns]
-    xp = groups.__array_namespace__()
-    order = xp.argsort(groups, stable=False)
-    edges = _edges(xp.take(groups, order), num_groups)
-    sizes = xp.astype(edges[1:] - edges[:-1], xp.float64)
-    return sizes, _sums_between([xp.take(column, order) for column in columns], edges)
+        return np.bincount(groups, minlength=num_groups)
+    edges = _edges(groups.__array_namespace__().sort(groups), num_groups)
+    return edges[1:] - edges[:-1]
 
 
-def segment_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list[Array]:
-    """Returns the sums of `group_sums`, for entries in the order of their groups, in less time.
+def group_sums(columns: Sequence[Array], groups: Array, num_groups: int) -> list[Array]:
+    """Returns the sum of each column over each group: floats, shape (num_groups,) each.
 
     Args:
         columns: Numbers to sum, shape (n,) each.
-        groups: Group of each entry, ascending whole numbers in 0 … num_groups − 1, shape (n,).
+        groups: Group of each entry, as for `group_sizes`.
         num_groups: Number of groups, empty ones included.
+
+    Examples:
+        >>> import numpy as np
+        >>> group_sums([np.array([1.0, 2.0, 4.0])], np.array([1, 0, 1]), 3)[0].tolist()
+        [2.0, 5.0, 0.0]
     """
     if isinstance(groups, np.ndarray):
-        starts = np.concatenate([[0], np.flatnonzero(groups[1:] != groups[:-1]) + 1])[: len(groups)]
-        sums = [np.zeros(num_groups) for _ in columns]
-        for total, column in zip(sums, columns, strict=True):
-            total[groups.take(starts)] = np.add.reduceat(column, starts) if len(starts) else 0.0
-        return sums
-    return _sums_between(columns, _edges(groups, num_groups))
+        return [np.bincount(groups, column, num_groups) for column in columns]
+    xp = groups.__array_namespace__()
+    order = xp.argsort(groups, stable=False)
+    edges = _edges(xp.take(groups, order), num_groups)
+    return _sums_between([xp.take(column, order) for column in columns], edges)
+
+
+def spread(values: Array, edges: Array, num_entries: int) -> Array:
+    """Returns the value of the segment of each entry, shape (n,).
+
+    Args:
+        values: One value per segment, shape (k,).
+        edges: Place at which each segment begins, ascending, then the end of the last one, shape (k + 1,).
+        num_entries: Number n of entries.
+
+    Examples:
+        >>> import numpy as np
+        >>> spread(np.array([5, 6, 7]), np.array([0, 1, 1, 3]), 3).tolist()
+        [5, 7, 7]
+    """
+    if isinstance(edges, np.ndarray):
+        return values.repeat(edges[1:] - edges[:-1])
+    xp = edges.__array_namespace__()
+    return xp.take(values, xp.searchsorted(edges[1:], xp.arange(num_entries, dtype=edges.dtype), side="right"))
 
 
 def _edges(groups: Array, num_groups: int) -> Array:
@@ -212,19 +229,21 @@ def stable_order(keys: Array) -> Array:
 
 def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns `stable_order(keys)`, digit by digit, the lowest first: NumPy sorts numbers of 16 bits by radix."""
-    order = keys.astype(np.uint16).argsort(kind="stable")
-    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
+    highest = int(keys.max(initial=0))
+    order = keys.astype(np.uint8 if highest < 2**8 else np.uint16).argsort(kind="stable")
+    for shift in range(16, highest.bit_length(), 16):
         digits = (keys >> shift).astype(np.uint16)
         order = order.take(digits.take(order).argsort(kind="stable"))
     return order
 
 
-def in_place(ordered: Array, order: Array) -> Array:
+def in_place(ordered: Array, order: Array, size: int | None = None) -> Array:
     """Returns the array of which ``take(…, order)`` is `ordered`: puts ordered values back in their places, shape (n,).
 
     Args:
         ordered: Values in an order, shape (n,).
-        order: The indices that made the order, a permutation of 0 … n − 1, shape (n,).
+        order: The indices that made the order, shape (n,): a permutation of 0 … n − 1, in NumPy also of some of them.
+        size: Size of the result, with 0 in the places not in the order; None: n.
 
     Examples:
         >>> import numpy as np
@@ -232,7 +251,7 @@ def in_place(ordered: Array, order: Array) -> Array:
         [0.5, 0.9, 0.1]
     """
     if isinstance(ordered, np.ndarray):
-        result = np.empty_like(ordered)
+        result = np.zeros(ordered.shape[0] if size is None else size, ordered.dtype)
         result[order] = ordered
         return result
     return ordered.__array_namespace__().take(ordered, stable_order(order))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from . import __version__
 from .backends.catalogue import clean_sessions, list_sessions, read_session, remove_session
 from .backends.layout import SessionError
+from .kernel import KERNEL
 from .metrics import label_summary
 
 try:
@@ -40,7 +41,7 @@ def _curricular(
     *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
 ) -> None:
     if version:
-        print(f"curricular {__version__}")
+        print(f"curricular {__version__} ({'compiled kernel' if KERNEL else 'NumPy only'})")
         raise typer.Exit
 
 

@@ -110,7 +110,8 @@ NUM_WORDS = len(_FIELDS)
 
 
 @cache
-def _indices(names: tuple[str, ...]) -> NDArray[np.int64]:
+def indices_of(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Returns the index of the word of each of the fields `names`, shape (len(names),)."""
     return np.array([_FIELDS[name][0] for name in names])
 
 
@@ -159,11 +160,11 @@ class Rows:
 
     def read(self, names: tuple[str, ...]) -> NDArray[np.int64]:
         """Returns a copy of the words of the fields `names`, shape (len(names), n)."""
-        return self.words.take(_indices(names), axis=0)
+        return self.words.take(indices_of(names), axis=0)
 
     def write(self, names: tuple[str, ...], words: NDArray[np.int64]) -> None:
         """Writes `words`, shape (len(names), n), into the fields `names`."""
-        self.words[_indices(names)] = words
+        self.words[indices_of(names)] = words
 
     def take(self, slots: NDArray[np.int64]) -> "Rows":
         """Returns a copy of the rows in `slots`, shape (k,)."""

@@ -5,7 +5,7 @@ from pydantic import Field
 from ..arrays import Array, Columns, group_sums
 from ..priorities import beta_posterior, effective_count, position
 from .floors import FlooredConfig
-from .sharing import axis_groups
+from .groups import axis_groups
 
 GROUP_HALF = 40.0
 """Number of scores at which the success rate of a group counts half, and that of the pool the other half."""
@@ -82,7 +82,7 @@ def shared_rates(columns: Columns, config: BeliefConfig) -> Array:
     groups, num_groups = axis_groups(columns)
     for axis, group in enumerate(groups):
         if axis != config.prior_axis:
-            _, (count, hits) = group_sums([weights, successes], group, num_groups)
+            count, hits = group_sums([weights, successes], group, num_groups)
             rates = (hits + GROUP_HALF * overall) / (count + GROUP_HALF)
             log_odds = log_odds + xp.take(_logit(rates) - _logit(overall), group)
     return 1.0 / (1.0 + xp.exp(-log_odds))

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..arrays import Array, Columns, count, group_sums
+from ..arrays import Array, Columns, count, group_sizes, group_sums
 from ..config import CurriculumConfig
 from ..probabilities import mix, proportional
 from ..table import MAX_LABELS
@@ -69,8 +69,7 @@ class Exp3SAlgorithm(Algorithm):
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active, labels = columns["is_active"], _labels(columns)
         xp = labels.__array_namespace__()
-        num_tasks, _ = group_sums([], labels, MAX_LABELS + 1)
-        num_tasks = num_tasks[:-1]
+        num_tasks = xp.astype(group_sizes(labels, MAX_LABELS + 1)[:-1], xp.float64)
         num_labels = count(num_tasks > 0.0)
         of_label = mix(priorities, 1.0 / num_labels, self.config.exploration_share)
         return xp.astype(active, xp.float64) * of_label / _by_task(xp.clip(num_tasks, 1.0, None), labels, beyond=1.0)
@@ -88,12 +87,12 @@ class Exp3SAlgorithm(Algorithm):
         if config.reward == "progress":
             is_tried = active & (columns["num_completions"] > 0)
             parts = [is_tried, xp.where(is_tried, columns["slow_ema"], 0.0)]
-        num_tasks, sums = group_sums(parts, labels, MAX_LABELS + 1)
-        num_tasks, sums = num_tasks[:-1], [column[:-1] for column in sums]
+        num_tasks = group_sizes(labels, MAX_LABELS + 1)[:-1]
+        sums = [column[:-1] for column in group_sums(parts, labels, MAX_LABELS + 1)]
 
         # The weights before the round are the probabilities in use without the uniform part of ε.
         probabilities = columns["label_chance"]
-        was_drawn, has_tasks = probabilities > 0.0, num_tasks > 0.0
+        was_drawn, has_tasks = probabilities > 0.0, num_tasks > 0
         is_known = was_drawn & has_tasks
         is_known = is_known | (has_tasks & ~xp.any(is_known))
         num_before = xp.sum(xp.astype(was_drawn, xp.float64))

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..arrays import Array, Columns, group_sums
+from ..arrays import Array, Columns, group_sizes, group_sums
 from ..probabilities import softmax
 from ..table import MAX_LABELS
 from .floors import FlooredConfig, with_floors
@@ -66,7 +66,8 @@ class LabelBanditAlgorithm(Algorithm):
         # The groups are the labels of tasks without a result, then the labels of tasks with one, then inactive rows.
         labels, is_known = columns["label_index"], xp.astype(counts > 0, xp.int64)
         groups = xp.where(active, labels + MAX_LABELS * is_known, 2 * MAX_LABELS)
-        sizes, sums = group_sums((counts, priorities), groups, 2 * MAX_LABELS + 1)
+        sizes = xp.astype(group_sizes(groups, 2 * MAX_LABELS + 1), xp.float64)
+        sums = group_sums((counts, priorities), groups, 2 * MAX_LABELS + 1)
         num_unknown, num_known = sizes[:MAX_LABELS], sizes[MAX_LABELS:-1]
         num_tasks = num_unknown + num_known
         num_results, total = (column[MAX_LABELS:-1] for column in sums)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..arrays import Array, Columns
 
 SMALL = 4096
-"""Number of tasks up to which nothing is kept: the function takes hardly longer for all of them than for a few."""
+"""Number of tasks up to which a function takes hardly longer for all of them than for a few."""
 
 
 class _Kept(NamedTuple):
@@ -31,10 +31,12 @@ class Memo:
         names: Names of the columns that `fn` reads, all with one entry or row per task.
     """
 
+    largest_anew = 0
+    """Number of tasks up to which nothing is kept."""
+
     def __init__(self, fn: Callable[[Columns], tuple[Array, ...]], names: Sequence[str]) -> None:
         self._fn = fn
         self._names = tuple(names)
-        self._kept: _Kept | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._fn, self._names)
@@ -42,31 +44,34 @@ class Memo:
     def __call__(self, columns: Columns) -> tuple[Array, ...]:
         """Returns the results of `fn` for `columns`, read-only where they are kept."""
         given = [columns[name] for name in self._names]
-        if given[0].shape[0] <= SMALL or not all(isinstance(column, np.ndarray) for column in given):
+        if given[0].shape[0] <= self.largest_anew or not all(isinstance(column, np.ndarray) for column in given):
             return self._fn(columns)
-        kept = self._kept
+        # Taken out, since it is written to: another thread meanwhile finds nothing, and computes all anew.
+        kept: _Kept | None = vars(self).pop("_kept", None)
         if kept is None or kept.columns[0].shape != given[0].shape:
-            results = tuple(self._anew(given))
+            kept = _Kept([column.copy(order="K") for column in given], tuple(self._anew(given)))
         else:
             is_changed = np.zeros(len(given[0]), np.bool_)
             for before, now in zip(kept.columns, given, strict=True):
                 for old, new in zip(_words(before), _words(now), strict=True):
                     is_changed |= old != new
-            if not is_changed.any():
-                return kept.results
-            results = self._changed(given, is_changed, kept.results)
-        for result in results:
+            rows = np.flatnonzero(is_changed)
+            if len(rows):
+                kept = _Kept(kept.columns, self._changed(given, rows, kept.results))
+                for before, now in zip(kept.columns, given, strict=True):
+                    np.copyto(before, now)
+        for result in kept.results:
             result.flags.writeable = False
-        self._kept = _Kept([column.copy(order="K") for column in given], results)
-        return results
+        self._kept = kept
+        return kept.results
 
     def _anew(self, columns: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         return self._fn(dict(zip(self._names, columns, strict=True)))
 
     def _changed(
-        self, columns: list[NDArray[Any]], is_changed: NDArray[np.bool_], results: tuple[NDArray[Any], ...]
+        self, columns: list[NDArray[Any]], rows: NDArray[np.int64], results: tuple[NDArray[Any], ...]
     ) -> tuple[NDArray[Any], ...]:
-        """Returns the results for `columns`, of which the rows `is_changed` differ from those of `results`."""
+        """Returns the results for `columns`, of which the `rows` have changed since `results`."""
         return self._anew(columns)
 
 
@@ -95,10 +100,11 @@ class RowMemo(Memo):
         [1.0, 2.0]
     """
 
+    largest_anew = SMALL
+
     def _changed(
-        self, columns: list[NDArray[Any]], is_changed: NDArray[np.bool_], results: tuple[NDArray[Any], ...]
+        self, columns: list[NDArray[Any]], rows: NDArray[np.int64], results: tuple[NDArray[Any], ...]
     ) -> tuple[NDArray[Any], ...]:
-        rows = np.flatnonzero(is_changed)
         new = self._anew([column.take(rows, axis=0) for column in columns])
         results = tuple(result.copy() for result in results)
         for result, values in zip(results, new, strict=True):

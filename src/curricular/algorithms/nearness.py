@@ -1,9 +1,7 @@
 """Nearness: how near tasks lie, along the axes of the generator, to tasks that were solved."""
 
-from collections.abc import Sequence
-
 from ..arrays import Array, Columns, group_sums
-from .sharing import bin_axis, known_values
+from .groups import bin_axis, known_values, stacked
 
 NUM_BINS = 64
 """Number of bins of an axis. If an axis has more values, neighbouring values share a bin."""
@@ -16,20 +14,36 @@ BIN_COLUMNS = ("params", "cells", "is_active")
 """Names of the columns that `near_bins` reads."""
 
 
-def near_bins(columns: Columns) -> tuple[Array, ...]:
-    """Returns the bin of each task on each axis that all tasks have, shape (n,) each.
+def near_bins(columns: Columns) -> tuple[Array, Array]:
+    """Returns the bin of each task on each axis that all tasks have, and how near the bins are to each other.
 
     Args:
         columns: Columns of the tasks.
+
+    Returns:
+        Bins, shape (k, n), and for each axis, the weights of the tasks of each bin around each bin and then the number
+        of active tasks around it, each with its weight, shape (k, NUM_BINS, NUM_BINS + 1).
     """
-    params = columns["params"]
+    params, active = columns["params"], columns["is_active"]
     xp = params.__array_namespace__()
     axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
-    values = [known_values(xp.where(columns["is_active"], axis, xp.nan)) for axis in axes]
-    return tuple(bin_axis(axis, xp.min(axis), xp.max(axis), NUM_BINS) for axis in values)
+    values = [known_values(xp.where(active, axis, xp.nan)) for axis in axes]
+    bins = stacked([bin_axis(axis, xp.min(axis), xp.max(axis), NUM_BINS) for axis in values], params)
+    around = [_weights(bins[axis, :], xp.astype(active, xp.float64)) for axis in range(bins.shape[0])]
+    return bins, xp.stack(around) if around else xp.zeros((0, NUM_BINS, NUM_BINS + 1))
 
 
-def nearness(columns: Columns, bins: Sequence[Array], is_solved: Array) -> Array:
+def _weights(bin_of: Array, active: Array) -> Array:
+    """Returns `near_bins` weights of one axis, shape (NUM_BINS, NUM_BINS + 1)."""
+    xp = active.__array_namespace__()
+    (num_active,) = group_sums([active], bin_of, NUM_BINS)
+    rank = xp.cumulative_sum(xp.astype(num_active > 0.0, xp.int64))
+    distances = xp.reshape(xp.abs(rank[:, None] - rank[None, :]), (-1,))
+    weights = xp.reshape(xp.take(STEP ** xp.astype(xp.arange(NUM_BINS), xp.float64), distances), (NUM_BINS, NUM_BINS))
+    return xp.concat([weights, (weights @ num_active)[:, None]], axis=1)
+
+
+def nearness(columns: Columns, bins: tuple[Array, Array], is_solved: Array) -> Array:
     """Returns how likely tasks are to be solvable, judged by the solved ones near them, > 0, shape (n,).
 
     On each axis that all tasks have, the share of solved tasks around a value is a mean over all tasks, whose weight
@@ -47,10 +61,9 @@ def nearness(columns: Columns, bins: Sequence[Array], is_solved: Array) -> Array
     share_of_pool = xp.sum(solved) / xp.sum(active)
     mean = xp.where(share_of_pool > 0.0, share_of_pool, 1.0)
     result = xp.ones(active.shape[0])
-    for bin_of in bins:
-        _, (num_active, num_solved) = group_sums([active, solved], bin_of, NUM_BINS)
-        rank = xp.cumulative_sum(xp.astype(num_active > 0.0, xp.float64))
-        weights = STEP ** xp.abs(rank[:, None] - rank[None, :])
-        share = (weights @ num_solved + mean) / (weights @ num_active + 1.0)
-        result = result * xp.take(share / mean, bin_of)
+    bin_of, around = bins
+    for axis in range(bin_of.shape[0]):
+        (num_solved,) = group_sums([solved], bin_of[axis, :], NUM_BINS)
+        share = (around[axis, :, :-1] @ num_solved + mean) / (around[axis, :, -1] + 1.0)
+        result = result * xp.take(share / mean, bin_of[axis, :])
     return xp.where(share_of_pool > 0.0, result, 1.0)

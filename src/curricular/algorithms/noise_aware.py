@@ -21,11 +21,12 @@ from ..probabilities import mix, proportional, uniform
 from ..table import EMAS
 from ..task import Params
 from .floors import FlooredConfig, with_floors
+from .groups import Grouper
 from .memo import Memo, RowMemo
 from .nearness import BIN_COLUMNS, near_bins, nearness
 from .proposals import FreshProposer, NewTasks, Proposer, part_fresh
 from .protocol import Algorithm
-from .sharing import GROUP_COLUMNS, Shared, expected_priorities, share_evidence, task_groups
+from .sharing import Shared, expected_priorities, share_evidence
 from .slopes import Evidence, PairWeights, Slope, chance_of_change, pair_weights, progress_slope
 
 
@@ -103,8 +104,8 @@ class NoiseAwareAlgorithm(Algorithm):
         """Settings of the algorithm."""
         self._signs_of = partial(_signs, config, pair_weights(config.rates))
         self._kept_signs = RowMemo(self._signs_of, SIGN_COLUMNS)
-        self._kept_groups = Memo(task_groups, GROUP_COLUMNS)
-        self._kept_bins = Memo(near_bins, BIN_COLUMNS)
+        self._grouping_of = Grouper()
+        self._bins_of = Memo(near_bins, BIN_COLUMNS)
 
     def priorities(self, columns: Columns) -> Array:
         """Returns the share of the choice that is each task's, times the share of the choice that is progress."""
@@ -128,7 +129,7 @@ class NoiseAwareAlgorithm(Algorithm):
             params: Params of the new tasks, shape (m, num_params).
             cells: Cells of the new tasks, as in ``columns["cells"]``, shape (m, k).
         """
-        return expected_priorities(self._own_priorities, columns, self.config.rates, params, cells)
+        return expected_priorities(self._group_priorities, columns, self.config.rates, params, cells)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         active = columns["is_active"]
@@ -146,22 +147,26 @@ class NoiseAwareAlgorithm(Algorithm):
             return chosen
         xp = chosen.__array_namespace__()
         shares = xp.where(unsolved, chosen, 0.0)
-        weights = shares * nearness(columns, self._kept_bins(columns), ~unsolved)
+        weights = shares * nearness(columns, self._bins_of(columns), ~unsolved)
         total = xp.sum(weights)
         return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
 
     def _shared(self, columns: Columns, own: Array) -> Shared:
         if self._shares(columns):
-            groups, config = self._kept_groups(columns), self.config
-            return share_evidence(own, self._own_priorities, columns, groups, config.rates, config.sharing)
+            grouping, config = self._grouping_of(columns), self.config
+            return share_evidence(own, self._group_priorities, columns, grouping, config.rates, config.sharing)
         xp = own.__array_namespace__()
         return Shared(own, xp.ones(own.shape[0]))
 
     def _shares(self, columns: Columns) -> bool:
         return self.config.sharing > 0.0 and columns["params"].shape[1] > 0
 
-    def _own_priorities(self, columns: Columns) -> Array:
-        return self._judge(columns, self._signs_of(columns)).priority
+    def _group_priorities(self, columns: Columns) -> Array:
+        """Returns the priorities ≥ 0 of the groups of k groupings, shape (k, num_groups), each judged on its own."""
+        is_active = columns["is_active"]
+        xp, shape = is_active.__array_namespace__(), is_active.shape
+        signs = self._signs_of({name: xp.reshape(column, (-1,)) for name, column in columns.items()})
+        return self._judge(columns, Signs(*(xp.reshape(sign, shape) for sign in signs))).priority
 
     def _judge(self, columns: Columns, signs: "Signs") -> "Judgement":
         """Returns the judgement on each task, or on each group of tasks, from the signs in its own results."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..arrays import Array, Columns, group_sums
+from ..arrays import Array, Columns, group_sizes, group_sums
 from ..config import CurriculumConfig, Settings
 from ..priorities import effective_count, position, unplayable
 from ..probabilities import mix, proportional
@@ -130,10 +130,10 @@ class SequentialAlgorithm(Algorithm):
         groups = xp.where(unplayable(columns, config), size, stages)
         weights = effective_count(columns["num_completions"], config.slow_rate)
         sums = (columns["num_completions"], weights, weights * columns["success_ema"], weights * columns["slow_ema"])
-        num_tasks, (completions, total, successes, scores) = group_sums(sums, groups, size + 1)
+        completions, total, successes, scores = group_sums(sums, groups, size + 1)
         total = xp.where(total > 0.0, total, 1.0)
         numbers = xp.clip(xp.arange(size + 1), None, len(config.stages) - 1)
-        is_over = num_tasks == 0
+        is_over = group_sizes(groups, size + 1) == 0
         for number, stage in enumerate(config.stages):
             is_met = self._is_met(stage, completions, successes / total, scores / total)
             is_over = is_over | ((numbers == number) & is_met)

@@ -61,13 +61,15 @@ def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     times less likely to be a change. Source of the empirical Bayes model: Efron 2008, *Microarrays, empirical Bayes and
     the two-groups model*, Statistical Science 23(1).
 
+    Arrays of shape (k, n) are k pools with a fit each, whose typical slopes have the shape (k, 1).
+
     Args:
         evidence: Evidence for a change of each task.
         known: 1 for the tasks to fit to, 0 for the others, shape (n,).
     """
     # In a large pool, a subsample gives nearly the same fit.
-    stride = max(1, known.shape[0] // FIT_SIZE)
-    typical, share = _fit(Evidence(*(column[::stride] for column in evidence)), known[::stride])
+    stride = max(1, known.shape[-1] // FIT_SIZE)
+    typical, share = _fit(Evidence(*(column[..., ::stride] for column in evidence)), known[..., ::stride])
     return evidence.chance(typical, share), typical
 
 
@@ -107,11 +109,20 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
     xp = known.__array_namespace__()
     precision = evidence.precision
     squares = evidence.t_squares / precision
-    least_error = 1.0 / xp.sqrt(xp.max(precision * known + (1.0 - known) * _UNKNOWN**-2))
+    is_many = known.ndim > 1
+    known_precision = precision * known + (1.0 - known) * _UNKNOWN**-2
+    least_error = 1.0 / xp.sqrt(xp.max(known_precision, axis=-1, keepdims=is_many))
+
+    def sum_of(weights: Array) -> Array:
+        return xp.sum(weights, axis=-1, keepdims=is_many)
+
+    def dot(weights: Array, values: Array) -> Array:
+        product = xp.vecdot(weights, values)
+        return product[:, None] if is_many else product
 
     def typical_of(weights: Array) -> Array:
-        total = xp.sum(weights)
-        fitted = xp.sqrt(xp.vecdot(weights, squares) / xp.where(total > 0.0, total, 1.0))
+        total = sum_of(weights)
+        fitted = xp.sqrt(dot(weights, squares) / xp.where(total > 0.0, total, 1.0))
         # If no slope stands out, the smallest error stands in for the typical slope.
         return xp.where(total > 1e-6, fitted, least_error)
 
@@ -124,7 +135,7 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
         typical = typical_of(clear * clear)
         gauge = precision * (typical * typical)
         weights = known * (gauge / (1.0 + gauge))
-        share = (1.0 + xp.vecdot(weights, chance)) / (2.0 + xp.sum(weights))
+        share = (1.0 + dot(weights, chance)) / (2.0 + sum_of(weights))
     return typical, share
 
 

@@ -10,7 +10,7 @@ _LENGTH = 2**12
 
 
 @lru_cache
-def _weights(rates: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def weight_tables(rates: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the weights 1 − (1−α)^n of n results, for n = 0, 1, 2, … and for multiples of `_LENGTH`.
 
     Shape (_LENGTH, rates) each.
@@ -32,7 +32,7 @@ def weight(rates: tuple[float, ...], counts: NDArray[np.int64]) -> NDArray[np.fl
         rates: Rates α.
         counts: Numbers n of results, shape (k,).
     """
-    low, high = _weights(rates)
+    low, high = weight_tables(rates)
     if counts.max() < _LENGTH:
         return low.take(counts, axis=0)
     coarse, fine = np.divmod(counts.clip(max=_LENGTH**2 - 1), _LENGTH)

@@ -5,10 +5,13 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernel import KERNEL
 from ..rows import Rows
+from .compiled import record_events
 from .runs import Runs, order_of_slots
 from .schema import (
     CANCELLED,
+    EVENT,
     MAX_LABELS,
     MAX_REASONS,
     MAX_REGRET,
@@ -62,6 +65,8 @@ def record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patc
 
 def _record(table: Table, events: NDArray[np.void], estimator: Estimator) -> Patch:
     """Records `events` as `record` does, with scores within the range of `estimator`."""
+    if KERNEL is not None and events.dtype == EVENT:
+        return record_events(KERNEL, table, events, estimator)
     slots, old = events["task_id"] % len(table.rows), table.counters
     order = order_of_slots(slots, len(table.rows))
     runs = Runs.of(slots.take(order))

@@ -74,7 +74,7 @@ def record_scores(
     return scores
 
 
-_AVERAGES = (*EMAS, "mean_square", "success_ema")
+AVERAGES = (*EMAS, "mean_square", "success_ema")
 """Fields that average the scores, and then those that average their squares and the successes at the slow rate."""
 
 
@@ -98,7 +98,7 @@ def _record_averages(
     num_old, num_before, sizes = counts
     scores, *others = told
     rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
-    names: tuple[str, ...] = _AVERAGES
+    names: tuple[str, ...] = AVERAGES
     gains = weight(rates, sizes) / weight(rates, num_before + sizes)
     if limit := estimator.num_baseline_samples:
         names = (*names, "random_baseline")

@@ -1,0 +1,86 @@
+"""The compiled functions of `_kernel.c`, if they are there, and their types.
+
+An installation without a C compiler has none of them. Everything then runs in NumPy, with the same results bit for bit.
+The environment variable `CURRICULAR_PURE=1` switches them off.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from numpy import float64, int64
+from numpy.typing import NDArray
+
+
+class Kernel(Protocol):
+    """The compiled functions. They keep no state. An array of another shape or dtype than documented raises ValueError.
+
+    After an error, the arrays that a function fills hold anything.
+    """
+
+    def distinct(
+        self, task_ids: NDArray[int64], capacity: int, slots: NDArray[int64], row_of: NDArray[int64], /
+    ) -> int:
+        """Finds the distinct slots of tasks, and returns their number.
+
+        Args:
+            task_ids: Shape (n,).
+            capacity: Number of slots.
+            slots: Filled with the distinct slots, ascending; shape (n,).
+            row_of: Filled with the index of each task's slot among `slots`, shape (n,).
+        """
+        ...
+
+    def record(
+        self,
+        events: tuple[NDArray[Any], ...],
+        row_of: NDArray[int64],
+        words: NDArray[int64],
+        num_rows: int,
+        fields: NDArray[int64],
+        labels: tuple[NDArray[Any], ...],
+        reasons: NDArray[int64],
+        weights: NDArray[float64],
+        coarse_weights: NDArray[float64],
+        settings: tuple[float, float, float, float, int, float, float],
+        num_scheduled: int,
+        num_completed: int,
+        /,
+    ) -> tuple[int, int, int, int]:
+        """Records events in rows, statistics of labels and counts of reasons, in place.
+
+        Args:
+            events: Columns of the events, oldest first, in the order of the dtype `EVENT`; shape (n,) each.
+            row_of: Row of each event, shape (n,).
+            words: Words of the rows, as in `Rows`, one field after the other.
+            num_rows: Number of rows.
+            fields: Indices of the fields in `words`, in the order of `_kernel.c`.
+            labels: Columns of the statistics of labels, in that order; shape (MAX_LABELS,) each.
+            reasons: Number of cancellations by reason, shape (MAX_REASONS,).
+            weights: The first of the tables that `weight_tables` returns, one count of results after the other.
+            coarse_weights: The second, likewise.
+            settings: Lowest score, width of the range of scores, threshold of success, lowest score that counts as a
+                success, number of first scores whose mean is the random baseline, the regret of a cancellation that is
+                no failure, and the largest regret.
+            num_scheduled: Hand-outs of the pool so far.
+            num_completed: Results of the pool so far.
+
+        Returns:
+            Hand-outs, results of tasks in the pool, cancellations, and endings without a hand-out.
+        """
+        ...
+
+
+def _load() -> Kernel | None:
+    # The functions take rows for integers of 64 bits, in the order of bytes in which sessions and files store them.
+    if os.environ.get("CURRICULAR_PURE") == "1" or sys.byteorder != "little" or sys.maxsize < 2**63 - 1:
+        return None
+    try:
+        return cast(Kernel, import_module("curricular._kernel"))
+    except ImportError:
+        return None
+
+
+KERNEL: Kernel | None = _load()
+"""The compiled functions, if they are in use, as decided when `curricular` is imported."""
