@@ -17,6 +17,7 @@ from ..arrays import Array, Columns, within
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
 from ..params import Layout
+from ..priorities import normalise
 from ..probabilities import mix, proportional, uniform
 from ..table import EMAS
 from ..task import Params
@@ -49,6 +50,9 @@ class NoiseAwareConfig(FlooredConfig):
     discovery_share: float = Field(default=0.25, ge=0, le=1)
     """Share of the draws beyond the reserved ones that goes to tasks never solved, evenly, where the whole choice is
     expected to be noise. It falls steeply with the share of noise."""
+    min_success: float = Field(default=0.15, ge=0, lt=1)
+    """Mean success that is expected of the draws beyond the reserved ones, at least, as long as some task goes well. An
+    agent that hardly ever succeeds learns hardly anything from its failures."""
     sharing: float = Field(default=50.0, ge=0)
     """Number of completions at which a task's own results weigh as much as those of the tasks with the same values on
     the generator's axes; 0: only its own results count."""
@@ -139,7 +143,8 @@ class NoiseAwareAlgorithm(Algorithm):
         share = self.config.discovery_share * noise_share**DISCOVERY * xp.astype(xp.any(unsolved), xp.float64)
         chosen = mix(chosen, proportional(xp.astype(unsolved, xp.float64), active), share)
         chosen = mix(chosen, uniform(active), noise_share**DOUBT)
-        return with_floors(self._towards_solved(chosen, unsolved, columns), columns, self.config)
+        chosen = self._towards_solved(chosen, unsolved, columns)
+        return with_floors(_rehearsing(chosen, columns, self.config.min_success), columns, self.config)
 
     def _towards_solved(self, chosen: Array, unsolved: Array, columns: Columns) -> Array:
         """Returns probabilities of which the tasks never solved have as much as before, more of it near solved ones."""
@@ -177,6 +182,22 @@ class NoiseAwareAlgorithm(Algorithm):
         active = xp.astype(columns["is_active"], xp.float64)
         priority = active * chance * xp.maximum(signs.size, signs.credit * xp.minimum(signs.error, typical))
         return Judgement(priority, chance, signs.solved)
+
+
+def _rehearsing(chosen: Array, columns: Columns, min_success: float) -> Array:
+    """Returns probabilities with an expected success of at least `min_success`, if there are tasks that go well.
+
+    The missing draws go to these tasks, in proportion to their success.
+    """
+    xp = chosen.__array_namespace__()
+    counts = xp.astype(columns["num_completions"], xp.float64)
+    # One pseudo-count without success: what was tried once and succeeded does not go well yet.
+    success = normalise(columns[EMAS[1]], columns["random_baseline"], MAX_BASELINE) * (counts / (counts + 1.0))
+    going_well = proportional(xp.where(success > 0.5, success, 0.0), columns["is_active"])
+    expected, highest = xp.sum(chosen * success), xp.sum(going_well * success)
+    missing = xp.where(highest > 0.5, within(min_success - expected, 0.0, 1.0), 0.0)
+    share = missing / xp.where(missing > 0.0, xp.maximum(highest - expected, missing), 1.0)
+    return mix(chosen, going_well, share)
 
 
 class Signs(NamedTuple):
