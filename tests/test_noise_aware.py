@@ -199,6 +199,42 @@ def test_the_little_that_mastered_tasks_have_left_does_not_keep_draws_from_what_
     assert chances(histories(scores))[:3].sum() < 0.2
 
 
+def test_where_hardly_anything_succeeds_tasks_that_go_well_are_drawn_until_the_expected_success_suffices():
+    scores = np.zeros((40, 400))
+    scores[:2] = 1.0
+    columns = histories(scores)
+    drawn = {}
+    for least in (0.0, 0.2, 0.5):
+        config = NoiseAwareConfig.recommended(
+            min_success=least, rand_task_rate=0.0, stale_task_share=0.0, discovery_share=1.0
+        )
+        drawn[least] = chances(columns, config)
+        assert drawn[least].sum() == pytest.approx(1.0)
+    assert drawn[0.0][:2].sum() < 0.1
+    assert drawn[0.2][:2].sum() == pytest.approx(0.2, abs=0.01)
+    assert drawn[0.5][:2].sum() == pytest.approx(0.5, abs=0.01)
+    assert drawn[0.2][2:] == pytest.approx(drawn[0.2][2])
+
+
+def test_a_single_success_in_one_try_does_not_go_well_yet():
+    scores = np.zeros((20, 1))
+    scores[0] = 1.0
+    without, with_least = (
+        chances(histories(scores), NoiseAwareConfig.recommended(min_success=least)) for least in (0.0, 0.9)
+    )
+    assert with_least == pytest.approx(without)
+
+
+def test_no_draw_moves_where_the_choice_succeeds_often_enough_or_nothing_goes_well():
+    rising = successes(np.linspace(0.0, 0.9, 300), 10)
+    never = np.zeros((10, 300))
+    for scores in (rising, never):
+        without, with_least = (
+            chances(histories(scores), NoiseAwareConfig.recommended(min_success=least)) for least in (0.0, 0.15)
+        )
+        assert with_least == pytest.approx(without)
+
+
 def test_discovery_follows_the_share_of_noise():
     rising = successes(np.linspace(0.05, 0.6, 300), 10)
     unsolved, noise = np.zeros((10, 300)), successes(0.5, 90)
