@@ -100,7 +100,8 @@ FALL = 0.25
 class NoiseAwareAlgorithm(Algorithm):
     """Draws by p ∝ P(task changes) · max(|slope|, credit · min(error, typical slope)), and by the reserved shares.
 
-    The more likely the draws would follow noise, the more of them are uniform, or go to tasks never solved.
+    The more likely the draws would follow noise, the more of them are uniform, or go to tasks never solved. If hardly
+    any of them would succeed, some go to tasks that go well.
     """
 
     def __init__(self, config: NoiseAwareConfig) -> None:
