@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curricular import Curriculum, NoiseAwareConfig
 from curricular.config import ROUNDING
 from curricular.kernel import KERNEL
 from curricular.rows import NUM_WORDS
@@ -333,6 +334,24 @@ def test_one_variable_switches_the_kernel_off():
     code = "from curricular.kernel import KERNEL; print(KERNEL)"
     assert python(code, CURRICULAR_PURE="1") == "None"
     assert "_kernel" in python(code, CURRICULAR_PURE="0")
+
+
+def test_users_with_and_without_the_kernel_share_a_session(monkeypatch):
+    words = {}
+    for kernels in ((KERNEL, KERNEL), (KERNEL, None)):
+        config = NoiseAwareConfig(num_active_tasks=20, seed=4, session_id=f"kernel-{kernels[1] is None}")
+        with Curriculum(config) as one, Curriculum(config) as other:
+            for _ in range(50):
+                for curriculum, kernel in zip((one, other), kernels, strict=True):
+                    monkeypatch.setattr(MODULE, "KERNEL", kernel)
+                    slots = [task.task_id % 20 for task in curriculum.ask(8)]
+                    ids = curriculum.tracker.snapshot().rows["task_id"][slots]
+                    curriculum.tell(ids, [slot % 2 for slot in slots])
+            assert one.stats()["num_completed"] == 800
+            words[kernels] = one.tracker.snapshot().rows
+    with_kernel, mixed = words.values()
+    assert mixed["slow_ema"].tobytes() == with_kernel["slow_ema"].tobytes()
+    assert mixed["num_completions"].tolist() == with_kernel["num_completions"].tolist()
 
 
 @pytest.mark.parametrize("index", range(NUM_WORDS))

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ROUNDING
 from ..kernel import Kernel
 from ..rows import RECENT_SCORES, indices_of
 from .averages import weight_tables
@@ -40,7 +39,7 @@ def record_events(kernel: Kernel, table: Table, events: NDArray[np.void], estima
     """Returns the patch that records `events`, dtype `EVENT`, as `record` does with a declared range of scores."""
     old, (slots, row_of) = table.counters, _distinct_slots(kernel, events["task_id"], len(table.rows))
     rows, labels, reasons = table.rows.take(slots), table.labels.copy(), table.reasons.copy()
-    weights, coarse_weights = weight_tables((*estimator.rates, estimator.rates[-1], estimator.rates[-1]))
+    weights, coarse_weights = weight_tables(estimator.rates_of_averages)
     num_scheduled, num_completed, num_cancelled, num_unsolicited = kernel.record(
         tuple(events[name] for name in _OF_EVENTS),
         row_of,
@@ -78,5 +77,4 @@ def _distinct_slots(
 
 def _settings(estimator: Estimator) -> tuple[float, float, float, float, int, float, float]:
     low, scale, threshold = estimator.score_low, estimator.score_scale, estimator.success_threshold
-    lowest_success = threshold - ROUNDING * scale  # as in `Estimator.is_success`
-    return low, scale, threshold, lowest_success, estimator.num_baseline_samples, NO_FAILURE, MAX_REGRET
+    return low, scale, threshold, estimator.lowest_success, estimator.num_baseline_samples, NO_FAILURE, MAX_REGRET

@@ -180,7 +180,17 @@ class Estimator:
 
     def is_success(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Returns whether each of `scores`, in the user's units, reaches the success threshold, except for rounding."""
-        return scores >= self.success_threshold - ROUNDING * self.score_scale
+        return scores >= self.lowest_success
+
+    @property
+    def lowest_success(self) -> float:
+        """Lowest score, in the user's units, that reaches the success threshold except for rounding."""
+        return self.success_threshold - ROUNDING * self.score_scale
+
+    @property
+    def rates_of_averages(self) -> tuple[float, ...]:
+        """Rates of the averages in a row: `EMAS`, then the mean square and the share of successes."""
+        return (*self.rates, self.rates[-1], self.rates[-1])
 
 
 SCHEDULED, CANCELLED, TOLD, TOLD_WITH_REGRET = 0, 1, 2, 3

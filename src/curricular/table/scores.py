@@ -97,7 +97,7 @@ def _record_averages(
     """
     num_old, num_before, sizes = counts
     scores, *others = told
-    rates = (*estimator.rates, estimator.rates[-1], estimator.rates[-1])
+    rates = estimator.rates_of_averages
     names: tuple[str, ...] = AVERAGES
     gains = weight(rates, sizes) / weight(rates, num_before + sizes)
     if limit := estimator.num_baseline_samples:
