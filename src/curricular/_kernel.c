@@ -33,7 +33,7 @@ static inline Word *at(Column column, Py_ssize_t index) { return (Word *)(column
 
 /* The arrays that a call has borrowed from Python; `release` gives them back. */
 typedef struct {
-    Py_buffer all[20];
+    Py_buffer all[32];
     int num;
 } Borrowed;
 
@@ -329,9 +329,107 @@ end:
     return result;
 }
 
+/* ── Slopes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum { NUM_EMAS = 5, NUM_PAIRS = NUM_EMAS - 1 };
+
+/* Columns of a task, in the order in which algorithms/slopes.py names them, and of its results, as in `Slope`. */
+enum { COMPLETIONS, FIRST_EMA, LAST_EMA = FIRST_EMA + NUM_PAIRS, S_MEAN_SQUARE, S_BASELINE, NUM_SLOPE_COLUMNS };
+enum { VALUE, ERROR, WINDOWS, RECENT, LASTING, NUM_RESULTS };
+
+/* Constants of a pair of neighbouring averages, as in `PairWeights`. */
+typedef struct {
+    Column per_lag, error, trust;
+    double rate;
+} Pair;
+
+typedef struct {
+    Column columns[NUM_SLOPE_COLUMNS], results[NUM_RESULTS];
+    Pair pairs[NUM_PAIRS];
+    double interval_width, theta, max_baseline, unknown;
+} Slopes;
+
+static inline double above(double average, double baseline) {
+    return clipped((average - baseline) / (1.0 - baseline), 0.0, 1.0);
+}
+
+/* Estimates the slope of one task, step by step as `progress_slope` does for all. */
+static inline void estimate(const Slopes *of, Py_ssize_t row) {
+    int64_t completions = at(of->columns[COMPLETIONS], row)->i, last = of->pairs[0].per_lag.n - 1;
+    int64_t index = completions < 0 ? 0 : completions > last ? last : completions;
+    double averages[NUM_EMAS], trusts[NUM_PAIRS], counts = (double)completions;
+    for (int i = 0; i < NUM_EMAS; i++) averages[i] = at(of->columns[FIRST_EMA + i], row)->f;
+    double mean = averages[NUM_PAIRS], slack = 0.25 / (counts > 1.0 ? counts : 1.0);
+    double variance = at(of->columns[S_MEAN_SQUARE], row)->f - mean * mean;
+    double graded = clipped(((variance > 0.0 ? variance : 0.0) + slack) / (mean * (1.0 - mean) + slack), 0.0, 1.0);
+    double is_open = completions >= 2, value = 0.0, error = of->unknown * (1.0 - is_open), p = mean, rate = 0.0;
+    double low = -of->unknown, high = of->unknown, rate_before = 0.0;
+    for (int i = 0; i < NUM_PAIRS; i++) {
+        const Pair *pair = &of->pairs[i];
+        double fast = averages[i], slow = averages[i + 1], unit = at(pair->error, index)->f;
+        trusts[i] = at(pair->trust, index)->f;
+        double here = (slow - 0.5) * trusts[i] + 0.5, slope = (fast - slow) * at(pair->per_lag, index)->f;
+        double spread = sqrt(here * (1.0 - here) * graded) * unit, margin = of->interval_width * spread;
+        if (slope - margin > low) low = slope - margin;
+        if (slope + margin < high) high = slope + margin;
+        is_open *= low <= high;
+        value = (slope - value) * is_open + value;
+        error = (spread - error) * is_open + error;
+        p = (here - p) * is_open + p;
+        rate = is_open * (pair->rate - rate_before) + rate;
+        rate_before = pair->rate;
+    }
+    double baseline = clipped(at(of->columns[S_BASELINE], row)->f, 0.0, of->max_baseline);
+    double root = above(p, baseline) * (1.0 - 2.0 * of->theta) + of->theta;
+    double gain = of->theta * (1.0 - of->theta) / ((1.0 - baseline) * root * root);
+    at(of->results[VALUE], row)->f = value * gain;
+    at(of->results[ERROR], row)->f = error * gain;
+    at(of->results[WINDOWS], row)->f = clipped(counts, 2.0, (double)last) * rate + 1.0;
+    at(of->results[RECENT], row)->f = (above(averages[1], baseline) - 0.5) * trusts[0] + 0.5;
+    at(of->results[LASTING], row)->f = (above(mean, baseline) - 0.5) * trusts[NUM_PAIRS - 1] + 0.5;
+}
+
+/* Borrows the tables of a pair of averages, of one length. */
+static int borrow_pair(Borrowed *borrowed, Pair *pair, PyObject *tables) {
+    PyObject *per_lag, *error, *trust;
+    if (!PyArg_ParseTuple(tables, "OOOd", &per_lag, &error, &trust, &pair->rate) ||
+        borrow(borrowed, &pair->per_lag, per_lag, "weights", 'f', 3, READ))
+        return -1;
+    Py_ssize_t length = pair->per_lag.n;
+    return borrow(borrowed, &pair->error, error, "weights", 'f', length, READ) ||
+           borrow(borrowed, &pair->trust, trust, "weights", 'f', length, READ);
+}
+
+static PyObject *slopes(PyObject *module, PyObject *args) {
+    Borrowed borrowed = {.num = 0};
+    Slopes all;
+    PyObject *columns[NUM_SLOPE_COLUMNS], *weights[NUM_PAIRS], *results[NUM_RESULTS], *result = NULL;
+    if (!PyArg_ParseTuple(args, "(OOOOOOOO)(O!O!O!O!)dddd(OOOOO)", &columns[0], &columns[1], &columns[2], &columns[3],
+                          &columns[4], &columns[5], &columns[6], &columns[7], &PyTuple_Type, &weights[0],
+                          &PyTuple_Type, &weights[1], &PyTuple_Type, &weights[2], &PyTuple_Type, &weights[3],
+                          &all.interval_width, &all.theta, &all.max_baseline, &all.unknown, &results[0], &results[1],
+                          &results[2], &results[3], &results[4]))
+        return NULL;
+    for (int i = 0; i < NUM_SLOPE_COLUMNS; i++)
+        if (borrow(&borrowed, &all.columns[i], columns[i], "columns", i == COMPLETIONS ? 'i' : 'f',
+                   i ? all.columns[0].n : 0, READ))
+            goto end;
+    for (int i = 0; i < NUM_PAIRS; i++)
+        if (borrow_pair(&borrowed, &all.pairs[i], weights[i])) goto end;
+    for (int i = 0; i < NUM_RESULTS; i++)
+        if (borrow(&borrowed, &all.results[i], results[i], "results", 'f', all.columns[0].n, WRITE)) goto end;
+    for (Py_ssize_t row = 0; row < all.columns[0].n; row++) estimate(&all, row);
+    Py_INCREF(Py_None);
+    result = Py_None;
+end:
+    release(&borrowed);
+    return result;
+}
+
 static PyMethodDef functions[] = {
     {"distinct", distinct, METH_VARARGS, NULL},
     {"record", record, METH_VARARGS, NULL},
+    {"slopes", slopes, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 class Kernel(Protocol):
     """The compiled functions. They keep no state. An array of another shape or dtype than documented raises ValueError.
 
-    After an error, the arrays that a function fills hold anything.
+    After an error, the arrays that a function fills hold anything. Numbers are finite.
     """
 
     def distinct(
@@ -68,6 +68,30 @@ class Kernel(Protocol):
 
         Returns:
             Hand-outs, results of tasks in the pool, cancellations, and endings without a hand-out.
+        """
+        ...
+
+    def slopes(
+        self,
+        columns: tuple[NDArray[Any], ...],
+        weights: tuple[tuple[NDArray[float64], NDArray[float64], NDArray[float64], float], ...],
+        interval_width: float,
+        theta: float,
+        max_baseline: float,
+        unknown: float,
+        results: tuple[NDArray[float64], ...],
+        /,
+    ) -> None:
+        """Estimates the slope of each task's success, as `progress_slope` does.
+
+        Args:
+            columns: Completions, averages from fast to slow, mean square and baseline of the tasks, shape (n,) each.
+            weights: Result of `pair_weights`.
+            interval_width: As for `progress_slope`.
+            theta: As for `progress_slope`.
+            max_baseline: Cap on baselines.
+            unknown: Error of the slope of a task with fewer than two completions.
+            results: Filled with the fields of a `Slope`, shape (n,) each.
         """
         ...
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from ..arrays import Array, Columns, within
 from ..config import MAX_BASELINE
+from ..kernel import KERNEL
 from ..priorities import normalise
 from ..table import EMAS
+from . import compiled
 
 
 class Slope(NamedTuple):
@@ -194,6 +196,10 @@ def progress_slope(columns: Columns, weights: list[PairWeights], interval_width:
         interval_width: Standard errors to either side of a slope. Larger values choose longer times.
         theta: θ of the reweighting R, in (0, 0.5].
     """
+    if KERNEL is not None:
+        results = compiled.slopes(KERNEL, columns, weights, interval_width, theta, _UNKNOWN)
+        if results is not None:
+            return Slope(*results)
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     mean = columns["slow_ema"]
