@@ -62,6 +62,20 @@ static int borrow(Borrowed *borrowed, Column *column, PyObject *array, const cha
     return 0;
 }
 
+/* An array as `borrow` borrows it whose entries follow one another, aligned. */
+static int borrow_flat(Borrowed *borrowed, void *data, Py_ssize_t *n, PyObject *array, const char *name, char kind,
+                       Py_ssize_t least, int access) {
+    Column column;
+    if (borrow(borrowed, &column, array, name, kind, least, access | PyBUF_C_CONTIGUOUS)) return -1;
+    if ((uintptr_t)column.data % sizeof(Word)) {
+        PyErr_Format(PyExc_ValueError, "%s: expected an aligned array, got another", name);
+        return -1;
+    }
+    *(void **)data = column.data;
+    if (n) *n = column.n;
+    return 0;
+}
+
 /* ── Which rows events concern ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* Fills `order` with the indices that sort `keys`, each from 0 to `last`, equal ones by index: by radix, a byte at a
@@ -333,20 +347,21 @@ end:
 
 enum { NUM_EMAS = 5, NUM_PAIRS = NUM_EMAS - 1 };
 
-/* Columns of a task, in the order in which algorithms/slopes.py names them, and of its results, as in `Slope`. */
-enum { COMPLETIONS, FIRST_EMA, LAST_EMA = FIRST_EMA + NUM_PAIRS, S_MEAN_SQUARE, S_BASELINE, NUM_SLOPE_COLUMNS };
+/* Results of a task, in the order of the fields of a `Slope`. */
 enum { VALUE, ERROR, WINDOWS, RECENT, LASTING, NUM_RESULTS };
 
 /* Constants of a pair of neighbouring averages, as in `PairWeights`. */
 typedef struct {
-    Column per_lag, error, trust;
+    const double *per_lag, *error, *trust;
     double rate;
 } Pair;
 
 typedef struct {
-    Column columns[NUM_SLOPE_COLUMNS], results[NUM_RESULTS];
+    Py_ssize_t n, last; /* number of tasks, and last number of completions in the tables */
+    const int64_t *completions;
+    const double *emas[NUM_EMAS], *mean_square, *baselines;
     Pair pairs[NUM_PAIRS];
-    double interval_width, theta, max_baseline, unknown;
+    double interval_width, theta, max_baseline, unknown, *results[NUM_RESULTS];
 } Slopes;
 
 static inline double above(double average, double baseline) {
@@ -354,22 +369,19 @@ static inline double above(double average, double baseline) {
 }
 
 /* Estimates the slope of one task, step by step as `progress_slope` does for all. */
-static inline void estimate(const Slopes *of, Py_ssize_t row) {
-    int64_t completions = at(of->columns[COMPLETIONS], row)->i, last = of->pairs[0].per_lag.n - 1;
+static inline void estimate(const Slopes *of, Py_ssize_t task) {
+    int64_t completions = of->completions[task], last = of->last;
     int64_t index = completions < 0 ? 0 : completions > last ? last : completions;
-    double averages[NUM_EMAS], trusts[NUM_PAIRS], counts = (double)completions;
-    for (int i = 0; i < NUM_EMAS; i++) averages[i] = at(of->columns[FIRST_EMA + i], row)->f;
-    double mean = averages[NUM_PAIRS], slack = 0.25 / (counts > 1.0 ? counts : 1.0);
-    double variance = at(of->columns[S_MEAN_SQUARE], row)->f - mean * mean;
+    double mean = of->emas[NUM_PAIRS][task], counts = (double)completions, slack = 0.25 / (counts > 1.0 ? counts : 1.0);
+    double variance = of->mean_square[task] - mean * mean;
     double graded = clipped(((variance > 0.0 ? variance : 0.0) + slack) / (mean * (1.0 - mean) + slack), 0.0, 1.0);
     double is_open = completions >= 2, value = 0.0, error = of->unknown * (1.0 - is_open), p = mean, rate = 0.0;
     double low = -of->unknown, high = of->unknown, rate_before = 0.0;
     for (int i = 0; i < NUM_PAIRS; i++) {
         const Pair *pair = &of->pairs[i];
-        double fast = averages[i], slow = averages[i + 1], unit = at(pair->error, index)->f;
-        trusts[i] = at(pair->trust, index)->f;
-        double here = (slow - 0.5) * trusts[i] + 0.5, slope = (fast - slow) * at(pair->per_lag, index)->f;
-        double spread = sqrt(here * (1.0 - here) * graded) * unit, margin = of->interval_width * spread;
+        double fast = of->emas[i][task], slow = of->emas[i + 1][task];
+        double here = (slow - 0.5) * pair->trust[index] + 0.5, slope = (fast - slow) * pair->per_lag[index];
+        double spread = sqrt(here * (1.0 - here) * graded) * pair->error[index], margin = of->interval_width * spread;
         if (slope - margin > low) low = slope - margin;
         if (slope + margin < high) high = slope + margin;
         is_open *= low <= high;
@@ -379,49 +391,179 @@ static inline void estimate(const Slopes *of, Py_ssize_t row) {
         rate = is_open * (pair->rate - rate_before) + rate;
         rate_before = pair->rate;
     }
-    double baseline = clipped(at(of->columns[S_BASELINE], row)->f, 0.0, of->max_baseline);
+    double baseline = clipped(of->baselines[task], 0.0, of->max_baseline);
     double root = above(p, baseline) * (1.0 - 2.0 * of->theta) + of->theta;
     double gain = of->theta * (1.0 - of->theta) / ((1.0 - baseline) * root * root);
-    at(of->results[VALUE], row)->f = value * gain;
-    at(of->results[ERROR], row)->f = error * gain;
-    at(of->results[WINDOWS], row)->f = clipped(counts, 2.0, (double)last) * rate + 1.0;
-    at(of->results[RECENT], row)->f = (above(averages[1], baseline) - 0.5) * trusts[0] + 0.5;
-    at(of->results[LASTING], row)->f = (above(mean, baseline) - 0.5) * trusts[NUM_PAIRS - 1] + 0.5;
+    of->results[VALUE][task] = value * gain;
+    of->results[ERROR][task] = error * gain;
+    of->results[WINDOWS][task] = clipped(counts, 2.0, (double)last) * rate + 1.0;
+    double recent = above(of->emas[1][task], baseline), lasting = above(mean, baseline);
+    of->results[RECENT][task] = (recent - 0.5) * of->pairs[0].trust[index] + 0.5;
+    of->results[LASTING][task] = (lasting - 0.5) * of->pairs[NUM_PAIRS - 1].trust[index] + 0.5;
 }
 
-/* Borrows the tables of a pair of averages, of one length. */
-static int borrow_pair(Borrowed *borrowed, Pair *pair, PyObject *tables) {
+/* Borrows the tables of a pair of averages. */
+static int borrow_pair(Borrowed *borrowed, Pair *pair, PyObject *tables, Py_ssize_t *length) {
     PyObject *per_lag, *error, *trust;
-    if (!PyArg_ParseTuple(tables, "OOOd", &per_lag, &error, &trust, &pair->rate) ||
-        borrow(borrowed, &pair->per_lag, per_lag, "weights", 'f', 3, READ))
-        return -1;
-    Py_ssize_t length = pair->per_lag.n;
-    return borrow(borrowed, &pair->error, error, "weights", 'f', length, READ) ||
-           borrow(borrowed, &pair->trust, trust, "weights", 'f', length, READ);
+    if (!PyArg_ParseTuple(tables, "OOOd", &per_lag, &error, &trust, &pair->rate)) return -1;
+    return borrow_flat(borrowed, &pair->per_lag, length, per_lag, "weights", 'f', *length, READ) ||
+           borrow_flat(borrowed, &pair->error, NULL, error, "weights", 'f', *length, READ) ||
+           borrow_flat(borrowed, &pair->trust, NULL, trust, "weights", 'f', *length, READ);
 }
 
 static PyObject *slopes(PyObject *module, PyObject *args) {
     Borrowed borrowed = {.num = 0};
-    Slopes all;
-    PyObject *columns[NUM_SLOPE_COLUMNS], *weights[NUM_PAIRS], *results[NUM_RESULTS], *result = NULL;
-    if (!PyArg_ParseTuple(args, "(OOOOOOOO)(O!O!O!O!)dddd(OOOOO)", &columns[0], &columns[1], &columns[2], &columns[3],
-                          &columns[4], &columns[5], &columns[6], &columns[7], &PyTuple_Type, &weights[0],
-                          &PyTuple_Type, &weights[1], &PyTuple_Type, &weights[2], &PyTuple_Type, &weights[3],
-                          &all.interval_width, &all.theta, &all.max_baseline, &all.unknown, &results[0], &results[1],
-                          &results[2], &results[3], &results[4]))
+    Slopes of;
+    PyObject *completions, *emas[NUM_EMAS], *mean_square, *baselines, *weights[NUM_PAIRS], *results[NUM_RESULTS];
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "(OOOOOOOO)(O!O!O!O!)dddd(OOOOO)", &completions, &emas[0], &emas[1], &emas[2], &emas[3],
+                          &emas[4], &mean_square, &baselines, &PyTuple_Type, &weights[0], &PyTuple_Type, &weights[1],
+                          &PyTuple_Type, &weights[2], &PyTuple_Type, &weights[3], &of.interval_width, &of.theta,
+                          &of.max_baseline, &of.unknown, &results[0], &results[1], &results[2], &results[3],
+                          &results[4]))
         return NULL;
-    for (int i = 0; i < NUM_SLOPE_COLUMNS; i++)
-        if (borrow(&borrowed, &all.columns[i], columns[i], "columns", i == COMPLETIONS ? 'i' : 'f',
-                   i ? all.columns[0].n : 0, READ))
-            goto end;
+    if (borrow_flat(&borrowed, &of.completions, &of.n, completions, "columns", 'i', 0, READ) ||
+        borrow_flat(&borrowed, &of.mean_square, NULL, mean_square, "columns", 'f', of.n, READ) ||
+        borrow_flat(&borrowed, &of.baselines, NULL, baselines, "columns", 'f', of.n, READ))
+        goto end;
+    for (int i = 0; i < NUM_EMAS; i++)
+        if (borrow_flat(&borrowed, &of.emas[i], NULL, emas[i], "columns", 'f', of.n, READ)) goto end;
+    Py_ssize_t length = 3; /* all pairs have tables of one length */
     for (int i = 0; i < NUM_PAIRS; i++)
-        if (borrow_pair(&borrowed, &all.pairs[i], weights[i])) goto end;
+        if (borrow_pair(&borrowed, &of.pairs[i], weights[i], &length)) goto end;
     for (int i = 0; i < NUM_RESULTS; i++)
-        if (borrow(&borrowed, &all.results[i], results[i], "results", 'f', all.columns[0].n, WRITE)) goto end;
-    for (Py_ssize_t row = 0; row < all.columns[0].n; row++) estimate(&all, row);
+        if (borrow_flat(&borrowed, &of.results[i], NULL, results[i], "results", 'f', of.n, WRITE)) goto end;
+    of.last = length - 1;
+    for (Py_ssize_t task = 0; task < of.n; task++) estimate(&of, task);
     Py_INCREF(Py_None);
     result = Py_None;
 end:
+    release(&borrowed);
+    return result;
+}
+
+/* ── Results of groups ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum { NUM_AVERAGES = NUM_EMAS + 1 }; /* with the mean square, which has the rate of the last of the others */
+
+/* Powers of a base: the first ones, those of multiples of their number, and the first exponent whose power is 0. */
+typedef struct {
+    const double *low, *high;
+    int64_t vanishing, mask;
+    int bits;
+} Powers;
+
+typedef struct {
+    Py_ssize_t n, num_told, num_groups;
+    const int64_t *newest_first, *completions;
+    const double *baselines, *averages[NUM_AVERAGES];
+    Powers powers[NUM_AVERAGES];
+    int64_t *total, *newer; /* results of each group; results in the group of a task that are newer than its own */
+    double *baseline, *sums[NUM_AVERAGES];
+} Grouped;
+
+static inline double power(const Powers *powers, int64_t exponent) {
+    if (exponent >= powers->vanishing) return 0.0;
+    return powers->low[exponent & powers->mask] * powers->high[exponent >> powers->bits];
+}
+
+/* Counts the results of the groups of one grouping, from the newest task on. Returns -1 with an exception if an index
+ * is none of a task or of a group. */
+static int count_results(const Grouped *of, const int64_t *groups) {
+    for (Py_ssize_t task = 0; task < of->n; task++)
+        if (groups[task] < 0 || groups[task] >= of->num_groups) {
+            PyErr_Format(PyExc_ValueError, "groups: expected indices of %zd groups, got another", of->num_groups);
+            return -1;
+        }
+    for (Py_ssize_t i = 0; i < of->num_told; i++) {
+        int64_t task = of->newest_first[i];
+        if (task < 0 || task >= of->n) {
+            PyErr_Format(PyExc_ValueError, "newest_first: expected indices of %zd tasks, got another", of->n);
+            return -1;
+        }
+        int64_t group = groups[task], count = of->completions[task];
+        of->newer[task] = of->total[group];
+        of->total[group] += count;
+        of->baseline[group] += (double)count * of->baselines[task];
+    }
+    return 0;
+}
+
+/* Adds the averages of the tasks, each with its weight, to those of their groups in one grouping. */
+static void add_averages(const Grouped *of, const int64_t *groups) {
+    for (Py_ssize_t task = 0; task < of->n; task++) {
+        int64_t count = of->completions[task], newer = of->newer[task];
+        if (count <= 0 || newer < 0) continue;
+        for (int i = 0; i < NUM_AVERAGES; i++) {
+            const Powers *powers = &of->powers[i];
+            if (newer >= powers->vanishing) continue; /* faster averages forget earlier */
+            double weight = 1.0 - power(powers, count);
+            of->sums[i][groups[task]] += power(powers, newer) * (weight * of->averages[i][task]);
+        }
+    }
+}
+
+/* Borrows the two tables of powers, whose lengths are powers of 2. */
+static int borrow_powers(Borrowed *borrowed, Powers *powers, PyObject *tables) {
+    PyObject *low, *high;
+    Py_ssize_t num_low, num_high;
+    long long vanishing;
+    if (!PyArg_ParseTuple(tables, "OOL", &low, &high, &vanishing) ||
+        borrow_flat(borrowed, &powers->low, &num_low, low, "powers", 'f', 1, READ) ||
+        borrow_flat(borrowed, &powers->high, &num_high, high, "powers", 'f', 1, READ))
+        return -1;
+    for (powers->bits = 0; num_low >> powers->bits > 1;) powers->bits++;
+    powers->vanishing = vanishing;
+    powers->mask = num_low - 1;
+    if (!(num_low & powers->mask) && vanishing <= (long long)num_high << powers->bits) return 0;
+    PyErr_SetString(PyExc_ValueError, "powers: expected tables of all powers that do not vanish, got others");
+    return -1;
+}
+
+static PyObject *group_results(PyObject *module, PyObject *args) {
+    Borrowed borrowed = {.num = 0};
+    Grouped of = {.newer = NULL};
+    const int64_t *group_of;
+    Py_ssize_t num_grouped;
+    PyObject *newest_first, *completions, *groups, *baselines, *averages[NUM_AVERAGES], *tables[NUM_EMAS], *total;
+    PyObject *baseline, *sums[NUM_AVERAGES], *result = NULL;
+    if (!PyArg_ParseTuple(args, "OOOO(OOOOOO)(O!O!O!O!O!)OO(OOOOOO)", &newest_first, &completions, &groups, &baselines,
+                          &averages[0], &averages[1], &averages[2], &averages[3], &averages[4], &averages[5],
+                          &PyTuple_Type, &tables[0], &PyTuple_Type, &tables[1], &PyTuple_Type, &tables[2],
+                          &PyTuple_Type, &tables[3], &PyTuple_Type, &tables[4], &total, &baseline, &sums[0], &sums[1],
+                          &sums[2], &sums[3], &sums[4], &sums[5]))
+        return NULL;
+    if (borrow_flat(&borrowed, &of.newest_first, &of.num_told, newest_first, "newest_first", 'i', 0, READ) ||
+        borrow_flat(&borrowed, &of.completions, &of.n, completions, "completions", 'i', 0, READ) ||
+        borrow_flat(&borrowed, &group_of, &num_grouped, groups, "groups", 'i', 0, READ) ||
+        borrow_flat(&borrowed, &of.baselines, NULL, baselines, "baselines", 'f', of.n, READ) ||
+        borrow_flat(&borrowed, &of.total, &of.num_groups, total, "total", 'i', 0, WRITE) ||
+        borrow_flat(&borrowed, &of.baseline, NULL, baseline, "baseline", 'f', of.num_groups, WRITE))
+        goto end;
+    for (int i = 0; i < NUM_AVERAGES; i++)
+        if (borrow_flat(&borrowed, &of.averages[i], NULL, averages[i], "averages", 'f', of.n, READ) ||
+            borrow_flat(&borrowed, &of.sums[i], NULL, sums[i], "sums", 'f', of.num_groups, WRITE))
+            goto end;
+    for (int i = 0; i < NUM_EMAS; i++)
+        if (borrow_powers(&borrowed, &of.powers[i], tables[i])) goto end;
+    of.powers[NUM_EMAS] = of.powers[NUM_EMAS - 1];
+    if (of.n ? num_grouped % of.n : num_grouped) {
+        PyErr_Format(PyExc_ValueError, "groups: expected one of each of %zd tasks, got %zd", of.n, num_grouped);
+        goto end;
+    }
+    of.newer = PyMem_Calloc(of.n + 1, sizeof *of.newer);
+    if (!of.newer) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (; num_grouped; num_grouped -= of.n, group_of += of.n) {
+        if (count_results(&of, group_of)) goto end;
+        add_averages(&of, group_of);
+    }
+    Py_INCREF(Py_None);
+    result = Py_None;
+end:
+    PyMem_Free(of.newer);
     release(&borrowed);
     return result;
 }
@@ -430,6 +572,7 @@ static PyMethodDef functions[] = {
     {"distinct", distinct, METH_VARARGS, NULL},
     {"record", record, METH_VARARGS, NULL},
     {"slopes", slopes, METH_VARARGS, NULL},
+    {"group_results", group_results, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

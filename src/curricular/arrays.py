@@ -237,13 +237,12 @@ def _order_by_digits(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return order
 
 
-def in_place(ordered: Array, order: Array, size: int | None = None) -> Array:
+def in_place(ordered: Array, order: Array) -> Array:
     """Returns the array of which ``take(…, order)`` is `ordered`: puts ordered values back in their places, shape (n,).
 
     Args:
         ordered: Values in an order, shape (n,).
-        order: The indices that made the order, shape (n,): a permutation of 0 … n − 1, in NumPy also of some of them.
-        size: Size of the result, with 0 in the places not in the order; None: n.
+        order: The indices that made the order, shape (n,): a permutation of 0 … n − 1.
 
     Examples:
         >>> import numpy as np
@@ -251,7 +250,7 @@ def in_place(ordered: Array, order: Array, size: int | None = None) -> Array:
         [0.5, 0.9, 0.1]
     """
     if isinstance(ordered, np.ndarray):
-        result = np.zeros(ordered.shape[0] if size is None else size, ordered.dtype)
+        result = np.empty_like(ordered)
         result[order] = ordered
         return result
     return ordered.__array_namespace__().take(ordered, stable_order(order))
@@ -260,7 +259,8 @@ def in_place(ordered: Array, order: Array, size: int | None = None) -> Array:
 def powers(base: float, exponents: Array) -> Array:
     """Returns base^k for each exponent k, shape (n,); powers below 1e-18 may be another number below 1e-18.
 
-    Multiplies two looked-up powers, which for many exponents takes half the time of exponentials.
+    Multiplies two looked-up powers, which for many exponents takes half the time of exponentials. In NumPy, the power
+    of the exponent `vanishing` is 0, as are those of larger ones.
 
     Args:
         base: In [0, 1].
@@ -272,25 +272,49 @@ def powers(base: float, exponents: Array) -> Array:
         [1.0, 0.5, 0.0009765625]
     """
     xp = exponents.__array_namespace__()
-    log = math.log(max(base, 2.0**-1000))  # 0^0 is 1, too
-    # With 2^bits entries in each look-up table, powers beyond the last entry are below e^-42.
-    bits = min(16, max(1, math.ceil(math.log2(84.0 / max(-log, 2.0**-1000)) / 2.0)))
+    log, bits = _log(base), _num_bits(base)
+    if isinstance(exponents, np.ndarray):
+        if bits <= _MAX_TABLE_BITS:
+            return _products(base).take(exponents, mode="clip")
+        low, high = power_tables(base)
+        known = low.take(exponents & (2**bits - 1)) * high.take(exponents >> bits, mode="clip")
+        return known * (exponents < vanishing(base))
     if exponents.shape[0] < 2 ** (bits + 3):
         return xp.exp(xp.astype(exponents, xp.float64) * log)
-    if bits <= _MAX_TABLE_BITS and isinstance(exponents, np.ndarray):
-        return _products(log, bits).take(exponents, mode="clip")
-    low, high = exponents & (2**bits - 1), xp.minimum(exponents >> bits, 2**bits - 1)
-    steps = xp.astype(xp.arange(2**bits), xp.float64) * log
-    return xp.take(xp.exp(steps), low) * xp.take(xp.exp(steps * 2.0**bits), high)
+    indices, steps = xp.minimum(exponents >> bits, 2**bits - 1), xp.astype(xp.arange(2**bits), xp.float64) * log
+    return xp.take(xp.exp(steps), exponents & (2**bits - 1)) * xp.take(xp.exp(steps * 2.0**bits), indices)
 
 
-_MAX_TABLE_BITS = 9
-"""Size of the look-up tables of `powers` up to which the products of their entries are kept, in a table of 2 MB."""
+def vanishing(base: float) -> int:
+    """Returns the first exponent whose power of `base` adds less to 1 than rounding does, at most 2^34."""
+    return min(2**34, math.ceil(42.0 / max(-_log(base), 2.0**-40)))
 
 
 @lru_cache(maxsize=16)
-def _products(log: float, bits: int) -> NDArray[np.float64]:
-    """Returns e^(k · log) for k = 0, 1, 2, …, 2^(2 · bits) − 1: the same products that `powers` multiplies."""
-    steps = np.arange(2**bits) * log
-    products: NDArray[np.float64] = np.multiply.outer(np.exp(steps * 2.0**bits), np.exp(steps)).ravel()
+def power_tables(base: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns base^k and base^(m · k) for k = 0, 1, … m − 1, where m is a power of 2 and base^(m · m) vanishes."""
+    bits = _num_bits(base)
+    steps = np.arange(2**bits) * _log(base)
+    return np.exp(steps), np.exp(steps * 2.0**bits)
+
+
+_MAX_TABLE_BITS = 9
+"""Size of the look-up tables of `powers` up to which the products of their entries are kept, in a table of 1 MB."""
+
+
+@lru_cache(maxsize=16)
+def _products(base: float) -> NDArray[np.float64]:
+    """Returns base^k for k = 0, 1, 2, …, `vanishing(base)`: products of `power_tables`, and 0 at last."""
+    low, high = power_tables(base)
+    products: NDArray[np.float64] = np.multiply.outer(high, low).ravel()[: vanishing(base) + 1].copy()
+    products[-1] = 0.0
     return products
+
+
+def _log(base: float) -> float:
+    return math.log(max(base, 2.0**-1000))  # 0^0 is 1, too
+
+
+def _num_bits(base: float) -> int:
+    # With 2^bits entries in each look-up table, powers beyond the last entry are below e^-42.
+    return min(17, max(1, math.ceil(math.log2(84.0 / max(-_log(base), 2.0**-1000)) / 2.0)))

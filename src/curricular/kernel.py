@@ -95,6 +95,34 @@ class Kernel(Protocol):
         """
         ...
 
+    def group_results(
+        self,
+        newest_first: NDArray[int64],
+        completions: NDArray[int64],
+        groups: NDArray[int64],
+        baselines: NDArray[float64],
+        averages: tuple[NDArray[float64], ...],
+        powers: tuple[tuple[NDArray[float64], NDArray[float64], int], ...],
+        total: NDArray[int64],
+        baseline: NDArray[float64],
+        sums: tuple[NDArray[float64], ...],
+        /,
+    ) -> None:
+        """Adds up the results of the tasks in each group, as `group_columns` does.
+
+        Args:
+            newest_first: Indices of the tasks with results, the last one handed out first, shape (m,).
+            completions: Completions of the tasks, shape (n,).
+            groups: Group of each task, k times, shape (k * n,).
+            baselines: Random baselines of the tasks, shape (n,).
+            averages: Averages of the tasks from fast to slow, and mean squares, shape (n,) each.
+            powers: For each rate, `power_tables` of the decay per completion, and the exponent at which it vanishes.
+            total: Added to: completions of each group, shape (num_groups,).
+            baseline: Added to: completions times baselines.
+            sums: Added to: the decaying sum behind each of the averages.
+        """
+        ...
+
 
 def _load() -> Kernel | None:
     # The functions take rows for integers of 64 bits, in the order of bytes in which sessions and files store them.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, power_tables, vanishing
 from ..config import MAX_BASELINE
 from ..kernel import Kernel
 from ..table import EMAS
@@ -16,7 +16,14 @@ _OF_SLOPES = ("num_completions", *EMAS, "mean_square", "random_baseline")
 
 def are_native(columns: Sequence[Array], dtype: type[np.generic]) -> bool:
     """Returns whether compiled functions take `columns` as arrays of `dtype`, shape (n,) each."""
-    return all(isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype == dtype for column in columns)
+    return all(
+        isinstance(column, np.ndarray)
+        and column.ndim == 1
+        and column.dtype == dtype
+        and column.flags.c_contiguous
+        and column.flags.aligned
+        for column in columns
+    )
 
 
 def slopes(
@@ -43,3 +50,34 @@ def slopes(
     results = [np.empty(len(given[0])) for _ in range(5)]
     kernel.slopes(given, tuple(weights), interval_width, theta, MAX_BASELINE, unknown, tuple(results))
     return results
+
+
+def group_results(
+    kernel: Kernel,
+    columns: Columns,
+    newest_first: Array,
+    completions: Array,
+    groups: Array,
+    num_groups: int,
+    keeps: Sequence[float],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, NDArray[np.float64]]] | None:
+    """Returns the results of groups; None if an array is another one than compiled functions take.
+
+    Args:
+        kernel: The compiled functions.
+        columns: Columns of n tasks.
+        newest_first: Result of `NewestFirst` for these columns, shape (m,).
+        completions: Completions of the active tasks, 0 for others, shape (n,).
+        groups: Group of each task, k times, numbered over all groupings, shape (k * n,).
+        num_groups: Number of groups of all groupings.
+        keeps: Decay per completion of each average, fastest first.
+    """
+    integers, baselines = (newest_first, completions, groups), columns["random_baseline"]
+    averages = {name: columns[name] for name in (*EMAS, "mean_square")}
+    if not (are_native(integers, np.int64) and are_native((baselines, *averages.values()), np.float64)):
+        return None
+    total, baseline = np.zeros(num_groups, np.int64), np.zeros(num_groups)
+    sums = {name: np.zeros(num_groups) for name in averages}
+    tables = tuple((*power_tables(keep), vanishing(keep)) for keep in keeps)
+    kernel.group_results(*integers, baselines, tuple(averages.values()), tables, total, baseline, tuple(sums.values()))
+    return total, baseline, sums

@@ -61,7 +61,7 @@ def share_evidence(
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    history, cells = History.of(columns, grouping.newest_first, rates), columns["cells"]
+    history, cells = History(columns, grouping.newest_first, rates), columns["cells"]
     counts = xp.astype(completions, xp.float64)
     common, largest = active, counts
     # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
@@ -109,7 +109,7 @@ def expected_priorities(
         Expected priorities, shape (m,). 1 is the mean of the pool, and the prediction where no group has results.
     """
     xp = params.__array_namespace__()
-    history = History.of(columns, NewestFirst()(columns)[0], rates)
+    history = History(columns, NewestFirst()(columns)[0], rates)
     groups, new, num_groups = groups_with(columns, params)
     result = xp.ones(params.shape[0])
     if groups.shape[0]:
