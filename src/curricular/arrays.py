@@ -1,7 +1,7 @@
 """Array functions that the array API lacks: order statistics, group sums, look-ups, powers. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,11 +41,38 @@ def within(values: Array, low: Array | float, high: Array | float) -> Array:
     return xp.minimum(xp.maximum(values, low), high)
 
 
+def either(condition: Array, one: Array | float, other: Array | float) -> Array:
+    """Returns `one` if `condition` is true, else `other`, shape (): for numbers, much faster than ``where``."""
+    if isinstance(condition, np.bool_):
+        return one if condition else other
+    return condition.__array_namespace__().where(condition, one, other)
+
+
 def where_true(mask: Array) -> Array:
     """Returns the indices of the true entries of `mask`; outside NumPy, where shapes have to be known, all indices."""
     if isinstance(mask, np.ndarray):
         return np.flatnonzero(mask)
     return mask.__array_namespace__().arange(mask.shape[0])
+
+
+def in_blocks(fn: Callable[..., Array], *columns: Array) -> Array:
+    """Returns ``fn(*columns)``, shape (n,); in NumPy block by block, so that values stay in the cache of the processor.
+
+    Args:
+        fn: Function of columns that returns one number per row, which depends on this row alone.
+        columns: Shape (n,) each.
+    """
+    size = columns[0].shape[0]
+    if size <= BLOCK or not all(isinstance(column, np.ndarray) and column.ndim == 1 for column in columns):
+        return fn(*columns)
+    result = np.empty(size)
+    for first in range(0, size, BLOCK):
+        result[first : first + BLOCK] = fn(*(column[first : first + BLOCK] for column in columns))
+    return result
+
+
+BLOCK = 8192
+"""Number of rows in a block: a dozen columns of them fit into the cache, and take longer than the calls of NumPy."""
 
 
 def order_statistic(values: Array, rank: Array) -> Array:

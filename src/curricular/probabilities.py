@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, count, order_statistic
+from .arrays import Array, count, either, order_statistic
 
 NUM_RANKS = 1024
 """`rank` orders only this many top tasks; the rest share the remaining weight."""
@@ -61,10 +61,10 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
     if power != 1.0:
         weights = (weights / _or_one(xp.max(weights))) ** power
     total = xp.sum(weights)
+    if isinstance(weights, np.ndarray) and total > 0.0:
+        return weights * (1.0 / total)
     is_empty = xp.astype(total <= 0.0, xp.float64)
     weights = weights * (1.0 / (total + is_empty))
-    if isinstance(weights, np.ndarray) and not is_empty:
-        return weights
     # A sum of both cases needs one array less than a choice between them.
     return weights + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
@@ -240,9 +240,8 @@ def blend(parts: Sequence[tuple[float, Array]]) -> Array:
 
 
 def _or_one(x: Array) -> Array:
-    """Returns `x` as a divisor: 1 where it is 0."""
-    xp = x.__array_namespace__()
-    return xp.where(x == 0.0, 1.0, x)
+    """Returns `x`, shape () or (1,), as a divisor: 1 where it is 0."""
+    return either(x == 0.0, 1.0, x)
 
 
 def cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -98,23 +98,26 @@ def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], so
             f"{source}.probabilities: expected an array of {len(active)} numbers, got {probabilities!r:.200}; return "
             f"one probability per row"
         ) from error
-    found = ""
-    if values.shape != active.shape:
-        found = f"shape {values.shape}"
-    elif not np.isfinite(values).all():
-        found = f"{values[~np.isfinite(values)][0]} among them"
-    elif values.min() < 0:
-        found = f"{values.min()} among them"
-    elif not 1 - 1e-6 <= values.sum() <= 1 + 1e-6:
-        found = f"a sum of {values.sum()}"
-    elif values[~active].any():
-        found = "one above 0 for a row without a task"
+    found = _fault(values, active)
     if found:
         raise ValueError(
             f"{source}.probabilities: expected {len(active)} probabilities ≥ 0 that sum to 1, 0 where is_active is "
             f"false, got {found}; fix the algorithm"
         )
     return values
+
+
+def _fault(values: NDArray[np.float64], active: NDArray[np.bool_]) -> str:
+    """Returns why `values` are not a distribution over the `active` rows; empty if they are one."""
+    if values.shape != active.shape:
+        return f"shape {values.shape}"
+    is_distribution = values.min() >= 0 and 1 - 1e-6 <= values.sum() <= 1 + 1e-6  # neither holds with NaN or infinity
+    if not is_distribution and not np.isfinite(values).all():
+        return f"{values[~np.isfinite(values)][0]} among them"
+    if not is_distribution:
+        return f"{values.min()} among them" if values.min() < 0 else f"a sum of {values.sum()}"
+    is_outside = not active.all() and values[~active].any()
+    return "one above 0 for a row without a task" if is_outside else ""
 
 
 class Refresher:

@@ -59,7 +59,7 @@ class Memo:
             if len(rows):
                 kept = _Kept(kept.columns, self._changed(given, rows, kept.results))
                 for before, now in zip(kept.columns, given, strict=True):
-                    np.copyto(before, now)
+                    before[rows] = now.take(rows, axis=0)
         for result in kept.results:
             result.flags.writeable = False
         self._kept = kept

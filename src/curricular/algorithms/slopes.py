@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns, within
+from ..arrays import Array, Columns, either, in_blocks, within
 from ..config import MAX_BASELINE
 from ..kernel import KERNEL
 from ..priorities import normalise
@@ -72,7 +72,7 @@ def chance_of_change(evidence: "Evidence", known: Array) -> tuple[Array, Array]:
     # In a large pool, a subsample gives nearly the same fit.
     stride = max(1, known.shape[-1] // FIT_SIZE)
     typical, share = _fit(Evidence(*(column[..., ::stride] for column in evidence)), known[..., ::stride])
-    return evidence.chance(typical, share), typical
+    return in_blocks(lambda *block: Evidence(*block).chance(typical, share), *evidence), typical
 
 
 class Evidence(NamedTuple):
@@ -102,8 +102,12 @@ class Evidence(NamedTuple):
         leverage = xp.minimum(self.precision * (SPREAD * typical) ** 2, MAX_LEVERAGE**2)
         wider = 1.0 + leverage
         # The ratio of two normal densities; with the windows and the pool's odds, the odds that the task stands still.
-        odds = xp.exp(xp.maximum(self.t_squares * (leverage / wider) * -0.5, -60.0)) * xp.sqrt(wider)
-        return 1.0 / (1.0 + odds * self.windows * ((1.0 - share) / share))
+        odds = xp.exp(xp.maximum(self.t_squares * (leverage / wider) * -0.5, -60.0))
+        odds *= xp.sqrt(wider)
+        odds *= self.windows
+        odds *= (1.0 - share) / share
+        odds += 1.0
+        return 1.0 / odds
 
 
 def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
@@ -112,8 +116,8 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
     precision = evidence.precision
     squares = evidence.t_squares / precision
     is_many = known.ndim > 1
-    known_precision = precision * known + (1.0 - known) * _UNKNOWN**-2
-    least_error = 1.0 / xp.sqrt(xp.max(known_precision, axis=-1, keepdims=is_many))
+    highest = xp.max(precision * known, axis=-1, keepdims=is_many)
+    least_error = 1.0 / xp.sqrt(within(highest, _UNKNOWN**-2, xp.inf))
 
     def sum_of(weights: Array) -> Array:
         return xp.sum(weights, axis=-1, keepdims=is_many)
@@ -124,9 +128,9 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
 
     def typical_of(weights: Array) -> Array:
         total = sum_of(weights)
-        fitted = xp.sqrt(dot(weights, squares) / xp.where(total > 0.0, total, 1.0))
+        fitted = xp.sqrt(dot(weights, squares) / either(total > 0.0, total, 1.0))
         # If no slope stands out, the smallest error stands in for the typical slope.
-        return xp.where(total > 1e-6, fitted, least_error)
+        return either(total > 1e-6, fitted, least_error)
 
     above = known * xp.astype(evidence.t_squares > 1.0, xp.float64)
     typical = typical_of(known * xp.astype(evidence.t_squares > CLEAR**2, xp.float64))
