@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, count, either, order_statistic
+from .arrays import Array, count, either, order_statistic, total
 
 NUM_RANKS = 1024
 """`rank` orders only this many top tasks; the rest share the remaining weight."""
@@ -60,13 +60,12 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
     weights = xp.where(mask, priorities, 0.0)
     if power != 1.0:
         weights = (weights / _or_one(xp.max(weights))) ** power
-    total = xp.sum(weights)
-    if isinstance(weights, np.ndarray) and total > 0.0:
-        return weights * (1.0 / total)
-    is_empty = xp.astype(total <= 0.0, xp.float64)
-    weights = weights * (1.0 / (total + is_empty))
+    sum_of_weights = total(weights)
+    if isinstance(weights, np.ndarray) and sum_of_weights > 0.0:
+        return weights * (1.0 / sum_of_weights)
+    is_empty = xp.astype(sum_of_weights <= 0.0, xp.float64)
     # A sum of both cases needs one array less than a choice between them.
-    return weights + xp.astype(mask, xp.float64) * (is_empty / count(mask))
+    return weights * (1.0 / (sum_of_weights + is_empty)) + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
 
 def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arrays import Array, Columns, within
+from ..arrays import Array, Columns, either, total, within
 from ..config import MAX_BASELINE
 from ..generators import TaskGenerator
 from ..params import Layout
@@ -120,11 +120,11 @@ class NoiseAwareAlgorithm(Algorithm):
         xp = chosen.__array_namespace__()
         # The slopes of tasks that were never solved are unknown, so they say nothing about the noise of the others.
         solved = chosen * own.solved
-        total = xp.sum(solved)
+        share = total(solved)
         # Where groups speak for a task, its own results cannot tell how much of its share of the choice is noise.
         doubt = (1.0 - own.chance) * shared.trust
-        progress = xp.sum(solved * (1.0 - doubt)) / xp.where(total > 0.0, total, 1.0)
-        return chosen * xp.clip(progress, MIN_PROGRESS, None)
+        progress = total(solved * (1.0 - doubt)) / either(share > 0.0, share, 1.0)
+        return chosen * xp.maximum(progress, MIN_PROGRESS)
 
     def expected_priorities(self, columns: Columns, params: Array, cells: Array) -> Array:
         """Returns the priorities ≥ 0 that the pool predicts for new tasks, shape (m,), in units of the pool's mean.
@@ -140,7 +140,7 @@ class NoiseAwareAlgorithm(Algorithm):
         active = columns["is_active"]
         chosen, unsolved = proportional(priorities, active), active & ~_is_solved(columns)
         xp = chosen.__array_namespace__()
-        noise_share = 1.0 - xp.sum(priorities)
+        noise_share = 1.0 - total(priorities)
         share = self.config.discovery_share * noise_share**DISCOVERY * xp.astype(xp.any(unsolved), xp.float64)
         chosen = mix(chosen, proportional(xp.astype(unsolved, xp.float64), active), share)
         chosen = mix(chosen, uniform(active), noise_share**DOUBT)
@@ -154,8 +154,8 @@ class NoiseAwareAlgorithm(Algorithm):
         xp = chosen.__array_namespace__()
         shares = xp.where(unsolved, chosen, 0.0)
         weights = shares * nearness(columns, self._bins_of(columns), ~unsolved)
-        total = xp.sum(weights)
-        return chosen - shares + weights * (xp.sum(shares) / xp.where(total > 0.0, total, 1.0))
+        near = total(weights)
+        return chosen - shares + weights * (total(shares) / either(near > 0.0, near, 1.0))
 
     def _shared(self, columns: Columns, own: Array) -> Shared:
         if self._shares(columns):
@@ -194,8 +194,11 @@ def _rehearsing(chosen: Array, columns: Columns, min_success: float) -> Array:
     counts = xp.astype(columns["num_completions"], xp.float64)
     # One pseudo-count without success: what was tried once and succeeded does not go well yet.
     success = normalise(columns[EMAS[1]], columns["random_baseline"], MAX_BASELINE) * (counts / (counts + 1.0))
+    expected = total(chosen * success)
+    if isinstance(chosen, np.ndarray) and expected >= min_success:
+        return chosen  # without computing a share of 0
     going_well = proportional(xp.where(success > 0.5, success, 0.0), columns["is_active"])
-    expected, highest = xp.sum(chosen * success), xp.sum(going_well * success)
+    highest = total(going_well * success)
     missing = xp.where(highest > 0.5, within(min_success - expected, 0.0, 1.0), 0.0)
     share = missing / xp.where(missing > 0.0, xp.maximum(highest - expected, missing), 1.0)
     return mix(chosen, going_well, share)

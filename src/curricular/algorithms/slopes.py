@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Columns, either, in_blocks, within
+from ..arrays import Array, Columns, either, in_blocks, total, within
 from ..config import MAX_BASELINE
 from ..kernel import KERNEL
 from ..priorities import normalise
@@ -120,17 +120,17 @@ def _fit(evidence: Evidence, known: Array) -> tuple[Array, Array]:
     least_error = 1.0 / xp.sqrt(within(highest, _UNKNOWN**-2, xp.inf))
 
     def sum_of(weights: Array) -> Array:
-        return xp.sum(weights, axis=-1, keepdims=is_many)
+        return xp.sum(weights, axis=-1, keepdims=True) if is_many else total(weights)
 
     def dot(weights: Array, values: Array) -> Array:
         product = xp.vecdot(weights, values)
         return product[:, None] if is_many else product
 
     def typical_of(weights: Array) -> Array:
-        total = sum_of(weights)
-        fitted = xp.sqrt(dot(weights, squares) / either(total > 0.0, total, 1.0))
+        size = sum_of(weights)
+        fitted = xp.sqrt(dot(weights, squares) / either(size > 0.0, size, 1.0))
         # If no slope stands out, the smallest error stands in for the typical slope.
-        return either(total > 1e-6, fitted, least_error)
+        return either(size > 1e-6, fitted, least_error)
 
     above = known * xp.astype(evidence.t_squares > 1.0, xp.float64)
     typical = typical_of(known * xp.astype(evidence.t_squares > CLEAR**2, xp.float64))
