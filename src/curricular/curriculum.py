@@ -226,9 +226,9 @@ class Curriculum(Generic[ConfigT]):
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             if not replace:  # another process may have removed tasks
                 checked_number(n, len(ids))
-            tasks, drawn = self._tasks, ids.tolist()
+            drawn = ids.tolist()
             try:
-                asked = [tasks[task_id] for task_id in drawn]
+                asked = self._tasks.take(drawn)
             except TaskBuildError:
                 asked, num_draws = self._detour.take(n, replace=replace)
             asked_ids = [task.task_id for task in asked]
