@@ -5,6 +5,7 @@ import json
 import pickle
 import signal
 import sys
+import textwrap
 import threading
 
 import numpy as np
@@ -19,11 +20,48 @@ ROOMS = ["algorithms", "backends", "generators", "testing"]
 
 
 def test_all_names_are_there_and_all_that_is_there_is_named():
+    for name in curricular.__all__:
+        getattr(curricular, name)  # those of algorithms are imported by this
     imported = {
         name for name, value in vars(curricular).items() if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert imported == set(curricular.__all__)
+    assert imported - {"TYPE_CHECKING", "Any", "import_module"} == set(curricular.__all__)
     assert len(set(curricular.__all__)) == len(curricular.__all__)
+
+
+def test_algorithms_are_imported_when_they_are_first_used():
+    code = """
+        import json, sys
+        import curricular
+        def algorithms():
+            return sorted(name.split(".")[2] for name in sys.modules if name.startswith("curricular.algorithms."))
+        imported, listed = algorithms(), dir(curricular)
+        from curricular import LearningProgressConfig
+        added = set(algorithms()) - set(imported)
+        from curricular import *
+        print(json.dumps([imported, listed, sorted(added), "LearningProgressConfig" in vars(curricular), algorithms()]))
+    """
+    imported, listed, added, is_kept, every = json.loads(python(textwrap.dedent(code)))
+    deferred = {"adr", "learning_progress", "modifiers", "prioritized_level_replay", "sequential", "uniform"}
+    assert deferred.isdisjoint(imported)
+    assert "noise_aware" in imported
+    assert set(curricular.__all__) <= set(listed)
+    assert added == ["learning_progress"]
+    assert is_kept
+    assert deferred <= set(every)
+
+
+def test_what_is_no_use_to_most_is_not_imported():
+    code = "import curricular, json, sys; print(json.dumps([name.split('.')[:2] for name in sys.modules]))"
+    unused = {"bench", "cluster", "demo", "metta", "ray", "recording", "report", "testing", "trainers", "wrappers"}
+    imported = json.loads(python(code))
+    assert all(["curricular", name] not in imported for name in unused)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'curricular' has no attribute 'NoConfig'") as caught:
+        _ = curricular.NoConfig
+    assert (caught.value.name, caught.value.obj) == ("NoConfig", curricular)
 
 
 def test_the_names_of_the_reference_are_there():

@@ -1,7 +1,10 @@
 """A registered algorithm is exported, compared, tested and documented; one that is not registered is found."""
 
 import inspect
+import json
+import pickle
 import re
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import pytest
 
 import curricular
 from curricular import Algorithm, Curriculum, CurriculumConfig, create_algorithm, load_config, merge, single_task
-from curricular.algorithms import registry
 from curricular.algorithms.registry import REGISTRY, variants
+
+from .helpers import python
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "curricular" / "algorithms"
@@ -45,9 +49,9 @@ def test_every_algorithm_of_the_package_is_registered():
 
 @EVERY
 def test_it_is_exported(entry):
-    assert entry.config.__name__ in registry.__all__
-    assert entry.config.__name__ in curricular.__all__
-    assert getattr(curricular, entry.config.__name__) is entry.config
+    assert entry.config.__name__ == entry.config_name
+    assert entry.config_name in curricular.__all__
+    assert getattr(curricular, entry.config_name) is entry.config
 
 
 @EVERY
@@ -64,9 +68,25 @@ def test_its_tag_in_files_brings_it_back(entry):
     assert re.fullmatch(r"[a-z0-9_]+", tag)
     for factory in entry.config.variants().values():
         config = factory(num_active_tasks=4)
-        assert config.algorithm == tag
+        assert config.algorithm == tag == entry.tag
         assert load_config(config.model_dump(mode="json")) == config
         assert isinstance(create_algorithm(config), Algorithm)
+
+
+@pytest.mark.parametrize("source", ["load_config(json.loads({fields!r}))", "pickle.loads({pickled!r})"])
+@pytest.mark.parametrize("tag", ["label_bandit", "traced"])
+def test_files_and_pickles_bring_it_back_in_an_interpreter_that_did_not_import_it(tag, source):
+    config = load_config({"algorithm": tag, "num_active_tasks": 4, "use_shared_memory": False})
+    source = source.format(fields=config.model_dump_json(), pickled=pickle.dumps(config))
+    code = f"""
+        import json, pickle, sys
+        from curricular import create_algorithm, load_config
+        before = "curricular.algorithms.{tag}" in sys.modules
+        config = {source}
+        print(json.dumps([before, repr(config), type(create_algorithm(config)).__name__]))
+    """
+    expected = [False, repr(config), type(create_algorithm(config)).__name__]
+    assert json.loads(python(textwrap.dedent(code))) == expected
 
 
 @EVERY
@@ -85,7 +105,7 @@ def test_names_are_distinct_and_tags_too():
 
 def test_lines_are_in_order_and_exports_too():
     assert [entry.config.__name__ for entry in REGISTRY] == sorted(entry.config.__name__ for entry in REGISTRY)
-    assert registry.__all__ == sorted(registry.__all__)
+    assert curricular.__all__ == sorted(curricular.__all__)
 
 
 def test_a_config_derived_from_one_in_the_box_has_its_algorithm():

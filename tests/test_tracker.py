@@ -188,6 +188,21 @@ def test_what_is_told_is_copied(curriculum):
     assert [state.last_score for state in curriculum.task_states()][:2] == [1.0, 1.0]
 
 
+def test_a_look_sees_what_was_just_told_and_copies_no_table_of_one_process(curriculum, monkeypatch):
+    monkeypatch.delattr(LocalMemoryBackend, "snapshot")
+    curriculum.tell([0, 1, 1], [1.0, 2.0, -1.0])
+    assert curriculum.tracker.look(lambda table: table.rows["last_score"][1]) == (-1.0 + 2.0) / 5.0
+    assert curriculum.stats()["num_completed"] == 4
+    assert curriculum.probabilities().sum() == pytest.approx(1.0)
+
+
+def test_what_a_look_raises_leaves_the_table_free(curriculum):
+    with pytest.raises(ZeroDivisionError):
+        curriculum.tracker.look(lambda table: 1 / 0)
+    curriculum.tell([0], [1.0])
+    assert curriculum.stats()["num_completed"] == 2
+
+
 class TestFactory:
     def test_it_makes_the_backend_that_the_config_asks_for(self):
         config = LearningProgressConfig.default(num_active_tasks=3, use_shared_memory=False)

@@ -9,6 +9,7 @@ import pytest
 from curricular import (
     Curriculum,
     LearningProgressConfig,
+    LocalMemoryBackend,
     NoiseAwareConfig,
     Span,
     TaskState,
@@ -20,6 +21,7 @@ from curricular import (
 )
 from curricular.generators import SeedGenerator
 from curricular.handouts import TaskBuildError, TaskCache
+from curricular.task import num_params
 
 ROOM = {"size": 5, "lit": True, "kind": "maze", "seed": 0}
 MAZES = bucketed(ROOM, {"size": [5, 9], "lit": [True, False], "seed": Span(0, 9)})
@@ -272,3 +274,29 @@ def test_a_session_and_its_copies_see_one_pool():
         assert second.task(task.task_id) == first.task(task.task_id)
         assert math.isclose(second.task(task.task_id).score, 0.5)
         assert second.tasks()["num_completions"].sum() == 1
+
+
+@pytest.mark.parametrize("generator", [SeedGenerator(), bucketed({"size": 1}, {"size": Span(0.0, 1.0)})])
+def test_tasks_that_are_taken_together_are_those_of_single_look_ups_and_read_once(generator, monkeypatch):
+    backend = LocalMemoryBackend(8, num_params(generator.axes))
+    Curriculum(UniformConfig(num_active_tasks=8), generator, backend=backend)
+    reads = []
+    read = backend.read
+    monkeypatch.setattr(backend, "read", lambda slots: reads.append(slots.tolist()) or read(slots))
+    together, single = TaskCache(backend, generator), TaskCache(backend, generator)
+    single_first = single[5]
+    ids = [3, 5, 3, 0]
+    assert together.take(ids) == [single[task_id] for task_id in ids]
+    assert reads == [[5], [3, 5, 0], [3], [0]]
+    assert together.take([0, 3, 7]) == [single[task_id] for task_id in (0, 3, 7)]
+    assert reads[4:] == [[7], [7]]
+    assert single[5] == single_first
+    assert together.num_built == single.num_built == 4
+
+
+def test_a_task_that_was_evicted_before_it_was_read_is_taken_as_its_successor():
+    backend = LocalMemoryBackend(4)
+    curriculum = Curriculum(UniformConfig(num_active_tasks=4), backend=backend)
+    tasks = TaskCache(backend, curriculum.generator)
+    assert [task.task_id for task in tasks.take([1, 4 * 7 + 1, 2])] == [1, 1, 2]
+    assert tasks.num_built == 2

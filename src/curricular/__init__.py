@@ -1,13 +1,14 @@
 """Curricular decides what a learning agent should train on next."""
 
-from .algorithms import registry as _registry
-from .algorithms.adr import Interval
-from .algorithms.learning_progress import LearningProgressAlgorithm
-from .algorithms.modifiers import CoolDown, Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .algorithms.noise_aware import NoiseAwareConfig
 from .algorithms.proposals import FreshProposer, NewTasks, Proposer
 from .algorithms.protocol import Algorithm
-from .algorithms.registry import *
-from .algorithms.sequential import Stage
+from .algorithms.registry import REGISTRY as _REGISTRY
+from .algorithms.registry import AnyCurriculumConfig, create_algorithm, create_proposer, load_config
 from .backends.catalogue import SessionInfo, list_sessions, remove_session
 from .backends.journal import CorruptTableError
 from .backends.layout import SessionError, SessionMismatchError
@@ -41,10 +42,52 @@ from .task import Axis, Batch, Span, Task
 from .tracker import TaskTracker, create_task_tracker
 from .views import TaskView
 
+if TYPE_CHECKING:
+    from .algorithms.accel import AccelConfig
+    from .algorithms.adr import AdrConfig, Interval
+    from .algorithms.alp_gmm import AlpGmmConfig
+    from .algorithms.exp3s import Exp3SConfig
+    from .algorithms.label_bandit import LabelBanditConfig
+    from .algorithms.learnability import LearnabilityConfig
+    from .algorithms.learning_progress import LearningProgressAlgorithm, LearningProgressConfig
+    from .algorithms.modifiers import CoolDown, Cost, Interest, ModifiedAlgorithm, Modifier, Prerequisites, Quotas
+    from .algorithms.pfsp import PfspConfig
+    from .algorithms.prioritized_level_replay import PrioritizedLevelReplayConfig
+    from .algorithms.riac import RiacConfig
+    from .algorithms.sequential import SequentialConfig, Stage
+    from .algorithms.target_schedule import TargetScheduleConfig
+    from .algorithms.teacher_student import TeacherStudentConfig
+    from .algorithms.thompson import ThompsonConfig
+    from .algorithms.traced import TracedConfig
+    from .algorithms.uniform import UniformConfig
+    from .algorithms.weighted import WeightedConfig
+else:
+    # PEP 562: these are imported when they are first used, which keeps `import curricular` cheap.
+    _MODULES = {entry.config_name: entry.tag for entry in _REGISTRY}
+    _MODULES |= {"Interval": "adr", "LearningProgressAlgorithm": "learning_progress", "Stage": "sequential"}
+    _MODULES |= dict.fromkeys(
+        ("CoolDown", "Cost", "Interest", "ModifiedAlgorithm", "Modifier", "Prerequisites", "Quotas"), "modifiers"
+    )
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=sys.modules[__name__])
+        value = globals()[name] = getattr(import_module(f".algorithms.{_MODULES[name]}", __name__), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccelConfig",
+    "AdrConfig",
     "Algorithm",
+    "AlpGmmConfig",
+    "AnyCurriculumConfig",
     "Axis",
     "Backend",
     "Batch",
@@ -55,10 +98,14 @@ __all__ = [
     "Cost",
     "Curriculum",
     "CurriculumConfig",
+    "Exp3SConfig",
     "FreshProposer",
     "Interest",
     "Interval",
+    "LabelBanditConfig",
+    "LearnabilityConfig",
     "LearningProgressAlgorithm",
+    "LearningProgressConfig",
     "LedgerFullError",
     "LocalMemoryBackend",
     "LockTimeoutError",
@@ -67,12 +114,17 @@ __all__ = [
     "Modifier",
     "MutableTaskGenerator",
     "NewTasks",
+    "NoiseAwareConfig",
+    "PfspConfig",
     "Prerequisites",
+    "PrioritizedLevelReplayConfig",
     "Proposer",
     "Quotas",
     "ReentrantCallError",
     "RefreshError",
+    "RiacConfig",
     "SequenceTaskGenerator",
+    "SequentialConfig",
     "SessionError",
     "SessionInfo",
     "SessionMismatchError",
@@ -80,6 +132,7 @@ __all__ = [
     "SingleTaskGenerator",
     "Span",
     "Stage",
+    "TargetScheduleConfig",
     "Task",
     "TaskBuildError",
     "TaskGenerator",
@@ -87,14 +140,21 @@ __all__ = [
     "TaskState",
     "TaskTracker",
     "TaskView",
+    "TeacherStudentConfig",
+    "ThompsonConfig",
+    "TracedConfig",
+    "UniformConfig",
+    "WeightedConfig",
     "bucketed",
+    "create_algorithm",
+    "create_proposer",
     "create_task_tracker",
     "dataset",
     "dump_task_generator",
     "list_sessions",
+    "load_config",
     "load_task_generator",
     "merge",
     "remove_session",
     "single_task",
 ]
-__all__ += _registry.__all__

@@ -226,9 +226,9 @@ class Curriculum(Generic[ConfigT]):
             ids, num_draws = self._draws.look(n) if replace else self._draws.look_distinct(n)
             if not replace:  # another process may have removed tasks
                 checked_number(n, len(ids))
-            tasks, drawn = self._tasks, ids.tolist()
+            drawn = ids.tolist()
             try:
-                asked = [tasks[task_id] for task_id in drawn]
+                asked = self._tasks.take(drawn)
             except TaskBuildError:
                 asked, num_draws = self._detour.take(n, replace=replace)
             asked_ids = [task.task_id for task in asked]
@@ -534,7 +534,8 @@ class Curriculum(Generic[ConfigT]):
         The entry of a task has the index ``task_id % capacity``. Draws use an older distribution, refreshed after a
         few results in a small pool and after a few hundred or more in a large one.
         """
-        return self._refresher.probabilities(self._snapshot()).copy()  # an algorithm may return a column as it is
+        with self._turns.take(self):  # an algorithm may return a column as it is
+            return self.tracker.look(lambda table: self._refresher.probabilities(table).copy())
 
     def stats(self) -> dict[str, float]:
         """Returns flat statistics of the pool, with the keys in docs/statistics.md. Empty averages are left out.
@@ -543,7 +544,10 @@ class Curriculum(Generic[ConfigT]):
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
         self._refresher.check()
-        table = self._snapshot()
+        with self._turns.take(self):
+            return self.tracker.look(self._stats)
+
+    def _stats(self, table: Table) -> dict[str, float]:
         score_range = range_of(table, self.config.score_range)
         stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
         threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold

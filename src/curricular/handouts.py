@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from operator import index
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,37 +67,52 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
     def __missing__(self, task_id: int) -> Task[ConfigT]:
         template = self._templates.get(task_id)
         if template is None:
-            return self._build(self._backend.read(np.array([task_id % self._backend.capacity])))
+            return self.of_row(self._backend.read(np.array([task_id % self._backend.capacity])))
         make_config, label, make_params = template
-        task: Task[ConfigT] = object.__new__(Task)  # at half the cost of the `__init__` of a frozen dataclass
-        _set_id(task, task_id)
-        _set_config(task, make_config())
-        _set_label(task, label)
-        _set_params(task, make_params())
-        return task
+        return _task(task_id, make_config(), label, make_params())
+
+    def take(self, task_ids: list[int]) -> list[Task[ConfigT]]:
+        """Returns the tasks that look-ups of `task_ids` give. Rows of tasks that are not built are read together.
+
+        Raises:
+            TaskBuildError: If a task cannot be built. The tasks before it are remembered.
+        """
+        found = list(map(self.get, task_ids))
+        if all(found):
+            return cast("list[Task[ConfigT]]", found)
+        missing = [task_id for task_id in dict.fromkeys(task_ids) if not self._has(task_id)]
+        if missing:
+            self._build(self._backend.read(np.array(missing) % self._backend.capacity))
+        return [self[task_id] for task_id in task_ids]
 
     def of_row(self, row: Rows) -> Task[ConfigT]:
         """Returns the task of `row`, which has the length 1, even if the task was evicted since `row` was read."""
-        task_id = int(row["task_id"][0])
-        return self[task_id] if task_id in self or task_id in self._templates else self._build(row)
+        self._build(row)
+        return self[int(row["task_id"][0])]
 
-    def _build(self, row: Rows) -> Task[ConfigT]:
-        """Builds the task of `row`, which has the length 1, and remembers it."""
-        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = self.layout.decode(params)
-        config = build_config(self._generator, seed, params, values, task_id)
-        if len(self._ids) >= CACHE_SIZE:
-            oldest = self._ids.popleft()
-            self.pop(oldest, None)
-            self._templates.pop(oldest, None)
-        self._ids.append(task_id)
-        label = self._generator.label_of(seed, params)
-        make_config, make_params = copier(config), copier(values) or values.copy
-        if make_config is None:
-            task = self[task_id] = Task(task_id, config, label, make_params())
-            return task
-        self._templates[task_id] = make_config, label, make_params
-        return Task(task_id, make_config(), label, make_params())
+    def _has(self, task_id: int) -> bool:
+        """Returns whether the task is built."""
+        return task_id in self or task_id in self._templates
+
+    def _build(self, rows: Rows) -> None:
+        """Builds the tasks of `rows` that the cache lacks, in order, and remembers them."""
+        generator, ids, seeds = self._generator, rows["task_id"].tolist(), rows["seed"].tolist()
+        for task_id, seed, params in zip(ids, seeds, rows["params"], strict=True):
+            if self._has(task_id):  # as the successor of an evicted task may be
+                continue
+            values = self.layout.decode(params)
+            config = build_config(generator, seed, params, values, task_id)
+            label = generator.label_of(seed, params)
+            if len(self._ids) >= CACHE_SIZE:
+                oldest = self._ids.popleft()
+                self.pop(oldest, None)
+                self._templates.pop(oldest, None)
+            self._ids.append(task_id)
+            make_config, make_params = copier(config), copier(values) or values.copy
+            if make_config is None:
+                self[task_id] = _task(task_id, config, label, make_params())
+            else:
+                self._templates[task_id] = make_config, label, make_params
 
     @property
     def num_built(self) -> int:
@@ -170,6 +185,17 @@ def find_config(table: Table, generator: TaskGenerator[ConfigT], layout: Layout,
 _set_id, _set_config, _set_label, _set_params = (
     vars(Task)[name].__set__ for name in ("task_id", "config", "label", "params")
 )
+
+
+def _task(task_id: int, config: ConfigT, label: str, params: dict[str, Any]) -> Task[ConfigT]:
+    """Returns a task, at half the cost of the `__init__` of a frozen dataclass."""
+    task: Task[ConfigT] = object.__new__(Task)
+    _set_id(task, task_id)
+    _set_config(task, config)
+    _set_label(task, label)
+    _set_params(task, params)
+    return task
+
 
 CACHE_SIZE = 100_000
 """Number of built tasks that a `TaskCache` keeps."""

@@ -44,6 +44,9 @@ FORGOTTEN_RATE = 0.25
 LONGEST = 2**20
 """Number of scores beyond which the weight of one success counts as constant, however slow the average is."""
 
+_SHIFTS = np.arange(0, 64, RECENT_SCORE_BITS, dtype=np.uint64)[:, None]
+"""Places of the scores in a word, shape (4, 1)."""
+
 
 def mastery(rows: Rows, slow_rate: float, score_range: tuple[float, float]) -> NDArray[np.int8]:
     """Returns the index in `MASTERY` of the state of each task, shape (n,).
@@ -90,17 +93,17 @@ def _constant(
         is_success: Whether to find successes.
     """
     low, high = score_range
+    thresholds = (rows["success_threshold"][slots] - low) / ((high - low) or 1.0) - ROUNDING
+    limits = thresholds * RECENT_SCORE_ONE
     for name in RECENT_SCORES:
-        words = rows[name].view(np.uint64)
-        for shift in range(0, 64, RECENT_SCORE_BITS):
-            scores = (words[slots] >> np.uint64(shift)) & np.uint64(RECENT_SCORE_ONE)
-            thresholds = (rows["success_threshold"][slots] - low) / ((high - low) or 1.0) - ROUNDING
-            # A stored score is off by at most half a unit.
-            slots = slots[(scores + 0.5 >= thresholds * RECENT_SCORE_ONE) == is_success]
+        scores = (rows[name].view(np.uint64)[slots] >> _SHIFTS) & np.uint64(RECENT_SCORE_ONE)
+        # A stored score is off by at most half a unit.
+        is_kept = ((scores + 0.5 >= limits) == is_success).all(axis=0)
+        slots, limits = slots[is_kept], limits[is_kept]
     return slots
 
 
-def by_mastery(states: NDArray[np.int8], values: NDArray[np.float64] | None = None) -> NDArray[Any]:
+def by_mastery(states: NDArray[np.integer[Any]], values: NDArray[np.float64] | None = None) -> NDArray[Any]:
     """Returns the number of tasks in each state of `MASTERY`, or the sum of their `values`, shape (6,).
 
     Args:

@@ -12,6 +12,7 @@ from .table import Table
 QUANTILES = (0.1, 0.5, 0.9)
 """Quantiles in [0, 1] that `summary` gives of each distribution."""
 
+_QUANTILES = np.array(QUANTILES)
 
 NUM_EXACT = 50_000
 """Number of values up to which they are sorted. Of more, `gini` takes nearly equal values for equal."""
@@ -105,9 +106,12 @@ def _distribution(name: str, values: NDArray[np.float64]) -> dict[str, float]:
 
 def _quantiles(values: NDArray[np.float64]) -> list[float]:
     """Returns the `QUANTILES` of `values`, at least one, interpolated linearly as `numpy.quantile` does."""
-    low, high, n = float(values.min()), float(values.max()), len(values)
-    if n <= NUM_EXACT or not low < high:
-        return [float(value) for value in np.quantile(values, QUANTILES)]
+    n = len(values)
+    if n <= NUM_EXACT:
+        return [float(value) for value in np.interp(_QUANTILES * (n - 1), np.arange(n), np.sort(values))]
+    low, high = float(values.min()), float(values.max())
+    if not low < high:
+        return [low] * len(QUANTILES)
     # Counting in bins finds the bin of a quantile, and only its values are sorted.
     bins = ((values - low) * ((_NUM_BINS - 1) / (high - low))).astype(np.uint16)
     ends = np.bincount(bins, minlength=_NUM_BINS).cumsum()
@@ -160,14 +164,15 @@ def summary(
     chosen = slice(None) if active.all() else np.flatnonzero(active)  # a slice copies nothing
     rows = {name: table.rows[name][chosen] for name in _COLUMNS}
     probabilities = probabilities[chosen]
-    states = mastery(Rows(table.rows.words[:, chosen]), slow_rate, score_range)
+    states = mastery(Rows(table.rows.words[:, chosen]), slow_rate, score_range).astype(np.intp)  # what bincount takes
     low, high = score_range
     completions = rows["num_completions"]
     seen = completions > 0
     num_active, num_seen = len(seen), int(seen.sum())
     progress = rows["fast_ema"] - rows["slow_ema"]
     np.abs(progress, out=progress)
-    progress[~seen] = 0.0
+    np.copyto(progress, 0.0, where=~seen)
+    of_seen = slice(None) if num_seen == num_active else np.flatnonzero(seen)
     spread = entropy(probabilities)
     stats = {
         "num_active": float(num_active),
@@ -185,9 +190,9 @@ def summary(
         "num_refreshes": float(counters.num_refreshes),
         "num_never_completed": float(num_active - num_seen),
         "num_label_overflow": float((rows["label_index"] == 0).sum()),
-        **_distribution("score", low + (high - low) * rows["slow_ema"][seen]),
-        **_distribution("success", rows["success_ema"][seen]),
-        **_distribution("learning_progress", progress[seen]),
+        **_distribution("score", low + (high - low) * rows["slow_ema"][of_seen]),
+        **_distribution("success", rows["success_ema"][of_seen]),
+        **_distribution("learning_progress", progress[of_seen]),
         "probability/entropy": spread,
         "probability/effective_num_tasks": float(np.exp(spread)),
     }
@@ -204,7 +209,7 @@ def summary(
         stats[f"{mastery_key(name)}/probability"] = float(share)
     num_labels = counters.num_labels
     counts = np.bincount(rows["label_index"], minlength=num_labels)
-    counts_seen = np.bincount(rows["label_index"][seen], minlength=num_labels)
+    counts_seen = np.bincount(rows["label_index"][of_seen], minlength=num_labels)
     sums = {
         name: _sums(values, rows["label_index"], counts)
         for name, values in (

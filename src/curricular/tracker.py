@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from operator import index
 from typing import Any, NoReturn
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.local import LocalMemoryBackend
-from .backends.protocol import Backend, LogFullError, Transaction
+from .backends.protocol import Backend, LogFullError, ResultT, Transaction
 from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
@@ -233,6 +234,16 @@ class TaskTracker:
         """Flushes, and returns a copy of the table that is up to date even if the backend keeps only a replica."""
         self.flush()
         return self.backend.current()
+
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        """Flushes, and returns `fn(table)` for the table that `current` copies. `fn` neither changes nor keeps it.
+
+        A table that belongs to this process alone is not copied, which takes as long as many statistics.
+        """
+        self.flush()
+        if isinstance(self.backend, LocalMemoryBackend):
+            return self.backend.apply(lambda transaction: fn(transaction.table))
+        return fn(self.backend.current())
 
     def _extend(self, ids: NDArray[np.int64], kind: int, reason: int = 0) -> bool:
         """Logs events without a score, as `_log` does."""

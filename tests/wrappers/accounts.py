@@ -27,8 +27,8 @@ def told(monkeypatch, curriculum):
     """The list of (task_id, score) that `curriculum` is told from now on."""
     pairs, tell, update = [], curriculum.tell, curriculum.update_task_performance
 
-    def note(task_ids, scores):
-        tell(task_ids, scores)
+    def note(task_ids, scores, *, regrets=None):
+        tell(task_ids, scores, regrets=regrets)
         pairs.extend(zip(task_ids, scores, strict=True))
 
     def note_one(task_id, score):

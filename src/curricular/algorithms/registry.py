@@ -2,91 +2,76 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, plain
-from .accel import AccelConfig, by_mutation
-from .adr import AdrAlgorithm, AdrConfig, IntervalProposer
-from .alp_gmm import AlpGmmConfig, ProgressMixtureProposer
-from .exp3s import Exp3SAlgorithm, Exp3SConfig
-from .history import HistoryAlgorithm
-from .label_bandit import LabelBanditAlgorithm, LabelBanditConfig
-from .learnability import LearnabilityAlgorithm, LearnabilityConfig
-from .learning_progress import LearningProgressAlgorithm, LearningProgressConfig
-from .noise_aware import NoiseAwareAlgorithm, NoiseAwareConfig, by_progress
-from .pfsp import PfspAlgorithm, PfspConfig
-from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
 from .proposals import FreshProposer, Proposer
 from .protocol import Algorithm
-from .riac import RegionProposer, RiacConfig
-from .sequential import SequentialAlgorithm, SequentialConfig
-from .target_schedule import TargetScheduleAlgorithm, TargetScheduleConfig
-from .teacher_student import TeacherStudentAlgorithm, TeacherStudentConfig
-from .thompson import ThompsonAlgorithm, ThompsonConfig
-from .traced import TracedAlgorithm, TracedConfig
-from .uniform import UniformAlgorithm, UniformConfig
-from .weighted import WeightedAlgorithm, WeightedConfig
 
-__all__ = [
-    "AccelConfig",
-    "AdrConfig",
-    "AlpGmmConfig",
-    "AnyCurriculumConfig",
-    "Exp3SConfig",
-    "LabelBanditConfig",
-    "LearnabilityConfig",
-    "LearningProgressConfig",
-    "NoiseAwareConfig",
-    "PfspConfig",
-    "PrioritizedLevelReplayConfig",
-    "RiacConfig",
-    "SequentialConfig",
-    "TargetScheduleConfig",
-    "TeacherStudentConfig",
-    "ThompsonConfig",
-    "TracedConfig",
-    "UniformConfig",
-    "WeightedConfig",
-    "create_algorithm",
-    "create_proposer",
-    "load_config",
-]
+__all__ = ["AnyCurriculumConfig", "create_algorithm", "create_proposer", "load_config"]
 
 
 class Entry(NamedTuple):
-    """One built-in algorithm."""
+    """One built-in algorithm. Its module is imported when the algorithm is first used, so that imports stay cheap."""
 
-    config: type[CurriculumConfig]
-    """Class of the config. The default of its field `algorithm` is the tag of the algorithm in files."""
-    algorithm: Callable[[Any], Algorithm]
-    """Factory of the algorithm: config -> algorithm."""
-    proposer: Callable[[Any, TaskGenerator[Any]], Proposer] | None = None
-    """Factory of the proposer: (config, generator) -> proposer; None: new tasks are as the generator samples them."""
+    tag: str
+    """Names the algorithm in files, as the default of the config's field `algorithm`, and the module of the config."""
+    config_name: str
+    """Name of the config's class."""
+    algorithm_name: str
+    """Name of the factory of the algorithm; ``module.name`` if it is in another module."""
+    proposer_name: str | None = None
+    """Name of the factory of the proposer; None: new tasks are as the generator samples them."""
 
+    @property
+    def config(self) -> type[CurriculumConfig]:
+        """Class of the config."""
+        return cast("type[CurriculumConfig]", self._imported(self.config_name))
+
+    @property
+    def algorithm(self) -> Callable[[Any], Algorithm]:
+        """Factory of the algorithm: config -> algorithm."""
+        return cast("Callable[[Any], Algorithm]", self._imported(self.algorithm_name))
+
+    @property
+    def proposer(self) -> Callable[[Any, TaskGenerator[Any]], Proposer] | None:
+        """Factory of the proposer, or None: (config, generator) -> proposer."""
+        if self.proposer_name is None:
+            return None
+        return cast("Callable[[Any, TaskGenerator[Any]], Proposer]", self._imported(self.proposer_name))
+
+    def _imported(self, name: str) -> object:
+        module, _, name = name.rpartition(".")
+        return getattr(import_module(f"{__package__}.{module or self.tag}"), name)
+
+
+_REPLAY = "prioritized_level_replay.PrioritizedLevelReplayAlgorithm"
+_HISTORY = "history.HistoryAlgorithm"
 
 REGISTRY: tuple[Entry, ...] = (
-    Entry(AccelConfig, PrioritizedLevelReplayAlgorithm, by_mutation),
-    Entry(AdrConfig, AdrAlgorithm, IntervalProposer),
-    Entry(AlpGmmConfig, HistoryAlgorithm, ProgressMixtureProposer),
-    Entry(Exp3SConfig, Exp3SAlgorithm),
-    Entry(LabelBanditConfig, LabelBanditAlgorithm),
-    Entry(LearnabilityConfig, LearnabilityAlgorithm),
-    Entry(LearningProgressConfig, LearningProgressAlgorithm),
-    Entry(NoiseAwareConfig, NoiseAwareAlgorithm, by_progress),
-    Entry(PfspConfig, PfspAlgorithm),
-    Entry(PrioritizedLevelReplayConfig, PrioritizedLevelReplayAlgorithm),
-    Entry(RiacConfig, HistoryAlgorithm, RegionProposer),
-    Entry(SequentialConfig, SequentialAlgorithm),
-    Entry(TargetScheduleConfig, TargetScheduleAlgorithm),
-    Entry(TeacherStudentConfig, TeacherStudentAlgorithm),
-    Entry(ThompsonConfig, ThompsonAlgorithm),
-    Entry(TracedConfig, TracedAlgorithm),
-    Entry(UniformConfig, UniformAlgorithm),
-    Entry(WeightedConfig, WeightedAlgorithm),
+    Entry("accel", "AccelConfig", _REPLAY, "by_mutation"),
+    Entry("adr", "AdrConfig", "AdrAlgorithm", "IntervalProposer"),
+    Entry("alp_gmm", "AlpGmmConfig", _HISTORY, "ProgressMixtureProposer"),
+    Entry("exp3s", "Exp3SConfig", "Exp3SAlgorithm"),
+    Entry("label_bandit", "LabelBanditConfig", "LabelBanditAlgorithm"),
+    Entry("learnability", "LearnabilityConfig", "LearnabilityAlgorithm"),
+    Entry("learning_progress", "LearningProgressConfig", "LearningProgressAlgorithm"),
+    Entry("noise_aware", "NoiseAwareConfig", "NoiseAwareAlgorithm", "by_progress"),
+    Entry("pfsp", "PfspConfig", "PfspAlgorithm"),
+    Entry("prioritized_level_replay", "PrioritizedLevelReplayConfig", _REPLAY),
+    Entry("riac", "RiacConfig", _HISTORY, "RegionProposer"),
+    Entry("sequential", "SequentialConfig", "SequentialAlgorithm"),
+    Entry("target_schedule", "TargetScheduleConfig", "TargetScheduleAlgorithm"),
+    Entry("teacher_student", "TeacherStudentConfig", "TeacherStudentAlgorithm"),
+    Entry("thompson", "ThompsonConfig", "ThompsonAlgorithm"),
+    Entry("traced", "TracedConfig", "TracedAlgorithm"),
+    Entry("uniform", "UniformConfig", "UniformAlgorithm"),
+    Entry("weighted", "WeightedConfig", "WeightedAlgorithm"),
 )
 """The built-in algorithms, sorted by the name of the config."""
 
@@ -105,8 +90,9 @@ def variants() -> dict[str, Callable[..., CurriculumConfig]]:
 
 def entry_of(config: CurriculumConfig) -> Entry | None:
     """Returns the entry of the config's class or nearest base class, or None if no algorithm has such a config."""
-    by_config = {entry.config: entry for entry in REGISTRY}
-    return next((by_config[cls] for cls in type(config).__mro__ if cls in by_config), None)
+    by_name = {(f"{__package__}.{entry.tag}", entry.config_name): entry for entry in REGISTRY}
+    names = ((cls.__module__, cls.__qualname__) for cls in type(config).__mro__)
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
 def create_algorithm(config: CurriculumConfig) -> Algorithm:
@@ -117,7 +103,7 @@ def create_algorithm(config: CurriculumConfig) -> Algorithm:
     """
     entry = entry_of(config)
     if entry is None:
-        names = ", ".join(entry.config.__name__ for entry in REGISTRY)
+        names = ", ".join(entry.config_name for entry in REGISTRY)
         raise TypeError(
             f"config: expected the config of a built-in algorithm ({names}), got {type(config).__name__}; use one of "
             f"them, or pass Curriculum(config, algorithm=...)"
@@ -170,11 +156,11 @@ def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"config: expected a mapping of fields, got {data!r:.100}; read the file into a dict first")
-    fields, by_tag = plain(data), {entry.config.model_fields["algorithm"].default: entry.config for entry in REGISTRY}
+    fields, by_tag = plain(data), {entry.tag: entry for entry in REGISTRY}
     tag = fields.get("algorithm")
     if not isinstance(tag, str) or tag not in by_tag:
         near = difflib.get_close_matches(str(tag), by_tag, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "name one of them"
         got = f"{tag!r:.100}" if "algorithm" in fields else "no such field"
         raise ValueError(f"algorithm: expected one of {', '.join(by_tag)}, got {got}; {hint}")
-    return by_tag[tag].model_validate(fields)
+    return by_tag[tag].config.model_validate(fields)

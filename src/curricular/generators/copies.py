@@ -34,11 +34,6 @@ _IMMUTABLE = (
 
 def copied(value: Any) -> Any:
     """Returns a copy of `value` that shares no mutable part with it, or `value` itself if it is immutable."""
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is dict and _ATOMS.issuperset(map(type, value.values())):
-        return value.copy()
     make = copier(value)
     return value if make is None else make()
 
@@ -54,6 +49,11 @@ def copier(value: Any) -> Maker | None:
         >>> copier(level)() == level, copier(level)()["map"] is level["map"], copier((1, "a"))
         (True, False, None)
     """
+    kind = type(value)  # the two most frequent cases first
+    if kind in _ATOMS:
+        return None
+    if kind is dict and _ATOMS.issuperset(map(type, value.values())):
+        return value.copy  # type: ignore[no-any-return]
     try:
         return _copier(value, {})
     except _SharedPartError:

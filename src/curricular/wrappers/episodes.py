@@ -6,8 +6,8 @@ tells the score. This module imports no framework.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -50,8 +50,7 @@ class EnvironmentFailedError(RuntimeError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Episode(Generic[ConfigT]):
+class Episode(NamedTuple, Generic[ConfigT]):
     """An episode that the environment ended, as passed to a score or regret function."""
 
     task: Task[ConfigT]
@@ -60,7 +59,7 @@ class Episode(Generic[ConfigT]):
     """Sum of the rewards. Of several agents, one number made from their sums."""
     length: int
     """Number of calls of `step`. A call that also restarts the environment counts."""
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = MappingProxyType({})
     """The info of the last step."""
     env_index: int = 0
     """Index of the environment, in a wrapper of several."""
@@ -153,6 +152,8 @@ class Handouts(Generic[ConfigT]):
         """
         self._streak.end()
         self._num_abandoned = None
+        if len(episodes) == 1 and self._regret is None:
+            return [self._tell_one(episodes[0])]
         told: list[Episode[ConfigT]] = []
         scores: list[float] = []
         regrets: list[float] = []
@@ -167,7 +168,8 @@ class Handouts(Generic[ConfigT]):
             except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is raised below
                 errors.append(error)
                 self.cancel([episode.task], "unscored")
-        self._record([episode.task for episode in told], scores, regrets)
+        if told:
+            self._record([episode.task for episode in told], scores, regrets)
         if errors:
             raise errors[0]
         reports = [self._report(episode, score) for episode, score in zip(told, scores, strict=True)]
@@ -175,12 +177,8 @@ class Handouts(Generic[ConfigT]):
             report["regret"] = regret
         return reports
 
-    def tell_one(self, episode: Episode[ConfigT]) -> dict[str, Any]:
-        """Tells the score of one episode, and returns the report on it, as `tell` does."""
-        if self._regret is not None:
-            return self.tell([episode])[0]
-        self._streak.end()
-        self._num_abandoned = None
+    def _tell_one(self, episode: Episode[ConfigT]) -> dict[str, Any]:
+        """Does what `tell` does for one episode without a regret, in less time."""
         try:
             score = self._checked_score(episode)
             self._curriculum.update_task_performance(episode.task.task_id, score)
@@ -191,12 +189,7 @@ class Handouts(Generic[ConfigT]):
 
     def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float], regrets: Sequence[float]) -> None:
         try:
-            if regrets:
-                self._curriculum.tell([task.task_id for task in tasks], scores, regrets=regrets)
-            elif len(tasks) == 1:
-                self._curriculum.update_task_performance(tasks[0].task_id, scores[0])
-            elif tasks:
-                self._curriculum.tell([task.task_id for task in tasks], scores)
+            self._curriculum.tell([task.task_id for task in tasks], scores, regrets=regrets or None)
         except Exception:
             self.cancel(tasks, "unscored")  # a call that raises has recorded nothing, and the episodes are over
             raise

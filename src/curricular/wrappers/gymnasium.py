@@ -188,25 +188,26 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             TypeError: If ``apply="reset"`` and the configuration is not a mapping, or if the environment does not
                 return an observation and a dict.
         """
-
-        def reset_env(task: Task[ConfigT], options: dict[str, Any] | None) -> Any:
-            result = self.env.reset(seed=seed, options=options)
-            if not isinstance(self.env, TaskEnv):  # which checks each new environment by itself
-                found = spaces_of(self.env)
-                if found != self._spaces:
-                    check_spaces(self._spaces, found, [task])
-                self._spaces = found  # objects that are the same need no comparison next time
-            return result
-
-        result = self._episodes.begin(options, reset_env)
+        result = self._episodes.begin(seed, options, self._reset_env)
         try:
-            self._observation, info = checked("reset", "observation, info", result)
+            self._observation, info = checked("reset", ("observation", "info"), result)
             info = as_info("reset", info)
         except TypeError:
             self._episodes.cancel("failed")
             raise
         self._return = 0.0
         return self._observation, {**info, INFO_KEY: self._episodes.opening.copy()}
+
+    def _reset_env(self, task: Task[ConfigT], seed: int | None, options: dict[str, Any] | None) -> Any:
+        """Resets the environment with `task`, and returns what it returned."""
+        env = self.env
+        result = env.reset(seed=seed, options=options)
+        if not isinstance(env, TaskEnv):  # which checks each new environment by itself
+            found = spaces_of(env)
+            if found != self._spaces:
+                check_spaces(self._spaces, found, [task])
+            self._spaces = found  # objects that are the same need no comparison next time
+        return result
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment and, at the episode's end, tells the score.
@@ -235,7 +236,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         except Exception as error:  # noqa: BLE001 -- as in reset
             return self._observation, 0.0, False, True, {INFO_KEY: episodes.fail(task, error)}
         try:
-            names = "observation, reward, terminated, truncated, info"
+            names = ("observation", "reward", "terminated", "truncated", "info")
             observation, reward, terminated, truncated, info = checked("step", names, result)
             info = as_info("step", info)
             self._return += as_number("env.step: reward", reward, "return one number")
@@ -250,7 +251,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             info = {**info, INFO_KEY: episodes.opening.copy()}
         if is_over:
             try:
-                report = self._handouts.tell_one(Episode(task, self._return, episodes.length, info))
+                (report,) = self._handouts.tell([Episode(task, self._return, episodes.length, info)])
             except Exception:
                 episodes.task = None  # the hand-out is cancelled, and the episode is over
                 raise

@@ -128,7 +128,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
                 self._handouts.fail(self._take(indices), error)
                 continue
             try:
-                self._observations, infos = checked("reset", "observations, infos", result)
+                self._observations, infos = checked("reset", ("observations", "infos"), result)
             except TypeError:
                 self._cancel_all("failed")
                 raise
@@ -164,7 +164,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             self._stop_if_final(error)
             return self._cut(error)
         try:
-            names = "observations, rewards, terminations, truncations, infos"
+            names = ("observations", "rewards", "terminations", "truncations", "infos")
             self._observations, rewards, terminations, truncations, infos = checked("step", names, result)
             shape = self.num_envs, 1
             self._returns += by_env("rewards", rewards, shape)[:, 0]

@@ -125,21 +125,21 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             TypeError: If the environment does not return observations and infos, or if ``apply="reset"`` and the
                 configuration is not a mapping.
         """
-
-        def reset_env(task: Task[ConfigT], options: dict[str, Any] | None) -> Any:
-            result = self.env.reset(seed=seed, options=options)
-            check_spaces(self._spaces, _spaces_of(self.env), [task])
-            return result
-
-        result = self._episodes.begin(options, reset_env)
+        result = self._episodes.begin(seed, options, self._reset_env)
         try:
-            self._observations, infos = checked("reset", "observations, infos", result)
+            self._observations, infos = checked("reset", ("observations", "infos"), result)
             self._infos = {agent: as_info("reset", info) for agent, info in as_info("reset", infos).items()}
         except TypeError:
             self._episodes.cancel("failed")
             raise
         self._returns, self._flagged = {}, set()
         return self._observations, _reported(self._observations, self._infos, self._episodes.opening)
+
+    def _reset_env(self, task: Task[ConfigT], seed: int | None, options: dict[str, Any] | None) -> Any:
+        """Resets the environment with `task`, and returns what it returned."""
+        result = self.env.reset(seed=seed, options=options)
+        check_spaces(self._spaces, _spaces_of(self.env), [task])
+        return result
 
     def step(self, actions: dict[Any, Any]) -> Steps:
         """Steps the agents and, when none is left, tells the score.
@@ -169,7 +169,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             infos = _reported(last, {}, report)
             return last, dict.fromkeys(last, 0.0), dict.fromkeys(last, False), dict.fromkeys(last, True), infos
         try:
-            names = "observations, rewards, terminations, truncations, infos"
+            names = ("observations", "rewards", "terminations", "truncations", "infos")
             observations, rewards, terminations, truncations, infos = checked("step", names, result)
             infos = {agent: as_info("step", info) for agent, info in as_info("step", infos).items()}
             self._add(rewards, terminations, truncations)
@@ -201,7 +201,7 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         total = self._reduced(self._returns) if self._returns else 0.0
         info = self._merged_info()
         try:
-            report = self._handouts.tell_one(Episode(task, total, self._episodes.length, info))
+            (report,) = self._handouts.tell([Episode(task, total, self._episodes.length, info)])
         except Exception:
             self._episodes.task = None  # the hand-out is cancelled, and the episode is over
             raise

@@ -193,7 +193,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
                 self._fail_all(error)
                 continue
             try:
-                observations, infos = checked("reset", "observations, infos", result)
+                observations, infos = checked("reset", ("observations", "infos"), result)
                 infos = infos_of("reset", infos)
             except TypeError:
                 self._tasks.cancel_all("failed")
@@ -236,7 +236,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             return self._cut(error)
         try:
             if type(result) is not tuple or len(result) != _NUM_RESULTS:
-                result = checked("step", "observations, rewards, terminals, truncations, infos", result)
+                result = checked("step", ("observations", "rewards", "terminals", "truncations", "infos"), result)
             observations, rewards, terminals, truncations, infos = result
             if type(infos) is not list:
                 infos = infos_of("step", infos)

@@ -11,22 +11,22 @@ from ..inputs import as_array, as_number
 __all__ = ["as_flag", "as_info", "by_env", "checked", "infos_of"]
 
 
-def checked(call: str, names: str, result: Any) -> tuple[Any, ...]:
+def checked(call: str, names: tuple[str, ...], result: Any) -> tuple[Any, ...]:
     """Returns what a call of an environment returned.
 
     Args:
         call: Name of the call, for errors.
-        names: Names of the values that it returns, separated by commas.
+        names: Names of the values that it returns.
         result: What it returned.
 
     Raises:
         TypeError: If `result` does not hold as many values as there are names.
     """
     values: Any = tuple(result) if isinstance(result, list) else result
-    if isinstance(values, tuple) and len(values) == names.count(",") + 1:
+    if isinstance(values, tuple) and len(values) == len(names):
         return values
     found = f"{len(values)} values" if isinstance(values, tuple) else f"a {type(result).__name__}"
-    raise TypeError(f"env.{call}: expected ({names}), got {found}; return these values")
+    raise TypeError(f"env.{call}: expected ({', '.join(names)}), got {found}; return these values")
 
 
 def as_flag(name: str, value: Any) -> bool:

@@ -81,13 +81,17 @@ class EnvEpisodes(Generic[ConfigT]):
         """The report on the beginning of the episode in play."""
 
     def begin(
-        self, options: dict[str, Any] | None, reset: Callable[[Task[ConfigT], dict[str, Any] | None], Result]
+        self,
+        seed: int | None,
+        options: dict[str, Any] | None,
+        reset: Callable[[Task[ConfigT], int | None, dict[str, Any] | None], Result],
     ) -> Result:
         """Begins an episode with the next task on which the environment does not raise.
 
         Args:
+            seed: The caller's seed.
             options: The caller's options.
-            reset: Resets the environment, to which the task was applied, with its options.
+            reset: Resets the environment, to which the task was applied, with the seed and the options.
 
         Returns:
             What `reset` returned.
@@ -105,7 +109,7 @@ class EnvEpisodes(Generic[ConfigT]):
             task_options = self._application.options(task, options)
             try:
                 self._application.put(task)
-                result = reset(task, task_options)
+                result = reset(task, seed, task_options)
             except SpacesDifferError:
                 self.cancel("failed")
                 raise
