@@ -212,11 +212,30 @@ def test_other_arguments_are_refused(name, args):
 HUGE = 2**62
 
 
-@pytest.mark.parametrize("value", [-1, 4, HUGE, -HUGE])
-@pytest.mark.parametrize(("place", "index", "name"), [(0, 1, "newest_first"), (2, 4, "groups")])
-def test_a_task_or_a_group_that_does_not_exist_is_refused(place, index, name, value):
+@pytest.mark.parametrize("value", [-1, None, HUGE, -HUGE])
+@pytest.mark.parametrize(("place", "index", "name", "size"), [(0, 1, "newest_first", 3), (2, 4, "groups", 4)])
+def test_a_task_or_a_group_that_does_not_exist_is_refused(place, index, name, size, value):
     with pytest.raises(ValueError, match=name):
-        KERNEL.group_results(*replaced(group_arguments()[1], (place,), put(index, value)))
+        KERNEL.group_results(*replaced(group_arguments()[1], (place,), put(index, size if value is None else value)))
+
+
+@pytest.mark.parametrize("num_grouped", [1, 5])
+def test_groups_of_some_tasks_only_are_refused(num_grouped):
+    with pytest.raises(ValueError, match="each of 3 tasks"):
+        KERNEL.group_results(*replaced(group_arguments()[1], (2,), lambda groups: groups[:num_grouped]))
+
+
+@pytest.mark.parametrize("rate", RATES[0])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_results_are_forgotten_at_the_same_age_as_with_numpy(rate, more):
+    """The older one of two tasks is forgotten; the newer one has averages of 0, in which nothing is lost."""
+    columns = {name: np.array([0.0, 1.0]) for name in (*EMAS, "mean_square", "random_baseline")}
+    columns |= {"num_completions": np.array([vanishing(1.0 - rate) + more, 3]), "is_active": np.array([True, True])}
+    history = History(columns, np.arange(2), RATES[0])
+    one, other = both_ways("group_results", lambda: group_columns(history, np.zeros((1, 2), np.int64), 1))
+    assert [column.tobytes() for column in one.values()] == [column.tobytes() for column in other.values()]
+    remembers = [one[name][0, 0] > 0.0 for name in EMAS]
+    assert remembers == [slower < rate or (slower == rate and more < 0) for slower in RATES[0]]
 
 
 @pytest.mark.parametrize("counts", [[-5, 2, 400], [HUGE, HUGE, HUGE], [HUGE, -HUGE, 3]])
@@ -229,7 +248,7 @@ def test_corrupt_numbers_of_results_reach_no_memory_outside_the_tables(counts):
     KERNEL.slopes(*slopes)
 
 
-@pytest.mark.parametrize(("num_low", "num_high", "last"), [(6, 6, 36), (4, 4, 17), (1, 1, 2), (8, 1, HUGE), (4, 3, 13)])
+@pytest.mark.parametrize(("num_low", "num_high", "last"), [(6, 9, 36), (4, 4, 17), (1, 1, 2), (8, 1, HUGE), (4, 3, 13)])
 def test_tables_without_all_powers_that_do_not_vanish_are_refused(num_low, num_high, last):
     tables = np.ones(num_low), np.ones(num_high), last
     with pytest.raises(ValueError, match="powers"):

@@ -1,4 +1,4 @@
-/* The loops over events, compiled. Every function here has a twin in NumPy, which is the reference: the same bits.
+/* The loops over events and tasks, compiled. Every function here has a twin in NumPy, which is the reference: the same bits.
  *
  * The functions keep no state and allocate no array: Python passes arrays through the buffer protocol, and a function
  * fills those that it documents as output, which nobody else sees yet. So after an error they are garbage that Python
