@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .episodes import INFO_KEY
 
@@ -53,9 +54,7 @@ class InfoOf(Mapping[str, Any]):
 
 def reported(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
     """Returns `infos` with `reports` in it, under `INFO_KEY`."""
-    mask = np.zeros(num_envs, np.bool_)
-    mask[list(reports)] = True
-    return {**infos, INFO_KEY: batched(reports, num_envs), f"_{INFO_KEY}": mask}
+    return {**infos, INFO_KEY: batched(reports, num_envs), f"_{INFO_KEY}": _mask(list(reports), num_envs)}
 
 
 def with_final(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
@@ -81,19 +80,28 @@ def batched(infos: Reports, num_envs: int) -> dict[str, Any]:
         alike.setdefault(tuple(info), []).append(index)
     arrays: dict[str, Any] = {}
     for keys, indices in alike.items():
+        slots, mask = np.array(indices), _mask(indices, num_envs)
         for key in keys:
-            _add(arrays, key, indices, [infos[index][key] for index in indices], num_envs)
+            _add(arrays, key, slots, [infos[index][key] for index in indices], num_envs)
+            known = arrays.get(f"_{key}")
+            arrays[f"_{key}"] = mask.copy() if known is None else known | mask
     return arrays
 
 
-def _add(arrays: dict[str, Any], key: str, indices: list[int], values: list[Any], num_envs: int) -> None:
-    """Writes the values of the environments `indices` into the array of `key`, which is made if there is none."""
-    if isinstance(values[0], Mapping):
-        arrays[key] = batched(dict(zip(indices, values, strict=True)), num_envs)
-    else:
-        if key not in arrays:
-            kind = type(values[0])
-            arrays[key] = np.zeros(num_envs, kind) if kind in {bool, int, float} else np.full(num_envs, None)
-        arrays[key][indices] = values
-    mask = arrays.setdefault(f"_{key}", np.zeros(num_envs, np.bool_))
+def _add(arrays: dict[str, Any], key: str, slots: NDArray[np.int64], values: list[Any], num_envs: int) -> None:
+    """Writes the values of the environments `slots` into the array of `key`, which is made if there is none."""
+    kind = type(values[0])
+    is_number = kind in {bool, int, float}
+    if not is_number and isinstance(values[0], Mapping):
+        arrays[key] = batched(dict(zip(slots.tolist(), values, strict=True)), num_envs)
+        return
+    if key not in arrays:
+        arrays[key] = np.zeros(num_envs, kind) if is_number else np.full(num_envs, None)
+    arrays[key][slots] = values
+
+
+def _mask(indices: list[int], num_envs: int) -> NDArray[np.bool_]:
+    """Returns which of the environments are those of `indices`, shape (num_envs,)."""
+    mask = np.zeros(num_envs, np.bool_)
     mask[indices] = True
+    return mask
