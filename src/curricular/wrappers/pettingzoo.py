@@ -223,14 +223,6 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             for key, values in by_key.items()
         }
 
-    def _reported(
-        self, agents: Mapping[Any, Any], infos: Mapping[Any, dict[str, Any]], report: dict[str, Any]
-    ) -> Infos:
-        """Returns the infos of `agents` and others with `report` in each, if there is one."""
-        if not report:
-            return dict(infos)
-        return {agent: {**infos.get(agent, {}), INFO_KEY: report.copy()} for agent in {**agents, **infos}}
-
 
 def _reported(agents: Mapping[Any, Any], infos: Mapping[Any, dict[str, Any]], report: dict[str, Any]) -> Infos:
     """Returns the infos of `agents` and others with `report` in each, if there is one."""
