@@ -170,6 +170,26 @@ def test_powers_from_the_kept_table_are_the_products_of_two_looked_up_powers(bas
     assert found.tobytes() == np.asarray(products).tobytes()
 
 
+@pytest.mark.parametrize("size", [3, arrays.BLOCK, 2 * arrays.BLOCK + 5])
+def test_in_blocks(size):
+    sizes, columns = [], np.random.default_rng(0).random((2, size))
+
+    def ratio(one, other):
+        sizes.append(len(one))
+        return np.exp(one) / np.sqrt(other)
+
+    found = arrays.in_blocks(ratio, *columns)
+    assert (sum(sizes), max(sizes)) == (size, min(size, arrays.BLOCK))
+    assert found.tobytes() == ratio(*columns).tobytes()
+
+
+@pytest.mark.parametrize("is_active", [[True, True], [True, False], [False, False]])
+def test_masked_values_are_zero_where_the_mask_is_false(is_active):
+    values, mask = np.array([3.0, 4.0]), np.array(is_active)
+    for found in (arrays.masked(values, mask), arrays.masked(xp.asarray(values), xp.asarray(mask))):
+        assert np.asarray(found).tolist() == (values * mask).tolist()
+
+
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_stable_order(size):
     keys = np.random.default_rng(0).integers(0, 50, size=size)

@@ -55,6 +55,16 @@ def either(condition: Array, one: Array | float, other: Array | float) -> Array:
     return condition.__array_namespace__().where(condition, one, other)
 
 
+def masked(values: Array, mask: Array) -> Array:
+    """Returns `values` where `mask` is true, else 0, shape (n,).
+
+    In NumPy, returns `values` itself if the mask is true everywhere: a choice takes four times as long as a product.
+    """
+    if isinstance(values, np.ndarray) and mask.all():
+        return values
+    return mask.__array_namespace__().where(mask, values, 0)
+
+
 def where_true(mask: Array) -> Array:
     """Returns the indices of the true entries of `mask`; outside NumPy, where shapes have to be known, all indices."""
     if isinstance(mask, np.ndarray):

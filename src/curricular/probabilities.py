@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, count, either, order_statistic, total
+from .arrays import Array, count, either, masked, order_statistic, total
 
 NUM_RANKS = 1024
 """`rank` orders only this many top tasks; the rest share the remaining weight."""
@@ -19,7 +19,7 @@ NUM_RANKS = 1024
 def z_score(values: Array, mask: Array) -> Array:
     """Returns (x − mean) / std over the active entries, shape (n,); 0 where inactive and where all are equal."""
     xp = values.__array_namespace__()
-    active, num_active = xp.where(mask, values, 0.0), count(mask)
+    active, num_active = masked(values, mask), count(mask)
     mean = xp.sum(active) / num_active
     # A product with 0 or 1 is several times as fast as a choice, and safe because all factors are finite.
     centred = (active - mean) * xp.astype(mask, xp.float64)
@@ -57,7 +57,7 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
         [0.25, 0.75, 0.0]
     """
     xp = priorities.__array_namespace__()
-    weights = xp.where(mask, priorities, 0.0)
+    weights = masked(priorities, mask)
     if power != 1.0:
         weights = (weights / _or_one(xp.max(weights))) ** power
     sum_of_weights = total(weights)
@@ -180,7 +180,7 @@ def staleness(last_scheduled: Array, mask: Array) -> Array:
         [0.0, 0.75, 0.25]
     """
     xp = last_scheduled.__array_namespace__()
-    latest = xp.max(last_scheduled * xp.astype(mask, last_scheduled.dtype))
+    latest = xp.max(masked(last_scheduled, mask))
     return proportional(xp.astype(latest - last_scheduled, xp.float64), mask)
 
 
