@@ -162,6 +162,9 @@ bench-choice: $(DEV)  ## compare algorithms on simulated learners
 bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of other libraries' own code, in a separate environment
 	@$(PEERS)/bin/python benchmarks/choice_peers.py $(ARGS)
 
+bench-level-replay: $(PEERS_READY)  ## compare settings of level replay, here and in Syllabus, in a separate environment
+	@$(PEERS)/bin/python benchmarks/level_replay.py $(ARGS)
+
 bench-nethack: .venv-nethack/.installed-nethack  ## compare algorithms on MiniHack's levels, in a separate environment; an hour of CPU time
 	@.venv-nethack/bin/python -W ignore benchmarks/nethack_levels.py $(ARGS)
 

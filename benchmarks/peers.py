@@ -79,11 +79,17 @@ class SyllabusReplay:
     """`TaskSampler`, Syllabus' prioritised level replay; told the value loss of a perfect critic.
 
     Settings are its defaults but for the schedule: with the default "proportionate" it sends levels to an evaluator.
+
+    Args:
+        tasks: The tasks.
+        rate: Rate of the running success rates.
+        settings: Settings of `TaskSampler`.
     """
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, *, rate: float = RATE, **settings: Any) -> None:
         np.random.seed(tasks.seed % 2**32)  # noqa: NPY002
-        self._sampler = TaskSampler(list(range(tasks.num_tasks)), num_steps=1, replay_schedule="fixed")
+        self._sampler = TaskSampler(list(range(tasks.num_tasks)), num_steps=1, replay_schedule="fixed", **settings)
+        self._rate = rate
         self._success = np.zeros(tasks.num_tasks)
         self._num_results = np.zeros(tasks.num_tasks)
 
@@ -92,7 +98,7 @@ class SyllabusReplay:
 
     def tell(self, task: int, score: float) -> None:
         self._num_results[task] += 1
-        self._success[task] += max(RATE, 1 / self._num_results[task]) * (score - self._success[task])
+        self._success[task] += max(self._rate, 1 / self._num_results[task]) * (score - self._success[task])
         regret = self._success[task] * (1 - self._success[task])
         self._sampler.update_task_score(0, task, regret, regret, 1)
 

@@ -159,11 +159,15 @@ class TestPrioritizedLevelReplay:
         assert curriculum.stats()["num_evicted"] > 50
 
     def test_max_monte_carlo_leaves_the_never_solved_and_the_mastered(self):
-        curriculum = told(
-            PrioritizedLevelReplayConfig, [0] * 50, [1] * 50, coin(0.2, 50), regret="max_monte_carlo", temperature=0.1
-        )
+        settings = {"regret": "max_monte_carlo", "temperature": 0.1, "stale_task_share": 0.1}
+        curriculum = told(PrioritizedLevelReplayConfig, [0] * 50, [1] * 50, coin(0.2, 50), **settings)
         assert scores_of(curriculum)[:2] == pytest.approx([0, 0])
         assert curriculum.probabilities()[2] > 0.8
+
+    @pytest.mark.parametrize("config_type", [PrioritizedLevelReplayConfig, TracedConfig])
+    def test_a_level_that_has_succeeded_forty_times_in_a_row_gives_way_to_one_that_succeeds_at_times(self, config_type):
+        p = told(config_type, [0] * 20 + [1] * 40, ([0] * 9 + [1]) * 6, regret="positive_value_loss").probabilities()
+        assert p[1] > p[0]
 
 
 class TestLabelBandit:

@@ -24,9 +24,12 @@ class PrioritizedLevelReplayConfig(CurriculumConfig):
     regret: Literal["told", "positive_value_loss", "max_monte_carlo"] = "told"
     """Regret that ranks a level: the last one told, as from `curricular.regrets`; or that of a perfect critic at a
     success rate p: p(1−p) for the value loss, and for Monte Carlo 1−p if the level was ever solved, else 0."""
-    temperature: float = Field(default=1.0, gt=0)
+    ema_timescale: float = Field(default=0.5, ge=1e-6, le=1)
+    """Rate of the fast average, per completion of a level. The success rate p, at the slow rate, remembers about 10
+    results: p(1−p) would otherwise stay high long after a level is mastered."""
+    temperature: float = Field(default=0.5, gt=0)
     """β of (1 / rank)^{1/β}. Lower values draw the first ranks more often."""
-    stale_task_share: float = Field(default=0.1, ge=0, le=1)
+    stale_task_share: float = Field(default=0.3, ge=0, le=1)
     """ρ, the share of replay in proportion to the hand-outs of the pool since a level's last one."""
     replay_share: float = Field(default=0.5, ge=0, le=1)
     """Smallest share of the draws that replays levels; the rest goes to levels without a regret."""
