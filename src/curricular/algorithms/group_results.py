@@ -51,11 +51,11 @@ class History:
     def __init__(self, columns: Columns, newest_first: Array, rates: tuple[float, ...]) -> None:
         self.columns = columns
         self.newest_first = newest_first
-        self.keeps = [1.0 - rate for rate in rates]
+        self.keeps: list[float] = [1.0 - rate for rate in rates]
         """The decays per completion, 1 − α, of the averages, fastest first."""
         active = columns["is_active"]
         completions = columns["num_completions"]
-        self.completions = completions * active.__array_namespace__().astype(active, completions.dtype)
+        self.completions: Array = completions * active.__array_namespace__().astype(active, completions.dtype)
         """Completions of the active tasks, 0 for others, shape (n,)."""
 
     @cached_property
