@@ -298,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains agents on goals of Craftax-Classic with several algorithms.")
     parser.add_argument("--algorithms", nargs="+", choices=list(variants()), default=list(ALGORITHMS))
     parser.add_argument("--seeds", type=int, default=5, help="number of runs per algorithm; their seeds are 0, 1, 2, …")
-    parser.add_argument("--steps", type=int, default=350_000, help="environment steps per run")
+    parser.add_argument("--steps", type=int, default=250_000, help="environment steps per run")
     parser.add_argument("--out", type=Path, default=Path("curricular-craftax"), help="folder for the runs")
     options = parser.parse_args()
     torch.set_num_threads(1)
