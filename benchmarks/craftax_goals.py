@@ -279,8 +279,10 @@ def print_tables(runs: Runs) -> None:
         final = [mean_success(points[-1]) for points in seeds]
         each = " ".join(f"{value:.3f}" for value in final)
         area = interval([mean_area(points) for points in seeds])
-        rows.append((name, interval(final), each, area, f"{np.median([run[-1]['cpu_seconds'] for run in seeds]):.0f}"))
-    print_table("algorithm | success at the end | of each seed | area | CPU seconds", rows)
+        found = " ".join(str(sum(count > 0 for count in points[-1]["successes"].values())) for points in seeds)
+        seconds = np.median([points[-1]["cpu_seconds"] for points in seeds])
+        rows.append((name, interval(final), each, area, found, f"{seconds:.0f}"))
+    print_table("algorithm | success at the end | of each seed | area | goals achieved in training | CPU seconds", rows)
     shares = [
         (name, *(f"{mean(values):.2f}" for values in zip(*(mean_states(run).values() for run in seeds), strict=True)))
         for name, seeds in runs.items()
@@ -289,7 +291,7 @@ def print_tables(runs: Runs) -> None:
     goals = [
         (goal, *(f"{mean(run[-1]['success'][goal] for run in seeds):.2f}" for seeds in runs.values()))
         for goal in GOALS
-        if any(run[-1]["successes"].get(goal) for seeds in runs.values() for run in seeds)
+        if any(run[-1][part].get(goal) for part in ("successes", "success") for seeds in runs.values() for run in seeds)
     ]
     print_table(f"goal | {' | '.join(runs)}", goals)
 
@@ -307,8 +309,9 @@ def main() -> None:
     for seed in range(options.seeds):  # by seed, so that an interrupted study has all algorithms
         for name in options.algorithms:
             runs[name].append(run(name, seed, options.steps, options.out))
-    print(f"{len(GOALS)} goals, {options.steps:,} steps. Success: mean over all goals. Goals that no run achieved in")
-    print("training are left out of the last table, which has the mean success on each goal at the end.")
+    num_steps = next(iter(runs.values()))[0][-1]["step"]
+    print(f"{len(GOALS)} goals, {num_steps:,} steps. Success: mean over all goals. The last table has the success on")
+    print("each goal at the end, without the goals that no run ever achieved.")
     print_tables(runs)
 
 
