@@ -165,8 +165,8 @@ bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of ot
 bench-level-replay: $(PEERS_READY)  ## compare settings of level replay, here and in Syllabus, in a separate environment
 	@$(PEERS)/bin/python benchmarks/level_replay.py $(ARGS)
 
-bench-nethack: .venv-nethack/.installed-nethack  ## compare algorithms on MiniHack's levels, in a separate environment; an hour of CPU time
-	@.venv-nethack/bin/python -W ignore benchmarks/nethack_levels.py $(ARGS)
+bench-craftax: .venv-craftax/.installed-craftax  ## compare algorithms on goals of Craftax-Classic, in a separate environment; half an hour of CPU time
+	@.venv-craftax/bin/python -W ignore benchmarks/craftax_goals.py $(ARGS)
 
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds
 	@$(BIN)/python benchmarks/time_scale.py $(ARGS)
@@ -234,10 +234,9 @@ $(DEV): pyproject.toml $(KERNEL) constraints.txt | $(BIN)/python
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[testing,trl]' hypothesis matplotlib reasoning-gym sybil torch==2.13.0
 	@touch $@
 
-# MiniHack pins a version of Gymnasium that contradicts the constraints, and imports pkg_resources.
-%/.installed-nethack: pyproject.toml $(KERNEL) | %/bin/python
-	@echo "Setting up $* for MiniHack: once, some minutes"
-	@$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' minihack==1.0.2 'setuptools<81' torch==2.13.0
+%/.installed-craftax: pyproject.toml $(KERNEL) constraints.txt | %/bin/python
+	@echo "Setting up $* for Craftax: once, some minutes"
+	@$*/bin/python $(PIP_INSTALL) --editable '.[demo]' craftax==1.6.1 flax==0.12.8
 	@touch $@
 
 # verl asks for versions that contradict the constraints, and its trainer also needs what follows TransferQueue, some of its
