@@ -3,6 +3,7 @@
 benchmarks/README.md explains the lines.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -28,7 +29,9 @@ LARGE = 1_000_000
 BATCH = 512
 NUM_EPISODES = 1_000
 
-AXES = {name: list(range(100)) for name in ("width", "height", "speed", *"abcdefg")}
+AXES = ("width", "height", "speed", *"abcdefg")
+NUM_VALUES = 100
+"""Number of values of an axis, or more if the pool has more tasks than so many values make."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ def cpu_us(call: Callable[..., Any], *arguments: Any) -> float:
 def recommended(num_tasks: int, axes: int = 0, **settings: Any) -> Curriculum[Any]:
     """Returns a curriculum with the recommended algorithm; without axes, a configuration is its seed."""
     config = NoiseAwareConfig.recommended(num_active_tasks=num_tasks, use_shared_memory=False, **settings)
-    return Curriculum(config, bucketed({}, dict(list(AXES.items())[:axes]))) if axes else Curriculum(config)
+    if not axes:
+        return Curriculum(config)
+    values = list(range(max(NUM_VALUES, math.ceil(num_tasks ** (1 / axes)))))
+    return Curriculum(config, bucketed({}, dict.fromkeys(AXES[:axes], values)))
 
 
 def progress(num_tasks: int, **settings: Any) -> Curriculum[int]:
