@@ -31,7 +31,7 @@ NUM_EPISODES = 1_000
 
 AXES = ("width", "height", "speed", *"abcdefg")
 NUM_VALUES = 100
-"""Number of values of an axis, or more if the pool has more tasks than so many values make."""
+"""Smallest number of values of an axis; there are more where the pool has more tasks than these make."""
 
 
 @dataclass(frozen=True)
