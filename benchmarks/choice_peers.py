@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from over_seeds import area, interval
 from peers import PEERS, AgentInTraining, AlpGmm, PeerCurriculum, PeerTeacher, Tasks
 
 from curricular import Curriculum, TracedConfig, merge, single_task
@@ -42,7 +43,6 @@ USELESS = 0.5
 """Share of the goals of the crafting world that do not exist."""
 ORACLE = "oracle"
 LEARNERS = ("chain", "impossible", "noise", "rare-noise", "easy", "reset", "forgetting", "mixture", "frontier")
-NUM_RESAMPLES = 2000
 Record = dict[str, Any]
 
 
@@ -127,13 +127,6 @@ def can_play(name: str, world: str) -> bool:
 # ── The tables ───────────────────────────────────────────────────────────────────────────────────
 
 
-def interval(values: Sequence[float]) -> str:
-    """Returns the mean over seeds with its bootstrap 95 % interval."""
-    means = np.random.default_rng(0).choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})"
-
-
 def row(*cells: str) -> None:
     print(f"| {' | '.join(cells)} |")
 
@@ -173,14 +166,14 @@ def show_agents(records: Mapping[tuple[str, str], Mapping[int, Record]], family:
     row(*["---"] * 6)
     for name, of_name in runs.items():
         final = [run["success"][-1] for run in of_name]
-        area = [float(np.trapezoid([0.0, *run["success"]], [0, *run["steps"]]) / run["steps"][-1]) for run in of_name]
+        areas = [area(run["steps"], run["success"]) for run in of_name]
         at_time = [float(np.interp(shortest, [0.0, *run["seconds"]], [0.0, *run["success"]])) for run in of_name]
         seconds = np.median([run["cpu_seconds"] for run in of_name])
         row(
             name,
             interval(final),
             " ".join(f"{x:.2f}" for x in final),
-            interval(area),
+            interval(areas),
             f"{seconds:.0f}",
             interval(at_time),
         )

@@ -30,12 +30,13 @@ from craftax.craftax_classic.constants import Achievement, Action
 from craftax.craftax_classic.envs.craftax_symbolic_env import CraftaxClassicSymbolicEnvNoAutoReset
 from jax import numpy as jnp
 from numpy.typing import NDArray
+from over_seeds import area, interval
 from torch import Tensor, nn
 
 from curricular import Curriculum
 from curricular.algorithms.registry import variants
 from curricular.demo.figures import state_shares
-from curricular.demo.ppo import Rollout, Settings, update
+from curricular.demo.ppo import ActorCritic, Rollout, Settings, update
 from curricular.regrets import positive_value_loss
 
 ALGORITHMS = ("uniform", "noise-aware", "level-replay")
@@ -48,7 +49,6 @@ NUM_BATCHES = 8
 NUM_EVALUATIONS, FINAL_PASSES = 5, 4
 """Number of evaluations, and of passes in the last one; a pass plays six episodes of each goal."""
 SETTINGS = {"num_lanes": NUM_LANES, "rollout": 32, "num_minibatches": 8, "learning_rate": 2e-3, "hidden": 128}
-NUM_RESAMPLES = 2000
 
 # ── The worlds ───────────────────────────────────────────────────────────────────────────────────
 
@@ -111,7 +111,7 @@ class Worlds:
 # ── The agent ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Agent(nn.Module):
+class Agent(ActorCritic):
     """Policy and value network with two shared layers and no memory."""
 
     def __init__(self, num_inputs: int, hidden: int) -> None:
@@ -129,13 +129,6 @@ class Agent(nn.Module):
         features = torch.relu(self.first(inputs[:, 1:]) + self.goal(inputs[:, 0].long()))
         features = torch.relu(self.second(features))
         return self.policy(features).log_softmax(-1), self.value(features).squeeze(-1)
-
-    @torch.no_grad()
-    def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples actions; returns them with their log-probabilities and the values."""
-        log_probabilities, values = self(inputs)
-        actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
-        return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
 
 
 def evaluate(agent: Agent, num_passes: int) -> dict[str, float]:
@@ -250,7 +243,7 @@ def mean_success(point: dict[str, Any]) -> float:
 def mean_area(points: Sequence[dict[str, Any]]) -> float:
     """Returns the area under the mean success over steps, divided by that of an agent that always succeeds."""
     steps, success = [point["step"] for point in points], [mean_success(point) for point in points]
-    return float(np.trapezoid([0.0, *success], [0, *steps])) / float(steps[-1])
+    return area(steps, success)
 
 
 def mean_states(points: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -258,13 +251,6 @@ def mean_states(points: Sequence[dict[str, Any]]) -> dict[str, float]:
     ends = [0, *(sum(point["draws"].values()) for point in points)]
     weights = np.diff(ends) / ends[-1]
     return {state: float(weights @ [point["states"][state] for point in points]) for state in points[0]["states"]}
-
-
-def interval(values: Sequence[float]) -> str:
-    """Returns the mean over seeds with its bootstrap 95 % interval."""
-    means = np.random.default_rng(0).choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{np.mean(values):.3f} ({low:.3f} to {high:.3f})"
 
 
 def print_table(heading: str, rows: Sequence[Sequence[str]]) -> None:
@@ -278,10 +264,10 @@ def print_tables(runs: Runs) -> None:
     for name, seeds in runs.items():
         final = [mean_success(points[-1]) for points in seeds]
         each = " ".join(f"{value:.3f}" for value in final)
-        area = interval([mean_area(points) for points in seeds])
+        areas = interval([mean_area(points) for points in seeds], 3)
         found = " ".join(str(sum(count > 0 for count in points[-1]["successes"].values())) for points in seeds)
         seconds = np.median([points[-1]["cpu_seconds"] for points in seeds])
-        rows.append((name, interval(final), each, area, found, f"{seconds:.0f}"))
+        rows.append((name, interval(final, 3), each, areas, found, f"{seconds:.0f}"))
     print_table("algorithm | success at the end | of each seed | area | goals achieved in training | CPU seconds", rows)
     shares = [
         (name, *(f"{mean(values):.2f}" for values in zip(*(mean_states(run).values() for run in seeds), strict=True)))

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
+from over_seeds import area, estimate
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -37,7 +38,6 @@ from curricular.demo.report import label_ends, line_name
 
 LEARNED = 0.9
 """Smallest mean success of a run that counts as having learned the chain."""
-NUM_RESAMPLES = 2000
 COLOURS = dict(zip(ALGORITHMS, ("#4d4d4d", "#D55E00", "#0072B2", "#CC79A7", "#009E73"), strict=True))
 DASHES = dict(zip(ALGORITHMS, ("--", "-", "-", "-.", ":"), strict=True))
 INK, FAINT = "#33302e", "#e4e0da"
@@ -85,7 +85,7 @@ class Run:
     @property
     def area(self) -> float:
         """Area under the curve, divided by the area of a perfect agent."""
-        return float(np.trapezoid(self.curve, self.steps) / self.steps[-1])
+        return area(self.steps[1:], self.curve[1:])
 
     @property
     def useless_draws(self) -> float:
@@ -134,10 +134,8 @@ def run(jobs: Sequence[Job], out: Path, console: Console) -> list[Run]:
 
 def interval(values: Sequence[float]) -> str:
     """Returns the mean over seeds with its bootstrap 95 % interval."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{short(np.mean(values))} ({short(low)}–{short(high)})"
+    mean, low, high = map(short, estimate(values))
+    return f"{mean} ({low}–{high})"
 
 
 def short(share: float) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from choice_peers import interval, known, row
+from choice_peers import known, row
+from over_seeds import area, interval
 from peers import PeerCurriculum, PeerTeacher, SyllabusReplay, Tasks, TaskSampler
 
 from curricular import Curriculum, PrioritizedLevelReplayConfig
@@ -139,12 +140,12 @@ def show_agents(runs: Sequence[Sequence[Record]], names: Sequence[str], seeds: S
     row(*["---"] * 5)
     for name, of_name in zip(names, runs, strict=True):
         final = [run["success"][-1] for run in of_name]
-        area = [float(np.trapezoid([0.0, *run["success"]], [0, *run["steps"]]) / run["steps"][-1]) for run in of_name]
+        areas = [area(run["steps"], run["success"]) for run in of_name]
         draws = [
             sum(count for level, count in run["draws"].items() if level in wanted) / sum(run["draws"].values())
             for run in of_name
         ]
-        row(name, interval(final), " ".join(f"{x:.2f}" for x in final), interval(area), f"{np.mean(draws):.2f}")
+        row(name, interval(final), " ".join(f"{x:.2f}" for x in final), interval(areas), f"{np.mean(draws):.2f}")
 
 
 def main() -> None:

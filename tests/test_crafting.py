@@ -236,10 +236,12 @@ def test_the_agent_learns_the_first_thing():
 def study():
     path = Path(__file__).parents[1] / "benchmarks" / "crafting.py"
     spec = importlib.util.spec_from_file_location("crafting_study", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, spec.name, module)
+        patch.setattr(sys, "path", [*sys.path, str(path.parent)])  # the last one: examples have a crafting.py, too
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_the_study_shows_every_algorithm_and_runs_nothing_twice(study, tmp_path):

@@ -159,7 +159,18 @@ def encode(observations: Sequence[Observation]) -> Tensor:
     return torch.from_numpy(inputs + _NUM_KINDS * np.arange(_NUM_INPUTS))
 
 
-class Agent(nn.Module):
+class ActorCritic(nn.Module):
+    """A policy and a value: inputs -> log-probabilities of the actions, shape (n, actions), and values, shape (n,)."""
+
+    @torch.no_grad()
+    def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples actions; returns them with their log-probabilities and the values, each of shape (n,)."""
+        log_probabilities, values = self(inputs)
+        actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
+        return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
+
+
+class Agent(ActorCritic):
     """Policy and value network with two shared layers and no memory."""
 
     def __init__(self, hidden: int) -> None:
@@ -182,13 +193,6 @@ class Agent(nn.Module):
         """
         features = torch.tanh(self.second(torch.tanh(self.first(inputs))))
         return self.policy(features).log_softmax(-1), self.value(features).squeeze(-1)
-
-    @torch.no_grad()
-    def act(self, inputs: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples actions; returns them with their log-probabilities and the values, each of shape (n,)."""
-        log_probabilities, values = self(inputs)
-        actions = torch.multinomial(log_probabilities.exp(), 1, generator=random)
-        return actions.squeeze(-1), log_probabilities.gather(-1, actions).squeeze(-1), values
 
 
 def evaluate(agent: Agent, levels: Sequence[Level], num_episodes: int, pool: EnvPool, seed: int) -> dict[str, float]:
@@ -262,7 +266,7 @@ def collect(agent: Agent, lanes: Lanes, num_steps: int, random: torch.Generator)
     return Rollout(last_values, *(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
 
-def update(agent: Agent, optimiser: torch.optim.Optimizer, rollout: Rollout, settings: Settings) -> None:
+def update(agent: ActorCritic, optimiser: torch.optim.Optimizer, rollout: Rollout, settings: Settings) -> None:
     """Updates `agent` on `rollout`."""
     advantages = rollout.advantages(settings.discount, settings.trace_decay)
     returns = (advantages + rollout.values).flatten()
