@@ -75,6 +75,15 @@ def test_the_tasks_of_a_finite_generator_are_distinct_and_no_more_than_there_are
     assert curriculum.evaluation_tasks(0) == []
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_choice_is_independent_of_the_pool_even_with_the_same_seed(seed):
+    n, num_tasks = 500, 5000
+    curriculum = curriculum_of(range(num_tasks), num_active_tasks=n, seed=seed)
+    shared = {*configs(curriculum.evaluation_tasks(n, seed=seed))} & {*curriculum.tasks()["seed"].tolist()}
+    expected = n * n / num_tasks  # 50; the standard deviation of the hypergeometric distribution is 6.4
+    assert abs(len(shared) - expected) < 26
+
+
 def test_tell_refuses_their_ids():
     curriculum = curriculum_of(GRID, num_active_tasks=6)
     tasks = curriculum.evaluation_tasks(3)

@@ -14,6 +14,7 @@ from .config import CurriculumConfig
 from .generators import SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.entry import Entries, Turn, next_entries
 from .params import Layout
+from .streams import Purpose
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
 from .task import ConfigT, Params
 
@@ -102,7 +103,7 @@ class Admission(Generic[ConfigT]):
 
     def enter(self, table: Table, slots: NDArray[np.int64], seeds: NDArray[np.int64]) -> Patch:
         """Returns the patch that puts tasks of a finite generator with `seeds` into distinct `slots`, shape (k,)."""
-        rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
+        rng = np.random.default_rng((self._seed, Purpose.GENERATION, table.counters.num_created))
         params = np.asarray(self._generator.sample(seeds, rng), np.float64)
         self._check_params("generator.sample", params, len(seeds))
         return self._admitted(table, slots, NewTasks(seeds, params))
@@ -114,7 +115,7 @@ class Admission(Generic[ConfigT]):
             ValueError: If params have the wrong shape or are not on the generator's axes, or if the proposer breaks
                 its protocol.
         """
-        rng = np.random.default_rng((self._seed, _GENERATION, table.counters.num_created))
+        rng = np.random.default_rng((self._seed, Purpose.GENERATION, table.counters.num_created))
         candidates = self._candidates(table, slots, rng)
         seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
         self._check_seeds(seeds, candidates.seeds, len(slots))
@@ -149,7 +150,7 @@ class Admission(Generic[ConfigT]):
         active, is_leaving = table.rows["is_active"], np.zeros(len(table.rows), np.bool_)
         is_leaving[slots] = True
         pool = Entries(table.rows["seed"][active], table.rows["params"][active])
-        turn = Turn((self._seed, _ORDER), table.counters.num_created, rng)
+        turn = Turn((self._seed, Purpose.ORDER), table.counters.num_created, rng)
         n = len(slots) * self._proposer.num_candidates
         seeds, params = next_entries(self._generator, pool, is_leaving[active], n, turn)
         self._check_params("generator.sample", params, len(seeds))
@@ -210,10 +211,6 @@ def _check_growing(num_first: int, capacity: int, num_tasks: int | None) -> None
             f"num_first_tasks: expected at most num_active_tasks = {capacity}, got {num_first}; lower it, or raise "
             f"num_active_tasks"
         )
-
-
-_GENERATION, _ORDER = 1, 2
-"""Streams of random numbers for task generation, independent of each other and of the draws."""
 
 
 def _check_labels(names: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .arrays import Array
 from .rows import Rows
-from .streams import permuted, stream_key
+from .streams import Purpose, permuted, stream_key
 from .table import Counters, Table
 
 WINDOW = 16
@@ -20,9 +20,6 @@ WINDOW = 16
 
 BLOCK = 4096
 """Number of places of a permutation that are computed together."""
-
-_WALK = 3
-"""Makes the permutations of walks independent of the other streams of random numbers."""
 
 
 class Steps(NamedTuple):
@@ -152,5 +149,5 @@ class Walk:
         key = (number, index, capacity)
         if self._cached is None or self._cached[0] != key:
             places = np.arange(index * BLOCK, min(capacity, (index + 1) * BLOCK))
-            self._cached = key, permuted(stream_key(self._seed, _WALK, number), places, capacity)
+            self._cached = key, permuted(stream_key(self._seed, Purpose.WALK, number), places, capacity)
         return self._cached[1][offset : offset + width]

@@ -507,7 +507,8 @@ class Curriculum(Generic[ConfigT]):
         """Returns a fixed set of tasks for evaluations, which depends on the generator, `n` and `seed` alone.
 
         The tasks are not hand-outs: they are not counted, and `tell` refuses their ids, which are -1, -2, …. The tasks
-        of a finite generator are distinct. Those of an endless generator are, in general, in no pool.
+        of a finite generator are distinct. They are chosen independently of a pool, even with its seed, so some may
+        be in it. Those of an endless generator are, in general, in no pool.
 
         Args:
             n: Number of tasks, at least 0.
@@ -522,7 +523,7 @@ class Curriculum(Generic[ConfigT]):
             >>> from curricular import Curriculum
             >>> curriculum = Curriculum(["level-1", "level-2", "level-3"])
             >>> sorted(task.config for task in curriculum.evaluation_tasks(2, seed=7))
-            ['level-1', 'level-3']
+            ['level-1', 'level-2']
             >>> curriculum.stats()["num_scheduled"]
             0.0
         """

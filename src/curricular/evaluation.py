@@ -8,6 +8,7 @@ from .generators import TaskGenerator, copied
 from .generators.entry import Entries, Turn, next_entries
 from .handouts import MAX_UNBUILDABLE, TaskBuildError, build_config, checked_number
 from .params import Layout
+from .streams import Purpose
 from .task import ConfigT, Task
 
 
@@ -34,12 +35,12 @@ def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> li
         raise TypeError(f"seed: expected a whole number, got {seed!r}; pass an int") from error
     if seed < 0:
         raise ValueError(f"seed: expected at least 0, got {seed}; pass another number")
-    layout, rng = Layout(generator.axes), np.random.default_rng((seed, _EVALUATION))
+    layout, rng = Layout(generator.axes), np.random.default_rng((seed, Purpose.EVALUATION))
     used = Entries(np.empty(0, np.int64), np.empty((0, layout.num_params)))
     tasks: list[Task[ConfigT]] = []
     num_failed = 0
     while len(tasks) < n:
-        turn = Turn((seed, _EVALUATION), len(used.seeds), rng)
+        turn = Turn((seed, Purpose.EVALUATION), len(used.seeds), rng)
         new = next_entries(generator, used, np.zeros(len(used.seeds), np.bool_), n - len(tasks), turn)
         if not len(new.seeds):
             raise ValueError(
@@ -59,7 +60,3 @@ def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> li
             num_failed = 0
             tasks.append(Task(task_id, copied(config), generator.label_of(task_seed, params), values))
     return tasks
-
-
-_EVALUATION = 2
-"""Makes the choice of evaluation tasks independent of the streams of a pool."""

@@ -16,7 +16,7 @@ from .mutex import ReentrantCallError
 from .params import Layout
 from .probabilities import clocks
 from .rows import Rows
-from .streams import UNIFORM_BLOCK, stream_key, uniform_block
+from .streams import UNIFORM_BLOCK, Purpose, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
 from .task import ConfigT, Params, Task
 from .tracker import TaskTracker
@@ -284,7 +284,7 @@ class Draws:
 
     def _start(self, stream: int, position: int) -> None:
         self._stream, self._position = stream, position
-        self._key = stream_key(self._seed, _SELECTION, stream)
+        self._key = stream_key(self._seed, Purpose.SELECTION, stream)
         self._cached: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
         self._epoch = -1
 
@@ -411,10 +411,6 @@ DRAW_AHEAD = 256
 
 HOLDER_STRIDE = 2**32
 """Difference between the stream numbers of two objects that draw through one backend object."""
-
-
-_SELECTION = 0
-"""Makes the streams of selection independent of those of task generation."""
 
 
 MAX_UNBUILDABLE = 20

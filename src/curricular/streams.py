@@ -1,5 +1,7 @@
 """Random numbers as functions of (key, position): the state of a stream or permutation is one integer. Pure."""
 
+from enum import IntEnum, unique
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,22 @@ from .arrays import Array, Columns
 
 UNIFORM_BLOCK = 4096
 """Number of uniforms in a block of a stream; a multiple of the four words of one Philox step."""
+
+
+@unique
+class Purpose(IntEnum):
+    """The use of a stream or permutation: with the seed in the key, it makes those of one seed independent."""
+
+    SELECTION = 0
+    """The draws of tasks from a pool."""
+    GENERATION = 1
+    """The samples of the generator, and the choices of the proposer."""
+    ORDER = 2
+    """The order in which the tasks of a finite generator enter a pool."""
+    WALK = 3
+    """The order of the walks over a pool."""
+    EVALUATION = 4
+    """The choice of evaluation tasks."""
 
 
 def stream_key(*entropy: int) -> NDArray[np.uint64]:
