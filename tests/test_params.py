@@ -66,6 +66,25 @@ def test_a_layout_agrees_with_a_walk_over_the_axes(seed):
     assert len({*zip(axis_of.flat, named.flat, strict=True)}) == len({*axis_of.flat}) == len({*named.flat})
 
 
+LOG_SPANS = [Span(1e-4, 1e-1, log=True), Span(1, 3, log=True), Span(1, 2**53, log=True), Span(0.25, 0.25, log=True)]
+
+
+@pytest.mark.parametrize("span", LOG_SPANS, ids=str)
+def test_a_column_has_the_values_that_single_params_have_within_the_span(span):
+    low, high, _ = span.bounds
+    params = np.concatenate([[low, high], span.sample(1000, np.random.default_rng(0))])
+    values = Layout((Axis("x", span),)).decode_columns(params[:, None])["x"]
+    assert values.tolist() == [Axis("x", span).decode(param) for param in params]
+    assert values.dtype == (np.int64 if span.is_integer else np.float64)
+    assert span.low <= values.min() <= span.low * (1 + 1e-12)
+    assert (values <= span.high).all()
+    assert span.is_integer or span.low == span.high or (values < span.high).all()
+    if high - low < 2:
+        assert {*values.tolist()} == ({1, 2, 3} if span.is_integer else {0.25})
+    off = np.array([low - 1e9, high + 1e9])  # a file that another program wrote
+    assert span.decode_all(off).tolist() == [span.decode(low), span.decode(high)]
+
+
 def test_params_off_an_axis_of_a_branch_are_found():
     layout = Layout(SIDE_BY_SIDE)
     good = np.array([[1.0, 1.0, 0.0, 0.0, 1.0, 3.0, 0.5, 9.0], [2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]])

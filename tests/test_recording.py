@@ -10,7 +10,7 @@ import pytest
 
 pa = pytest.importorskip("pyarrow")
 
-from curricular import Curriculum, UniformConfig, bucketed  # noqa: E402
+from curricular import Curriculum, Span, UniformConfig, bucketed  # noqa: E402
 from curricular.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
 from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
 from curricular.recording import recorder as recorder_module  # noqa: E402
@@ -42,6 +42,21 @@ def test_draws_along_an_axis_and_over_two_axes_sum_to_those_of_their_tasks(tmp_p
         assert len(rows) == num_rows
         assert sum(row["probability"] for row in rows) == pytest.approx(6 / 7)
         assert sum(row["num_tasks"] for row in rows) == 6
+
+
+def test_values_of_log_spans_are_recorded(tmp_path):
+    tasks = bucketed({}, {"rate": Span(1e-4, 1e-1, log=True), "width": Span(8, 512, log=True)})
+    with (
+        Curriculum(tasks, UniformConfig(num_active_tasks=50, use_shared_memory=False)) as curriculum,
+        Recorder(curriculum, tmp_path, interval=20) as recorder,
+    ):
+        train_on = curriculum.ask(40)
+        curriculum.tell([task.task_id for task in train_on], [float(task.params["width"] < 64) for task in train_on])
+        recorder.update()
+    for name, low, high in (("rate", 1e-4, 1e-1), ("width", 8, 512)):
+        items = [row["item"] for _, row in read_recording(tmp_path).rows("axis") if row["name"] == name]
+        assert len(items) > 1
+        assert all(low <= float(end) <= high for item in items for end in item.split(" to "))
 
 
 def test_a_recording_is_a_plain_arrow_stream(tmp_path):

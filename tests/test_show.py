@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from typer.testing import CliRunner
 
-from curricular import Curriculum, UniformConfig, cli, merge, single_task
+from curricular import Curriculum, Span, UniformConfig, bucketed, cli, merge, single_task
 from curricular.backends import session
 
 LABELS = ("easy", "[/bold] \x1b[31mred\nline", "שלום 🙂")
@@ -90,6 +90,17 @@ def test_a_session_is_shown_and_labels_are_no_markup(monkeypatch, tmp_path):
         assert result.exit_code == 0, result.output
         assert "[/bold]  [31mred line" in result.output
     assert "session training (1 live workers)" in shown.output
+
+
+def test_a_session_shows_the_values_of_log_spans(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "base_directory", lambda: tmp_path)
+    spans = {"rate": Span(1e-4, 1e-1, log=True), "width": Span(8, 512, log=True)}
+    with Curriculum(UniformConfig(num_active_tasks=20, session_id="tuned"), bucketed({}, spans)) as curriculum:
+        columns, found = curriculum.tasks(), json.loads(run("show", "tuned", "-f", "json").stdout)["tasks"]
+        for name, span in spans.items():
+            values = dict(zip(columns["task_id"].tolist(), columns[f"params/{name}"].tolist(), strict=True))
+            assert {task["task_id"]: task[f"params/{name}"] for task in found} == values
+            assert all(span.low <= value <= span.high for value in values.values())
 
 
 def test_what_is_neither_names_the_sessions(monkeypatch, tmp_path):

@@ -26,10 +26,15 @@ from curricular.task import num_params
 ROOM = {"size": 5, "lit": True, "kind": "maze", "seed": 0}
 MAZES = bucketed(ROOM, {"size": [5, 9], "lit": [True, False], "seed": Span(0, 9)})
 HALLS = bucketed(ROOM, {"size": Span(0.5, 1.5), "kind": ["hall", "dome"]}, label="halls")
+TUNED = bucketed(
+    {"rate": 1e-3, "width": 64, "decay": 0.0},
+    {"rate": Span(1e-4, 1e-1, log=True), "width": Span(8, 512, log=True), "decay": [0.0, Span(1e-6, 1e-2, log=True)]},
+)
 GENERATORS = {
     "seeds": None,
     "one task": single_task({"size": 5}, label="only"),
     "buckets": MAZES,
+    "log spans": TUNED,
     "set": merge([MAZES, HALLS, single_task(ROOM)]),
     "set of sets": merge([merge([MAZES, single_task(ROOM)]), HALLS]),
     "buckets over a set": bucketed(merge([MAZES, HALLS]), {"size": [1, 2, 3]}),
@@ -143,6 +148,17 @@ def test_columns_have_the_types_of_the_values():
     assert dtypes["score"] == dtypes["probability"] == "f"
     assert dtypes["label"] == "O"
     assert {type(label) for label in played(MAZES).tasks()["label"]} == {str}
+
+
+def test_columns_have_the_values_of_log_spans_by_which_a_task_is_found():
+    curriculum = played(TUNED)
+    columns = curriculum.tasks()
+    rates, widths = columns["params/rate"], columns["params/width"]
+    assert (rates.min() >= 1e-4, rates.max() < 1e-1, abs(np.median(rates) / 10**-2.5 - 1) < 1) == (True, True, True)
+    assert (widths.min() >= 8, widths.max() <= 512, widths.dtype) == (True, True, np.int64)
+    for number in range(0, 100, 9):
+        config = {name: columns[f"params/{name}"][number].item() for name in ("rate", "width", "decay")}
+        assert curriculum.find(config) == columns["task_id"][number]
 
 
 def test_an_axis_that_is_called_like_a_field_has_a_column_of_its_own():

@@ -232,7 +232,7 @@ def _own_values(axis: Axis) -> Sequence[Any] | Span:
 def _decoded(axis: Axis, params: NDArray[np.float64]) -> NDArray[Any]:
     """Returns the values of `params`, shape (n,), on `axis`, as `Axis.decode` does for one."""
     if isinstance(axis.values, Span):
-        return params.astype(np.int64) if axis.values.is_integer else params
+        return axis.values.decode_all(params)
     return _as_array(cast(Sequence[Any], _own_values(axis))).take(params.astype(np.int64))
 
 

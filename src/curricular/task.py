@@ -115,10 +115,23 @@ class Span:
 
     def decode(self, param: float) -> int | float:
         """Converts `param`, as stored in a row, to its value."""
-        value = math.exp(param) if self.log else param
-        if self.is_integer:
-            return min(max(round(value), int(self.low)), int(self.high)) if self.log else int(value)
-        return min(max(value, self.low), math.nextafter(self.high, self.low)) if self.log else value
+        value: int | float = self.decode_all(np.array([param])).item()
+        return value
+
+    def decode_all(self, params: NDArray[np.float64]) -> NDArray[Any]:
+        """Converts `params`, as stored in rows, to their values: whole numbers or floats, shape (n,).
+
+        Args:
+            params: Shape (n,); with `log`, those beyond the ends count as the ends.
+        """
+        values = params
+        if self.log:
+            low, high, _ = self.bounds
+            # `np.exp` gives other last bits on some processors; all processes have to build the same tasks.
+            values = np.fromiter(map(math.exp, params.clip(low, high).tolist()), np.float64, len(params))
+            last = self.high if self.is_integer else math.nextafter(self.high, self.low)
+            values = np.minimum(np.maximum(values.round() if self.is_integer else values, self.low), last)
+        return values.astype(np.int64) if self.is_integer else values
 
 
 def _is_finite(low: float, high: float) -> bool:
