@@ -36,6 +36,8 @@ from curricular import (
     single_task,
 )
 from curricular.generators import fingerprint
+from curricular.generators.encoding import decode_config, encode_config
+from curricular.generators.paths import fields
 from curricular.params import Layout
 from curricular.testing import GeneratorSuite
 
@@ -324,6 +326,18 @@ DIFFERENT = [
 ]
 
 
+class Square(BaseModel, extra="forbid"):
+    size: int = 5
+
+    @functools.cached_property
+    def area(self):
+        return self.size**2
+
+
+class OpenSquare(Square, extra="allow"):
+    pass
+
+
 class TestFingerprints:
     def test_what_differs_has_different_fingerprints(self):
         prints = [fingerprint(single_task(config)) for config in DIFFERENT]
@@ -338,6 +352,17 @@ class TestFingerprints:
             "print(fingerprint(single_task({str(i): config for i, config in enumerate(DIFFERENT)})))"
         )
         assert python(code, PYTHONHASHSEED="7") == python(code, PYTHONHASHSEED="8")
+
+    @pytest.mark.parametrize("config", [Square(), OpenSquare(walls=3)])
+    def test_what_a_property_has_cached_is_no_field(self, config):
+        generator = single_task(config)
+        before = fingerprint(generator)
+        assert (config.area, generator.config.area) == (25, 25)
+        assert fingerprint(generator) == before == fingerprint(single_task(config))
+        assert "area" not in fields(config)
+        assert bucketed(config, {"size": [9]}).build(0, np.zeros(1)).area == 81
+        assert "area" not in encode_config(config)
+        assert fields(decode_config(encode_config(config))) == fields(config)
 
     def test_bytes_survive_a_checkpoint(self, tmp_path):
         generator = bucketed({"key": b""}, {"key": [b"a", "a", b"\x82\xff"]})

@@ -21,6 +21,12 @@ def type_name(value: object) -> str:
     return f"{type(value).__module__}:{type(value).__qualname__}"
 
 
+def fields_of(model: BaseModel) -> dict[str, Any]:
+    """Returns the fields of a pydantic model by name, extra ones included, but not what its properties have cached."""
+    names = type(model).model_fields.keys() | (model.model_extra or {}).keys()
+    return {name: value for name, value in model if name in names}
+
+
 class Identified:
     """A base class for generators that are identified by a hash, because their fields hold too much data to compare."""
 
@@ -40,7 +46,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Identified):
         return [type_name(value), value.identify()]
     if isinstance(value, BaseModel):
-        return [type_name(value), {name: canonical(item) for name, item in value}]
+        return [type_name(value), {name: canonical(item) for name, item in fields_of(value).items()}]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         return [type_name(value), {name: canonical(getattr(value, name)) for name in names}]

@@ -19,7 +19,7 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
-from .canonical import canonical, type_name
+from .canonical import canonical, fields_of, type_name
 
 
 class _Codec(NamedTuple):
@@ -81,7 +81,7 @@ def encode_config(config: Any, path: str = "config") -> Any:
     if config is None or type(config) in {bool, int, str} or (type(config) is float and math.isfinite(config)):
         return config
     if isinstance(config, BaseModel):
-        fields = {name: encode_config(value, f"{path}.{name}") for name, value in config}
+        fields = {name: encode_config(value, f"{path}.{name}") for name, value in fields_of(config).items()}
         return {"$type": _importable(config, path), **fields}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         names = [field.name for field in dataclasses.fields(config) if field.init]

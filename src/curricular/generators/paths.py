@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .canonical import fields_of
+
 Steps = tuple[str, ...]
 """The names from a configuration to one of its parts; a key with dots is one name."""
 
@@ -18,7 +20,7 @@ Steps = tuple[str, ...]
 def fields(config: Any) -> dict[str, Any]:
     """Returns the parts of a configuration that a path can name; empty for other objects."""
     if isinstance(config, BaseModel):
-        return dict(config)
+        return fields_of(config)
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if isinstance(config, Mapping):
@@ -112,7 +114,7 @@ def _part(config: Any, name: str) -> Any:
 def _replaced(config: Any, changed: dict[str, Any]) -> Any:
     """Returns a copy of `config` in which the parts with the names in `changed` are replaced."""
     if isinstance(config, BaseModel):
-        return type(config).model_validate({**dict(config), **changed}, by_name=True)
+        return type(config).model_validate({**fields_of(config), **changed}, by_name=True)
     if isinstance(config, Mapping):
         named = {_key(config, name): value for name, value in changed.items()}
         if type(config) is dict:
