@@ -14,12 +14,15 @@ from curricular import (
     single_task,
 )
 from curricular.generators import SeedGenerator
+from curricular.generators.source import source_of
+from curricular.task import num_params
 
 from .helpers import balance
 
 ROWS = [{"id": f"p{i}", "source": f"s{i % 2}", "rate": i / 10} for i in range(6)]
 NEW_ROW = {"id": "p9", "source": "s9", "rate": 5.0}
 PAIR = {"a": 0, "b": 0}
+MEMBERS = merge([dataset([{**PAIR, "id": i} for i in range(3)], "id"), bucketed({**PAIR, "id": 9}, {"c": Span(0, 9)})])
 
 
 def rows(numbers, columns=("rate",)):
@@ -63,6 +66,48 @@ CHANGES = {
         bucketed(PAIR, {"a": [0, 1, 2], "b": Span(1, 10**7)}),
         8,
         8,
+        8,
+    ),
+    "a further value beside log spans": (
+        bucketed(PAIR, {"a": [1, 2], "b": Span(1e-4, 1e-1, log=True), "c": Span(8, 10**6, log=True)}),
+        bucketed(PAIR, {"a": [0, 1, 2], "b": Span(1e-4, 1e-1, log=True), "c": Span(8, 10**6, log=True)}),
+        8,
+        8,
+        8,
+    ),
+    "wider log spans": (
+        bucketed(PAIR, {"a": Span(1e-3, 1e-2, log=True), "b": Span(8, 10**6, log=True)}),
+        bucketed(PAIR, {"a": Span(1e-4, 1e-1, log=True), "b": Span(1, 10**9, log=True)}),
+        8,
+        8,
+        8,
+    ),
+    "log spans that are linear now": (
+        bucketed(PAIR, {"a": Span(1e-4, 1e-1, log=True), "b": Span(8, 10**6, log=True)}),
+        bucketed(PAIR, {"a": Span(-1.0, 1.0), "b": Span(0, 10**6)}),
+        8,
+        8,
+        8,
+    ),
+    "a linear span that is a log span now, without the negative values": (
+        bucketed(PAIR, {"a": Span(-(10**6), 10**6)}),
+        bucketed(PAIR, {"a": Span(1000, 10**9, log=True)}),
+        8,
+        4,
+        8,
+    ),
+    "values mixed with spans": (
+        bucketed(MEMBERS, {"a": [1, Span(5, 10**6), Span(0.5, 1.0)], "b": [Span(1e-4, 1e-1, log=True), 7]}),
+        bucketed(MEMBERS, {"a": [Span(0.0, 2.0), 0, 1, Span(4, 10**7)], "b": [7, 8, Span(1e-5, 1e-1, log=True)]}),
+        12,
+        12,
+        12,
+    ),
+    "a value beside a span that was alone": (
+        bucketed(PAIR, {"a": Span(1, 10**6), "b": [3, Span(1, 10**6)]}),
+        bucketed(PAIR, {"a": [0.5, Span(0, 10**6)], "b": Span(0, 10**6)}),
+        8,
+        2,
         8,
     ),
     "other members in another order": (
@@ -176,12 +221,20 @@ def test_a_state_with_a_missing_task_is_loaded_in_place():
     }
 
 
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_description_has_the_columns_of_its_generator(name):
+    for generator in CHANGES[name][:2]:
+        plain = Curriculum(generator, UniformConfig(num_active_tasks=2, use_shared_memory=False)).generator
+        assert source_of(plain).num_params == num_params(plain.axes)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"source": None},
         {"source": {"kind": "sequence"}},
         {"source": {"kind": "list", "num_tasks": 5}},
+        {"source": {"kind": "bucketed", "num_tasks": 5, "buckets": {"a": []}}},
         {"keys": np.zeros(4, np.int64)},
         {"keys": np.zeros(5)},
         {"keys": None},
@@ -198,7 +251,6 @@ def test_a_description_that_does_not_fit_its_params_finds_nothing():
     loaded = Curriculum(bucketed(PAIR, {"a": [1, 2, 3]}), UniformConfig(num_active_tasks=2, use_shared_memory=False))
     state = saved.state_dict()
     for source in (
-        {"kind": "bucketed", "num_tasks": 2, "buckets": {"a": []}, "children": [{"kind": "single", "num_tasks": 1}]},
         {"kind": "bucketed", "num_tasks": 2, "buckets": {"a": ["x"]}},
         {"kind": "set", "num_tasks": 2},
         {"kind": "set", "num_tasks": 2, "children": [{"kind": "sequence", "num_tasks": 2, "width": 3}]},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, model_validator
 
 import curricular
 import metta.cogworks.curriculum as cc
@@ -24,6 +25,25 @@ def test_buckets_are_added_one_by_one():
     assert len({str(config) for config in configs}) == 18
     assert all(set(config["rewards"]) == {"iron", "armor"} and config["laser"] in {1, 100} for config in configs)
     assert ARENA["rewards"] == {}
+
+
+def test_values_are_checked_as_often_as_those_of_curricular():
+    class Arena(BaseModel):
+        size: int = 10
+
+        @model_validator(mode="after")
+        def count(self):
+            checked.append(self.size)
+            return self
+
+    checked = []
+    curricular.bucketed(Arena(), {"size": [10, 20]})
+    once, checked = checked, []
+    tasks = cc.bucketed(Arena(), {"size": [10, 20]})
+    assert checked == once
+    cc.CurriculumConfig(tasks, 2, local()).make()
+    assert checked == once
+    assert dict(tasks).keys() >= {"child", "buckets", "label"}
 
 
 def test_a_path_has_one_bucket():

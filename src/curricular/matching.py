@@ -6,14 +6,14 @@ The members of a merged set are recognised by their content, then by their posit
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import accumulate
-from typing import Any, NamedTuple
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
-from .generators.source import Source, content_of, source_of
+from .generators.source import Content, Source, described, source_of
 from .rows import NUM_WORDS, Rows
 from .table import Table, is_current, label_indices
 from .task import Params, Span, num_params
@@ -79,14 +79,13 @@ def _find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
 
 
 def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: Pool) -> Found:
-    num_own, child = len(source.buckets), source.children[0]
-    local = Pool(_local(pool.seeds, child), pool.params[:, num_own:], pool.keys)
+    child, columns = source.children[0], source.own_columns
+    local = Pool(_local(pool.seeds, child), pool.params[:, columns[-1] :], pool.keys)
     inner = _find(child, generator.child, local)
     is_found, own = inner.is_found.copy(), []
-    for column, path in enumerate(generator.buckets):
-        bucket = generator.buckets[path]
-        here = bucket if isinstance(bucket, Span) else tuple(map(content_of, bucket))
-        params, is_here = _moved(source.buckets[path], here, pool.params[:, column])
+    parts = {path: slice(*ends) for path, ends in zip(source.buckets, pairwise(columns), strict=True)}
+    for path, bucket in generator.buckets.items():
+        params, is_here = _moved(source.buckets[path], described(bucket), pool.params[:, parts[path]])
         own.append(params)
         is_found &= is_here
     seeds, num_inner = inner.seeds, generator.child.num_tasks
@@ -96,22 +95,53 @@ def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: P
     elif num_inner is not None:
         step = num_inner
         for params, bucket in zip(own, generator.buckets.values(), strict=True):
-            seeds = seeds + step * params.astype(np.int64)
-            step *= 1 if isinstance(bucket, Span) else len(bucket)
+            seeds = seeds + step * params[:, 0].astype(np.int64)
+            step *= len(cast(tuple[Any, ...], bucket))  # without a span, since the generator is finite
     return Found(seeds, np.column_stack([*own, inner.params]), is_found)
 
 
-def _moved(
-    there: Span | tuple[str, ...], here: Span | tuple[str, ...], params: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Returns params of the bucket `there` as params of the bucket `here`, and whether `here` has the values."""
-    if isinstance(there, Span) and isinstance(here, Span):
-        return params, (here.low <= params) & (params <= here.high) & (there.is_integer == here.is_integer)
-    if isinstance(there, Span) or isinstance(here, Span) or not there:
-        return np.zeros_like(params), np.zeros(len(params), np.bool_)
-    index = {value: number for number, value in enumerate(here)}
-    numbers = np.array([index.get(value, -1) for value in there])[params.clip(0, len(there) - 1).astype(np.int64)]
-    return numbers.clip(0).astype(np.float64), numbers >= 0
+def _moved(there: Content, here: Content, params: Params) -> tuple[Params, NDArray[np.bool_]]:
+    """Returns params of the bucket `there` as params of the bucket `here`, and whether `here` has the values.
+
+    Args:
+        there: The content of the saved bucket.
+        here: The content of the present bucket.
+        params: Shape (n, number of columns of `there`).
+
+    Returns:
+        Params of shape (n, number of columns of `here`), and a mask of shape (n,).
+    """
+    old, new = ((bucket,) if isinstance(bucket, Span) else bucket for bucket in (there, here))
+    is_choice = not isinstance(there, Span)
+    choices = params[:, 0].clip(0, len(old) - 1).astype(np.int64) if is_choice else np.zeros(len(params), np.int64)
+    number_of = {value: number for number, value in enumerate(new)}
+    numbers = np.array([number_of.get(value, -1) for value in old]).take(choices)
+    within = np.zeros(len(params))
+    for choice, span in enumerate(old):
+        if isinstance(span, Span):
+            (chosen,) = np.nonzero(choices == choice)
+            numbers[chosen], within[chosen] = _spans_with(span, params[chosen, -1], new)
+    columns = [] if isinstance(here, Span) else [numbers.clip(0).astype(np.float64)]
+    columns += [within] if any(isinstance(value, Span) for value in new) else []
+    return np.column_stack(columns), numbers >= 0
+
+
+def _spans_with(
+    span: Span, params: NDArray[np.float64], values: tuple[Span | str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Returns which of the spans among `values` has each value of `span`, −1 for none, and the params on that span.
+
+    An equal span comes first, then those of the same kind of numbers, in their order. All arrays have shape (n,).
+    """
+    numbers, moved, plain = np.full(len(params), -1), np.zeros(len(params)), span.decode_all(params)
+    others = [(number, other) for number, other in enumerate(values) if isinstance(other, Span)]
+    for number, other in sorted(others, key=lambda pair: pair[1] != span):
+        if other.is_integer == span.is_integer:
+            is_here = (numbers < 0) & (other.low <= plain) & (plain <= other.high)
+            own = params if other.log == span.log else np.log(plain.clip(other.low)) if other.log else plain
+            low, high, _ = other.bounds
+            numbers[is_here], moved[is_here] = number, own[is_here].clip(low, high)
+    return numbers, moved
 
 
 def _find_members(source: Source, generator: TaskGeneratorSet, pool: Pool, nowhere: Found) -> Found:

@@ -15,6 +15,7 @@ from . import curriculum, generators
 from .algorithms.uniform import UniformConfig
 from .config import CurriculumConfig as AlgorithmConfig
 from .generators import BucketedTaskGenerator, SingleTaskGenerator, TaskGenerator, TaskGeneratorSet
+from .generators.canonical import fields_of
 from .generators.paths import fields
 from .task import Span
 
@@ -191,4 +192,4 @@ def _label_of(config: Any) -> str | None:
 
 def _as(cls: type[GeneratorT], generator: Any) -> GeneratorT:
     """Returns the same generator as an instance of `cls`, without checking it again."""
-    return cls.model_construct(**dict(generator))
+    return cls.model_construct(**fields_of(generator))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,11 @@ def axis_of(path: str, bucket: Bucket) -> Axis:
     if isinstance(bucket, Span) or not any(isinstance(value, Span) for value in bucket):
         return Axis(path, bucket)
     return Axis(path, bucket, tuple((Axis(path, value),) if isinstance(value, Span) else () for value in bucket))
+
+
+def columns_of(axes: Iterable[Axis]) -> list[int]:
+    """Returns the first column of the params on each of `axes`, and then the number of columns."""
+    return list(accumulate((axis.num_columns for axis in axes), initial=0))
 
 
 def labels_of(path: str, bucket: Bucket) -> list[str]:

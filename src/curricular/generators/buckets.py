@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import accumulate
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
 
 from ..task import Axis, Params, Span, num_params
-from .bucket_values import Bucket, as_bucket, axis_of, dump_bucket, labels_of, probes, read_bucket
+from .bucket_values import Bucket, as_bucket, axis_of, columns_of, dump_bucket, labels_of, probes, read_bucket
 from .copies import copied
 from .mutation import stepped
 from .paths import Steps, steps_of, with_values
@@ -60,7 +59,8 @@ class BucketedTaskGenerator(BaseModel):
     label: str | None = None
     """The label of all tasks. None: the child's label, then ``path=value`` for each bucket of values."""
 
-    def model_post_init(self, context: Any, /) -> None:
+    @model_validator(mode="after")
+    def _check_buckets(self) -> Self:
         """Checks that every path exists and accepts its values, so that errors appear before training.
 
         A value may be rejected in some combinations: the curriculum passes over tasks that cannot be built.
@@ -82,6 +82,7 @@ class BucketedTaskGenerator(BaseModel):
                         f"buckets[{path!r}]: expected values that the config accepts, got {value!r}; "
                         f"the config says: {error}"
                     ) from error
+        return self
 
     def _bases(self) -> Iterator[Any]:
         """Builds some tasks of the child, without those that cannot be built."""
@@ -121,9 +122,9 @@ class BucketedTaskGenerator(BaseModel):
         return tuple(axis_of(path, bucket) for path, bucket in self.buckets.items())
 
     @cached_property
-    def _own_columns(self) -> list[int]:
-        """The column of each own axis, and then the number of own columns."""
-        return list(accumulate((axis.num_columns for axis in self.own_axes), initial=0))
+    def own_columns(self) -> list[int]:
+        """The first column of each bucket's params, and then the number of columns before the child's params."""
+        return columns_of(self.own_axes)
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -155,10 +156,10 @@ class BucketedTaskGenerator(BaseModel):
         return count if count < 2**62 else None  # seeds cannot number more tasks: treat them as endless
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        num_own = self._own_columns[-1]
+        num_own = self.own_columns[-1]
         params = np.zeros((len(seeds), self._num_params))
         combinations = seeds // (self.child.num_tasks or 1)
-        for column, axis in zip(self._own_columns, self.own_axes, strict=False):
+        for column, axis in zip(self.own_columns, self.own_axes, strict=False):
             if isinstance(axis.values, Span):
                 params[:, column] = axis.values.sample(len(seeds), rng)
             elif self.num_tasks is None:
@@ -175,10 +176,10 @@ class BucketedTaskGenerator(BaseModel):
         An endless child changes its own params. The params of a finite child, or of a child that cannot mutate, stay
         the same.
         """
-        mutated, num_own, child = params.copy(), self._own_columns[-1], self.child
+        mutated, num_own, child = params.copy(), self.own_columns[-1], self.child
         is_deep = child.num_tasks is None and isinstance(child, MutableTaskGenerator)
         columns = rng.integers(self._num_params if is_deep else num_own, size=len(seeds))
-        for first, axis in zip(self._own_columns, self.own_axes, strict=False):
+        for first, axis in zip(self.own_columns, self.own_axes, strict=False):
             for offset in range(axis.num_columns):
                 (chosen,) = np.nonzero(columns == first + offset)
                 own = slice(first, first + axis.num_columns)
@@ -191,17 +192,17 @@ class BucketedTaskGenerator(BaseModel):
     def label_of(self, seed: int, params: Params) -> str:
         if self.label is not None:
             return self.label
-        parts = [self.child.label_of(local_seeds(seed, self.child), params[self._own_columns[-1] :])]
-        own = zip(self._value_labels, self._own_columns, strict=False)
+        parts = [self.child.label_of(local_seeds(seed, self.child), params[self.own_columns[-1] :])]
+        own = zip(self._value_labels, self.own_columns, strict=False)
         parts += [labels[int(params[column])] for labels, column in own if labels]
         return ",".join(part for part in parts if part)
 
     def build(self, seed: int, params: Params) -> AnyConfig:
-        num_own = self._own_columns[-1]
+        num_own = self.own_columns[-1]
         base = self.child.build(local_seeds(seed, self.child), params[num_own:])
         own = params[:num_own].tolist()
         values = {}
-        for axis, column in zip(self.own_axes, self._own_columns, strict=False):
+        for axis, column in zip(self.own_axes, self.own_columns, strict=False):
             value = axis.decode(own[column])
             values[self._steps[axis.name]] = copied(value.decode(own[column + 1]) if isinstance(value, Span) else value)
         return with_values(base, values)

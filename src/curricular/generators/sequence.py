@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,8 @@ class SequenceTaskGenerator(BaseModel, Identified):
             return {**data, "rows": decode_config(data["rows"])}
         return data
 
-    def model_post_init(self, context: Any, /) -> None:
+    @model_validator(mode="after")
+    def _read_rows(self) -> Self:
         """Reads keys, labels and columns.
 
         Raises:
@@ -84,6 +85,7 @@ class SequenceTaskGenerator(BaseModel, Identified):
         """
         _check_rows(self.rows)
         _ = self._read
+        return self
 
     @cached_property
     def _read(self) -> "_Read":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..task import Params, Span, num_params
 from . import fingerprint
+from .bucket_values import Bucket, axis_of, columns_of
 from .buckets import BucketedTaskGenerator
 from .canonical import canonical
 from .merged import TaskGeneratorSet
@@ -24,6 +25,10 @@ MAX_SOURCE = 2**20
 description are not matched: the generator must stay the same."""
 
 
+Content = Span | Annotated[tuple[Span | str, ...], Field(min_length=1)]
+"""The content of a bucket: a `Span`, or for each of its values, the `Span` or the hash of the value."""
+
+
 class Source(BaseModel):
     """The description of a generator in a saved state."""
 
@@ -36,15 +41,20 @@ class Source(BaseModel):
     """Number of params of a task without children."""
     content: str = ""
     """Hash of the configuration of a single task, or fingerprint of a custom generator."""
-    buckets: dict[str, Span | tuple[str, ...]] = {}
-    """Path -> the span, or the hash of each value."""
+    buckets: dict[str, Content] = {}
+    """Path -> the content of the bucket."""
     children: tuple["Source", ...] = ()
 
     @property
     def num_params(self) -> int:
         """Number of params of a task."""
         widest = max((child.num_params for child in self.children), default=0)
-        return self.width + len(self.buckets) + widest + (self.kind == "set")
+        return self.width + self.own_columns[-1] + widest + (self.kind == "set")
+
+    @property
+    def own_columns(self) -> list[int]:
+        """The first column of each bucket's params, and then the number of columns before the child's params."""
+        return columns_of(axis_of(path, bucket) for path, bucket in self.buckets.items())
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -70,10 +80,7 @@ def source_of(generator: TaskGenerator[Any]) -> Source:
     if isinstance(generator, SingleTaskGenerator):
         return Source(kind="single", num_tasks=num_tasks, content=content_of(generator.config))
     if isinstance(generator, BucketedTaskGenerator):
-        buckets = {
-            path: bucket if isinstance(bucket, Span) else tuple(map(content_of, bucket))
-            for path, bucket in generator.buckets.items()
-        }
+        buckets = {path: described(bucket) for path, bucket in generator.buckets.items()}
         return Source(kind="bucketed", num_tasks=num_tasks, buckets=buckets, children=(source_of(generator.child),))
     if isinstance(generator, TaskGeneratorSet):
         return Source(kind="set", num_tasks=num_tasks, children=tuple(map(source_of, generator.children)))
@@ -83,6 +90,13 @@ def source_of(generator: TaskGenerator[Any]) -> Source:
 def _custom(generator: TaskGenerator[Any]) -> Source:
     width = num_params(generator.axes)
     return Source(kind="custom", num_tasks=generator.num_tasks, width=width, content=fingerprint(generator))
+
+
+def described(bucket: Bucket) -> Content:
+    """Returns the content of a bucket."""
+    if isinstance(bucket, Span):
+        return bucket
+    return tuple(value if isinstance(value, Span) else content_of(value) for value in bucket)
 
 
 def content_of(value: Any) -> str:
@@ -96,7 +110,7 @@ def keys_of(generator: TaskGenerator[Any], seeds: NDArray[np.int64], params: Par
     if isinstance(generator, SequenceTaskGenerator):
         return generator.hashes_of(seeds).view(np.int64)
     if isinstance(generator, BucketedTaskGenerator):
-        return keys_of(generator.child, local_seeds(seeds, generator.child), params[:, len(generator.buckets) :])
+        return keys_of(generator.child, local_seeds(seeds, generator.child), params[:, generator.own_columns[-1] :])
     if isinstance(generator, TaskGeneratorSet):
         for index, chosen, child_seeds, child_params in generator.members(seeds, params):
             keys[chosen] = keys_of(generator.children[index], child_seeds, child_params)
