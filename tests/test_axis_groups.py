@@ -10,7 +10,7 @@ import pytest
 from curricular import NoiseAwareConfig, Span, bucketed, create_algorithm, merge, single_task
 from curricular.algorithms import group_results, groups
 from curricular.algorithms.group_results import History, group_columns
-from curricular.algorithms.groups import Grouper, NewestFirst, task_groups
+from curricular.algorithms.groups import Grouper, NewestFirst, axis_groups, groups_with, task_groups
 from curricular.algorithms.memo import SMALL
 from curricular.algorithms.sharing import share_evidence
 from curricular.algorithms.slopes import Evidence, chance_of_change
@@ -126,8 +126,29 @@ def test_only_values_of_the_pool_are_numbered():
     grouped, sizes = task_groups(columns)
     assert sizes.shape == (3, 25)
     for (first, second), numbers in zip(((0, 1), (0, 2), (1, 2)), grouped, strict=True):
-        together = columns["params"][:, first] * 1000 + columns["params"][:, second]
-        assert len(set(zip(together.tolist(), numbers.tolist(), strict=True))) == 25
+        together = (columns["params"][:, first] * 1000 + columns["params"][:, second])[columns["is_active"]]
+        assert len(set(zip(together.tolist(), numbers[columns["is_active"]].tolist(), strict=True))) == 25
+
+
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+@pytest.mark.parametrize("namespace", [np, xp])
+def test_what_stands_in_rows_without_a_task_changes_no_group(num_axes, namespace):
+    columns = pool(300, num_axes, choices=100)
+    active, values = columns["is_active"], columns["params"] + 500.0
+    values[np.flatnonzero(active)[:9], 0] = np.nan  # unknown
+    found = []
+    for leftover in (550.0, 0.0, -1e9, np.nan):
+        params = np.where(active[:, None], values, leftover)
+        given = {name: namespace.asarray(column) for name, column in (columns | {"params": params}).items()}
+        grouped, sizes = (np.asarray(array) for array in task_groups(given))
+        old, new, _ = groups_with(given, namespace.asarray(values[active]))
+        on_axes = np.stack([np.asarray(group) for group in axis_groups(given)[0]])
+        known = active & np.isfinite(values[:, 0])
+        assert len(np.unique(on_axes[0, known])) == len(np.unique(values[known, 0]))  # 500 and 501 are told apart
+        assert (np.asarray(new) == np.asarray(old)[:, active]).all()
+        counts = [sizes[index][group[active]] for index, group in enumerate(grouped)]
+        found.append(np.concatenate([np.stack(counts), on_axes[:, active]]))
+    assert all((each == found[0]).all() for each in found)
 
 
 def test_groupings_together_are_judged_as_one_by_one():

@@ -85,7 +85,8 @@ def groups_with(columns: Columns, params: Array) -> tuple[Array, Array, int]:
         Groups of shape (k, n) and (k, m), and their number.
     """
     values, grid = _grid(columns)
-    old, new = (grid.bins(axes, grid.num_groups) for axes in (values, _values(params, len(values))))
+    fresh = [_known(params[:, axis]) for axis in range(len(values))]
+    old, new = (grid.bins(axes, grid.num_groups) for axes in (values, fresh))
     return stacked(old, columns["params"]), stacked(new, params), grid.num_groups
 
 
@@ -121,19 +122,30 @@ class _Grid(NamedTuple):
 
 
 def _grid(columns: Columns) -> tuple[list[Array], _Grid]:
-    """Returns the known values of the pool on each axis that all tasks have, and bins along these axes."""
-    params = columns["params"]
-    xp = params.__array_namespace__()
-    values = _values(params, params.shape[1] - columns["cells"].shape[1])
+    """Returns the values of the pool on each axis that all tasks have, and bins along these axes."""
+    values = axis_values(columns)
+    xp = columns["params"].__array_namespace__()
     low, high = ([fn(axis) for axis in values] for fn in (xp.min, xp.max))
-    return values, _Grid(low, high, _most_groups(params.shape[0]))
+    return values, _Grid(low, high, _most_groups(columns["params"].shape[0]))
 
 
-def _values(params: Array, num_axes: int) -> list[Array]:
-    return [known_values(params[:, axis]) for axis in range(num_axes)]
+def axis_values(columns: Columns) -> list[Array]:
+    """Returns the values of the tasks on each axis that all tasks have, shape (n,) each.
+
+    The mean over the active tasks with a known value replaces unknown values. Inactive rows have the lowest value of
+    the active tasks, so that they neither widen the range of values nor add one.
+
+    Args:
+        columns: Columns of the tasks.
+    """
+    params, active = columns["params"], columns["is_active"]
+    xp = params.__array_namespace__()
+    num_axes = params.shape[1] - columns["cells"].shape[1]
+    known = [_known(xp.where(active, params[:, axis], xp.nan)) for axis in range(num_axes)]
+    return [xp.where(active, values, xp.min(values)) for values in known]
 
 
-def known_values(values: Array) -> Array:
+def _known(values: Array) -> Array:
     """Returns `values`, shape (n,), where the mean of the known ones replaces NaN, which stands for unknown."""
     xp = values.__array_namespace__()
     is_known = xp.isfinite(values)

@@ -1,7 +1,7 @@
 """Nearness: how near tasks lie, along the axes of the generator, to tasks that were solved."""
 
 from ..arrays import Array, Columns, group_sums
-from .groups import bin_axis, known_values, stacked
+from .groups import axis_values, bin_axis, stacked
 
 NUM_BINS = 64
 """Number of bins of an axis. If an axis has more values, neighbouring values share a bin."""
@@ -26,8 +26,7 @@ def near_bins(columns: Columns) -> tuple[Array, Array]:
     """
     params, active = columns["params"], columns["is_active"]
     xp = params.__array_namespace__()
-    axes = [params[:, axis] for axis in range(params.shape[1] - columns["cells"].shape[1])]
-    values = [known_values(xp.where(active, axis, xp.nan)) for axis in axes]
+    values = axis_values(columns)
     bins = stacked([bin_axis(axis, xp.min(axis), xp.max(axis), NUM_BINS) for axis in values], params)
     around = [_weights(bins[axis, :], xp.astype(active, xp.float64)) for axis in range(bins.shape[0])]
     return bins, xp.stack(around) if around else xp.zeros((0, NUM_BINS, NUM_BINS + 1))
