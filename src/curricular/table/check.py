@@ -33,6 +33,9 @@ from .schema import (
 MAX_COUNT = 2**62
 """Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
 
+_NAMES = {LABEL: "LABEL", REASON: "REASON", HANDOUT: "HANDOUT"}
+"""Names of structured dtypes, whose fields would fill an error."""
+
 _TOLERANCE = 1e-9
 """Largest error that rounding may add to a mean or a sum of shares."""
 
@@ -121,9 +124,7 @@ def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None
     if not isinstance(array, np.ndarray):
         raise TableError(f"{name} as an array", f"a {type(array).__name__}")
     if array.dtype != wanted:
-        raise TableError(
-            f"{name} of dtype {wanted if wanted.names is None else 'LABEL'}", f"dtype {array.dtype!s:.100}"
-        )
+        raise TableError(f"{name} of dtype {_NAMES.get(wanted, wanted)}", f"dtype {array.dtype!s:.100}")
     fits = len(array.shape) == len(shape) and all(
         there is None or here == there for here, there in zip(array.shape, shape, strict=True)
     )
