@@ -283,6 +283,19 @@ def test_buckets_keep_their_places_and_values_beyond_them_count_at_the_ends():
     assert few.place(np.array([2, 1, 3]))[0].tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize(("low", "high"), [(1e-4, 1e-1), (8, 51_200), (1.0, 1e9)])
+@pytest.mark.parametrize("log", [False, True])
+def test_intervals_hold_about_as_many_values_each_on_the_scale_on_which_these_are_spread(low, high, log):
+    span = Span(low, high, log=log)
+    for seed in range(20):
+        values = span.decode_all(span.sample(400, np.random.default_rng(seed)))
+        places, names = Buckets(values).place(values)
+        assert len(names) == 16
+        assert np.bincount(places, minlength=16).max() < 3 * 400 / 16
+        widths = [float(end) - float(start) for start, end in (name.split(" to ") for name in names)]
+        assert (widths[-1] > 3 * widths[0]) == log
+
+
 @pytest.mark.parametrize("first", [0, -50, 10**6])
 @pytest.mark.parametrize("num", [30, 100, 997])
 def test_intervals_of_whole_numbers_are_named_by_whole_numbers_that_are_in_them(first, num):

@@ -20,7 +20,10 @@ MAX_BUCKETS = 24
 """Maximum number of buckets of an axis whose values are not divided into intervals."""
 
 NUM_INTERVALS = 16
-"""Number of intervals of equal width for an axis with more than `MAX_BUCKETS` different numbers."""
+"""Number of intervals for an axis with more than `MAX_BUCKETS` different numbers."""
+
+WIDE = 100.0
+"""Ratio of the highest to the lowest number from which intervals may have equal ratios instead of equal widths."""
 
 MAX_AXES = 6
 """Maximum number of axes that are recorded, the first ones of the generator."""
@@ -75,14 +78,21 @@ class Buckets:
 def _intervals(known: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
     """Returns edges and names of `NUM_INTERVALS` intervals that divide the range of `known`, distinct numbers.
 
-    An interval of whole numbers is named by its first and last one, any other by its edges.
+    Intervals have equal widths. They have equal ratios if `known` are evenly spread over orders of magnitude rather
+    than over the range: if their median is nearer to the geometric than to the arithmetic mean of the ends. An interval
+    of whole numbers is named by its first and last one, any other by its edges.
+
+    Args:
+        known: Ascending, shape (n,).
     """
     low, high = known[0], known[-1]
+    is_log = low > 0.0 and high >= WIDE * low and np.median(known) ** 2 < np.sqrt(low * high) * (low + high) / 2
+    divided = np.geomspace if is_log else np.linspace
     if (known == np.floor(known)).all():
-        edges = np.unique(np.floor(np.linspace(low, high + 1, NUM_INTERVALS + 1)))
+        edges = np.unique(np.floor(divided(low, high + 1, NUM_INTERVALS + 1)))
         ends = zip(edges[:-1].tolist(), (edges[1:] - 1).tolist(), strict=True)
         return edges, [f"{first:.15g}" if first == last else f"{first:.15g} to {last:.15g}" for first, last in ends]
-    edges = np.linspace(low, high, NUM_INTERVALS + 1)
+    edges = divided(low, high, NUM_INTERVALS + 1)
     return edges, [f"{first:.4g} to {last:.4g}" for first, last in pairwise(edges.tolist())]
 
 
