@@ -33,7 +33,7 @@ from .schema import (
 MAX_COUNT = 2**62
 """Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
 
-_NAMES = {LABEL: "LABEL", REASON: "REASON", HANDOUT: "HANDOUT"}
+_NAMES: dict[np.dtype[Any], str] = {LABEL: "LABEL", REASON: "REASON", HANDOUT: "HANDOUT"}
 """Names of structured dtypes, whose fields would fill an error."""
 
 _TOLERANCE = 1e-9
