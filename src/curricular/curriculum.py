@@ -337,10 +337,10 @@ class Curriculum(Generic[ConfigT]):
             KeyError: If an id was never issued.
         """
         with self._turns.take(self):
-            num_cancelled, is_log_due = self.tracker.cancel(task_ids, reason)
-            self._refresher.count_cancelled(np.asarray(task_ids, np.int64), is_log_due)
-        if num_cancelled:
-            _log.info("cancelled tasks %s: %s", task_ids, reason)
+            ids, is_log_due = self.tracker.cancel(task_ids, reason)
+            self._refresher.count_cancelled(ids, is_log_due)
+        if len(ids):
+            _log.info("cancelled tasks %s: %s", ids.tolist(), reason)
 
     # Tickets: hand-outs with an identity, in batches
 

@@ -182,7 +182,7 @@ class TaskTracker:
         self.backend.apply(take)
         return len(ids), False
 
-    def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[int, bool]:
+    def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[NDArray[np.int64], bool]:
         """Logs the cancellation of n hand-outs, all or none.
 
         Args:
@@ -190,7 +190,7 @@ class TaskTracker:
             reason: Why there is no score, in a few words.
 
         Returns:
-            n, and whether the log is due to be flushed.
+            The ids, shape (n,), and whether the log is due to be flushed.
 
         Raises:
             TypeError: If ids are not integers, or `reason` is not a string.
@@ -198,7 +198,7 @@ class TaskTracker:
             KeyError: If an id was never issued.
         """
         ids, key = self._checked_ids(task_ids), reason_key(reason)
-        return len(ids), self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
+        return ids, self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
 
     def reason(self, name: str) -> int:
         """Returns the index of the reason `name` for cancellations, which stays valid while the pool is in use.
@@ -267,11 +267,12 @@ class TaskTracker:
             account.commit()
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
-        ids = as_ids(task_ids)
+        given = as_array("task_ids", task_ids)
+        ids = as_ids(given)
         issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
         if not issued.all():
-            given = as_array("task_ids", task_ids)[~issued]  # an id may not fit 64 bits with a sign
-            wrong = [task_id for task_id in given.tolist() if not self._is_old(task_id)]
+            # An id as given may not fit 64 bits with a sign.
+            wrong = [task_id for task_id in given[~issued].tolist() if not self._is_old(task_id)]
             if wrong:
                 _refuse_id(wrong[0])
         return ids
