@@ -272,6 +272,17 @@ class TestNodes:
             assert rows["num_failures"].max() == num_deaths
         cluster.check()
 
+    def test_a_node_leaves_unplayable_tasks_to_the_hub(self, cluster, monkeypatch):
+        node = cluster.join()
+        worker, locks = node.workers[0], []
+        monkeypatch.setattr(worker._backend, "try_apply", locks.append)
+        for _ in range(3 * cluster.config.max_failures):
+            worker.cancel([worker.get_task().task_id], "failed")
+        assert not worker._refresher._num_cancelled
+        tickets = worker.ask_batch(2).tickets
+        assert worker.cancel_batch(tickets, "failed") == 2
+        assert not locks
+
     def test_a_node_that_joins_again_without_its_session_is_another_one(self, cluster):
         node = cluster.join(name="a")
         node.workers[0].ask(5)
