@@ -328,7 +328,7 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, for the first 26
+            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, for the first 25
                 reasons besides the built-in ones.
 
         Raises:
@@ -371,7 +371,7 @@ class Curriculum(Generic[ConfigT]):
         with self._turns.take(self):
             self._refresher.check()
             batch = self._tickets.ask(n, replace=replace)
-            self._refresher.count_handouts(n, is_log_due=False)
+            self._refresher.count_handouts(len(batch.tickets), is_log_due=False)
             return batch
 
     def ask_for(self, task_ids: ArrayLike) -> Batch:
@@ -543,8 +543,8 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        self._refresher.check()
         with self._turns.take(self):
+            self._refresher.check()
             return self.tracker.look(self._stats)
 
     def _stats(self, table: Table) -> dict[str, float]:
@@ -555,6 +555,9 @@ class Curriculum(Generic[ConfigT]):
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns configuration, statistics and probability of one task in the pool. For many tasks, use `tasks`.
+
+        On a node of a cluster, the call does not wait for the hub, as `tasks` does: it reads what the node received
+        last.
 
         Args:
             task_id: Id of the task.

@@ -397,6 +397,14 @@ class TestFlush:
             assert loaded.stats()["num_pending"] == 4
             assert len(loaded.open_handouts().tickets) == 0
 
+    def test_a_look_at_one_task_does_not_wait_for_the_hub(self, cluster, monkeypatch):
+        node = cluster.join()
+        monkeypatch.setattr(backend_of_followers, "ANSWER_TIMEOUT", 0.0)
+        batch = node.workers[0].ask_batch(1)
+        assert node.workers[0].task(int(batch.task_ids[0])).config == batch.seeds[0]
+        with pytest.raises(HubSilentError):
+            node.workers[0].tasks()
+
     @pytest.mark.parametrize("overrides", [{}, {"score_range": "observed"}], ids=["declared", "observed"])
     def test_of_its_table_the_hub_sends_what_a_node_lacks_and_the_whole_is_the_hubs(self, base, overrides):
         cluster = Cluster(base / "large", num_active_tasks=64, **overrides)
