@@ -29,10 +29,11 @@ from .refresh import Refresher
 from .roster import Roster
 from .rows import TaskState
 from .selection import Selection
+from .storage import create_task_tracker
 from .table import Table, without_ledger
 from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
-from .tracker import TaskTracker, create_task_tracker
+from .tracker import TaskTracker
 from .views import Pool, TaskView, find_slot
 from .writing import writer
 

@@ -217,6 +217,9 @@ class LocalMemoryBackend:
     def current(self) -> Table:
         return self.snapshot()
 
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        return self.apply(lambda transaction: fn(transaction.table))
+
     def close(self) -> None:
         self._log = _CLOSED
         self._refusal = "curriculum: expected one that is in use, got one after close(); create a new one"

@@ -353,6 +353,9 @@ class SharedMemoryBackend:
     def current(self) -> Table:
         return self.snapshot()
 
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        return fn(self.current())
+
     def close(self) -> None:
         self._finalizer()
         self._forget_slot()
