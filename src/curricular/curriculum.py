@@ -21,7 +21,7 @@ from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
-from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number, find_config
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
 from .metrics import range_of, summary
 from .mutex import Turns
 from .notebook import message_html, stats_html
@@ -129,12 +129,13 @@ class Curriculum(Generic[ConfigT]):
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
+        unbuildable = Unbuildable(self._tasks, self.tracker, self._refresher.count_cancelled)
+        self._detour = Detour(self._tasks, self._draws, self.tracker, unbuildable)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
         selection = Selection(self._draws, walk, follows=self._backend.follows)
         self._tickets = Tickets(self.tracker, self._draws, selection, algorithm)
         self._covers = config.cover_share > 0
-        self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, self._refresher.count_cancelled)
+        self._covering = CoveringAsk(self._tasks, self._tickets, self._backend, unbuildable)
         self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
