@@ -14,7 +14,7 @@ from .generators import TaskGenerator, copier
 from .generators.source import content_of
 from .mutex import ReentrantCallError
 from .params import Layout
-from .probabilities import clocks
+from .probabilities import clock_order, pick_distinct
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
@@ -258,23 +258,15 @@ class Draws:
     def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
         """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
         self.follow()
-        used = 0
-        chosen: dict[int, None] = {}
-        for _ in range(4):
-            if len(chosen) < n:
-                ids, _ = self._backend.draw(self.uniforms(used, n))
-                chosen.update(dict.fromkeys(ids.tolist()))
-                used += n
-        ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
-        if len(ids) == n:
-            return ids, used
-        # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
+        backend, capacity = self._backend, self._backend.capacity
+        slots, num_draws = pick_distinct(
+            n, capacity, self.uniforms, lambda uniforms: backend.draw(uniforms)[0] % capacity, self._ordered
+        )
+        return backend.newest_ids(slots), num_draws
+
+    def _ordered(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         table = self._backend.snapshot()
-        num_slots = len(table.rows)
-        order = np.argsort(clocks(table.cumulated, self.uniforms(used, num_slots)), kind="stable")
-        order = order[table.rows["is_active"][order]]
-        rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + num_slots
+        return clock_order(table.cumulated, uniforms, table.rows["is_active"])
 
     def follow(self) -> None:
         """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
