@@ -202,7 +202,7 @@ class Refresher:
         """Counts cancellations of `task_ids`, shape (n,), and returns whether any of these tasks may be unplayable."""
         counters, _ = self._backend.glance()
         if counters.num_endings != self._num_recorded:
-            # Whoever flushes takes whole logs, so the rows hold all that was counted.
+            # A flush by any process takes whole logs, so the rows hold all that was counted.
             self._num_recorded = counters.num_endings
             self._num_cancelled.clear()
         self._num_cancelled.update(task_ids.tolist())
