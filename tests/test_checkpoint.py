@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,6 +300,37 @@ def test_a_save_removes_what_killed_saves_left_behind(tmp_path):
         os.utime(path, (0, 0))
     curriculum.save(tmp_path / "state.npz")
     assert sorted(tmp_path.iterdir()) == sorted([recent, foreign, tmp_path / "state.npz"])
+
+
+def test_a_save_of_another_process_that_ends_meanwhile_is_no_error(tmp_path, monkeypatch):
+    glob = Path.glob
+
+    def found_late(folder, pattern):
+        draft = folder / pattern.replace("*", "1.abcd")
+        draft.write_bytes(b"half")
+        found = list(glob(folder, pattern))
+        draft.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "glob", found_late)
+    trained(num_rounds=1).save(tmp_path / "state.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_save_needs_no_system_that_opens_directories(tmp_path, monkeypatch):
+    opened = os.open
+
+    def open_file(path, *args, **kwargs):
+        if Path(path).is_dir():
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    curriculum = trained(num_rounds=1)
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(sys, "platform", "win32")
+    curriculum.save(tmp_path / "state.npz")
+    monkeypatch.undo()
+    assert Curriculum.load(tmp_path / "state.npz").stats() == curriculum.stats()
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "[n]*?"])

@@ -287,6 +287,20 @@ def test_an_interrupt_while_tasks_are_built_leaves_no_handout_pending(cover_shar
     assert curriculum.stats()["num_pending"] == 0
 
 
+@pytest.mark.parametrize("cover_share", [0.0, 0.5, 1.0])
+def test_of_a_task_that_cannot_be_built_one_warning_is_given_however_it_is_met(cover_share, caplog):
+    config = UniformConfig(cover_share=cover_share, use_shared_memory=False)
+    curriculum = Curriculum(config, Levels(6, lambda seed: seed < 2))
+    for _ in range(20):
+        curriculum.peek()
+        curriculum.get_task()
+        curriculum.ask(3)
+        curriculum.ask(3, replace=False)
+    warned = [record.args[0] for record in caplog.records if "cannot be built" in record.message]
+    assert sorted(curriculum.tasks()["seed"].tolist()) == list(range(6))
+    assert len(warned) == len(set(warned)) == 2
+
+
 @pytest.mark.parametrize("cover_share", [0.0, 1.0])
 def test_in_a_growing_pool_too_few_tasks_that_can_be_built_are_an_error(cover_share):
     config = UniformConfig(num_active_tasks=10, num_first_tasks=4, cover_share=cover_share)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curricular import Curriculum, LearningProgressConfig, UniformConfig, merge, single_task
+from curricular.table import BUILT_IN_REASONS, MAX_REASONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 LABELS = ("reach", "grasp")
@@ -50,6 +51,14 @@ def test_tasks_without_a_label_have_no_label_keys():
     curriculum = Curriculum(LearningProgressConfig.default(num_active_tasks=4))
     curriculum.tell([task.task_id for task in curriculum.ask(20)], [1.0] * 20)
     assert given_keys(curriculum) == {key for key in documented_keys() if not key.startswith(("label/", "cancelled/"))}
+
+
+def test_the_numbers_of_reasons_are_those_of_the_table():
+    built_in, own = len(BUILT_IN_REASONS), MAX_REASONS - len(BUILT_IN_REASONS)
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"At most {MAX_REASONS} reasons, {words[built_in]} of them built in," in page
+    assert f"for the first {own} reasons besides the built-in ones" in " ".join(Curriculum.cancel.__doc__.split())
 
 
 def test_the_number_of_keys_is_bounded_whatever_the_number_of_labels():

@@ -65,6 +65,29 @@ def test_tensors_of_groups_and_regrets_and_ids(curriculum):
     assert curriculum.stats()["num_completed"] == 2
 
 
+class OnDevice:
+    """A tensor on another device: NumPy cannot look into it, but it has a list of its numbers."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("can't convert a tensor on a device to numpy")
+
+    def tolist(self):
+        return self.values
+
+
+def test_ids_and_tickets_on_another_device_are_told_and_cancelled(curriculum):
+    curriculum.tell(OnDevice([0, 1]), OnDevice([0.25, 0.5]))
+    curriculum.cancel(OnDevice([2, 3]), "it hung")
+    tickets = curriculum.ask_batch(4).tickets.tolist()
+    assert curriculum.tell_batch(OnDevice(tickets[:2]), OnDevice([0.25, 0.5])) == 2
+    assert curriculum.cancel_batch(OnDevice(tickets[2:]), "it hung") == 2
+    stats = curriculum.stats()
+    assert (stats["num_completed"], stats["num_cancelled"]) == (4, 4)
+
+
 REFUSED = {
     "a masked score": (np.ma.masked, "got masked"),
     "an array with a masked entry": (np.ma.array([0.25], mask=[True]), "one number, got masked"),

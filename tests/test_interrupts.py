@@ -337,6 +337,18 @@ class TestCallsWithinCalls:
                 curriculum.get_task()
             assert curriculum.stats()["num_scheduled"] == 0
 
+    def test_the_error_of_a_refresh_is_looked_at_in_turn(self, use_shared_memory, monkeypatch):
+        with made(use_shared_memory) as curriculum:
+            refresher, looks = curriculum._refresher, []
+            refresher.error = RuntimeError("of an earlier refresh")
+            monkeypatch.setattr(refresher, "check", lambda: looks.append(curriculum._turns.lock.locked()))
+            curriculum.get_task()
+            curriculum.ask_for(curriculum.ask_batch(1).task_ids)
+            curriculum.ask()
+            curriculum.stats()
+            curriculum.flush()
+            assert looks == [True] * 6
+
     def test_threads_take_turns_and_lose_nothing(self, use_shared_memory):
         with made(use_shared_memory) as curriculum:
 

@@ -7,7 +7,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curricular.probabilities import cumulative, mix, pick, softmax, uniform, z_score
+from curricular.probabilities import (
+    NUM_ROUNDS,
+    clock_order,
+    cumulative,
+    mix,
+    pick,
+    pick_distinct,
+    softmax,
+    uniform,
+    z_score,
+)
 from curricular.streams import UNIFORM_BLOCK, stream_key, uniform_block
 
 from .reference import fits
@@ -113,3 +123,51 @@ class TestStreams:
         blocks = np.array([uniform_block(stream_key(seed, 0), 0) for seed in range(50)])
         correlation = np.corrcoef(blocks) - np.eye(50)
         assert np.abs(correlation).max() < 5 / np.sqrt(UNIFORM_BLOCK)
+
+
+class TestWithoutReplacement:
+    """`pick_distinct` from a distribution over six slots, of which slot 4 may not be chosen."""
+
+    MASK = np.array([True, True, True, True, False, True])
+
+    def choose(self, n, probabilities, numbers):
+        cumulated, asked = cumulative(np.array(probabilities)), []
+
+        def uniforms(skip, k):
+            asked.append((skip, k))
+            return numbers[skip : skip + k]
+
+        def drawn(u):
+            slots = pick(cumulated, u)
+            return slots[self.MASK[slots]]
+
+        slots, num_used = pick_distinct(n, 6, uniforms, drawn, lambda u: clock_order(cumulated, u, self.MASK))
+        assert num_used == sum(k for _, k in asked)
+        return slots.tolist(), asked
+
+    def test_slots_come_in_the_order_of_their_first_draw(self):
+        numbers = np.array([0.55, 0.55, 0.7, 0.1, 0.9, 0.0])
+        assert self.choose(3, [1 / 6] * 6, numbers) == ([3, 0, 5], [(0, 3), (3, 3)])
+
+    def test_clocks_choose_the_rest(self):
+        numbers = np.concatenate([np.zeros(3 * NUM_ROUNDS), [0.9, 0.2, 0.1, 0.5, 0.0, 0.0]])
+        slots, asked = self.choose(3, [1 - 4e-9, 1e-9, 1e-9, 1e-9, 1e-9, 0.0], numbers)
+        assert slots == [0, 2, 1]
+        assert asked == [*((3 * number, 3) for number in range(NUM_ROUNDS)), (3 * NUM_ROUNDS, 6)]
+
+    def test_all_that_may_be_chosen_are_chosen_and_those_without_probability_last(self):
+        slots, _ = self.choose(6, [0.5, 0.0, 0.2, 0.1, 0.2, 0.0], np.random.default_rng(0).random(30))
+        assert sorted(slots[:3]) == [0, 2, 3]
+        assert slots[3:] == [1, 5]
+
+    def test_none_is_none(self):
+        assert self.choose(0, [1 / 6] * 6, np.empty(0)) == ([], [])
+
+    def test_slots_that_are_late_come_after_all_others_that_can_be_drawn(self):
+        cumulated, is_late = (
+            cumulative(np.array([0.4, 0.3, 0.2, 0.1, 0.0])),
+            np.array([True, False, False, False, False]),
+        )
+        mask = np.array([True, True, True, False, True])
+        assert clock_order(cumulated, np.array([0.0, 0.5, 0.1, 0.0, 0.0]), mask).tolist() == [0, 2, 1, 4]
+        assert clock_order(cumulated, np.array([0.0, 0.5, 0.1, 0.0, 0.0]), mask, is_late).tolist() == [2, 1, 0, 4]

@@ -158,6 +158,20 @@ def test_a_schedule_by_hand_outs_moves_by_hand_outs(how):
     assert min(task.config["a"] for task in curriculum.ask(10)) > 5
 
 
+@pytest.mark.parametrize("covers", [False, True])
+def test_whole_numbers_of_any_type_are_counted_as_hand_outs(covers):
+    class Two:
+        def __index__(self):
+            return 2
+
+    config = TargetScheduleConfig(
+        num_active_tasks=11, axis=0, stop=10.0, num_tasks=2000, cover_share=0.5 * covers, use_shared_memory=False
+    )
+    curriculum = Curriculum(config, bucketed({"a": 0}, {"a": list(range(11))}))
+    assert len(curriculum.ask_batch(Two()).tickets) == len(curriculum.ask(Two())) == 2
+    assert curriculum.stats()["num_scheduled"] == 4
+
+
 class Broken(Algorithm):
     """Works until it is told not to."""
 

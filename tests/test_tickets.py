@@ -213,6 +213,8 @@ def test_a_smaller_ledger_that_cannot_hold_what_is_open_is_refused(tmp_path):
         ([[1]], ValueError, r"tickets: expected shape \(n,\), got \(1, 1\)"),
         (7, ValueError, r"tickets: expected shape \(n,\), got \(\)"),
         (["7"], TypeError, "tickets: expected integers"),
+        ([[1], [2, 3]], ValueError, r"tickets: expected shape \(n,\), got \[\[1\], \[2, 3\]\]"),
+        (np.ma.array([7], mask=[True]), ValueError, "tickets: expected numbers, got a masked array"),
         (np.array([7], np.int32), TypeError, "tickets: expected integers of 64 bits, got dtype int32"),
     ],
 )

@@ -174,3 +174,20 @@ def test_it_is_the_same_after_save_and_load():
         drawn.append([task.config for task in curriculum.ask(20)])
     assert drawn[0] == drawn[1]
     assert drawn[0].count(1) > 15
+
+
+def test_in_a_session_scores_in_between_keep_later_cancellations_from_the_lock(monkeypatch):
+    # Another worker records them: what this one has counted of its own log must not add up meanwhile.
+    config = UniformConfig(num_active_tasks=256, session_id="scores-in-between")
+    with Curriculum(config, generator(256)) as curriculum, Curriculum(config, generator(256)) as other:
+        passes, advance = [], curriculum._refresher.advance
+        monkeypatch.setattr(curriculum._refresher, "advance", lambda **due: passes.append(due) or advance(**due))
+        for _ in range(2 * config.max_failures):  # fewer endings than a worker looks at the table after
+            curriculum.cancel([0], "failed")
+            curriculum.tell([0], [0.5])
+            other.flush()
+        assert not passes
+        for _ in range(config.max_failures):
+            assert not passes
+            curriculum.cancel([0], "failed")
+        assert len(passes) == 1

@@ -37,9 +37,10 @@ from .handouts import TaskBuildError
 from .mutex import ReentrantCallError
 from .refresh import RefreshError
 from .rows import TaskState
+from .storage import create_task_tracker
 from .table import LedgerFullError
 from .task import Axis, Batch, Span, Task
-from .tracker import TaskTracker, create_task_tracker
+from .tracker import TaskTracker
 from .views import TaskView
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -118,11 +119,18 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     finally:
         with contextlib.suppress(OSError):  # where no draft could be made, none can be removed
             draft.unlink(missing_ok=True)
-    directory = os.open(target.parent, os.O_RDONLY)
+    sync_directory(target.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Syncs the names of the files in a directory. On Windows, which opens no directory, does nothing."""
+    if sys.platform == "win32":
+        return
+    fd = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)
 
 
 def _checked_target(path: str | os.PathLike[str]) -> Path:
@@ -154,8 +162,9 @@ def _unwritable(path: str | os.PathLike[str], error: OSError) -> OSError:
 def _sweep_drafts(target: Path) -> None:
     """Removes the drafts that killed saves of `target` have left behind, recognised by their age."""
     for draft in target.parent.glob(f"{glob.escape(_draft_prefix(target))}*"):
-        if time.time() - draft.lstat().st_mtime > DRAFT_AGE:
-            draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process's save has ended, or the draft is not ours to remove
+            if time.time() - draft.lstat().st_mtime > DRAFT_AGE:
+                draft.unlink()
 
 
 def _draft_prefix(target: Path) -> str:

@@ -7,6 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+USUAL_MAX_OPEN = 16_384
+"""Number of hand-outs with tickets that can be open at a time unless the config sets another one."""
+
 
 class MeanOfFirst(BaseModel):
     """A random baseline that is estimated: the mean of a task's first `num_completions` scores."""
@@ -80,7 +83,7 @@ class CurriculumConfig(Settings):
     cover_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the hand-outs that walk over the pool, so that every task is handed out: each walk hands out every task
     once, at random, and skips those handed out since it began. 1 trains in exact epochs, whatever the algorithm."""
-    max_open_handouts: int = Field(default=16_384, ge=1, le=2**24)
+    max_open_handouts: int = Field(default=USUAL_MAX_OPEN, ge=1, le=2**24)
     """Number of hand-outs with tickets that can be open at a time, rounded up to a power of two."""
     max_failures: int = Field(default=3, ge=1)
     """Number of cancellations in a row, without a score in between, from which a task counts as unplayable. Such a task

@@ -21,7 +21,7 @@ from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, fingerprint
-from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, checked_number, find_config
+from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
 from .metrics import range_of, summary
 from .mutex import Turns
 from .notebook import message_html, stats_html
@@ -29,10 +29,11 @@ from .refresh import Refresher
 from .roster import Roster
 from .rows import TaskState
 from .selection import Selection
+from .storage import create_task_tracker
 from .table import Table, without_ledger
 from .task import Batch, ConfigT, Task
 from .tickets import Tickets, open_batch
-from .tracker import TaskTracker, create_task_tracker
+from .tracker import TaskTracker
 from .views import Pool, TaskView, find_slot
 from .writing import writer
 
@@ -128,12 +129,13 @@ class Curriculum(Generic[ConfigT]):
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
         self._draws = Draws(self._backend, config.seed)
-        self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
+        unbuildable = Unbuildable(self._tasks, self.tracker, self._refresher.count_cancelled)
+        self._detour = Detour(self._tasks, self._draws, self.tracker, unbuildable)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
         selection = Selection(self._draws, walk, follows=self._backend.follows)
         self._tickets = Tickets(self.tracker, self._draws, selection, algorithm)
         self._covers = config.cover_share > 0
-        self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, self._refresher.count_cancelled)
+        self._covering = CoveringAsk(self._tasks, self._tickets, self._backend, unbuildable)
         self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
@@ -328,7 +330,7 @@ class Curriculum(Generic[ConfigT]):
 
         Args:
             task_ids: The ids of the tasks, shape (n,).
-            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, for the first 26
+            reason: Why there is no score, in a few words. `stats` counts cancellations by reason, for the first 25
                 reasons besides the built-in ones.
 
         Raises:
@@ -337,10 +339,10 @@ class Curriculum(Generic[ConfigT]):
             KeyError: If an id was never issued.
         """
         with self._turns.take(self):
-            num_cancelled, is_log_due = self.tracker.cancel(task_ids, reason)
-            self._refresher.count_cancelled(np.asarray(task_ids, np.int64), is_log_due)
-        if num_cancelled:
-            _log.info("cancelled tasks %s: %s", task_ids, reason)
+            ids, is_log_due = self.tracker.cancel(task_ids, reason)
+            self._refresher.count_cancelled(ids, is_log_due)
+        if len(ids):
+            _log.info("cancelled tasks %s: %s", ids.tolist(), reason)
 
     # Tickets: hand-outs with an identity, in batches
 
@@ -371,7 +373,7 @@ class Curriculum(Generic[ConfigT]):
         with self._turns.take(self):
             self._refresher.check()
             batch = self._tickets.ask(n, replace=replace)
-            self._refresher.count_handouts(n, is_log_due=False)
+            self._refresher.count_handouts(len(batch.tickets), is_log_due=False)
             return batch
 
     def ask_for(self, task_ids: ArrayLike) -> Batch:
@@ -544,8 +546,8 @@ class Curriculum(Generic[ConfigT]):
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
         """
-        self._refresher.check()
         with self._turns.take(self):
+            self._refresher.check()
             return self.tracker.look(self._stats)
 
     def _stats(self, table: Table) -> dict[str, float]:
@@ -556,6 +558,9 @@ class Curriculum(Generic[ConfigT]):
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns configuration, statistics and probability of one task in the pool. For many tasks, use `tasks`.
+
+        On a node of a cluster, the call does not wait for the hub, as `tasks` does: it reads what the node received
+        last.
 
         Args:
             task_id: Id of the task.

@@ -2,19 +2,19 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import Any, Generic, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator, copier
 from .generators.source import content_of
 from .mutex import ReentrantCallError
 from .params import Layout
-from .probabilities import clocks
+from .probabilities import clock_order, pick_distinct
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, Purpose, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
@@ -258,23 +258,15 @@ class Draws:
     def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
         """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
         self.follow()
-        used = 0
-        chosen: dict[int, None] = {}
-        for _ in range(4):
-            if len(chosen) < n:
-                ids, _ = self._backend.draw(self.uniforms(used, n))
-                chosen.update(dict.fromkeys(ids.tolist()))
-                used += n
-        ids = np.fromiter(chosen, np.int64, len(chosen))[:n]
-        if len(ids) == n:
-            return ids, used
-        # A few tasks hold nearly all of the probability. Exponential clocks draw the rest from the same law.
+        backend, capacity = self._backend, self._backend.capacity
+        slots, num_draws = pick_distinct(
+            n, capacity, self.uniforms, lambda uniforms: backend.draw(uniforms)[0] % capacity, self._ordered
+        )
+        return backend.newest_ids(slots), num_draws
+
+    def _ordered(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         table = self._backend.snapshot()
-        num_slots = len(table.rows)
-        order = np.argsort(clocks(table.cumulated, self.uniforms(used, num_slots)), kind="stable")
-        order = order[table.rows["is_active"][order]]
-        rest = order[~np.isin(table.rows["task_id"][order], ids)]
-        return np.concatenate([ids, table.rows["task_id"][rest[: n - len(ids)]]]), used + num_slots
+        return clock_order(table.cumulated, uniforms, table.rows["is_active"])
 
     def follow(self) -> None:
         """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
@@ -301,28 +293,59 @@ class Draws:
         return uniforms[offset : offset + n]
 
 
-class Detour(Generic[ConfigT]):
-    """Hands out the next tasks that can be built, and cancels the hand-outs of unbuildable ones.
+class Unbuildable:
+    """Cancels the hand-outs of tasks that cannot be built, and says when to stop trying others.
 
     Args:
         tasks: Builds the tasks.
-        draws: Draws the tasks.
-        tracker: Logs the hand-outs and cancellations of unbuildable tasks.
+        tracker: Logs the cancellations.
         count_cancelled: Called with the ids that were cancelled, and with whether the log is due to be flushed.
     """
 
     def __init__(
         self,
-        tasks: TaskCache[ConfigT],
-        draws: Draws,
+        tasks: TaskCache[Any],
         tracker: TaskTracker,
         count_cancelled: Callable[[NDArray[np.int64], bool], None],
     ) -> None:
         self._tasks = tasks
-        self._draws = draws
         self._tracker = tracker
         self._count_cancelled = count_cancelled
         self._reported: set[int] = set()
+
+    def give_up(self, error: TaskBuildError) -> None:
+        """Cancels the hand-out of the task that could not be built; warns once per task."""
+        if error.task_id not in self._reported:
+            self._reported.add(error.task_id)
+            _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
+        self.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
+
+    def cancel(self, task_ids: ArrayLike, reason: str) -> None:
+        """Cancels hand-outs of `task_ids`, shape (n,)."""
+        self._count_cancelled(*self._tracker.cancel(task_ids, reason))
+
+    def is_hopeless(self, in_a_row: Sequence[int]) -> bool:
+        """Returns whether to stop trying after the tasks with the ids `in_a_row` could not be built, one by one."""
+        capacity = self._tracker.capacity
+        limit = capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, capacity)
+        return len(in_a_row) >= MAX_TRIES or len({*in_a_row}) >= limit
+
+
+class Detour(Generic[ConfigT]):
+    """Hands out the next tasks that can be built, and gives up the unbuildable ones.
+
+    Args:
+        tasks: Builds the tasks.
+        draws: Draws the tasks.
+        tracker: Logs the hand-outs of unbuildable tasks.
+        unbuildable: Cancels these hand-outs.
+    """
+
+    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker, unbuildable: Unbuildable) -> None:
+        self._tasks = tasks
+        self._draws = draws
+        self._tracker = tracker
+        self._unbuildable = unbuildable
 
     def look(self) -> Task[ConfigT]:
         """Returns the next task that can be built, and hands out nothing.
@@ -347,18 +370,15 @@ class Detour(Generic[ConfigT]):
             TaskBuildError: If no task could be built so far, and `MAX_UNBUILDABLE` different tasks in a row cannot, or
                 if no task of the pool can be built.
         """
-        failed: set[int] = set()
-        limit = self._tracker.capacity if self._tasks.num_built else min(MAX_UNBUILDABLE, self._tracker.capacity)
-        num_tries = 0
+        in_a_row: list[int] = []
         while True:
             try:
                 return self._tasks[self._draws.peek()]
             except TaskBuildError as error:
                 self._give_up(error)
                 self._draws.advance(1)
-                failed.add(error.task_id)
-                num_tries += 1
-                if len(failed) >= limit or num_tries >= MAX_TRIES:
+                in_a_row.append(error.task_id)
+                if self._unbuildable.is_hopeless(in_a_row):
                     raise
 
     def take(self, n: int, *, replace: bool) -> tuple[list[Task[ConfigT]], int]:
@@ -396,13 +416,9 @@ class Detour(Generic[ConfigT]):
                 return built[:n], num_draws
 
     def _give_up(self, error: TaskBuildError) -> None:
-        """Logs a hand-out of the unbuildable task and its cancellation; warns once per task."""
-        if error.task_id not in self._reported:
-            self._reported.add(error.task_id)
-            _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
+        """Logs a hand-out of the unbuildable task, and its cancellation."""
         self._tracker.schedule(error.task_id)
-        _, is_log_due = self._tracker.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
-        self._count_cancelled(np.array([error.task_id]), is_log_due)
+        self._unbuildable.give_up(error)
 
 
 DRAW_AHEAD = 256
@@ -414,14 +430,14 @@ HOLDER_STRIDE = 2**32
 
 
 MAX_UNBUILDABLE = 20
-"""Number of different unbuildable tasks in a row after which `Detour` raises `TaskBuildError`, if none was built yet.
+"""Number of different unbuildable tasks in a row after which asking raises `TaskBuildError`, if none was built yet.
 
 A grid of values may have many combinations that its configuration rejects. If three in four are, 20 in a row are
 as rare as 1 in 300; and once a task was built, the generator works."""
 
 
 MAX_TRIES = 1000
-"""Number of draws of unbuildable tasks in a row, of any number of tasks, after which `Detour.next` raises."""
+"""Number of draws of unbuildable tasks in a row, of any number of tasks, after which asking raises `TaskBuildError`."""
 
 
 MAX_ASKED = 10_000_000

@@ -5,7 +5,7 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from .arrays import Array, count, either, masked, order_statistic, total
 
 NUM_RANKS = 1024
 """`rank` orders only this many top tasks; the rest share the remaining weight."""
+
+NUM_ROUNDS = 4
+"""Number of draws per slot after which `pick_distinct` chooses the rest by exponential clocks."""
 
 
 def z_score(values: Array, mask: Array) -> Array:
@@ -264,6 +267,63 @@ def clocks(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDA
     is_possible = probabilities > 0
     times[is_possible] = -np.log1p(-uniforms[is_possible]) / probabilities[is_possible]
     return times
+
+
+def clock_order(
+    cumulated: NDArray[np.float64],
+    uniforms: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    is_late: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """Returns the active slots, shape (k,), in the order in which draws without replacement choose them.
+
+    Slots of probability 0 come last.
+
+    Args:
+        cumulated: The distribution, shape (n,).
+        uniforms: Numbers in [0, 1), shape (n,).
+        mask: Active slots, shape (n,).
+        is_late: Slots that come after all others that can be drawn, shape (n,); None: there are none.
+    """
+    times = clocks(cumulated, uniforms)
+    keys = (times,) if is_late is None else (times, is_late, np.isinf(times))
+    order: NDArray[np.int64] = np.lexsort(keys)
+    return order[mask[order]]
+
+
+def pick_distinct(
+    n: int,
+    num_slots: int,
+    uniforms: Callable[[int, int], NDArray[np.float64]],
+    drawn: Callable[[NDArray[np.float64]], NDArray[np.int64]],
+    ordered: Callable[[NDArray[np.float64]], NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], int]:
+    """Draws slots without replacement.
+
+    Draws with replacement and leaves out what was chosen before. A few tasks may hold nearly all of the probability.
+    Exponential clocks then choose the rest by the same law.
+
+    Args:
+        n: Number of slots to choose.
+        num_slots: Number of slots in all.
+        uniforms: ``uniforms(skip, k)`` returns `k` numbers in [0, 1) of a stream, shape (k,), after the first `skip`.
+        drawn: Returns those slots that uniforms, shape (k,), select and that may be chosen, in this order.
+        ordered: Returns all slots that may be chosen, in the order of clocks with uniforms, shape (num_slots,).
+
+    Returns:
+        The slots, shape (n,), or as many as there are; and the number of uniforms used.
+    """
+    chosen: dict[int, None] = {}
+    used = 0
+    while len(chosen) < n and used < NUM_ROUNDS * n:
+        chosen.update(dict.fromkeys(drawn(uniforms(used, n)).tolist()))
+        used += n
+    slots = np.fromiter(chosen, np.int64, len(chosen))[:n]
+    if len(slots) == n:
+        return slots, used
+    order = ordered(uniforms(used, num_slots))
+    rest = order[~np.isin(order, slots)]
+    return np.concatenate([slots, rest[: n - len(slots)]]), used + num_slots
 
 
 def pick(cumulated: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:

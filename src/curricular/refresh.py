@@ -159,6 +159,7 @@ class Refresher:
         self.error: Exception | None = None
         """The error of the last refresh; None if the refresh succeeded."""
         self._num_cancelled = Counter[int]()
+        self._num_recorded = 0  # endings in the rows when that count began
         self._is_urgent = False
         self.max_evicted: int | None = None
         """Maximum number of tasks that one refresh replaces; None: there is no maximum but those of the pool."""
@@ -179,30 +180,41 @@ class Refresher:
         """Counts cancelled hand-outs, and refreshes at once if a task became unplayable that is drawn too often.
 
         An algorithm may give all draws to a few tasks. If these cannot be played, nothing else is until the next
-        refresh, which may be hundreds of cancellations away.
+        refresh, which may be hundreds of cancellations away. On a follower, the hub refreshes.
 
         Args:
             task_ids: Ids of the tasks, as logged, shape (n,).
             is_log_due: Whether the log is due to be flushed.
         """
-        self._num_cancelled.update(task_ids.tolist())
-        self.count(len(task_ids), is_log_due)
-        slots = np.unique(task_ids % self._backend.capacity)
-        rows = self._backend.read(slots)
-        # Counts of this object since its last pass are an upper limit for what the rows do not hold yet.
-        logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
-        if (rows["num_failures"] + logged >= self._config.max_failures).any():
-            self._advance_at_once()
+        if self._backend.follows or not self._may_be_unplayable(task_ids):
+            self.count(len(task_ids), is_log_due)
+        else:
+            self._count_at_once(len(task_ids))
 
     def count_cancelled_tickets(self, num_endings: int) -> None:
         """Counts cancelled hand-outs with tickets, which rows hold already, as `count_cancelled` does."""
-        self.count(num_endings, is_log_due=False)
-        if num_endings:
-            self._advance_at_once()
+        if self._backend.follows or not num_endings:
+            self.count(num_endings, is_log_due=False)
+        else:
+            self._count_at_once(num_endings)
 
-    def _advance_at_once(self) -> None:
-        """Looks whether an unplayable task is drawn too often, and refreshes if so."""
+    def _may_be_unplayable(self, task_ids: NDArray[np.int64]) -> bool:
+        """Counts cancellations of `task_ids`, shape (n,), and returns whether any of these tasks may be unplayable."""
+        counters, _ = self._backend.glance()
+        if counters.num_endings != self._num_recorded:
+            # A flush by any process takes whole logs, so the rows hold all that was counted.
+            self._num_recorded = counters.num_endings
+            self._num_cancelled.clear()
+        self._num_cancelled.update(task_ids.tolist())
+        rows = self._backend.read(np.unique(task_ids % self._backend.capacity))
+        # Counts of this object are an upper limit for what the rows do not hold yet.
+        logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
+        return bool((rows["num_failures"] + logged >= self._config.max_failures).any())
+
+    def _count_at_once(self, num_endings: int) -> None:
+        """Counts endings, looks whether an unplayable task is drawn too often, and refreshes if so."""
         self._is_urgent = True
+        self.missing -= num_endings
         self.advance(is_log_due=False)
 
     def advance(self, *, is_log_due: bool) -> None:
@@ -361,7 +373,6 @@ class Refresher:
                 transaction.commit(results, flushes=True)
             raise
         draft.commit()
-        self._num_cancelled.clear()
         self._is_urgent = False
         self._update_missing(draft.table.counters)
 

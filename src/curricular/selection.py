@@ -7,11 +7,8 @@ from numpy.typing import NDArray
 
 from .coverage import Walk
 from .handouts import Draws, checked_number
-from .probabilities import clocks, pick
+from .probabilities import clock_order, pick, pick_distinct
 from .table import Counters, Table, is_current, open_entries
-
-NUM_ROUNDS = 4
-"""Number of draws per task after which a batch without replacement is filled by exponential clocks."""
 
 _NONE = np.empty(0, np.int64)
 
@@ -89,40 +86,37 @@ class Selection:
     ) -> tuple[NDArray[np.int64], int]:
         """Returns the slots of `n` tasks drawn from the distribution in use, and the number of uniforms used."""
         if replace:
-            return self._picked(table, 0, n), n
-        chosen: dict[int, None] = {}
-        used, seen = 0, set(barred.tolist())
-        while len(chosen) < n and used < NUM_ROUNDS * n:
-            slots = self._picked(table, used, n)
-            used += n
-            is_out = np.isin(slots, _slots_out(table)) if self._follows else _is_out(table, slots)
-            new = slots.tolist() if not is_out.any() else slots[~is_out].tolist()
-            chosen.update(dict.fromkeys(new if not seen else [slot for slot in new if slot not in seen]))
-        slots = np.fromiter(chosen, np.int64, len(chosen))[:n]
-        if len(slots) == n:
-            return slots, used
-        rest = self._by_clocks(table, used, np.concatenate([barred, slots]))
-        return np.concatenate([slots, rest[: n - len(slots)]]), used + len(table.rows)
+            return _picked(table, self._draws.uniforms(0, n)), n
+        is_barred = _marked(table, barred)
+        return pick_distinct(
+            n,
+            len(table.rows),
+            self._draws.uniforms,
+            lambda uniforms: self._free(table, _picked(table, uniforms), is_barred),
+            lambda uniforms: _ordered(table, uniforms, is_barred),
+        )
 
-    def _picked(self, table: Table, skip: int, n: int) -> NDArray[np.int64]:
-        uniforms = self._draws.uniforms(skip, n)
-        return np.minimum(pick(table.cumulated, uniforms), len(table.rows) - 1)
+    def _free(self, table: Table, slots: NDArray[np.int64], is_barred: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Returns those of `slots` that are not barred and whose tasks have no open hand-out with a ticket."""
+        is_out = np.isin(slots, _slots_out(table)) if self._follows else _is_out(table, slots)
+        return slots[~(is_out | is_barred[slots])]
 
-    def _by_clocks(self, table: Table, skip: int, barred: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns all other slots in the order in which draws without replacement would choose them.
 
-        A few tasks may hold nearly all of the probability. Exponential clocks draw from the same law. Tasks that are
-        out come after those that are not, and tasks that cannot be drawn come last.
-        """
-        num_slots = len(table.rows)
-        times = clocks(table.cumulated, self._draws.uniforms(skip, num_slots))
-        is_out = np.zeros(num_slots, np.bool_)
-        is_out[_slots_out(table)] = True
-        order = np.lexsort((times, is_out, np.isinf(times)))
-        is_barred = np.zeros(num_slots, np.bool_)
-        is_barred[barred] = True
-        rest: NDArray[np.int64] = order[~is_barred[order] & table.rows["is_active"][order]]
-        return rest
+def _picked(table: Table, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum(pick(table.cumulated, uniforms), len(table.rows) - 1)
+
+
+def _ordered(table: Table, uniforms: NDArray[np.float64], is_barred: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Returns all slots that are not barred, in the order of clocks; tasks that are out come after the others."""
+    is_out = _marked(table, _slots_out(table))
+    return clock_order(table.cumulated, uniforms, table.rows["is_active"] & ~is_barred, is_out)
+
+
+def _marked(table: Table, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Returns whether each slot of `table` is among `slots`, shape (capacity,)."""
+    is_marked = np.zeros(len(table.rows), np.bool_)
+    is_marked[slots] = True
+    return is_marked
 
 
 def _slots_out(table: Table) -> NDArray[np.int64]:

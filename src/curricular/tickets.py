@@ -13,7 +13,7 @@ from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .flush import Account, end_handouts, recorded
 from .handouts import Draws, checked_number
-from .inputs import as_ids
+from .inputs import as_array, as_ids
 from .selection import Selection
 from .table import (
     EVICTED,
@@ -327,10 +327,7 @@ def refuse_task(task_id: int, table: Table) -> NoReturn:
 
 
 def _checked_tickets(tickets: ArrayLike) -> NDArray[np.int64]:
-    try:
-        keys = np.asarray(tickets)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"tickets: expected shape (n,), got {tickets!r:.200}; pass a flat sequence") from error
+    keys = as_array("tickets", tickets)
     if keys.ndim != 1:
         raise ValueError(f"tickets: expected shape (n,), got {keys.shape}; pass a flat sequence of tickets")
     if len(keys) and keys.dtype.kind not in "iu":

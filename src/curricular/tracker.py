@@ -1,21 +1,17 @@
 """`TaskTracker`: checks hand-outs and results, logs them, and flushes them into the rows. Knows no algorithm."""
 
 import logging
-import sys
 from collections.abc import Callable
 from operator import index
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend, LogFullError, ResultT, Transaction
-from .backends.shared import SharedMemoryBackend
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
 from .inputs import as_array, as_ids, as_number
-from .outline import outline
 from .results import Results, estimator, refuse_no_regret
 from .table import (
     BUILT_IN_REASONS,
@@ -30,64 +26,8 @@ from .table import (
     Table,
     add_reason,
 )
-from .task import Axis, num_params
 
 _log = logging.getLogger(__name__)
-
-
-def create_task_tracker(
-    config: CurriculumConfig, axes: tuple[Axis, ...] = (), *, identity: str = "", backend: Backend | None = None
-) -> "TaskTracker":
-    """Returns a tracker over `backend`, or over a backend that it creates as `config` says.
-
-    Args:
-        config: Settings of the pool.
-        axes: Axes of the task generator.
-        identity: A string that identifies the generator; a process with another one cannot join the session.
-        backend: A custom backend; None: create one.
-
-    Raises:
-        ValueError: If the backend's capacity is not `config.num_active_tasks`, or its rows have another number of axes.
-        SessionError: If the session cannot be created or joined.
-    """
-    num_axes = num_params(axes)
-    if backend is None:
-        backend = _create_backend(config, axes, identity)
-    if backend.capacity != config.pool_size:
-        raise ValueError(
-            f"backend: expected a capacity of num_active_tasks={config.pool_size}, got {backend.capacity}; "
-            f"make it with the same number"
-        )
-    found = backend.read(np.array([0])).num_axes
-    if found != num_axes:
-        raise ValueError(
-            f"backend: expected rows with the generator's {num_axes} axes, got {found}; "
-            f"make it with num_axes={num_axes}"
-        )
-    return TaskTracker(backend, config)
-
-
-def _create_backend(config: CurriculumConfig, axes: tuple[Axis, ...], identity: str) -> Backend:
-    num_axes = num_params(axes)
-    has_shared_memory = sys.platform != "win32"
-    if not config.use_shared_memory or not (has_shared_memory or config.session_id):
-        return LocalMemoryBackend(config.pool_size, num_axes, config.max_open_handouts)
-    settings = shared_settings(config, identity)
-    return SharedMemoryBackend(
-        config.session_id, config.pool_size, num_axes, settings, config.max_open_handouts, outline(axes)
-    )
-
-
-def shared_settings(config: CurriculumConfig, identity: str) -> dict[str, Any]:
-    """Returns the settings that all processes of a session or a cluster must have in common, as JSON values.
-
-    Args:
-        config: Settings of the pool.
-        identity: A string that identifies the generator.
-    """
-    settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
-    settings["generator"] = identity
-    return settings
 
 
 class TaskTracker:
@@ -182,7 +122,7 @@ class TaskTracker:
         self.backend.apply(take)
         return len(ids), False
 
-    def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[int, bool]:
+    def cancel(self, task_ids: ArrayLike, reason: str) -> tuple[NDArray[np.int64], bool]:
         """Logs the cancellation of n hand-outs, all or none.
 
         Args:
@@ -190,7 +130,7 @@ class TaskTracker:
             reason: Why there is no score, in a few words.
 
         Returns:
-            n, and whether the log is due to be flushed.
+            The ids, shape (n,), and whether the log is due to be flushed.
 
         Raises:
             TypeError: If ids are not integers, or `reason` is not a string.
@@ -198,7 +138,7 @@ class TaskTracker:
             KeyError: If an id was never issued.
         """
         ids, key = self._checked_ids(task_ids), reason_key(reason)
-        return len(ids), self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
+        return ids, self._extend(ids, CANCELLED, self.reason(key) if len(ids) else 0)
 
     def reason(self, name: str) -> int:
         """Returns the index of the reason `name` for cancellations, which stays valid while the pool is in use.
@@ -236,14 +176,9 @@ class TaskTracker:
         return self.backend.current()
 
     def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
-        """Flushes, and returns `fn(table)` for the table that `current` copies. `fn` neither changes nor keeps it.
-
-        A table that belongs to this process alone is not copied, which takes as long as many statistics.
-        """
+        """Flushes, and returns `fn(table)` for the table that `current` copies, as `Backend.look` does."""
         self.flush()
-        if isinstance(self.backend, LocalMemoryBackend):
-            return self.backend.apply(lambda transaction: fn(transaction.table))
-        return fn(self.backend.current())
+        return self.backend.look(fn)
 
     def _extend(self, ids: NDArray[np.int64], kind: int, reason: int = 0) -> bool:
         """Logs events without a score, as `_log` does."""
@@ -267,11 +202,12 @@ class TaskTracker:
             account.commit()
 
     def _checked_ids(self, task_ids: ArrayLike) -> NDArray[np.int64]:
-        ids = as_ids(task_ids)
+        given = as_array("task_ids", task_ids)
+        ids = as_ids(given)
         issued = (ids >= 0) & (ids <= self.backend.newest_ids(ids % self.capacity))
         if not issued.all():
-            given = as_array("task_ids", task_ids)[~issued]  # an id may not fit 64 bits with a sign
-            wrong = [task_id for task_id in given.tolist() if not self._is_old(task_id)]
+            # An id as given may not fit 64 bits with a sign.
+            wrong = [task_id for task_id in given[~issued].tolist() if not self._is_old(task_id)]
             if wrong:
                 _refuse_id(wrong[0])
         return ids

@@ -272,6 +272,17 @@ class TestNodes:
             assert rows["num_failures"].max() == num_deaths
         cluster.check()
 
+    def test_a_node_leaves_unplayable_tasks_to_the_hub(self, cluster, monkeypatch):
+        node = cluster.join()
+        worker, locks = node.workers[0], []
+        monkeypatch.setattr(worker._backend, "try_apply", locks.append)
+        for _ in range(3 * cluster.config.max_failures):
+            worker.cancel([worker.get_task().task_id], "failed")
+        assert not worker._refresher._num_cancelled
+        tickets = worker.ask_batch(2).tickets
+        assert worker.cancel_batch(tickets, "failed") == 2
+        assert not locks
+
     def test_a_node_that_joins_again_without_its_session_is_another_one(self, cluster):
         node = cluster.join(name="a")
         node.workers[0].ask(5)
@@ -385,6 +396,14 @@ class TestFlush:
         with Curriculum.load(tmp_path / "saved", TASKS) as loaded:
             assert loaded.stats()["num_pending"] == 4
             assert len(loaded.open_handouts().tickets) == 0
+
+    def test_a_look_at_one_task_does_not_wait_for_the_hub(self, cluster, monkeypatch):
+        node = cluster.join()
+        monkeypatch.setattr(backend_of_followers, "ANSWER_TIMEOUT", 0.0)
+        batch = node.workers[0].ask_batch(1)
+        assert node.workers[0].task(int(batch.task_ids[0])).config == batch.seeds[0]
+        with pytest.raises(HubSilentError):
+            node.workers[0].tasks()
 
     @pytest.mark.parametrize("overrides", [{}, {"score_range": "observed"}], ids=["declared", "observed"])
     def test_of_its_table_the_hub_sends_what_a_node_lacks_and_the_whole_is_the_hubs(self, base, overrides):

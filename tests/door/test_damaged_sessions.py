@@ -36,7 +36,8 @@ from curricular.backends.layout import (
     SessionError,
 )
 from curricular.backends.protocol import LOG_SIZE
-from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, MAX_OPEN, NO_WORKER, REASON, Counters
+from curricular.config import USUAL_MAX_OPEN
+from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, NO_WORKER, REASON, Counters
 
 from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, check_accounts, lived, made
 
@@ -298,7 +299,7 @@ DAMAGES = {
     "an open hand-out is not counted": (at_counter("num_open", lambda n: n - 1), LOOKS, r"counters\['num_open'\]"),
     "no open hand-out is counted": (at_counter("num_open", 0), (*LOOKS, "tell"), r"counters\['num_open'\]"),
     "more hand-outs are open than the ledger holds": (
-        at_counter("num_open", MAX_OPEN + 1),
+        at_counter("num_open", USUAL_MAX_OPEN + 1),
         EVERYONE,
         r"counters\['num_open'\]",
     ),
@@ -348,10 +349,10 @@ DAMAGES = {
     },
     **{
         f"the journal is of {value} hand-outs": (at_journal(num_handouts=value), EVERYONE, "a journal with the words")
-        for value in (-1, MAX_OPEN + 1, 2**62)
+        for value in (-1, USUAL_MAX_OPEN + 1, 2**62)
     },
     "the journal has a place beyond the ledger": (
-        at_journal("places", 0, MAX_OPEN, num_handouts=2),
+        at_journal("places", 0, USUAL_MAX_OPEN, num_handouts=2),
         EVERYONE,
         "journal of places",
     ),
@@ -530,12 +531,12 @@ def of_size(size):
 def huge_and_sparse(path):
     """A file that declares tasks for terabytes and is as long as that, of holes."""
     with_setting(capacity=10**10)(path)
-    os.truncate(path, Layout(10**10, 2, MAX_OPEN).size)
+    os.truncate(path, Layout(10**10, 2, USUAL_MAX_OPEN).size)
 
 
 def with_another_ledger(path):
-    with_setting(max_open=2 * MAX_OPEN)(path)
-    os.truncate(path, Layout(CAPACITY, 2, 2 * MAX_OPEN).size)
+    with_setting(max_open=2 * USUAL_MAX_OPEN)(path)
+    os.truncate(path, Layout(CAPACITY, 2, 2 * USUAL_MAX_OPEN).size)
 
 
 HEADERS = {
@@ -581,7 +582,7 @@ def dead(directory, workers):
     path.touch(mode=0o600)
     shared = directory / "shared"
     with shared.open("rb") as source, path.open("r+b") as target:
-        target.write(source.read(Layout(CAPACITY, 2, MAX_OPEN).fixed_size))
+        target.write(source.read(Layout(CAPACITY, 2, USUAL_MAX_OPEN).fixed_size))
         target.truncate(shared.stat().st_size)
     return path
 

@@ -11,8 +11,8 @@ from curricular import Curriculum, refresh, tickets
 from curricular.backends import session, shared
 from curricular.backends.journal import SessionTable
 from curricular.generators import SeedGenerator, fingerprint
+from curricular.storage import create_task_tracker
 from curricular.table import copy_table
-from curricular.tracker import create_task_tracker
 
 from ..helpers import shared_array
 from .processes import check_accounts, config, play

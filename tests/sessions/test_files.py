@@ -362,6 +362,20 @@ class TestDamage:
         assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
 
 
+class TestRemoval:
+    def test_a_forked_child_has_no_lock_of_a_session_that_lost_its_name(self, fork):
+        def look():
+            assert not file.slots
+            assert not file._threads.locked()
+
+        with Curriculum(config()) as curriculum:
+            file = curriculum.tracker.backend._file
+            remove_session("shared", force=True)
+            with Curriculum(config()):
+                assert file.slots == {0}
+                assert curriculum.tracker.backend.apply(lambda _: fork(look).wait()) == 0
+
+
 class TestHardLink:
     """Opening a file a second time, and closing that, would cost a process all of its locks."""
 

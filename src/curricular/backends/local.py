@@ -10,10 +10,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import USUAL_MAX_OPEN
 from ..mutex import ReentrantCallError, is_inside
 from ..probabilities import pick
 from ..rows import Rows
-from ..table import EVENT, MAX_OPEN, Counters, Patch, Table, copy_table, empty_table, issue_stream, ledger_size
+from ..table import EVENT, Counters, Patch, Table, copy_table, empty_table, issue_stream, ledger_size
 from .protocol import LOG_SIZE, NOTHING_LOST, PACKED_EVENT, LogFullError, Lost, ResultT, Transaction
 
 _SIZE = EVENT.itemsize
@@ -57,7 +58,7 @@ class LocalMemoryBackend:
         max_open: Number of hand-outs with tickets that can be open at a time, rounded up to a power of two.
     """
 
-    def __init__(self, capacity: int, num_axes: int = 0, max_open: int = MAX_OPEN) -> None:
+    def __init__(self, capacity: int, num_axes: int = 0, max_open: int = USUAL_MAX_OPEN) -> None:
         table = empty_table(capacity, num_axes, ledger_size(max_open))
         self._table = replace(table, counters=issue_stream(table).counters)
         self._stream = self._restores = self._num_holders = 0
@@ -216,6 +217,9 @@ class LocalMemoryBackend:
 
     def current(self) -> Table:
         return self.snapshot()
+
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        return self.apply(lambda transaction: fn(transaction.table))
 
     def close(self) -> None:
         self._log = _CLOSED

@@ -192,6 +192,13 @@ class Backend(Protocol):
         """Returns a copy of the table as it is where the decisions are made: `snapshot`, unless it is a replica."""
         ...
 
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        """Returns `fn(table)` for the table that `current` copies; without a copy, if no other process changes it.
+
+        `fn` neither changes nor keeps the table, and does not call the backend.
+        """
+        ...
+
     def close(self) -> None:
         """Releases the table. Later calls raise, except `close`, which then does nothing."""
         ...

@@ -260,7 +260,7 @@ _files_lock = threading.RLock()
 def _forget_parent() -> None:
     global _files_lock  # noqa: PLW0603  a thread of the parent may have held the lock
     _files_lock = threading.RLock()
-    for file in _files.values():
+    for file in _inodes.values():
         file.forget_parent()
 
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import USUAL_MAX_OPEN
 from ..probabilities import pick
 from ..rows import Rows
-from ..table import EVENT, MAX_OPEN, Counters, Table, copy_table, issue_stream, ledger_size
+from ..table import EVENT, Counters, Table, copy_table, issue_stream, ledger_size
 from . import session
 from .journal import SessionTable, SessionTransaction, row_checks
 from .layout import FIRST, FLUSHED, HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, NUMBER, PID, SessionError, Spec
@@ -57,7 +58,7 @@ class SharedMemoryBackend:
         capacity: int,
         num_axes: int = 0,
         settings: dict[str, Any] | None = None,
-        max_open: int = MAX_OPEN,
+        max_open: int = USUAL_MAX_OPEN,
         axes: Sequence[Any] = (),
     ) -> None:
         spec = Spec(capacity, num_axes, ledger_size(max_open), settings or {}, list(axes))
@@ -352,6 +353,9 @@ class SharedMemoryBackend:
 
     def current(self) -> Table:
         return self.snapshot()
+
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        return fn(self.current())
 
     def close(self) -> None:
         self._finalizer()

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..checkpoint import sync_directory
 from .messages import ClusterError, JournalError
 
 
@@ -36,15 +37,6 @@ def write_all(fd: int, data: bytes, at: int) -> None:
     while view:
         num_written = os.pwrite(fd, view, at)
         view, at = view[num_written:], at + num_written
-
-
-def sync_directory(directory: Path) -> None:
-    """Syncs the names of the files in a directory."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

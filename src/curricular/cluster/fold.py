@@ -16,6 +16,7 @@ from ..defaults import fitted
 from ..flush import still_out
 from ..generators import TaskGenerator, fingerprint
 from ..refresh import Refresher
+from ..storage import create_task_tracker
 from ..table import (
     BUILT_IN_REASONS,
     CANCELLED,
@@ -28,7 +29,7 @@ from ..table import (
     cancellations,
 )
 from ..task import ConfigT
-from ..tracker import TaskTracker, create_task_tracker
+from ..tracker import TaskTracker
 from .messages import BURIED, JOINED, Record
 
 _SPAN = 8

@@ -17,9 +17,9 @@ from ..generators import TaskGenerator, Tasks, fingerprint
 from ..outline import outline
 from ..results import estimator
 from ..rows import Rows
+from ..storage import shared_settings
 from ..table import Counters, Estimator, Patch, ledger_size, merge_reasons
 from ..task import ConfigT, num_params
-from ..tracker import shared_settings
 from .messages import STREAMS_PER_NODE, ClusterError, News, Reply, Request
 from .saved import read_identity
 from .settings import check_name, checked, cluster_settings

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backends import session
-from ..checkpoint import write_checkpoint
-from .files import errors_of, sync_directory, write_all, write_draft, write_file
+from ..checkpoint import sync_directory, write_checkpoint
+from .files import errors_of, write_all, write_draft, write_file
 from .fold import Node
 from .messages import ClusterError, DeposedError, JournalError, Record
 from .records import HEADER_BYTES, encoded, header, stamp

@@ -8,8 +8,8 @@ from ..config import CurriculumConfig
 from ..defaults import arranged
 from ..generators import TaskGenerator, Tasks, fingerprint
 from ..rows import VERSION
+from ..storage import shared_settings
 from ..task import ConfigT
-from ..tracker import shared_settings
 from .fold import alone
 from .messages import ClusterError
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
-from ..config import ROUNDING
+from ..config import ROUNDING, USUAL_MAX_OPEN
 from ..params import FLAT, Layout
 from ..rows import PatchedRows, Rows, TaskState
 
@@ -300,10 +300,6 @@ NO_WORKER = -1
 """Stands for the worker of a hand-out that was open when the state was saved: it is handed out again first."""
 
 
-MAX_OPEN = 16_384
-"""Default number of entries of the ledger."""
-
-
 _ROW_COLUMNS = frozenset(TaskState.model_fields)
 
 
@@ -313,7 +309,7 @@ _LABEL_COLUMNS = {f"label_{name}": name for name in LABEL.names or () if name !=
 _CELL_COLUMNS = ("cells", "cell_axes")
 
 
-def empty_table(capacity: int, num_axes: int, max_open: int = MAX_OPEN) -> Table:
+def empty_table(capacity: int, num_axes: int, max_open: int = USUAL_MAX_OPEN) -> Table:
     """Returns a table of `capacity` inactive rows, with the label `OTHER`, the built-in reasons and an empty ledger."""
     labels = np.zeros(MAX_LABELS, LABEL)
     labels["name"][0] = OTHER

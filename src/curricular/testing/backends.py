@@ -13,7 +13,7 @@ from ..curriculum import Curriculum
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..results import estimator
-from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, admit, choose, record
+from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, Table, admit, choose, record
 from .play import play, quick
 
 _ESTIMATOR = estimator(CurriculumConfig())
@@ -115,6 +115,21 @@ class BackendSuite:
             backend.append(TOLD, 0, 0.5, 0.0)
             with pytest.raises(KeyError, match="on purpose"):
                 backend.apply(fail)
+            assert backend.apply(lambda transaction: len(transaction.events)) == 1
+
+    def test_a_look_is_at_the_current_table_and_lets_an_error_through(self) -> None:
+        def fail(_: Table) -> None:
+            raise KeyError("on purpose")
+
+        with closing(self.make_backend(3, 1)) as backend:
+            _admit(backend, [0, 1, 2], [10, 11, 12])
+            backend.append(TOLD, 0, 0.5, 0.0)
+            with pytest.raises(KeyError, match="on purpose"):
+                backend.look(fail)
+            _admit(backend, [1], [99])
+            assert backend.look(lambda table: table.rows["seed"].tolist()) == [10, 99, 12]
+            there = backend.current()
+            assert backend.look(lambda table: table.counters) == there.counters
             assert backend.apply(lambda transaction: len(transaction.events)) == 1
 
     def test_a_transaction_ends_with_its_call(self) -> None:
