@@ -13,6 +13,7 @@ from .schema import (
     EVICTED,
     MAX_LABEL_BYTES,
     MAX_LABELS,
+    MAX_PRIORITY,
     MAX_REASONS,
     OTHER,
     OTHER_REASON,
@@ -160,12 +161,21 @@ def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> 
     return candidates[np.argsort(priorities[candidates], kind="stable")[:n]]
 
 
-def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
-    """Returns the patch that puts a new distribution into use: its running sum is `cumulated`, shape (capacity,)."""
+def choose(table: Table, cumulated: NDArray[np.float64], priorities: NDArray[np.float64]) -> Patch:
+    """Returns the patch that puts a new distribution into use.
+
+    Args:
+        table: The pool.
+        cumulated: Running sum of the distribution, shape (capacity,).
+        priorities: Priority of each task, from which the distribution follows, finite where active, shape (capacity,).
+    """
     labels = table.labels.copy()
     chances = cumulated.copy()
     chances[1:] -= cumulated[:-1]
-    labels["chance"] = np.bincount(table.rows["label_index"], chances, MAX_LABELS)
+    label_of, active = table.rows["label_index"], table.rows["is_active"]
+    labels["chance"] = np.bincount(label_of, chances, MAX_LABELS)
+    parts = np.where(active, priorities, 0.0) / np.bincount(label_of, active, MAX_LABELS).clip(1.0)[label_of]
+    labels["priority"] = np.bincount(label_of, parts, MAX_LABELS).clip(-MAX_PRIORITY, MAX_PRIORITY)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
     old = table.counters
     counters = old._replace(
