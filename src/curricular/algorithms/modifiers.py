@@ -46,10 +46,11 @@ class ModifiedAlgorithm(Algorithm):
         """The algorithm that is modified."""
         self.modifiers = modifiers
         """Modifiers, in the order in which they apply."""
-        self.follows_handouts = algorithm.follows_handouts or any(
+        self.follows_handouts: bool = algorithm.follows_handouts or any(
             isinstance(modifier, Modifier) and modifier.follows_handouts for modifier in modifiers
         )
-        self.chooses_labels, self.evicts_tasks = algorithm.chooses_labels, algorithm.evicts_tasks
+        self.chooses_labels: bool = algorithm.chooses_labels
+        self.evicts_tasks: bool = algorithm.evicts_tasks
 
     def priorities(self, columns: Columns) -> Array:
         return self.algorithm.priorities(columns)
