@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import masked
 from ..rows import Rows
 from ..task import Params
 from .ledger import is_current, open_entries, waiting
@@ -174,8 +175,8 @@ def choose(table: Table, cumulated: NDArray[np.float64], priorities: NDArray[np.
     chances[1:] -= cumulated[:-1]
     label_of, active = table.rows["label_index"], table.rows["is_active"]
     labels["chance"] = np.bincount(label_of, chances, MAX_LABELS)
-    parts = np.where(active, priorities, 0.0) / np.bincount(label_of, active, MAX_LABELS).clip(1.0)[label_of]
-    labels["priority"] = np.bincount(label_of, parts, MAX_LABELS).clip(-MAX_PRIORITY, MAX_PRIORITY)
+    sizes, sums = (np.bincount(label_of, column, MAX_LABELS) for column in (active, masked(priorities, active)))
+    labels["priority"] = (sums / sizes.clip(1.0)).clip(-MAX_PRIORITY, MAX_PRIORITY)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
     old = table.counters
     counters = old._replace(
