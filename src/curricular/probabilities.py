@@ -198,6 +198,8 @@ def _best(active: Array, mask: Array, threshold: Array, k: Array | float) -> Arr
 def staleness(last_scheduled: Array, mask: Array) -> Array:
     """Returns probabilities in proportion to the hand-outs of the pool since each active task's last one.
 
+    Hand-outs after the latest one of an active task do not count.
+
     Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
 
     Args:
