@@ -46,7 +46,7 @@ def pool(num_tasks: int) -> Table:
     rows["label_index"] = rng.integers(64, size=num_tasks)
     for name in RECENT_SCORES:
         rows[name] = rng.integers(-(2**63), 2**63, size=num_tasks)
-    table.labels["chance"] = rng.dirichlet(np.ones(MAX_LABELS))
+    table.labels["chance"] = table.labels["priority"] = rng.dirichlet(np.ones(MAX_LABELS))
     table.labels["num_recent"] = rng.integers(100, size=MAX_LABELS)
     table.labels["recent_regret"] = table.labels["num_recent"] * rng.random(MAX_LABELS)
     rows["params"] = np.stack([rng.integers(10, size=num_tasks), rng.random(num_tasks)], axis=1)

@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from curricular import (
+    AccelConfig,
     AdrConfig,
     AlpGmmConfig,
     AnyCurriculumConfig,
@@ -24,14 +25,21 @@ from curricular import (
     Stage,
     TargetScheduleConfig,
     TeacherStudentConfig,
+    ThompsonConfig,
+    TracedConfig,
     UniformConfig,
     WeightedConfig,
     create_algorithm,
 )
 from curricular.algorithms.registry import variants
 from curricular.algorithms.uniform import UniformAlgorithm
-from curricular.table import columns_of
+from curricular.priorities import unplayable
+from curricular.probabilities import capped
+from curricular.refresh import checked_distribution, checked_priorities
+from curricular.table import EMAS, columns_of, empty_table
 from curricular.testing import AlgorithmSuite
+
+from .reference import distribution
 
 CONFIGS = {
     **{name: factory() for name, factory in variants().items()},
@@ -173,3 +181,115 @@ class TestScenarios:
         scores, _ = self.told([0.5] * 20 + [0.6] * 5, random_baseline=0.5, theta=0.5)
         bare, _ = self.told([0.5] * 20 + [0.6] * 5, theta=0.5)
         assert scores[0] == pytest.approx(2 * bare[0])
+
+
+@pytest.mark.parametrize(
+    "config", [ThompsonConfig(rand_task_rate=0.0), LearnabilityConfig.sfl(rand_task_rate=0.0, top_share=0.1)]
+)
+def test_a_share_of_the_pool_is_one_of_its_tasks_and_not_of_its_slots(config):
+    """A pool that grows has slots to spare."""
+    columns = TestExtremes.columns(200, is_active=np.arange(200) < 20, num_completions=1000)
+    columns["success_ema"] = np.where(np.arange(200) == 7, 0.5, 0.0)
+    chances = distribution(create_algorithm(config), columns)
+    assert chances[7] == 0.5  # one of two
+
+
+EXTREMES = {
+    NoiseAwareConfig: [
+        {"ema_timescale": 1e-3, "slow_timescale_factor": 1e-3, "theta": 1e-6, "sharing": 1e-9},
+        {"ema_timescale": 0.9, "slow_timescale_factor": 0.9, "interval_width": 1e6, "sharing": 1e9},
+        {
+            "unsolved_weight": 0.0,
+            "discovery_share": 0.0,
+            "min_success": 0.0,
+            "rand_task_rate": 0,
+            "stale_task_share": 0,
+        },
+        {"unsolved_weight": 1.0, "discovery_share": 1.0, "min_success": 0.999, "rand_task_rate": 0.0},
+        {"rand_task_rate": 0.0, "stale_task_share": 1.0},
+    ],
+    LearningProgressConfig: [
+        {"ema_timescale": 1e-6, "slow_timescale_factor": 1e-3, "theta": 1e-6, "temperature": 1e-6, "rand_task_rate": 0},
+        {"ema_timescale": 1.0, "slow_timescale_factor": 1.0, "temperature": 1e300, "exploration_bonus": 1e6},
+        {"progress": "basic", "temperature": 1e-6, "exploration_bonus": 0.0, "rand_task_rate": 0.0},
+        {"min_samples_for_lp": 10**9, "min_presentations_for_eviction": 10**9, "temperature": 1e-6},
+    ],
+    LearnabilityConfig: [
+        {"prior": 1e-9, "power": 1e300, "ema_timescale": 1e-6, "slow_timescale_factor": 1e-3, "rand_task_rate": 0.0},
+        {"prior": 1e9, "power": 1e-9, "half_life": 1e-6, "rand_task_rate": 0.0},
+        {"top_share": 1e-9, "sharing": True, "rand_task_rate": 0.0},
+        {"prior_axis": 0, "prior_weight": 1e9, "half_life": 1e300},
+    ],
+    PrioritizedLevelReplayConfig: [
+        {
+            "regret": regret,
+            "temperature": temperature,
+            "stale_task_share": share,
+            "replay_share": share,
+            "min_fill": share,
+        }
+        for regret in ("told", "positive_value_loss", "max_monte_carlo")
+        for temperature in (1e-9, 1e300)
+        for share in (0.0, 1.0)
+    ],
+    TracedConfig: [
+        {"co_learnability_weight": 1e300, "num_followers": 10**9},
+        {"co_learnability_weight": 0.0, "num_followers": 1, "temperature": 1e-9},
+    ],
+    AccelConfig: [{"min_fill": 1.0}, {"replay_share": 0.0}],
+}
+
+
+class TestExtremes:
+    """Whatever the ends of the ranges and whatever the results: a distribution, without a warning."""
+
+    @staticmethod
+    def columns(size, **values):
+        table = empty_table(size, 2)
+        rows = table.rows
+        rows["is_active"], rows["success_threshold"] = True, 0.5
+        rows["task_id"] = rows["seed"] = rows["last_scheduled"] = np.arange(size)
+        rows["params"] = np.arange(2 * size).reshape(size, 2) % 3
+        for name, value in values.items():
+            rows[name] = value
+        rows["num_scheduled"] = rows["num_regrets"] = rows["num_completions"]
+        return dict(columns_of(table))
+
+    @classmethod
+    def cases(cls, size):
+        def told(score, num_completions, **values):
+            averages = dict.fromkeys((*EMAS, "success_ema", "last_score", "last_regret"), score)
+            averages["mean_square"] = averages["slow_ema"]
+            return cls.columns(size, num_completions=num_completions, **(averages | values))
+
+        slots = np.arange(size)
+        yield cls.columns(size)
+        yield cls.columns(size, num_failures=9, num_cancelled=9)
+        for score in (0.0, 1e-300, 0.1, 1 / 3, 1 - 1e-16, 1.0):
+            for number in (1, 2, 40, 10**9, 2**32):
+                yield told(score, number)
+            yield told(score, 40, mean_square=score * score, random_baseline=0.75)
+        for number in (1, 40, 10**9):
+            mixed = np.linspace(0.0, 1.0, size)
+            yield told(mixed, number, last_scheduled=2**50 + slots)
+            yield told(mixed, number, num_failures=9)
+            yield told(mixed, number, num_failures=9 * (slots % 2))
+            yield told(mixed, number, is_active=slots == size // 2)
+            yield told(mixed, np.where(slots % 2, number, 0))
+        yield told(0.5, 40, last_regret=1e290 * (-1.0) ** slots)
+        for params in (np.nan, 1e300 * (-1.0) ** slots[:, None]):
+            yield told(0.5, 40, params=params)
+
+    @pytest.mark.parametrize("size", [1, 2, 17])
+    @pytest.mark.parametrize(
+        ("config_type", "settings"), [(kind, settings) for kind, several in EXTREMES.items() for settings in several]
+    )
+    def test_it_is_a_distribution(self, config_type, settings, size):
+        config = config_type(**settings)
+        algorithm = create_algorithm(config)
+        for columns in self.cases(size):
+            active, failing = columns["is_active"], unplayable(columns, config)
+            priorities = checked_priorities(algorithm.priorities(columns), active, "it")
+            chances = checked_distribution(algorithm.probabilities(columns, priorities), active, "it")
+            checked_distribution(capped(chances, active, failing), active, "it")
+            assert not (algorithm.evictable(columns, priorities, config) & ~active).any()

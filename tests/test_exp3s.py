@@ -11,7 +11,9 @@ from curricular import (
     Interest,
     ModifiedAlgorithm,
     Quotas,
+    TargetScheduleConfig,
     UniformConfig,
+    WeightedConfig,
     create_algorithm,
     merge,
     single_task,
@@ -106,8 +108,8 @@ def test_progress_is_what_is_above_the_average_of_the_label():
 def test_a_rare_label_counts_for_more():
     """So that in the mean, what a label earns does not depend on how often it is drawn."""
     algorithm = create_algorithm(Exp3SConfig(exploration_share=0.0, learning_rate=0.001, share_rate=1e-9))
-    backend = new_backend(2, names=["often", "seldom"])
-    backend.apply(lambda transaction: transaction.commit(choose(backend.snapshot(), cumulative(np.array([0.9, 0.1])))))
+    backend, weights = new_backend(2, names=["often", "seldom"]), np.array([0.9, 0.1])
+    backend.apply(lambda transaction: transaction.commit(choose(backend.snapshot(), cumulative(weights), weights)))
     events = np.zeros(100, EVENT)
     events["task_id"], events["kind"], events["regret"] = np.arange(100) >= 90, TOLD_WITH_REGRET, 1.0
     backend.apply(lambda transaction: transaction.commit(record(backend.snapshot(), events, estimator(Exp3SConfig()))))
@@ -122,7 +124,8 @@ def test_without_results_the_distribution_stays():
     table = curriculum.tracker.snapshot()
     chances = curriculum.probabilities()
     for _ in range(3):
-        table = replace(table, labels=choose(table, cumulative(chances)).labels)
+        priorities = curriculum.algorithm.priorities(columns_of(table))
+        table = replace(table, labels=choose(table, cumulative(chances), priorities).labels)
         again = distribution(curriculum.algorithm, columns_of(table))
         assert again == pytest.approx(chances, rel=1e-12)
         chances = again
@@ -210,15 +213,24 @@ def test_from_a_checkpoint_it_goes_on_the_same(tmp_path):
     assert [task.task_id for task in again.ask(100)] == [task.task_id for task in curriculum.ask(100)]
 
 
-def test_it_goes_on_from_what_another_algorithm_drew(tmp_path):
-    curriculum = Curriculum(UniformConfig(num_active_tasks=4), generator(*"aaab"))
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (UniformConfig(num_active_tasks=4), {"a": 0.5, "b": 0.5}),
+        (WeightedConfig(num_active_tasks=4, weights=(0.0, 3.0, 0.0, 3.0)), {"a": 0.25, "b": 0.75}),
+        # Its priorities are logarithms, all below 0.
+        (TargetScheduleConfig(num_active_tasks=4, start=9.0, stop=9.0, num_tasks=1), {"a": 0.5, "b": 0.5}),
+    ],
+)
+def test_it_goes_on_from_the_mean_priorities_of_another_algorithm(tmp_path, before, expected):
+    curriculum = Curriculum(before, generator(*"aaab"))
     curriculum.save(tmp_path / "state.npz")
-    config = Exp3SConfig(num_active_tasks=4, exploration_share=0.1)
+    config = Exp3SConfig(num_active_tasks=4, exploration_share=0.0)
     loaded = Curriculum.load(tmp_path / "state.npz", generator(*"aaab"), config=config)
-    assert shares(loaded) == pytest.approx({"a": 0.75, "b": 0.25})
+    assert shares(loaded) == pytest.approx(expected)
 
 
-def test_a_label_that_was_masked_comes_back_with_an_average_weight():
+def test_a_label_that_was_masked_comes_back_with_the_weight_it_had():
     config = Exp3SConfig(num_active_tasks=3, eviction_rate=0.0)
     masked = ModifiedAlgorithm(create_algorithm(config), Interest((1.0, 1.0, 0.0)))
     curriculum = Curriculum(config, generator(*"abc"), algorithm=masked)
@@ -226,7 +238,10 @@ def test_a_label_that_was_masked_comes_back_with_an_average_weight():
     assert shares(curriculum).keys() == {"a", "b"}
     unmasked = Curriculum(config, generator(*"abc"))
     unmasked.load_state_dict(curriculum.state_dict())
-    assert shares(unmasked)["c"] == pytest.approx(0.95 / 3 + 0.05 / 3)
+    p = shares(unmasked)
+    assert p["a"] > 0.6
+    # As much as a label that was drawn and earned nothing either.
+    assert p["c"] == pytest.approx(p["b"])
 
 
 @pytest.mark.parametrize("use_shared_memory", [True, False])
@@ -246,10 +261,46 @@ def modified(modifier):
     return shares(curriculum)
 
 
-def test_factors_multiply_up_but_quotas_stay():
-    assert modified(Interest((2.0, 1.0, 1.0, 1.0)))["a"] > 0.8 > 2 / 5
+def test_modifiers_change_the_draws_and_not_the_weights():
+    assert modified(Interest((2.0, 1.0, 1.0, 1.0)))["a"] == pytest.approx(2 / 5)
     quotas = dict(zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True))
     assert modified(Quotas(tuple(quotas.values()))) == pytest.approx(quotas)
+
+
+@pytest.mark.parametrize("num_broken", [1, 2, 4])
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_unplayable_tasks_take_no_weight_from_their_label(num_broken, gain):
+    """Four of 64 tasks are worth more than the others; then some of the four are unplayable, and later none."""
+    curriculum = made(*("a" * 4 + "b" * 60))
+    broken = {state.task_id for state in curriculum.task_states() if state.seed < num_broken}
+
+    def teach_all(num_results, broken):
+        for _ in range(num_results // 32):
+            tasks = curriculum.ask(32)
+            curriculum.cancel([task.task_id for task in tasks if task.task_id in broken], "failed")
+            played = [task for task in tasks if task.task_id not in broken]
+            regrets = [gain if task.label == "a" else 0.0 for task in played]
+            curriculum.tell([task.task_id for task in played], [0.5] * len(played), regrets=regrets)
+
+    def weights():
+        columns = columns_of(curriculum.tracker.snapshot())
+        priorities = curriculum.algorithm.priorities(columns)
+        return priorities[columns["label_index"] == columns["label_index"][0]][0]
+
+    teach_all(8000, set())
+    before = weights()
+    assert before == pytest.approx(0.5) if gain == 0.0 else before > 0.85
+    for _ in range(5):
+        teach_all(1600, broken)
+        p = curriculum.probabilities()
+        assert p[list(broken)].max() <= 1 / 64 + 1e-12
+        if num_broken < 4:  # the label still earns, and the draws of its broken tasks go to all others
+            assert weights() == pytest.approx(before, abs=0.02)
+            assert shares(curriculum)["a"] > 0.7 * before
+    if num_broken == 4:  # nothing earns anything: of all weight, only the share α of each result is spread
+        assert weights() == pytest.approx(0.5 + (before - 0.5) * (1 - 3e-4) ** 8000, abs=0.05)
+    teach_all(32 * 20, set())
+    assert shares(curriculum)["a"] > 0.5 * before + 0.2
 
 
 def test_labels_of_noise_are_drawn_more_than_those_that_stand_still():

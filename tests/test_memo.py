@@ -54,6 +54,13 @@ def test_only_rows_that_changed_are_computed():
     assert fn.num_rows == 2 * SMALL + 3
 
 
+def test_another_number_of_axes_is_another_pool():
+    memo = Memo(lambda columns: (columns["params"].sum(axis=1) + columns["a"],), ("a", "params"))
+    for num_axes in (2, 4, 0, 2):
+        columns = {"a": np.arange(3.0), "params": np.ones((3, num_axes))}
+        assert memo(columns)[0].tolist() == [num_axes, num_axes + 1, num_axes + 2]
+
+
 def test_another_number_of_rows_is_another_pool():
     memo = RowMemo(squares_and_sums, ("a", "b"))
     for num_rows in (2 * SMALL, 3 * SMALL, 2 * SMALL):

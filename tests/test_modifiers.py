@@ -11,11 +11,14 @@ from curricular import (
     Cost,
     Curriculum,
     Interest,
+    LabelBanditConfig,
     LearnabilityConfig,
     LearningProgressConfig,
     ModifiedAlgorithm,
+    Modifier,
     Prerequisites,
     Quotas,
+    TargetScheduleConfig,
     UniformConfig,
     bucketed,
     create_algorithm,
@@ -126,6 +129,71 @@ class TestQuotas:
 
     def test_an_empty_group_leaves_its_share_to_the_others(self):
         assert shares(Interest((0, 1, 1, 1)), Quotas((0.5, 0.3, 0.2, 0))) == pytest.approx([0, 0.6, 0.4, 0])
+
+    @pytest.mark.parametrize("axis", [None, 0])
+    def test_it_is_what_a_loop_over_the_groups_gives(self, axis):
+        rng = np.random.default_rng(0)
+        for num_shares, size in ((1, 5), (7, 40), (300, 200)):
+            quotas = Quotas(tuple(rng.dirichlet(np.ones(num_shares))), axis=axis)
+            chances = rng.random(size) * (rng.random(size) < 0.7)
+            # Between, beyond and below the groups, and NaN, which stands for an unknown value.
+            values = rng.integers(-1, num_shares + 2, size).astype(float) + rng.choice([0.0, 0.5, np.nan], size)
+            seeds = rng.integers(num_shares + 2, size=size)
+            columns = {"params": values[:, None], "seed": seeds}
+            groups, expected = seeds if axis is None else values, np.zeros(size)
+            for group, share in enumerate(quotas.shares):
+                total = chances[groups == group].sum()
+                expected[groups == group] = chances[groups == group] * (share / total if total else 0.0)
+            assert quotas(chances, columns) == pytest.approx(expected, rel=1e-12)
+            strict = {name: xp.asarray(column) for name, column in columns.items()}
+            assert np.asarray(quotas(xp.asarray(chances), strict)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+class Alternating(Modifier):
+    """Draws the even and the odd tasks in turn, as hand-outs go by."""
+
+    follows_handouts = True
+
+    def __call__(self, probabilities, columns):
+        return probabilities * (columns["seed"] % 2 == columns["last_scheduled"].max() // 64 % 2)
+
+
+class TestWhatModifiersNeed:
+    @pytest.mark.parametrize("modifiers", [(Alternating(),), (CoolDown(3),), (Cost((1, 2)), CoolDown(3))])
+    def test_weights_that_follow_hand_outs_make_the_algorithm_follow_them(self, modifiers):
+        assert ModifiedAlgorithm(create_algorithm(UniformConfig()), *modifiers).follows_handouts
+
+    @pytest.mark.parametrize("modifiers", [(), (Cost((1, 2)),), (lambda probabilities, columns: probabilities,)])
+    def test_others_do_not(self, modifiers):
+        assert not ModifiedAlgorithm(create_algorithm(UniformConfig()), *modifiers).follows_handouts
+
+    def test_hand_outs_alone_refresh_what_they_change(self):
+        config = UniformConfig(num_active_tasks=4)
+        curriculum = Curriculum(config, FOUR, algorithm=ModifiedAlgorithm(create_algorithm(config), Alternating()))
+        assert {task.config % 2 for _ in range(40) for task in curriculum.ask(10)} == {0, 1}
+
+    def test_flags_are_those_of_the_algorithm(self):
+        for config in (UniformConfig(), TargetScheduleConfig(stop=1.0, num_tasks=9), LabelBanditConfig()):
+            plain = create_algorithm(config)
+            modified = ModifiedAlgorithm(plain, Cost((1, 2)))
+            for flag in ("follows_handouts", "chooses_labels", "evicts_tasks"):
+                assert getattr(modified, flag) == getattr(plain, flag)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1.0, np.nan, 1.0, 1.0),
+        (np.nan,) * 4,
+        (-1.0, -2.0, -1.0, -1.0),
+        (2.0, -1.0, 1.0, 1.0),
+        (-0.5, 0.5, 0.0, 0.0),
+    ],
+)
+@pytest.mark.parametrize("others", [(), (Quotas((0.5, 0.25, 0.125, 0.125)),), (Interest((0.5, 1, 2, 3)), Cost((2, 1)))])
+def test_weights_that_are_none_are_refused(weights, others):
+    with pytest.raises(ValueError, match=r"ModifiedAlgorithm\.probabilities: expected .*among them"):
+        shares(lambda probabilities, columns: np.array(weights), *others)
 
 
 class TestPrerequisites:

@@ -58,6 +58,15 @@ class TestMutations(ProposerSuite):
         return create_proposer(ACCEL, generator)
 
 
+class TestMutationsWhileThePoolIsFilled(ProposerSuite):
+    """Hardly any level is replayed yet, but those that cannot be played are replaced."""
+
+    fresh_share = 0.3
+
+    def make_proposer(self, generator):
+        return create_proposer(ACCEL.model_validate(ACCEL.model_dump() | {"min_fill": 1.0}), generator)
+
+
 class TestMixture(ProposerSuite):
     fresh_share = 0.2
     num_rounds = 25  # each fits a mixture

@@ -21,6 +21,7 @@ from curricular import (
     single_task,
 )
 from curricular.backends.protocol import NOTHING_LOST
+from curricular.probabilities import proportional, rank, top_k
 from curricular.refresh import PATIENCE, refresh_interval
 from curricular.results import estimator
 from curricular.table import EVENT, TOLD, Draft, admit, columns_of, empty_table
@@ -253,6 +254,30 @@ class TestFailure:
         with pytest.raises(ValueError, match="score"):
             curriculum.tell([0, 1], [0.5, 2.0])
         assert curriculum.tracker.snapshot().counters.num_completed == 0
+
+
+@pytest.mark.parametrize("use", [rank, proportional, lambda priorities, active: top_k(priorities, active, 2)])
+@pytest.mark.parametrize(
+    ("priorities", "found"),
+    [
+        ([1.0, np.nan, 2.0], "nan among them"),
+        ([1.0, -np.inf, 2.0], "-inf among them"),
+        ([np.nan] * 3, "nan among them"),
+        ([1.0, 2.0], r"shape \(2,\)"),
+        (None, r"shape \(\)"),
+        (["a"] * 3, r"got array\(\['a'"),
+    ],
+)
+def test_priorities_that_are_none_are_refused_whatever_is_made_of_them(priorities, found, use):
+    class Own(Algorithm):
+        def priorities(self, columns):
+            return np.array(priorities) if isinstance(priorities, list) else priorities
+
+        def probabilities(self, columns, priorities):
+            return use(priorities, columns["is_active"])
+
+    with pytest.raises(ValueError, match=rf"Own\.priorities: expected .*{found}"):
+        Curriculum(CurriculumConfig(num_active_tasks=3), algorithm=Own())
 
 
 def test_an_algorithm_of_another_kind_is_refused_when_the_curriculum_is_made():

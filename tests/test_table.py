@@ -205,7 +205,7 @@ def test_nothing_is_written_into_an_argument():
     events.flags.writeable = False
     record(table, events, ESTIMATORS[0])
     admit(table, np.array([1]), np.array([5]), np.empty((1, 0)), ["new"], 0.0, ESTIMATORS[0])
-    choose(table, cumulative(np.ones(2)))
+    choose(table, cumulative(np.ones(2)), np.ones(2))
 
 
 class TestAdmit:

@@ -4,7 +4,18 @@ import array_api_strict as xp
 import numpy as np
 import pytest
 
-from curricular.probabilities import NUM_RANKS, blend, proportional, rank, sigmoid, sigmoid90, staleness, top_k, z_score
+from curricular.probabilities import (
+    NUM_RANKS,
+    blend,
+    proportional,
+    rank,
+    sigmoid,
+    sigmoid90,
+    staleness,
+    top_k,
+    top_share,
+    z_score,
+)
 from curricular.streams import pseudo_uniform
 
 
@@ -23,6 +34,8 @@ TRANSFORMS = {
     "sigmoid90": lambda scores, mask: sigmoid90(z_score(scores, mask), mask),
     "top_k, 1": lambda scores, mask: top_k(scores, mask, 1),
     "top_k, 10": lambda scores, mask: top_k(scores, mask, 10),
+    "top_share, 0.3": lambda scores, mask: top_share(scores, mask, 0.3),
+    "top_share, 1": lambda scores, mask: top_share(scores, mask, 1.0),
     "staleness": lambda scores, mask: staleness(as_integers(scores), mask),
 }
 
@@ -35,6 +48,15 @@ def cases():
             scores, mask = rng.random(size).round(decimals), rng.random(size) < 0.6
             mask[rng.integers(size)] = True
             yield scores, mask
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "priorities", [(-1.0, -2.0, -3.0), (-1.0, 2.0, 3.0), (-0.1, 0.1, 0.0), (np.nan, 1.0, 2.0), (np.nan,) * 3]
+)
+def test_negative_priorities_and_nan_give_no_distribution(priorities, power):
+    chances = proportional(np.array(priorities), np.full(3, True), power)
+    assert not (chances.min() >= 0 and chances.sum() == pytest.approx(1.0))
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Array = Any
 """An array of any library with the array API: NumPy, JAX, array_api_strict."""
 
+Floats = NDArray[np.float64]
+"""A float array of NumPy; docstrings give its shape."""
+
 
 Columns = Mapping[str, Array]
 """Columns of a pool by field of `TaskState`, shape (capacity,) each; `params` has shape (capacity, num_params).

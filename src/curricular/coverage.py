@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Array
+from .priorities import too_many_failures
 from .rows import Rows
 from .streams import Purpose, permuted, stream_key
 from .table import Counters, Table
@@ -140,7 +141,7 @@ class Walk:
         if has_new:
             is_due |= rows["num_scheduled"] == 0
         if failures.any():
-            is_due |= (failures > 0) & (failures < self._max_failures) & (rows["num_pending"] == 0)
+            is_due |= (failures > 0) & ~too_many_failures(failures, self._max_failures) & (rows["num_pending"] == 0)
         return is_due & rows["is_active"]
 
     def _window(self, number: int, place: int, width: int, capacity: int) -> NDArray[np.int64]:

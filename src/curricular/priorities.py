@@ -166,7 +166,17 @@ def _recent_field(words: Array, index: Array) -> Array:
 
 def unplayable(columns: Columns, config: CurriculumConfig) -> Array:
     """Returns which active tasks were cancelled at least `config.max_failures` times in a row; bool, (capacity,)."""
-    return columns["is_active"] & (columns["num_failures"] >= config.max_failures)
+    return columns["is_active"] & too_many_failures(columns["num_failures"], config.max_failures)
+
+
+def too_many_failures(num_failures: Array, max_failures: int) -> Array:
+    """Returns whether tasks with these numbers of cancellations in a row are unplayable, bool, shape (n,).
+
+    Args:
+        num_failures: Cancellations of each task since its last score, shape (n,).
+        max_failures: Number of cancellations from which a task is unplayable, at least 1.
+    """
+    return num_failures >= max_failures
 
 
 def evictable(priorities: Array, columns: Columns, config: CurriculumConfig) -> Array:

@@ -50,7 +50,7 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
     """Returns priority^power / Σ priority^power over the active entries; uniform if all priorities are 0.
 
     Args:
-        priorities: At least 0, shape (n,).
+        priorities: At least 0, shape (n,). With a negative one or NaN, the result is no distribution.
         mask: Active entries.
         power: Larger values concentrate the probability on the highest priorities.
 
@@ -62,13 +62,15 @@ def proportional(priorities: Array, mask: Array, power: float = 1.0) -> Array:
     xp = priorities.__array_namespace__()
     weights = masked(priorities, mask)
     if power != 1.0:
-        weights = (weights / _or_one(xp.max(weights))) ** power
+        sizes = xp.abs(weights)
+        weights = xp.copysign((sizes / _or_one(xp.max(sizes))) ** power, weights)
     sum_of_weights = total(weights)
     if isinstance(weights, np.ndarray) and sum_of_weights > 0.0:
         return weights * (1.0 / sum_of_weights)
-    is_empty = xp.astype(sum_of_weights <= 0.0, xp.float64)
-    # A sum of both cases needs one array less than a choice between them.
-    return weights * (1.0 / (sum_of_weights + is_empty)) + xp.astype(mask, xp.float64) * (is_empty / count(mask))
+    is_empty = xp.astype(~xp.any(weights != 0.0), xp.float64)
+    # A sum of both cases needs one array less than a choice between them. The sign of a negative sum stays.
+    scaled = weights * (1.0 / _or_one(xp.abs(sum_of_weights)))
+    return scaled + xp.astype(mask, xp.float64) * (is_empty / count(mask))
 
 
 def sigmoid(logits: Array, mask: Array, slope: float = 1.0, centre: float = 0.0) -> Array:
@@ -160,6 +162,34 @@ def top_k(priorities: Array, mask: Array, k: int) -> Array:
     active = xp.where(mask, priorities, -xp.inf)
     # With fewer than k active entries, the threshold is -inf and no active entry is at it.
     threshold = xp.max(active) if k == 1 else order_statistic(active, xp.asarray(max(0, size - k)))
+    return _best(active, mask, threshold, k)
+
+
+def top_share(priorities: Array, mask: Array, share: float) -> Array:
+    """Returns the same probability for the highest `share` of the active priorities, for at least one of them.
+
+    Entries that tie for the last ranks share the probability of those ranks.
+
+    Args:
+        priorities: Shape (n,).
+        mask: At least one entry is active.
+        share: In (0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> top_share(np.array([5.0, 4.0, 3.0, 9.0]), np.array([True, True, True, False]), 0.7).tolist()
+        [0.5, 0.5, 0.0, 0.0]
+    """
+    xp = priorities.__array_namespace__()
+    active = xp.where(mask, priorities, -xp.inf)
+    k = xp.clip(xp.round(share * count(mask)), 1.0, None)
+    threshold = order_statistic(active, xp.astype(active.shape[0] - k, xp.int64))
+    return _best(active, mask, threshold, k)
+
+
+def _best(active: Array, mask: Array, threshold: Array, k: Array | float) -> Array:
+    """Returns the same probability for the `k` entries from `threshold` on, those at it sharing what is left."""
+    xp = active.__array_namespace__()
     is_above, is_at = active > threshold, mask & (active == threshold)
     num_above, num_at = count(is_above), count(is_at)
     num_shared = xp.minimum(k - num_above, num_at)
@@ -170,6 +200,8 @@ def top_k(priorities: Array, mask: Array, k: int) -> Array:
 
 def staleness(last_scheduled: Array, mask: Array) -> Array:
     """Returns probabilities in proportion to the hand-outs of the pool since each active task's last one.
+
+    Hand-outs after the latest one of an active task do not count.
 
     Source: Jiang et al. 2021, arXiv 2010.03934, section 3.
 

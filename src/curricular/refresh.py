@@ -15,7 +15,7 @@ from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
-from .priorities import unplayable
+from .priorities import too_many_failures, unplayable
 from .probabilities import capped, cumulative
 from .table import (
     Counters,
@@ -80,6 +80,40 @@ def first_id() -> int:
     return time.time_ns() % _EPOCH // NANOSECONDS_PER_ID
 
 
+def checked_priorities(priorities: ArrayLike, active: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
+    """Returns `priorities` as floats, shape (n,).
+
+    Args:
+        priorities: The result of an algorithm.
+        active: Which rows hold tasks, shape (n,).
+        source: Name of the algorithm, for the error.
+
+    Raises:
+        ValueError: If `priorities` are not one number per row, finite in the `active` rows.
+    """
+    values = _floats(priorities, active, f"{source}.priorities")
+    if values.shape != active.shape:
+        found = f"shape {values.shape}"
+    elif np.isfinite(values[active]).all():
+        return values
+    else:
+        found = f"{values[active & ~np.isfinite(values)][0]} among them"
+    raise ValueError(
+        f"{source}.priorities: expected {len(active)} numbers, finite where is_active is true, got {found}; fix the "
+        f"algorithm"
+    )
+
+
+def _floats(values: ArrayLike, active: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
+    """Returns `values` as an array of floats; raises `ValueError` if they are none."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{source}: expected an array of {len(active)} numbers, got {values!r:.200}; return one number per row"
+        ) from error
+
+
 def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
     """Returns `probabilities` as floats, shape (n,).
 
@@ -91,13 +125,7 @@ def checked_distribution(probabilities: ArrayLike, active: NDArray[np.bool_], so
     Raises:
         ValueError: If `probabilities` are not a distribution over the `active` rows.
     """
-    try:
-        values = np.asarray(probabilities, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{source}.probabilities: expected an array of {len(active)} numbers, got {probabilities!r:.200}; return "
-            f"one probability per row"
-        ) from error
+    values = _floats(probabilities, active, f"{source}.probabilities")
     found = _fault(values, active)
     if found:
         raise ValueError(
@@ -209,7 +237,7 @@ class Refresher:
         rows = self._backend.read(np.unique(task_ids % self._backend.capacity))
         # Counts of this object are an upper limit for what the rows do not hold yet.
         logged = np.array([self._num_cancelled[task_id] for task_id in rows["task_id"].tolist()], np.int64)
-        return bool((rows["num_failures"] + logged >= self._config.max_failures).any())
+        return bool(too_many_failures(rows["num_failures"] + logged, self._config.max_failures).any())
 
     def _count_at_once(self, num_endings: int) -> None:
         """Counts endings, looks whether an unplayable task is drawn too often, and refreshes if so."""
@@ -254,7 +282,7 @@ class Refresher:
         def change(transaction: Transaction) -> None:
             draft = recorded(transaction, self._estimator)
             draft.add(patch_of(draft.table))
-            draft.add(choose(draft.table, cumulative(self.probabilities(draft.table))))
+            draft.add(self._choose(draft.table))
             draft.commit()
             self.error = None
             self._update_missing(transaction.table.counters)
@@ -327,13 +355,19 @@ class Refresher:
 
     def judge(self, table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns the priorities and the distribution that follow from `table`, shape (capacity,) each."""
-        columns = self._admission.columns(table)
-        priorities = self.algorithm.priorities(columns)
-        probabilities = self.algorithm.probabilities(columns, priorities)
+        columns, name = self._admission.columns(table), type(self.algorithm).__name__
         active, failing = columns["is_active"], unplayable(columns, self._config)
-        checked = checked_distribution(probabilities, active, type(self.algorithm).__name__)
+        priorities = self.algorithm.priorities(columns)
+        priority_of = checked_priorities(priorities, active, name)
+        probabilities = self.algorithm.probabilities(columns, priorities)
+        checked = checked_distribution(probabilities, active, name)
         chosen = np.asarray(capped(checked, active, failing)) if failing.any() else checked
-        return np.asarray(priorities, np.float64), chosen
+        return priority_of, chosen
+
+    def _choose(self, table: Table) -> Patch:
+        """Returns the patch that puts the distribution that follows from `table` into use."""
+        priorities, probabilities = self.judge(table)
+        return choose(table, cumulative(probabilities), priorities)
 
     def _advance(self, *, is_log_due: bool) -> None:
         if self._backend.follows:
@@ -386,7 +420,7 @@ class Refresher:
             is_due = True
             self._evict(draft)
         if is_due:
-            draft.add(choose(draft.table, cumulative(self.probabilities(draft.table))))
+            draft.add(self._choose(draft.table))
             self.error = None
 
     def _evict(self, draft: Draft) -> None:
@@ -407,7 +441,7 @@ class Refresher:
     def _is_overdrawn(self, table: Table) -> bool:
         """Returns whether a task is unplayable and drawn above its uniform share."""
         active = table.rows["is_active"]
-        failing = active & (table.rows["num_failures"] >= self._config.max_failures)
+        failing = active & too_many_failures(table.rows["num_failures"], self._config.max_failures)
         (slots,) = np.nonzero(failing)
         num_active = np.count_nonzero(active)
         if not 0 < len(slots) < num_active:  # where every task is unplayable, a refresh changes nothing

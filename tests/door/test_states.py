@@ -354,7 +354,7 @@ VALUES = {
     "a label has a result too few": (label("num_completed", 1, lambda n: n - 1), r"labels\['num_completed'\] with"),
     **{
         f"a label's {name} is {value}": (label(name, 1, value), rf"labels\['{name}'\]")
-        for name in ("chance", "recent_score", "recent_regret")
+        for name in ("chance", "priority", "recent_score", "recent_regret")
         for value in (NAN, INF, -INF)
     },
     "a label's chance is negative": (label("chance", 1, -0.1), r"labels\['chance'\]"),
@@ -509,6 +509,8 @@ HARMLESS = {
         num_refreshes=10**9, num_restores=10**9, num_streams=10**9, epoch=10**15
     ),
     "the chances of the labels are forgotten": label("chance", slice(None), 0.0),
+    "the priorities of the labels are forgotten": label("priority", slice(None), 0.0),
+    "the priorities of the labels are negative": label("priority", slice(0, 4), -1e9),
     "the distribution is another one": chance(lambda c: c.__setitem__(slice(None), np.linspace(0, 1, 9)[1:])),
     "one task has all probability": chance(lambda c: c.__setitem__(slice(None), [0, 0, 0, 1, 1, 1, 1, 1])),
     "a label without a name, which is a name, was never used": counter(num_labels=5),

@@ -154,7 +154,7 @@ class TestTasks:
         second.get_task()
         chances = np.zeros(16)
         chances[9] = 1.0
-        first.tracker.backend.apply(lambda it: it.commit(choose(it.table, cumulative(chances))))
+        first.tracker.backend.apply(lambda it: it.commit(choose(it.table, cumulative(chances), chances)))
         assert second.get_task().task_id == 9
         assert {task.task_id for task in second.ask(20)} == {9}
 

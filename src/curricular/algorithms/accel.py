@@ -83,9 +83,7 @@ class MutationProposer:
     def _parents(self, columns: Columns, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Returns the slots of `n` tasks to change, shape (n,)."""
         algorithm = self._algorithm
-        replayed = np.asarray(algorithm.probabilities(columns, algorithm.priorities(columns))) * algorithm.is_seen(
-            columns
-        )
+        replayed = np.asarray(algorithm.replay(columns, algorithm.priorities(columns)))
         contenders = pick(cumulative(replayed), rng.random((n, self._config.num_contenders)))
         easiest = np.asarray(columns["success_ema"])[contenders].argmax(axis=1, keepdims=True)
         return np.take_along_axis(contenders, easiest, axis=1)[:, 0]

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ..arrays import Columns
+from ..arrays import Columns, Floats
 from ..generators import TaskGenerator
-from .history import Floats, History, HistoryConfig
+from .history import History, HistoryConfig, progress_between
 from .mixtures import fit_best
 from .proposals import NewTasks, part_fresh
 
@@ -32,9 +32,6 @@ NUM_COMPONENTS = range(2, 11)
 
 NUM_SAMPLES = 250
 """Number of tasks to which a mixture is fitted: those played most recently."""
-
-ROUNDING = 1e-9
-"""Upper limit of the progress that rounding errors leave of equal scores."""
 
 
 class ProgressMixtureProposer:
@@ -89,6 +86,5 @@ def local_progress(points: Floats, scores: Floats, num_newest: int, num_neighbou
     nearest = np.argpartition((offsets * offsets).sum(axis=2), 2 * num_neighbours - 1, axis=1)
     by_age = np.sort(nearest[:, : 2 * num_neighbours], axis=1)
     older, newer = scores[by_age[:, :num_neighbours]], scores[by_age[:, num_neighbours:]]
-    error = np.sqrt((older.var(axis=1, ddof=1) + newer.var(axis=1, ddof=1)) / num_neighbours)
-    progress: Floats = np.abs(newer.mean(axis=1) - older.mean(axis=1)) - error
-    return np.where(progress > ROUNDING, progress, 0.0)
+    variances = (older.var(axis=1, ddof=1) + newer.var(axis=1, ddof=1)) / num_neighbours
+    return progress_between(older.mean(axis=1), newer.mean(axis=1), variances)

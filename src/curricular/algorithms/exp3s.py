@@ -51,8 +51,9 @@ MAX_STEP = 4.0
 class Exp3SAlgorithm(Algorithm):
     """Draws by p = ((1 − ε) w + ε / labels) / tasks of the label, where each round of results updates the weights w.
 
-    A round lasts from one refresh to the next. The weights before it follow from the probabilities of the labels, which
-    `columns` hold. So the algorithm is a pure function, and resumes from a checkpoint exactly.
+    A round lasts from one refresh to the next. The weights before it are the priorities of the labels, which `columns`
+    hold. So the algorithm is a pure function, and resumes from a checkpoint exactly. Limits on unplayable tasks and
+    modifiers change the draws, and leave the weights alone.
     """
 
     chooses_labels = True
@@ -90,13 +91,10 @@ class Exp3SAlgorithm(Algorithm):
         num_tasks = group_sizes(labels, MAX_LABELS + 1)[:-1]
         sums = [column[:-1] for column in group_sums(parts, labels, MAX_LABELS + 1)]
 
-        # The weights before the round are the probabilities in use without the uniform part of ε.
-        probabilities = columns["label_chance"]
-        was_drawn, has_tasks = probabilities > 0.0, num_tasks > 0
-        is_known = was_drawn & has_tasks
+        # A label that had no tasks before has no weight yet. Another algorithm may have left priorities below 0.
+        weights, has_tasks = xp.clip(columns["label_priority"], 0.0, None), num_tasks > 0
+        is_known = has_tasks & (weights > 0.0)
         is_known = is_known | (has_tasks & ~xp.any(is_known))
-        num_before = xp.sum(xp.astype(was_drawn, xp.float64))
-        weights = xp.clip(probabilities - config.exploration_share / xp.clip(num_before, 1.0, None), 0.0, None)
 
         # Σ r / p over the results of the round: an unlikely label has fewer results, and each counts for more.
         num_results = xp.astype(columns["label_num_recent"], xp.float64)
@@ -106,7 +104,8 @@ class Exp3SAlgorithm(Algorithm):
             num_tried, total_average = sums
             rewards = rewards - total_average / xp.clip(num_tried, 1.0, None)
         rewards = xp.clip(rewards, -config.reward_range, config.reward_range) / config.reward_range
-        steps = config.learning_rate * num_results * rewards / xp.where(was_drawn, probabilities, xp.inf)
+        chances = columns["label_chance"]
+        steps = config.learning_rate * num_results * rewards / xp.where(chances > 0.0, chances, xp.inf)
         steps = steps * (MAX_STEP / xp.clip(xp.max(xp.abs(steps)), MAX_STEP, None))
         weights = proportional(weights * xp.exp(steps), is_known)
 

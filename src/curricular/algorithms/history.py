@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, Floats
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, onto
 from ..probabilities import uniform
@@ -14,8 +14,8 @@ from ..task import Span, all_axes
 from .proposals import NewTasks
 from .protocol import Algorithm
 
-Floats = NDArray[np.float64]
-"""A float array; docstrings give its shape."""
+ROUNDING = 1e-9
+"""Upper limit of the progress that rounding errors leave of equal scores."""
 
 
 class HistoryConfig(CurriculumConfig):
@@ -110,6 +110,18 @@ class History:
         for number, (column, span) in enumerate(self._spans.items()):
             params[indices, column] = onto(span, self._low[number] + self._width[number] * points[:, number])
         return NewTasks(candidates.seeds, params)
+
+
+def progress_between(older: Floats, newer: Floats, variances: Floats) -> Floats:
+    """Returns the absolute learning progress between mean scores, shape (k,): the change less its error, at least 0.
+
+    Args:
+        older: Mean of older scores, in [0, 1], shape (k,).
+        newer: Mean of as many newer scores, likewise.
+        variances: Variance of the difference of the two means, that is its squared standard error, shape (k,).
+    """
+    progress = np.abs(newer - older) - np.sqrt(variances)
+    return np.where(progress > ROUNDING, progress, 0.0)
 
 
 def _what_is_missing(generator: TaskGenerator[Any], *, has_span: bool) -> str:

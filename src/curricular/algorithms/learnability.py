@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ..arrays import Array, Columns
 from ..priorities import learnability
-from ..probabilities import proportional, top_k
+from ..probabilities import proportional, top_share
 from .beliefs import BeliefConfig, belief
 from .floors import with_floors
 from .protocol import Algorithm
@@ -22,7 +22,7 @@ class LearnabilityConfig(BeliefConfig):
 
     algorithm: Literal["learnability"] = "learnability"
     """Tag of the algorithm in files."""
-    prior: float = Field(default=0.1, gt=0)
+    prior: float = Field(default=0.1, ge=1e-9, le=1e9)
     """Number of successes, and of failures, in the belief about a new task. Larger values draw new tasks more often."""
     power: float = Field(default=1.0, gt=0)
     """Exponent of the priority. Values above 1 favour the best tasks more."""
@@ -67,5 +67,5 @@ class LearnabilityAlgorithm(Algorithm):
         if config.top_share is None:
             chosen = proportional(priorities, active, config.power)
         else:
-            chosen = top_k(priorities, active, max(1, round(config.top_share * active.shape[0])))
+            chosen = top_share(priorities, active, config.top_share)
         return with_floors(chosen, columns, config)

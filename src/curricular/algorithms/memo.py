@@ -48,7 +48,7 @@ class Memo:
             return self._fn(columns)
         # Taken out, since it is written to: another thread meanwhile finds nothing, and computes all anew.
         kept: _Kept | None = vars(self).pop("_kept", None)
-        if kept is None or kept.columns[0].shape != given[0].shape:
+        if kept is None or [column.shape for column in kept.columns] != [column.shape for column in given]:
             kept = _Kept([column.copy(order="K") for column in given], tuple(self._anew(given)))
         else:
             is_changed = np.zeros(len(given[0]), np.bool_)

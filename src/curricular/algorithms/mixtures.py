@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-"""A float array; docstrings give its shape."""
+from ..arrays import Floats
 
 
 class Mixture(NamedTuple):

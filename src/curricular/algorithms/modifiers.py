@@ -1,5 +1,6 @@
 """Modifiers of any algorithm's probabilities: interest, cost, quotas, cool-down, prerequisites, custom functions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -7,38 +8,49 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Columns, look_up
+from ..arrays import Array, Columns, group_sums, look_up
 from ..config import CurriculumConfig
 from ..priorities import position
 from .protocol import Algorithm
 
-Modifier = Callable[[Array, Columns], Array]
-"""A function (probabilities, columns) -> weights ≥ 0, shape (capacity,) each; values of inactive rows are ignored."""
+
+class Modifier(ABC):
+    """Changes the probabilities of any algorithm, as a pure function. A plain function does as well."""
+
+    follows_handouts: bool = False
+    """Whether hand-outs alone change the weights, as in a cool-down. If so, hand-outs count towards a refresh."""
+
+    @abstractmethod
+    def __call__(self, probabilities: Array, columns: Columns) -> Array:
+        """Returns weights ≥ 0 of the tasks, shape (capacity,); values of inactive rows are ignored.
+
+        Args:
+            probabilities: Probabilities of the algorithm, or weights of the modifier before, shape (capacity,).
+            columns: Columns of the pool.
+        """
 
 
 class ModifiedAlgorithm(Algorithm):
     """Passes the probabilities of an algorithm through modifiers, in turn, and normalises the result.
 
-    If all weights become 0, the probabilities stay as they were. Priorities and evictions are those of the algorithm.
+    If all weights become 0, the probabilities stay as they were. Weights that are negative or NaN fail the refresh.
+    Priorities and evictions are those of the algorithm.
 
     Args:
         algorithm: The algorithm to modify.
-        modifiers: Applied in this order.
+        modifiers: Objects of `Modifier`, or functions with the same arguments and result. Applied in this order.
     """
 
-    def __init__(self, algorithm: Algorithm, *modifiers: Modifier) -> None:
+    def __init__(self, algorithm: Algorithm, *modifiers: Callable[[Array, Columns], Array]) -> None:
         self.algorithm = algorithm
         """The algorithm that is modified."""
         self.modifiers = modifiers
         """Modifiers, in the order in which they apply."""
-
-    @property
-    def follows_handouts(self) -> bool:  # type: ignore[override]
-        return self.algorithm.follows_handouts or any(isinstance(modifier, CoolDown) for modifier in self.modifiers)
-
-    @property
-    def chooses_labels(self) -> bool:  # type: ignore[override]
-        return self.algorithm.chooses_labels
+        self.follows_handouts: bool = algorithm.follows_handouts or any(
+            isinstance(modifier, Modifier) and modifier.follows_handouts for modifier in modifiers
+        )
+        self.chooses_labels: bool = algorithm.chooses_labels
+        self.evicts_tasks: bool = algorithm.evicts_tasks
 
     def priorities(self, columns: Columns) -> Array:
         return self.algorithm.priorities(columns)
@@ -48,8 +60,9 @@ class ModifiedAlgorithm(Algorithm):
         xp = plain.__array_namespace__()
         for modifier in self.modifiers:
             weights = xp.where(columns["is_active"], modifier(weights, columns), 0.0)
-        total = xp.sum(weights)
-        return xp.where(total > 0.0, weights / xp.where(total > 0.0, total, 1.0), plain)
+        # Divided by its absolute value, a negative sum leaves no distribution, and is refused as NaN is.
+        total = xp.abs(xp.sum(weights))
+        return xp.where(xp.any(weights != 0.0), weights / xp.where(total == 0.0, 1.0, total), plain)
 
     def is_trained_on(self, columns: Columns) -> Array:
         return self.algorithm.is_trained_on(columns)
@@ -59,7 +72,7 @@ class ModifiedAlgorithm(Algorithm):
 
 
 @dataclass(frozen=True)
-class Interest:
+class Interest(Modifier):
     """Multiplies the probability of each task by a weight, for example by how interesting a language model finds it.
 
     Weights of 0 and 1 are a mask. Source: Zhang et al. 2023 (OMNI), arXiv 2306.01711, where a language model gives the
@@ -82,7 +95,7 @@ class Interest:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Modifier):
     """Divides the probability of each task by the cost of an episode, for example in steps.
 
     An algorithm that draws by progress per episode then draws by progress per step.
@@ -104,7 +117,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Quotas:
+class Quotas(Modifier):
     """Gives each group of tasks a fixed share of the draws, and keeps the proportions within a group.
 
     The share of a group without tasks to draw goes to the other groups. Apply quotas after all other modifiers, which
@@ -125,17 +138,18 @@ class Quotas:
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         xp = probabilities.__array_namespace__()
-        groups = position(columns, self.axis)
-        weights = xp.zeros_like(probabilities)
-        for group, share in enumerate(self.shares):
-            members = xp.where(groups == group, probabilities, 0.0)
-            total = xp.sum(members)
-            weights = weights + members * xp.where(total > 0.0, share / xp.where(total > 0.0, total, 1.0), 0.0)
-        return weights
+        num_groups = len(self.shares)
+        positions = position(columns, self.axis)
+        is_group = (positions >= 0.0) & (positions < num_groups) & (positions == xp.floor(positions))
+        groups = xp.astype(xp.where(is_group, positions, num_groups), xp.int64)
+        (totals,) = group_sums([probabilities], groups, num_groups + 1)
+        shares = xp.asarray([*self.shares, 0.0], dtype=xp.float64)
+        factors = xp.where(totals == 0.0, 0.0, shares / xp.abs(xp.where(totals == 0.0, 1.0, totals)))
+        return probabilities * xp.take(factors, groups)
 
 
 @dataclass(frozen=True)
-class CoolDown:
+class CoolDown(Modifier):
     """Excludes the tasks that are among the last hand-outs of the pool, so that results come in before a repetition.
 
     Modifiers act when the distribution is refreshed, so a task may be drawn several times until the next refresh. Ask
@@ -145,6 +159,7 @@ class CoolDown:
         ValueError: If the number is below 1.
     """
 
+    follows_handouts = True
     num_handouts: int
     """Number of hand-outs of the pool that must follow the last one of a task, at least 1."""
 
@@ -162,7 +177,7 @@ class CoolDown:
         return xp.where(is_cool, probabilities, 0.0)
 
 
-class Prerequisites:
+class Prerequisites(Modifier):
     """Excludes tasks of a finite generator until the tasks that they need are mastered.
 
     A task is mastered while it has `min_completions` completions and a success rate of at least `success`; if it is

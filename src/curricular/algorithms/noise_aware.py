@@ -40,7 +40,7 @@ class NoiseAwareConfig(FlooredConfig):
     """Rate of the fastest average, per completion of a task: the shortest time scale is about 1 / rate results."""
     slow_timescale_factor: float = Field(default=1 / 256, ge=1e-3, le=0.9)
     """Rate of the slowest average, as a multiple of `ema_timescale`. Smaller values allow longer time scales."""
-    theta: float = Field(default=0.1, gt=0, le=0.5)
+    theta: float = Field(default=0.1, ge=1e-6, le=0.5)
     """θ of the reweighting R. Small values stretch small success rates; at 0.5, R is the identity."""
     interval_width: float = Field(default=1.5, ge=0)
     """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""

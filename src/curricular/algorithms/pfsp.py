@@ -11,7 +11,6 @@ from typing import Literal, Self
 from pydantic import Field
 
 from ..arrays import Array, Columns
-from ..config import CurriculumConfig
 from ..priorities import effective_count
 from ..probabilities import proportional
 from .floors import FlooredConfig, with_floors
@@ -41,6 +40,8 @@ class PfspAlgorithm(Algorithm):
     x is the mean of a forgetting belief about the score, scaled to [0, 1], so that a draw counts as half a win.
     """
 
+    evicts_tasks = False
+
     def __init__(self, config: PfspConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
@@ -53,6 +54,3 @@ class PfspAlgorithm(Algorithm):
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(proportional(priorities, columns["is_active"]), columns, self.config)
-
-    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        return columns["is_active"] & False

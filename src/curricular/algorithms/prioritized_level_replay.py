@@ -76,23 +76,31 @@ class PrioritizedLevelReplayAlgorithm(Algorithm):
         xp = success.__array_namespace__()
         return xp.where(success > 0.0, 1.0 - success, 0.0)
 
+    def replay(self, columns: Columns, priorities: Array) -> Array:
+        """Returns the probability of each level in replay, (1−ρ) · rank + ρ · staleness over the seen levels.
+
+        Args:
+            columns: Columns of the pool.
+            priorities: The result of `priorities` for these columns, shape (capacity,).
+
+        Returns:
+            Shape (capacity,), sum 1, over seen levels only, as long as there is one.
+        """
+        seen, stale_share = self.is_seen(columns), self.config.stale_task_share
+        replayed = seen | ~seen.__array_namespace__().any(seen)
+        ranked = rank(priorities, replayed, self.config.temperature)
+        return blend([(1.0 - stale_share, ranked), (stale_share, staleness(columns["last_scheduled"], replayed))])
+
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         config, active, seen = self.config, columns["is_active"], self.is_seen(columns)
         xp = active.__array_namespace__()
         num_active, num_seen = count(active), count(seen)
-        # With no level to replay, all levels are new, and the other part has share 0 over any levels.
-        replayed = seen | (num_seen == 0.0)
-        replay = blend(
-            [
-                (1.0 - config.stale_task_share, rank(priorities, replayed, config.temperature)),
-                (config.stale_task_share, staleness(columns["last_scheduled"], replayed)),
-            ]
-        )
         num_new = num_active - num_seen
         is_filling = (num_seen == 0.0) | (num_seen < config.min_fill * num_active)
         share = xp.where(is_filling, 1.0, xp.clip(num_new / num_active, None, 1.0 - config.replay_share))
         each = share / xp.clip(num_new, 1.0, None)
-        return (1.0 - share) * replay + each * xp.astype(active & ~seen, xp.float64)
+        # With no level to replay, all levels are new, and replay has share 0 over any levels.
+        return (1.0 - share) * self.replay(columns, priorities) + each * xp.astype(active & ~seen, xp.float64)
 
     def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
         return super().evictable(columns, priorities, config) & self.is_seen(columns)

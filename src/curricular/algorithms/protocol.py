@@ -17,6 +17,9 @@ class Algorithm(ABC):
     """Whether the algorithm chooses a label, then any of its tasks. If so, the refresh interval follows the number of
     labels, as far as refreshes stay cheap."""
 
+    evicts_tasks: bool = True
+    """Whether tasks of low priority are evicted. Unplayable tasks are evicted in any case."""
+
     @abstractmethod
     def priorities(self, columns: Columns) -> Array:
         """Returns the priority of each task, shape (capacity,): how much there is to learn on it.
@@ -51,11 +54,11 @@ class Algorithm(ABC):
         """Returns which tasks may be evicted, bool, shape (capacity,). Those of lowest priority are evicted first.
 
         The default is every task with at least `config.min_presentations_for_eviction` completions whose priority is
-        in the lowest share `config.eviction_threshold_percentile`.
+        in the lowest share `config.eviction_threshold_percentile`; no task if `evicts_tasks` is false.
 
         Args:
             columns: The columns that `priorities` was called with.
             priorities: The result of `priorities` for these columns, shape (capacity,).
             config: Settings of the curriculum.
         """
-        return evictable(priorities, columns, config)
+        return evictable(priorities, columns, config) if self.evicts_tasks else columns["is_active"] & False

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..arrays import Columns
+from ..arrays import Columns, Floats
 from ..generators import TaskGenerator
-from .history import Floats, History, HistoryConfig
+from .history import ROUNDING, History, HistoryConfig, progress_between
 from .proposals import NewTasks, part_fresh
 
 
@@ -47,9 +47,6 @@ MIN_WIDTH = 1 / 6
 
 STEP = 0.1
 """Standard deviation of a small change, as a share of the width of each span."""
-
-ROUNDING = 1e-9
-"""Upper limit of the progress that rounding errors leave of equal scores."""
 
 
 class Region(NamedTuple):
@@ -174,12 +171,13 @@ def halves_progress(scores: Floats, is_member: NDArray[np.bool_]) -> Floats:
     """
     rank, sizes = is_member.cumsum(axis=1), is_member.sum(axis=1, keepdims=True)
     is_new = is_member & (2 * rank > sizes)
-    means, errors = [], np.zeros(len(is_member))
-    for is_in in (is_new, is_member & ~is_new):
-        count = is_in.sum(axis=1)
-        mean = (is_in @ scores) / count.clip(1)
-        variance = ((is_in @ (scores * scores)) / count.clip(1) - mean * mean).clip(0.0)
-        errors += variance / (count - 1).clip(1)
-        means.append(mean)
-    progress = np.abs(means[0] - means[1]) - np.sqrt(errors)
-    return np.where((sizes[:, 0] >= 4) & (progress > ROUNDING), progress, 0.0)
+    (older, variance), (newer, variance_now) = (_mean(scores, half) for half in (is_member & ~is_new, is_new))
+    return np.where(sizes[:, 0] >= 4, progress_between(older, newer, variance + variance_now), 0.0)
+
+
+def _mean(scores: Floats, is_member: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Returns the mean score of each group of tasks, and the variance of this mean, shape (k,) each."""
+    count = is_member.sum(axis=1)
+    mean = (is_member @ scores) / count.clip(1)
+    variance = ((is_member @ (scores * scores)) / count.clip(1) - mean * mean).clip(0.0)
+    return mean, variance / (count - 1).clip(1)

@@ -92,6 +92,8 @@ class SequentialAlgorithm(Algorithm):
     tasks only.
     """
 
+    evicts_tasks = False
+
     def __init__(self, config: SequentialConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
@@ -109,9 +111,6 @@ class SequentialAlgorithm(Algorithm):
         is_so_far = xp.astype(stages <= current, xp.float64)
         # When all stages are over, no task is in the current one, and the first part is uniform over all.
         return mix(proportional(priorities, active), proportional(is_so_far, active), self.config.rehearsal_share)
-
-    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        return columns["is_active"] & False
 
     def _current(self, columns: Columns, stages: Array) -> Array:
         """Returns the number of the first stage that is not over, shape (); the capacity if all stages are over."""

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from ..arrays import Array, Columns
-from ..config import CurriculumConfig
 from ..priorities import position
 from ..probabilities import softmax
+from ..table import MAX_PRIORITY
 from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
 
@@ -63,6 +63,7 @@ class TargetScheduleAlgorithm(Algorithm):
     """
 
     follows_handouts = True
+    evicts_tasks = False
 
     def __init__(self, config: TargetScheduleConfig) -> None:
         self.config = config
@@ -79,13 +80,10 @@ class TargetScheduleAlgorithm(Algorithm):
             start, stop, width = (_at(value, number) for value in (config.start, config.stop, config.width))
             distance = (position(columns, axis) - (start + (stop - start) * progress)) / width
             total = total - 0.5 * distance * distance
-        return total
+        return xp.clip(total, -MAX_PRIORITY, None)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return with_floors(softmax(priorities, columns["is_active"], 1.0), columns, self.config)
-
-    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        return columns["is_active"] & False
 
 
 def _at(value: float | tuple[float, ...], number: int) -> float:

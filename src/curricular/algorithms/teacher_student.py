@@ -50,7 +50,7 @@ class TeacherStudentConfig(FlooredConfig):
 class TeacherStudentAlgorithm(Algorithm):
     """Draws by the softmax or the maximum of |Q|, where Q estimates how fast a task's score changes.
 
-    The random choices of the sampling estimate are hashes of the seed, the task id and the hand-outs so far. So they
+    The random choices of the sampling estimate are hashes of the seed, the slot and the hand-outs so far. So they
     differ from refresh to refresh, and the algorithm stays a pure function.
     """
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ..arrays import Array, Columns
 from ..priorities import beta_draw
-from ..probabilities import top_k
+from ..probabilities import top_share
 from ..streams import redrawn_uniform
 from .beliefs import BeliefConfig, belief
 from .floors import with_floors
@@ -25,7 +25,7 @@ class ThompsonConfig(BeliefConfig):
     """Tag of the algorithm in files."""
     target: float = Field(default=0.5, ge=0, le=1)
     """Target success rate."""
-    prior: float = Field(default=1.0, ge=1)
+    prior: float = Field(default=1.0, ge=1, le=1e9)
     """Number of successes, and of failures, in the belief about a new task. Larger values let it vary less."""
     chosen_share: float = Field(default=0.1, gt=0, le=1)
     """Fraction of the pool to draw from, uniformly: the tasks whose sampled success rate is nearest to the target."""
@@ -56,7 +56,7 @@ class ThompsonConfig(BeliefConfig):
 class ThompsonAlgorithm(Algorithm):
     """Draws from the top share of the tasks by −|p̃ − target|, where p̃ is a sample of a forgetting Beta belief.
 
-    The samples are hashes of the seed, the task id and the hand-outs so far. So they differ from refresh to refresh,
+    The samples are hashes of the seed, the slot and the hand-outs so far. So they differ from refresh to refresh,
     and the algorithm stays a pure function.
     """
 
@@ -71,6 +71,5 @@ class ThompsonAlgorithm(Algorithm):
         return 1.0 - xp.abs(drawn - self.config.target)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
-        active = columns["is_active"]
-        num_chosen = max(1, round(self.config.chosen_share * active.shape[0]))
-        return with_floors(top_k(priorities, active, num_chosen), columns, self.config)
+        chosen = top_share(priorities, columns["is_active"], self.config.chosen_share)
+        return with_floors(chosen, columns, self.config)

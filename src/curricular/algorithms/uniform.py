@@ -18,6 +18,8 @@ class UniformConfig(CurriculumConfig):
 class UniformAlgorithm(Algorithm):
     """Draws by p = 1 / number of active tasks, which is domain randomisation. Evicts unplayable tasks only."""
 
+    evicts_tasks = False
+
     def __init__(self, config: UniformConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
@@ -27,6 +29,3 @@ class UniformAlgorithm(Algorithm):
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return priorities
-
-    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        return columns["is_active"] & False

@@ -32,6 +32,8 @@ class WeightedConfig(CurriculumConfig):
 class WeightedAlgorithm(Algorithm):
     """Draws by p ∝ weight; uniformly if every active task has weight 0. Evicts unplayable tasks only."""
 
+    evicts_tasks = False
+
     def __init__(self, config: WeightedConfig) -> None:
         self.config = config
         """Settings of the algorithm."""
@@ -41,6 +43,3 @@ class WeightedAlgorithm(Algorithm):
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
         return proportional(priorities, columns["is_active"])
-
-    def evictable(self, columns: Columns, priorities: Array, config: CurriculumConfig) -> Array:
-        return columns["is_active"] & False

@@ -58,6 +58,7 @@ from .schema import HANDOUT as HANDOUT
 from .schema import LABEL as LABEL
 from .schema import MAX_LABEL_BYTES as MAX_LABEL_BYTES
 from .schema import MAX_LABELS as MAX_LABELS
+from .schema import MAX_PRIORITY as MAX_PRIORITY
 from .schema import MAX_REASON_BYTES as MAX_REASON_BYTES
 from .schema import MAX_REASONS as MAX_REASONS
 from .schema import MAX_REGRET as MAX_REGRET

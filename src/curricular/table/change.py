@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import masked
 from ..rows import Rows
 from ..task import Params
 from .ledger import is_current, open_entries, waiting
@@ -13,6 +14,7 @@ from .schema import (
     EVICTED,
     MAX_LABEL_BYTES,
     MAX_LABELS,
+    MAX_PRIORITY,
     MAX_REASONS,
     OTHER,
     OTHER_REASON,
@@ -160,12 +162,21 @@ def lowest(priorities: NDArray[np.float64], mask: NDArray[np.bool_], n: int) -> 
     return candidates[np.argsort(priorities[candidates], kind="stable")[:n]]
 
 
-def choose(table: Table, cumulated: NDArray[np.float64]) -> Patch:
-    """Returns the patch that puts a new distribution into use: its running sum is `cumulated`, shape (capacity,)."""
+def choose(table: Table, cumulated: NDArray[np.float64], priorities: NDArray[np.float64]) -> Patch:
+    """Returns the patch that puts a new distribution into use.
+
+    Args:
+        table: The pool.
+        cumulated: Running sum of the distribution, shape (capacity,).
+        priorities: Priority of each task, from which the distribution follows, finite where active, shape (capacity,).
+    """
     labels = table.labels.copy()
     chances = cumulated.copy()
     chances[1:] -= cumulated[:-1]
-    labels["chance"] = np.bincount(table.rows["label_index"], chances, MAX_LABELS)
+    label_of, active = table.rows["label_index"], table.rows["is_active"]
+    labels["chance"] = np.bincount(label_of, chances, MAX_LABELS)
+    sizes, sums = (np.bincount(label_of, column, MAX_LABELS) for column in (active, masked(priorities, active)))
+    labels["priority"] = (sums / sizes.clip(1.0)).clip(-MAX_PRIORITY, MAX_PRIORITY)
     labels["num_recent"] = labels["recent_score"] = labels["recent_regret"] = 0
     old = table.counters
     counters = old._replace(

@@ -18,6 +18,7 @@ from .schema import (
     HANDOUT,
     LABEL,
     MAX_LABELS,
+    MAX_PRIORITY,
     MAX_REASONS,
     MAX_REGRET,
     MAX_SCORE,
@@ -191,6 +192,7 @@ def check_labels(labels: NDArray[np.void], counters: Counters) -> None:
         if sum(counts) > total or (name == "num_completed" and sum(counts) != total):
             raise TableError(f"labels[{name!r}] with the sum {total}, as in the counters", str(sum(counts)))
     _check_entries("chance", used["chance"].tolist(), 0.0, 1 + _TOLERANCE)
+    _check_entries("priority", used["priority"].tolist(), -MAX_PRIORITY, MAX_PRIORITY)
     limit = MAX_REGRET * max(1, totals["num_recent"])
     _check_entries("recent_regret", used["recent_regret"].tolist(), -limit, limit)
     for label, (score, count) in enumerate(

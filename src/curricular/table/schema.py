@@ -245,15 +245,20 @@ LABEL = np.dtype(
         ("num_completed", "i8"),
         ("num_evicted", "i8"),
         ("chance", "f8"),
+        ("priority", "f8"),
         ("num_recent", "i8"),
         ("recent_score", "f8"),
         ("recent_regret", "f8"),
     ]
 )
 """Dtype of the statistics of one label. `num_scheduled`, `num_completed` and `num_evicted` are all-time counts;
-`chance` is the probability of the label in the distribution in use. Since that distribution came into use, `num_recent`
-counts the results of the label's tasks, `recent_score` sums their scores, scaled to [0, 1], and `recent_regret` sums
-the regrets told with them."""
+`chance` is the probability of the label in the distribution in use, and `priority` the mean priority of its tasks from
+which that distribution follows, 0 without tasks. Since that distribution came into use, `num_recent` counts the results
+of the label's tasks, `recent_score` sums their scores, scaled to [0, 1], and `recent_regret` sums the regrets told with
+them."""
+
+MAX_PRIORITY = 1e290
+"""Largest absolute value of a label's priority; it is clipped to it, so that sums over labels stay finite."""
 
 
 MAX_REASON_BYTES = 48

@@ -72,6 +72,7 @@ class AlgorithmSuite:
             labels["num_recent"] = rng.integers(100, size=5)
             labels["recent_score"] = labels["num_recent"] * rng.random(5).round(1)
             labels["recent_regret"] = labels["num_recent"] * rng.normal(size=5).round(1)
+            labels["priority"] = rng.dirichlet(np.ones(5))
             table.labels[[0, 1, 2, 3, 5]] = labels
         return columns_of(table)
 
@@ -108,6 +109,7 @@ class AlgorithmSuite:
             assert evictable.dtype == np.bool_
             assert evictable.shape == columns["is_active"].shape
             assert not (evictable & ~columns["is_active"]).any()
+            assert algorithm.evicts_tasks or not evictable.any()
 
     def test_whether_to_train_on_a_task_depends_on_its_row_alone(self) -> None:
         algorithm = self.make_algorithm()

@@ -141,7 +141,7 @@ class BackendSuite:
             for use in (
                 lambda: kept[0].table,
                 lambda: kept[0].events,
-                lambda: kept[0].commit(choose(table, table.cumulated)),
+                lambda: kept[0].commit(choose(table, table.cumulated, table.cumulated)),
             ):
                 with pytest.raises(RuntimeError, match="transaction: expected one that is under way"):
                     use()
@@ -177,7 +177,7 @@ class BackendSuite:
             _admit(backend, [0, 1, 2, 3], [0, 1, 2, 3])
             _admit(backend, [3], [7])
             cumulated = cumulative(np.array([0.0, 0.25, 0.0, 0.75]))
-            backend.apply(lambda transaction: transaction.commit(choose(transaction.table, cumulated)))
+            backend.apply(lambda transaction: transaction.commit(choose(transaction.table, cumulated, np.ones(4))))
             ids, epoch = backend.draw(np.array([0.0, 0.2, 0.25, 1 - 2**-53]))
             assert ids.tolist() == [1, 1, 7, 7]
             assert epoch == backend.epoch
@@ -188,7 +188,9 @@ class BackendSuite:
             curriculum: Curriculum[int] = Curriculum(quick(8), backend=backend)
             state = curriculum.state_dict()
             epochs = [backend.epoch]
-            backend.apply(lambda transaction: transaction.commit(choose(transaction.table, cumulative(np.ones(8)))))
+            backend.apply(
+                lambda transaction: transaction.commit(choose(transaction.table, cumulative(np.ones(8)), np.ones(8)))
+            )
             epochs.append(backend.epoch)
             for _ in range(2):
                 curriculum.load_state_dict(state)
