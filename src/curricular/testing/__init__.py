@@ -24,4 +24,5 @@ from .generators import GeneratorSuite as GeneratorSuite
 from .lanes import Driver as Driver
 from .lanes import Lane as Lane
 from .proposers import ProposerSuite as ProposerSuite
+from .wrappers import AgentsWrapperSuite as AgentsWrapperSuite
 from .wrappers import WrapperSuite as WrapperSuite

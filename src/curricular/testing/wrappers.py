@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
@@ -391,3 +392,27 @@ class WrapperSuite:
             self.play_after_reset(stage)
         account = stage.account()
         assert (account.completed, account.cancelled) == (0, account.scheduled)
+
+
+class AgentsWrapperSuite(WrapperSuite):
+    """What also holds for a wrapper of several agents, whose numbers its argument `reduce` makes one.
+
+    `make_driver` receives `reduce` among the settings, in the tests that are about it.
+    """
+
+    def test_a_reduce_that_raises_cancels_its_episode_as_unscored(self) -> None:
+        is_wrong = True
+
+        def reduce(numbers: NDArray[np.float64]) -> float:
+            if is_wrong:
+                raise RuntimeError("no number")
+            return float(numbers.mean())
+
+        with self.stage(num_lanes=1, reduce=reduce) as stage:
+            stage.reset()
+            with pytest.raises(RuntimeError, match="no number"):
+                stage.play(1)
+            is_wrong = False
+            self.play_after_reset(stage)
+            assert stage.account().completed == 1
+            assert stage.curriculum.stats()["cancelled/unscored"] == 1
