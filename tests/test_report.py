@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from curricular import cli
 from curricular.mastery import MASTERY
-from curricular.recording import Recorder, Recording, read_recording, told_apart
+from curricular.recording import Recorder, Recording, file, read_recording, told_apart
 from curricular.recording.file import SCHEMA, to_batch, write_all
 from curricular.report.charts import Series, charts, stat
 from curricular.report.page import ends, page
@@ -61,6 +61,15 @@ def runs(folders):
     return [read_recording(folder) for folder in folders]
 
 
+def test_a_report_reads_the_statistics_of_each_snapshot_once(folders, monkeypatch):
+    kinds = []
+    of_kind = file._of_kind
+    monkeypatch.setattr(file, "_of_kind", lambda batch, kind: kinds.append(kind) or of_kind(batch, kind))
+    run = read_recording(folders[0])
+    page([run])
+    assert kinds.count("stat") == len(run.batches)
+
+
 def made_up(folder, *snapshots):
     """Writes a recording whose snapshots hold these statistics."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,8 +100,7 @@ def test_draws_by_state_are_the_shares_in_the_statistics_and_sum_to_100(runs):
 def test_a_map_has_the_progress_of_each_pair_of_values(runs):
     (chart,) = [chart for chart in charts(runs[:1]) if chart.title == "Where progress is: rivals and size"]
     assert (chart.x, chart.y) == (["0", "1"], ["5", "9", "13"])
-    last = len(runs[0].batches) - 1
-    rows = {(row["item"], row["item_2"]): row for index, row in runs[0].rows("map") if index == last}
+    rows = {(row["item"], row["item_2"]): row for row in runs[0].last_rows("map")}
     assert chart.cells[2, 1] == pytest.approx(100 * rows["1", "13"]["progress"])
 
 

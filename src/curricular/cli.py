@@ -11,6 +11,7 @@ from .backends.catalogue import clean_sessions, list_sessions, read_session, rem
 from .backends.layout import SessionError
 from .kernel import KERNEL
 from .metrics import label_summary
+from .texts import plain
 
 try:
     import typer
@@ -150,7 +151,7 @@ def report(
         reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
         raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
-        print(f"{_plain(read.name)}:", *summary.sentences(read), sep="\n  ")
+        print(f"{plain(read.name)}:", *summary.sentences(read), sep="\n  ")
     print(f"report: {out}")
     if png is not None:
         print(f"pictures: {png}")
@@ -333,14 +334,9 @@ def sessions_clean(
         print("every session is in use")
 
 
-def _plain(text: str) -> str:
-    """Returns a text of the user on one line, without characters that control a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _text(text: str) -> Text:
     """Returns a text of the user as a cell that shows it as it is."""
-    return Text(_plain(text))
+    return Text(plain(text))
 
 
 def _duration(seconds: float) -> str:

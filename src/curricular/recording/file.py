@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,8 @@ class NewerRecordingError(ValueError):
     """The recording was written by a newer version of the library."""
 
 
-class Recording(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Recording:
     """The content of the file of a recording."""
 
     name: str
@@ -51,17 +54,34 @@ class Recording(NamedTuple):
         """Number of completed results at each snapshot, shape (n,)."""
         return np.array([batch["completed"][0].as_py() for batch in self.batches], np.int64)
 
+    @cached_property
+    def stats(self) -> dict[str, NDArray[np.float64]]:
+        """The keys of `Curriculum.stats`, with their values at each snapshot, shape (n,); NaN where one is missing."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for index, batch in enumerate(self.batches):
+            chosen = _of_kind(batch, "stat")
+            for name, value in zip(chosen["name"].to_pylist(), chosen["value"].to_pylist(), strict=True):
+                if name not in found:
+                    found[name] = np.full(len(self.batches), np.nan)
+                found[name][index] = value
+        return found
+
     def rows(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """Returns the rows of one kind with the index of their snapshot."""
-        found = []
-        for index, batch in enumerate(self.batches):
-            chosen = batch.filter(pa.array(batch["kind"].to_numpy(zero_copy_only=False) == kind))
-            found += [(index, row) for row in chosen.to_pylist()]
-        return found
+        return [(index, row) for index, batch in enumerate(self.batches) for row in _of_kind(batch, kind).to_pylist()]
+
+    def last_rows(self, kind: str) -> list[dict[str, Any]]:
+        """Returns the rows of one kind in the last snapshot."""
+        return [row for batch in self.batches[-1:] for row in _of_kind(batch, kind).to_pylist()]
 
     def to_table(self) -> Any:
         """Returns all snapshots as one Arrow table, which has ``to_pandas()``; polars takes it as it is."""
         return pa.Table.from_batches(self.batches, SCHEMA)
+
+
+def _of_kind(batch: Any, kind: str) -> Any:
+    """Returns the rows of one kind in a snapshot."""
+    return batch.filter(pa.array(batch["kind"].to_numpy(zero_copy_only=False) == kind))
 
 
 def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[Recording]:
@@ -77,7 +97,7 @@ def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[R
         names = ["/".join(part[-depth:]) for part in parts]
         if len({*names}) == len({*parts}):
             break
-    return [recording._replace(name=name) for recording, name in zip(recordings, names, strict=True)]
+    return [replace(recording, name=name) for recording, name in zip(recordings, names, strict=True)]
 
 
 def to_batch(rows: Sequence[Mapping[str, Any]], completed: int, time: float) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..mastery import MASTERY, mastery_key
+from ..metrics import by_reason
 from ..recording import Recording
 from .charts import stat
 
@@ -71,18 +72,12 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
 
 def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
     count = stat(run, f"{mastery_key('never scored')}/num_tasks")[-1]
-    last = len(run.batches) - 1
-    names = [row["item"] for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
+    names = [row["item"] for row in run.last_rows("task") if row["name"] == "never scored"]
     if count:
         listed = f": {'; '.join(names[:3])}{' …' if count > 3 else ''}" if names else " and were not drawn yet"
         yield f"{count:,.0f} of {num_active:,.0f} tasks never gave a score{listed}."
 
 
 def _reasons(run: Recording) -> str:
-    last = len(run.batches) - 1
-    reasons = {
-        row["name"].partition("/")[2]: row["value"]
-        for index, row in run.rows("stat")
-        if index == last and row["name"].startswith("cancelled/")
-    }
-    return ", ".join(f"{name} {count:,.0f}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))
+    reasons = by_reason({name: values[-1] for name, values in run.stats.items()})
+    return ", ".join(f"{name} {count:,.0f}" for name, count in reasons.items())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..aggregates import Buckets, bucket_order, grouped, listed
 from ..mastery import MASTERY, mastery_key
+from ..metrics import by_label
 from ..show import Content
 from .sample import Sample
 
@@ -52,8 +53,7 @@ class State(NamedTuple):
 def groupings(content: Content) -> list[str]:
     """Returns the groupings of the tasks: by label if there are labels, and by each axis."""
     axes = [name.removeprefix("params/") for name in content.tasks if name.startswith("params/")]
-    has_labels = any(key.startswith("label/") for key in content.stats)
-    return [LABEL] * (has_labels or not axes) + axes
+    return [LABEL] * (bool(by_label(content.stats)) or not axes) + axes
 
 
 def groups(content: Content, grouping: str, order: Order = "draws") -> list[Group]:
@@ -76,19 +76,14 @@ def groups(content: Content, grouping: str, order: Order = "draws") -> list[Grou
 
 def _labels(stats: Mapping[str, float]) -> list[Group]:
     """Returns the groups of the labels, by name."""
-    end = "/num_tasks"
-    names = [
-        key.removeprefix("label/").removesuffix(end) for key in stats if key.startswith("label/") and key.endswith(end)
-    ]
     return [
         Group(
             name,
-            stats[f"label/{name}{end}"],
-            stats[f"label/{name}/probability"],
-            stats.get(f"label/{name}/success", math.nan),
-            stats.get(f"label/{name}/learning_progress", math.nan),
+            of_label["num_tasks"],
+            of_label["probability"],
+            *(of_label.get(key, math.nan) for key in ("success", "learning_progress")),
         )
-        for name in names
+        for name, of_label in by_label(stats).items()
     ]
 
 
@@ -121,13 +116,6 @@ def tasks_listed(content: Content) -> dict[str, list[tuple[str, float]]]:
     for row in listed(content.tasks):
         found[row["name"]].append((row["item"], row["value"]))
     return found
-
-
-def reasons(content: Content) -> dict[str, float]:
-    """Returns the number of cancellations by reason, the most frequent first."""
-    prefix = "cancelled/"
-    counts = {key.removeprefix(prefix): value for key, value in content.stats.items() if key.startswith(prefix)}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 class Point(NamedTuple):

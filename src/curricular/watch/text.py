@@ -10,8 +10,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..mastery import MASTERY_COLOURS
-from ..show_text import plain
-from .figures import Group, History, Order, groupings, groups, reasons, resampled, states, tasks_listed
+from ..metrics import by_reason
+from ..show_text import cell
+from ..texts import percent, plain
+from .figures import Group, History, Order, groupings, groups, resampled, states, tasks_listed
 from .sample import Sample
 
 MIN_WIDTH, MIN_HEIGHT = 80, 22
@@ -74,7 +76,7 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
         state = ("paused", "bold reverse") if view.is_paused else ("running", "bold")
         first = Text.assemble(state, f"  {many(sample.num_workers, 'worker')}  {duration(sample.age)}")
     first.append(f"  {counts['completed']:,.0f} results", "bold")
-    why = ", ".join(f"{plain(name)} {count:,.0f}" for name, count in reasons(sample.content).items())
+    why = ", ".join(f"{plain(name)} {count:,.0f}" for name, count in by_reason(stats).items())
     outcomes = {"evicted": stats["num_evicted"], **{name: counts[name] for name in ("pending", "open", "stale")}}
     parts = [
         f"tasks {stats['num_active']:,.0f}",
@@ -118,7 +120,7 @@ def _block(sample: Sample, num_lists: int, width: int) -> Table:
     for name, tasks in tasks_listed(sample.content).items():
         lists.add_row(Text(name, "bold"), Text(titles[name], "dim"))
         for description, value in tasks[:num_lists]:
-            lists.add_row(plain(description), percent(value, 1) if name == "most progress" else f"{value:,.0f}")
+            lists.add_row(cell(description), percent(value, 1) if name == "most progress" else f"{value:,.0f}")
         if not tasks:
             lists.add_row(Text("none", "dim"))
     block = Table.grid(Column(width=37), Column(width=2), Column(width=width - 39))
@@ -148,7 +150,7 @@ def _groups(title: str, found: Sequence[Group], num_rows: int, width: int, order
 
 def _row(group: Group, top: float, room: int) -> Iterable[RenderableType]:
     return (
-        plain(group.name),
+        cell(group.name),
         f"{group.num_tasks:,.0f}",
         Text(bar(group.share / top, room), DRAWS_COLOUR),
         percent(group.share, 1),
@@ -202,11 +204,6 @@ def bar(share: float, width: int) -> str:
     """
     eighths = round(min(max(share, 0.0), 1.0) * 8 * width)
     return BLOCKS[8] * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Returns a share in per cent, or a dash if it is not known."""
-    return "–" if math.isnan(share) else f"{share:.{digits}%}"
 
 
 def number(value: float) -> str:

@@ -1,0 +1,23 @@
+"""Writes texts of the user, and shares that may be unknown, for a reader."""
+
+import math
+
+
+def plain(text: str) -> str:
+    r"""Returns a text of the user on one line, without characters that control a terminal.
+
+    Examples:
+        >>> plain("a maze\nof walls")
+        'a maze of walls'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Returns a share in per cent, or a dash if it is NaN.
+
+    Examples:
+        >>> percent(0.25), percent(0.125, 1), percent(math.nan)
+        ('25%', '12.5%', '–')
+    """
+    return "–" if math.isnan(share) else f"{share:.{digits}%}"
