@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -157,6 +157,19 @@ class CurriculumConfig(Settings):
         if isinstance(self.score_range, str):
             return self.success_threshold
         return threshold_of(self.success_threshold, self.score_range)
+
+
+AnyConfigT = TypeVar("AnyConfigT", bound=CurriculumConfig)
+
+
+def changed(config: AnyConfigT, **changes: Any) -> AnyConfigT:
+    """Returns `config` with other values of some fields. Fields that the user did not set stay unset.
+
+    Raises:
+        ValidationError: If a name is unknown or a value is wrong.
+    """
+    given = {name: getattr(config, name) for name in config.model_fields_set}
+    return type(config)(**{**given, **changes})
 
 
 def threshold_of(declared: float | None, score_range: Sequence[float]) -> float:
