@@ -1,5 +1,6 @@
 """Reports: the charts and sentences of a recording, and the page in a real browser where there is one."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,12 +15,12 @@ pytest.importorskip("plotly")
 
 import pyarrow as pa
 
-from curricular import cli
+from curricular import Curriculum, UniformConfig, bucketed, cli
 from curricular.mastery import MASTERY
 from curricular.recording import Recorder, Recording, file, read_recording, told_apart
 from curricular.recording.file import SCHEMA, to_batch, write_all
 from curricular.report.charts import Series, charts, stat
-from curricular.report.page import ends, page
+from curricular.report.page import ends, figure, page
 from curricular.report.summary import sentences
 
 from .recording_run import curriculum_of_mazes, record
@@ -148,11 +149,66 @@ def test_an_empty_run_and_one_snapshot_of_one_task_have_a_page(tmp_path):
     empty = made_up(tmp_path / "empty")
     assert list(sentences(empty)) == ["The recording is empty: no snapshot was taken yet."]
     assert "The recording is empty" in page([empty])
+    assert "<section>" not in page([empty])
+    assert page([empty]).rstrip().endswith("</body></html>")
+    result = CliRunner().invoke(
+        cli.app, ["report", str(tmp_path / "empty"), "--out", str(tmp_path / "x.html"), "--png", str(tmp_path / "png")]
+    )
+    assert result.exit_code == 0, result.output
+    assert not list((tmp_path / "png").iterdir())
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path / "one") as recorder:
         recorder.update()
     one = read_recording(tmp_path / "one")
     assert page([one]).count("<section>") == len(charts([one]))
     assert list(sentences(one)) == ["There are no results yet; the pool has 7 tasks."]
+
+
+def test_one_snapshot_is_no_course_of_time(tmp_path):
+    with Curriculum(["only"], UniformConfig(use_shared_memory=False)) as curriculum:
+        curriculum.tell([0], [0.0])
+        with Recorder(curriculum, tmp_path):
+            pass
+    assert list(sentences(read_recording(tmp_path))) == [
+        "1 result in 1 snapshot; the pool has 1 task.",
+        "The mean success rate is 0%.",
+        "100% of the draws go to tasks that are never solved (1).",
+        "At the end, draws spread as widely as over 1 equally likely task of 1.",
+    ]
+
+
+def test_values_with_the_same_beginning_have_columns_of_their_own(tmp_path):
+    names = [f"a corridor with four doors {number}" for number in range(3)]
+    with Curriculum(
+        UniformConfig(use_shared_memory=False), bucketed({}, {"room": names, "size": [1, 2]})
+    ) as curriculum:
+        curriculum.tell(curriculum.tasks()["task_id"], np.arange(6) / 6)
+        with Recorder(curriculum, tmp_path):
+            pass
+    (chart,) = [chart for chart in charts([read_recording(tmp_path)]) if chart.key.startswith("map")]
+    axis = "x" if chart.x_title == "room" else "y"
+    (heatmap,) = figure(chart).data
+    assert list(heatmap[axis]) == [0, 1, 2]
+    assert {name for row in heatmap.customdata for cell in row for name in names if name in cell} == {*names}
+
+
+def test_texts_of_the_user_stay_on_their_line(tmp_path):
+    with Curriculum(bucketed({}, {"a\nb\x1b[31m": [1, 2]})) as curriculum, Recorder(curriculum, tmp_path / "run"):
+        curriculum.cancel([task.task_id for task in curriculum.ask(2)], "failed")
+        curriculum.tell([0], [1.0])
+    result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert all(line.startswith(("run:", "  ", "report:")) for line in result.output.splitlines()), result.output
+
+
+def test_a_folder_whose_name_is_no_text_is_read(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/run\xff")
+    try:
+        record(folder, 40)
+    except OSError:
+        pytest.skip("the file system takes texts only")
+    result = CliRunner().invoke(cli.app, ["report", folder, "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 0, result.output
 
 
 def test_runs_whose_folders_have_one_name_are_told_apart_by_the_folders_above():
@@ -239,5 +295,5 @@ def test_a_recording_that_was_cut_off_is_reported_and_the_rest_is_shown(tmp_path
     file.write_bytes(file.read_bytes()[:-300])
     result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html")])
     assert result.exit_code == 0
-    assert "The recording was cut off, as by a crash" in result.output
+    assert "The file ends within a snapshot, as after a crash" in result.output
     assert "results in" in result.output

@@ -11,7 +11,7 @@ from .backends.catalogue import clean_sessions, list_sessions, read_session, rem
 from .backends.layout import SessionError
 from .kernel import KERNEL
 from .metrics import label_summary
-from .texts import plain
+from .texts import many, plain
 
 try:
     import typer
@@ -151,10 +151,10 @@ def report(
         reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
         raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
-        print(f"{plain(read.name)}:", *summary.sentences(read), sep="\n  ")
-    print(f"report: {out}")
+        print(f"{plain(read.name)}:", *map(plain, summary.sentences(read)), sep="\n  ")
+    print(f"report: {plain(str(out))}")
     if png is not None:
-        print(f"pictures: {png}")
+        print(f"pictures: {plain(str(png))}")
 
 
 class Format(StrEnum):
@@ -281,7 +281,8 @@ def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION, autocomplet
         raise _failure(error.args[0], code=1) from None
     console = Console()
     console.print(
-        f"[bold]{info.name}[/]: {info.num_tasks:,} tasks, {info.num_workers} workers, {_duration(info.age)} old"
+        f"[bold]{info.name}[/]: {many(info.num_tasks, 'task')}, {many(info.num_workers, 'worker')}, "
+        f"{_duration(info.age)} old"
     )
     settings_table = Table("setting", "value")
     for setting, value in settings.items():

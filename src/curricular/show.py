@@ -16,6 +16,7 @@ from .metrics import label_name, range_of, summary
 from .outline import axes_of
 from .params import Layout
 from .table import Table
+from .texts import many
 from .views import Pool
 
 SETTINGS_HIDDEN = {"score_range", "success_threshold", "generator"}
@@ -67,7 +68,7 @@ def read_content(name: str) -> Content:
             f"name: expected a checkpoint or a session, got {name!r}, which is neither; the sessions are: {names}"
         ) from None
     with closing(reader):
-        source = f"session {name} ({reader.info().num_workers} live workers)"
+        source = f"session {name} ({many(reader.info().num_workers, 'live worker')})"
         return content_of(source, reader.settings, reader.table(), reader.axes)
 
 

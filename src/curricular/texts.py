@@ -1,4 +1,4 @@
-"""Writes texts of the user, and shares that may be unknown, for a reader."""
+"""Writes texts of the user, counts, and shares that may be unknown, for a reader."""
 
 import math
 
@@ -21,3 +21,13 @@ def percent(share: float, digits: int = 0) -> str:
         ('25%', '12.5%', '–')
     """
     return "–" if math.isnan(share) else f"{share:.{digits}%}"
+
+
+def many(count: float, noun: str) -> str:
+    """Returns a whole number with its noun.
+
+    Examples:
+        >>> many(1, "worker"), many(2000, "worker")
+        ('1 worker', '2,000 workers')
+    """
+    return f"{count:,.0f} {noun}{'' if round(count) == 1 else 's'}"

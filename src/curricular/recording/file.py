@@ -91,7 +91,7 @@ def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[R
         recordings: Recordings, shape (n,).
         paths: The folder of each, shape (n,).
     """
-    parts = [path.resolve().parts for path in paths]
+    parts = [tuple(map(_text_of, path.resolve().parts)) for path in paths]
     names = [recording.name for recording in recordings]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
@@ -148,7 +148,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     if (size := file.stat().st_size) < len(header):
         with file.open("rb") as start:
             if header.startswith(start.read()):  # the first snapshot is not written yet
-                return Recording(folder.resolve().name, [], is_cut=size > 0)
+                return Recording(_text_of(folder.resolve().name), [], is_cut=size > 0)
     with _opened(file) as source:
         try:
             reader = pa.ipc.open_stream(source)
@@ -163,12 +163,17 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         if not reader.schema.equals(SCHEMA):
             raise ValueError(f"path: expected a recording of curricular, got another Arrow file in {str(file)!r}")
         whole = Whole(reader)
-        return Recording(folder.resolve().name, list(whole), whole.is_cut)
+        return Recording(_text_of(folder.resolve().name), list(whole), whole.is_cut)
+
+
+def _text_of(name: str) -> str:
+    """Returns the name of a folder, in which bytes that are no text are replaced."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _opened(file: Path) -> Any:
     try:
-        return pa.OSFile(str(file))
+        return file.open("rb")  # PyArrow opens no path that is not valid text
     except OSError as error:
         raise OSError(
             f"path: expected a recording that can be read, got {str(file)!r} ({os.strerror(error.errno or 0)}); change "

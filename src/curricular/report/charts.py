@@ -74,8 +74,12 @@ def stat(recording: Recording, name: str) -> NDArray[np.float64]:
 
 
 def charts(recordings: Sequence[Recording]) -> list[Chart]:
-    """Returns the charts of one or several runs: first those with one line per run, then those of each run."""
-    found = [*_compared(recordings)]
+    """Returns the charts of one or several runs: first those with one line per run, then those of each run.
+
+    Runs without a snapshot are left out.
+    """
+    recordings = [recording for recording in recordings if len(recording.batches)]
+    found = [*_compared(recordings)] if recordings else []
     for number, recording in enumerate(recordings):
         of_run = f" – {recording.name}" if len(recordings) > 1 else ""
         found += [

@@ -7,6 +7,7 @@ import numpy as np
 from ..mastery import MASTERY, mastery_key
 from ..metrics import by_reason
 from ..recording import Recording
+from ..texts import many
 from .charts import stat
 
 LARGE_SHARE = 0.4
@@ -26,24 +27,26 @@ def sentences(run: Recording) -> Iterator[str]:
         yield "The recording is empty: no snapshot was taken yet."
         return
     if run.is_cut:
-        yield "The recording was cut off, as by a crash: what follows is up to its last whole snapshot."
+        yield "The file ends within a snapshot, as after a crash or while it is written: that snapshot is left out."
     completed = run.completed
     num_active = stat(run, "num_active")[-1]
     if not completed[-1]:
-        yield f"There are no results yet; the pool has {num_active:,.0f} tasks."
+        yield f"There are no results yet; the pool has {many(num_active, 'task')}."
         return
-    snapshots = "1 snapshot" if len(completed) == 1 else f"{len(completed)} snapshots"
-    yield f"{completed[-1]:,} results in {snapshots}; the pool has {num_active:,.0f} tasks."
+    results, snapshots = many(completed[-1], "result"), many(len(completed), "snapshot")
+    yield f"{results} in {snapshots}; the pool has {many(num_active, 'task')}."
     success = stat(run, "success/mean")
     seen = success[~np.isnan(success)]
-    if len(seen):
+    if len(seen) > 1:
         yield f"The mean success rate went from {seen[0]:.0%} to {seen[-1]:.0%}."
+    elif len(seen):
+        yield f"The mean success rate is {seen[0]:.0%}."
     for name in MASTERY:
         if name != "learning":
             yield from _draws(run, name)
     yield from _never_scored(run, num_active)
     effective = stat(run, "probability/effective_num_tasks")[-1]
-    yield f"At the end, draws spread as widely as over {effective:,.0f} equally likely tasks of {num_active:,.0f}."
+    yield f"At the end, draws spread as widely as over {many(effective, 'equally likely task')} of {num_active:,.0f}."
     cancelled, scheduled = stat(run, "num_cancelled")[-1], stat(run, "num_scheduled")[-1]
     if cancelled:
         share = f"{cancelled:,.0f} of {scheduled:,.0f} hand-outs ({cancelled / scheduled:.1%})"
@@ -56,12 +59,15 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
     large = shares >= LARGE_SHARE
     if not large.any():
         return
+    tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
+    if len(shares) == 1:
+        yield f"{shares[0]:.0%} of the draws go to tasks that are {name} ({tasks:,.0f})."
+        return
     ends_large = np.flatnonzero(~large)
     start = 0 if not len(ends_large) else ends_large[-1] + 1
     fraction = run.completed[start] / max(run.completed[-1], 1) if start < len(shares) else 1.0
     if fraction <= LATEST:
         when = "During the whole run" if start == 0 else f"From {fraction:.0%} of the run on"
-        tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
         yield (
             f"{when}, {shares[start:].mean():.0%} of the draws went to tasks that are {name} ({tasks:,.0f} at the end)."
         )
@@ -75,7 +81,7 @@ def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
     names = [row["item"] for row in run.last_rows("task") if row["name"] == "never scored"]
     if count:
         listed = f": {'; '.join(names[:3])}{' …' if count > 3 else ''}" if names else " and were not drawn yet"
-        yield f"{count:,.0f} of {num_active:,.0f} tasks never gave a score{listed}."
+        yield f"{count:,.0f} of {many(num_active, 'task')} never gave a score{listed}."
 
 
 def _reasons(run: Recording) -> str:

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from ..backends.catalogue import SessionInfo
 from ..backends.layout import SessionError
+from ..texts import many
 from .figures import ORDERS, History, point
 from .sample import Sample, Session
-from .text import View, duration, many, render
+from .text import View, duration, render
 
 try:
     from textual.app import App, ComposeResult
@@ -74,7 +75,7 @@ class Choice(Screen[str]):
     def compose(self) -> ComposeResult:
         yield Static(Text("Watch which session?", "bold"))
         facts = (
-            f"{info.name}  {info.num_tasks:,} tasks  {many(info.num_workers, 'worker')}  {duration(info.age)}"
+            f"{info.name}  {many(info.num_tasks, 'task')}  {many(info.num_workers, 'worker')}  {duration(info.age)}"
             for info in self._sessions
         )
         yield OptionList(*(Option(Text(fact), id=str(index)) for index, fact in enumerate(facts)))

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..mastery import MASTERY_COLOURS
 from ..metrics import by_reason
 from ..show_text import cell
-from ..texts import percent, plain
+from ..texts import many, percent, plain
 from .figures import Group, History, Order, groupings, groups, resampled, states, tasks_listed
 from .sample import Sample
 
@@ -216,16 +216,6 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def many(count: int, noun: str) -> str:
-    """Returns a count with its noun.
-
-    Examples:
-        >>> many(1, "worker"), many(2, "worker")
-        ('1 worker', '2 workers')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
