@@ -15,7 +15,7 @@ pytest.importorskip("plotly")
 
 import pyarrow as pa
 
-from curricular import Curriculum, UniformConfig, bucketed, cli
+from curricular import Curriculum, UniformConfig, bucketed, cli, merge, single_task
 from curricular.mastery import MASTERY
 from curricular.recording import Recorder, Recording, file, read_recording, told_apart
 from curricular.recording.file import SCHEMA, to_batch, write_all
@@ -253,6 +253,18 @@ def test_the_command_writes_page_and_pictures_and_prints_the_summary(folders, tm
     assert "<!doctype html>" in out.read_text(encoding="utf-8")
     names = {path.stem for path in pictures.iterdir()}
     assert names == {chart.key for chart in charts([read_recording(folders[0])])}
+
+
+def test_pictures_of_labels_with_letters_that_no_font_has_are_drawn_without_a_warning(tmp_path):
+    pytest.importorskip("matplotlib")
+    from curricular.report.pictures import write_pictures  # noqa: PLC0415  after the line that skips
+
+    generator = merge([single_task(label, label=label) for label in ("🙂 $x$", "a\nb\x1b[31m")])
+    config = UniformConfig(use_shared_memory=False, num_active_tasks=2)
+    with Curriculum(generator, config) as curriculum, Recorder(curriculum, tmp_path / "run") as recorder:
+        curriculum.tell([0, 1], [1.0, 0.0])
+        recorder.close()
+    assert len(write_pictures([read_recording(tmp_path / "run")], tmp_path / "png")) > 5
 
 
 def test_a_folder_without_a_recording_is_one_line_and_exit_code_1(tmp_path):

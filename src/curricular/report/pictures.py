@@ -1,5 +1,6 @@
 """Draws the charts of a report as PNG files, with Matplotlib."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def write_pictures(recordings: Sequence[Recording], folder: Path) -> list[Path]:
     paths = []
     for chart in charts(recordings):
         path = folder / f"{chart.key}.png"
-        draw(chart).savefig(path, dpi=150)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a label may have letters that no font here has
+            draw(chart).savefig(path, dpi=150)
         paths.append(path)
     return paths
 
