@@ -11,7 +11,7 @@ from .backends.catalogue import clean_sessions, list_sessions, read_session, rem
 from .backends.layout import SessionError
 from .kernel import KERNEL
 from .metrics import label_summary
-from .texts import many, plain
+from .texts import many, one_line
 
 try:
     import typer
@@ -151,10 +151,10 @@ def report(
         reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
         raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
-        print(f"{plain(read.name)}:", *map(plain, summary.sentences(read)), sep="\n  ")
-    print(f"report: {plain(str(out))}")
+        print(f"{one_line(read.name)}:", *map(one_line, summary.sentences(read)), sep="\n  ")
+    print(f"report: {one_line(str(out))}")
     if png is not None:
-        print(f"pictures: {plain(str(png))}")
+        print(f"pictures: {one_line(str(png))}")
 
 
 class Format(StrEnum):
@@ -337,7 +337,7 @@ def sessions_clean(
 
 def _text(text: str) -> Text:
     """Returns a text of the user as a cell that shows it as it is."""
-    return Text(plain(text))
+    return Text(one_line(text))
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from .mastery import MASTERY, mastery_key
 from .metrics import by_label, by_reason
 from .show import Content
-from .texts import percent, plain
+from .texts import one_line, percent
 
 NUM_TASKS_SHOWN = 5
 """Number of tasks at either end of the list that the tables show."""
@@ -86,7 +86,7 @@ def _tasks(content: Content) -> list[Table]:
 
 def cell(text: str) -> Text:
     """Returns a text of the user as a cell that shows it as it is, on one line."""
-    return Text(plain(text))
+    return Text(one_line(text))
 
 
 def right(title: str) -> Any:

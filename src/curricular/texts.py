@@ -3,11 +3,11 @@
 import math
 
 
-def plain(text: str) -> str:
+def one_line(text: str) -> str:
     r"""Returns a text of the user on one line, without characters that control a terminal.
 
     Examples:
-        >>> plain("a maze\nof walls")
+        >>> one_line("a maze\nof walls")
         'a maze of walls'
     """
     return "".join(letter if letter.isprintable() else " " for letter in text)

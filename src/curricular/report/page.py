@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..recording import Recording
-from ..texts import plain
+from ..texts import one_line
 from .charts import Chart, Series, charts
 from .summary import sentences
 
@@ -74,7 +74,7 @@ def page(recordings: Sequence[Recording]) -> str:
 
 def shortened(name: str) -> str:
     """Returns a name for a chart: on one line, with at most `LABEL_WIDTH` characters."""
-    line = " ".join(plain(name).split())
+    line = " ".join(one_line(name).split())
     return line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..recording import Recording
-from ..texts import plain
+from ..texts import one_line
 from .charts import Chart, charts
 from .page import ends, shortened
 
@@ -35,7 +35,7 @@ def write_pictures(recordings: Sequence[Recording], folder: Path) -> list[Path]:
 
 def escaped(text: str) -> str:
     """Returns a text on one line, with dollar signs escaped, between which Matplotlib would read a formula."""
-    return " ".join(plain(text).split()).replace("$", r"\$")
+    return " ".join(one_line(text).split()).replace("$", r"\$")
 
 
 def shown(name: str) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..mastery import MASTERY_COLOURS
 from ..metrics import by_reason
 from ..show_text import cell
-from ..texts import many, percent, plain
+from ..texts import many, one_line, percent
 from .figures import Group, History, Order, groupings, groups, resampled, states, tasks_listed
 from .sample import Sample
 
@@ -76,7 +76,7 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
         state = ("paused", "bold reverse") if view.is_paused else ("running", "bold")
         first = Text.assemble(state, f"  {many(sample.num_workers, 'worker')}  {duration(sample.age)}")
     first.append(f"  {counts['completed']:,.0f} results", "bold")
-    why = ", ".join(f"{plain(name)} {count:,.0f}" for name, count in by_reason(stats).items())
+    why = ", ".join(f"{one_line(name)} {count:,.0f}" for name, count in by_reason(stats).items())
     outcomes = {"evicted": stats["num_evicted"], **{name: counts[name] for name in ("pending", "open", "stale")}}
     parts = [
         f"tasks {stats['num_active']:,.0f}",
@@ -137,7 +137,7 @@ def _groups(title: str, found: Sequence[Group], num_rows: int, width: int, order
     table = _grid(name_column(width - 2 * room - 31), *columns)
     heads = ("tasks", "draws", "", "success", "", "progress")
     styles = ["bold underline" if head == order else "dim" for head in heads]
-    table.add_row(Text(f"by {plain(title)}", "bold"), *map(Text.assemble, zip(heads, styles, strict=True)))
+    table.add_row(Text(f"by {one_line(title)}", "bold"), *map(Text.assemble, zip(heads, styles, strict=True)))
     top = max(group.share for group in found) or 1.0
     kept = found if len(found) <= num_rows else found[: num_rows - 1]
     for group in kept:
