@@ -1,4 +1,4 @@
-"""Computes the figures of the view from samples: groups of tasks, history and throughput. Pure functions of values."""
+"""Computes the figures of the view from samples: groups of tasks, timelines and throughput. Pure functions of values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ ORDERS: tuple[Order, ...] = ("draws", "success", "progress", "name")
 """Orders of groups: the largest first, except for the success and the name, whose lowest comes first."""
 
 MAX_POINTS = 256
-"""Maximum length of a history. Beyond it, every second point is dropped, and later points are twice as far apart."""
+"""Maximum length of a timeline. Beyond it, every second point is dropped, and later points are twice as far apart."""
 
 RATE_TIME = 10.0
 """Time over which the throughput is averaged, in seconds."""
@@ -138,7 +138,7 @@ def point(sample: Sample) -> Point:
     return Point(sample.time, sample.counts["completed"], *(stats.get(name, math.nan) for name in names))
 
 
-class History:
+class Timeline:
     """The figures over time, from the first sample on, and the throughput of the last seconds."""
 
     def __init__(self) -> None:

@@ -13,14 +13,14 @@ from ..mastery import MASTERY_COLOURS
 from ..metrics import by_reason
 from ..show_text import cell
 from ..texts import many, one_line, percent
-from .figures import Group, History, Order, groupings, groups, resampled, states, tasks_listed
+from .figures import Group, Order, Timeline, groupings, groups, resampled, states, tasks_listed
 from .sample import Sample
 
 MIN_WIDTH, MIN_HEIGHT = 80, 22
 """Smallest size of a frame, in characters; the view adds a line for its keys and one for its title."""
 
 NUM_HEAD, NUM_BLOCK = 5, 7
-"""Lines of the head with the counts and the history, and of the block with the states and the lists of tasks."""
+"""Lines of the head with the counts and the timeline, and of the block with the states and the lists of tasks."""
 
 MAX_GROUPS = 24
 """Maximum number of lines of each grouping where all of them are shown."""
@@ -41,12 +41,12 @@ class View(NamedTuple):
     is_paused: bool = False
 
 
-def render(sample: Sample, history: History, view: View, width: int, height: int | None) -> RenderableType:
+def render(sample: Sample, timeline: Timeline, view: View, width: int, height: int | None) -> RenderableType:
     """Returns a frame of the session.
 
     Args:
         sample: The session now.
-        history: The session so far, this sample included.
+        timeline: The session so far, this sample included.
         view: What the user has chosen to see.
         width: Width of the frame, in characters.
         height: Number of lines of the frame. None: as many as all groupings take.
@@ -59,7 +59,7 @@ def render(sample: Sample, history: History, view: View, width: int, height: int
     num_block = max(NUM_BLOCK, 2 * num_lists + 2)
     shown = range(len(names)) if height is None else [view.grouping % len(names)]
     num_groups = MAX_GROUPS if height is None else height - NUM_HEAD - num_block - 1
-    parts: list[RenderableType] = [*_head(sample, history, view, width), _block(sample, num_lists, width)]
+    parts: list[RenderableType] = [*_head(sample, timeline, view, width), _block(sample, num_lists, width)]
     for number in shown:
         title = f" · {number + 1}/{len(names)}" if len(names) > 1 and height is not None else ""
         found = groups(sample.content, names[number], view.order)
@@ -67,8 +67,8 @@ def render(sample: Sample, history: History, view: View, width: int, height: int
     return Stack(*parts)
 
 
-def _head(sample: Sample, history: History, view: View, width: int) -> list[RenderableType]:
-    """Returns the lines with workers, outcomes and history."""
+def _head(sample: Sample, timeline: Timeline, view: View, width: int) -> list[RenderableType]:
+    """Returns the lines with workers, outcomes and timeline."""
     stats, counts = sample.content.stats, sample.counts
     if not sample.num_workers:
         first = Text("No process holds the session: the training is over.", "bold reverse")
@@ -85,12 +85,12 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
     second = Text("  ".join([*parts, f"cancelled {counts['cancelled']:,.0f}" + (f": {why}" if why else "")]))
     for line in (first, second):
         line.truncate(width, overflow="ellipsis")
-    return [first, second, _history(history, stats["num_active"], width), Text()]
+    return [first, second, _timeline(timeline, stats["num_active"], width), Text()]
 
 
-def _history(history: History, num_active: float, width: int) -> Table:
+def _timeline(timeline: Timeline, num_active: float, width: int) -> Table:
     """Returns two lines of figures, each with its course over time."""
-    points, last = history.points, history.points[-1]
+    points, last = timeline.points, timeline.points[-1]
     effective = f"{last.effective:,.0f} of {num_active:,.0f}"
     parts = (
         ("success", percent(last.success), [point.success for point in points], 1.0),
@@ -160,9 +160,9 @@ def _row(group: Group, top: float, room: int) -> Iterable[RenderableType]:
     )
 
 
-def line(sample: Sample, history: History) -> str:
+def line(sample: Sample, timeline: Timeline) -> str:
     """Returns the session in one plain line, for a file or a pipe."""
-    stats, rate = sample.content.stats, history.points[-1].rate
+    stats, rate = sample.content.stats, timeline.points[-1].rate
     shares = sorted((state for state in states(sample.content) if state.share >= 0.005), key=lambda state: -state.share)
     parts = [
         f"{sample.counts['completed']:,.0f} results",
