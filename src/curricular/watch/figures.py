@@ -1,4 +1,4 @@
-"""Computes the figures of the view from samples: groups of tasks, timelines and throughput. Pure functions of values."""
+"""Computes the figures of the view from samples: groups of tasks, timeline and rates. Pure functions of values."""
 
 import math
 from collections.abc import Mapping, Sequence
