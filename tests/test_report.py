@@ -18,7 +18,7 @@ import pyarrow as pa
 from curricular import Curriculum, UniformConfig, bucketed, cli, merge, single_task
 from curricular.mastery import MASTERY
 from curricular.recording import Recorder, Recording, file, read_recording, told_apart
-from curricular.recording.file import SCHEMA, to_batch, write_all
+from curricular.recording.file import SCHEMA, begin_file, to_batch
 from curricular.report.charts import Series, charts, stat
 from curricular.report.page import ends, figure, page
 from curricular.report.summary import sentences
@@ -78,7 +78,7 @@ def made_up(folder, *snapshots):
         to_batch([{"kind": "stat", "name": name, "value": value} for name, value in stats.items()], 100 * number, 0.0)
         for number, stats in enumerate(snapshots)
     ]
-    file, _ = write_all(folder / "recording.arrow", batches)
+    file, _ = begin_file(folder / "recording.arrow", batches)
     file.close()
     return read_recording(folder)
 

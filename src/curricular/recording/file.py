@@ -112,7 +112,7 @@ def open_writer(file: BinaryIO) -> Any:
     return pa.ipc.new_stream(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
 
-def write_all(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
+def begin_file(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
     """Replaces the file at `path` by `batches` atomically. Returns the open file, and a writer for more batches."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     file = draft.open("wb")
