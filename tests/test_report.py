@@ -163,17 +163,10 @@ def test_an_empty_run_and_one_snapshot_of_one_task_have_a_page(tmp_path):
     assert list(sentences(one)) == ["There are no results yet; the pool has 7 tasks."]
 
 
-def test_one_snapshot_is_no_course_of_time(tmp_path):
-    with Curriculum(["only"], UniformConfig(use_shared_memory=False)) as curriculum:
-        curriculum.tell([0], [0.0])
-        with Recorder(curriculum, tmp_path):
-            pass
-    assert list(sentences(read_recording(tmp_path))) == [
-        "1 result in 1 snapshot; the pool has 1 task.",
-        "The mean success rate is 0%.",
-        "100% of the draws go to tasks that are never solved (1).",
-        "At the end, draws spread as widely as over 1 equally likely task of 1.",
-    ]
+def test_reasons_are_those_of_the_last_snapshot(tmp_path):
+    counts = dict.fromkeys(("num_active", "num_scheduled", "num_cancelled"), 3.0)
+    run = made_up(tmp_path, {**counts, "cancelled/lost": 3.0}, {**counts, "cancelled/failed": 3.0})
+    assert "3 of 3 hand-outs (100.0%) were cancelled: failed 3." in sentences(run)
 
 
 def test_values_with_the_same_beginning_have_columns_of_their_own(tmp_path):

@@ -30,4 +30,5 @@ def many(count: float, noun: str) -> str:
         >>> many(1, "worker"), many(2000, "worker")
         ('1 worker', '2,000 workers')
     """
-    return f"{count:,.0f} {noun}{'' if round(count) == 1 else 's'}"
+    number = f"{count:,.0f}"
+    return f"{number} {noun}{'' if number == '1' else 's'}"

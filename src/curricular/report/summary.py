@@ -37,10 +37,8 @@ def sentences(run: Recording) -> Iterator[str]:
     yield f"{results} in {snapshots}; the pool has {many(num_active, 'task')}."
     success = stat(run, "success/mean")
     seen = success[~np.isnan(success)]
-    if len(seen) > 1:
+    if len(seen):
         yield f"The mean success rate went from {seen[0]:.0%} to {seen[-1]:.0%}."
-    elif len(seen):
-        yield f"The mean success rate is {seen[0]:.0%}."
     for name in MASTERY:
         if name != "learning":
             yield from _draws(run, name)
@@ -59,15 +57,12 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
     large = shares >= LARGE_SHARE
     if not large.any():
         return
-    tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
-    if len(shares) == 1:
-        yield f"{shares[0]:.0%} of the draws go to tasks that are {name} ({tasks:,.0f})."
-        return
     ends_large = np.flatnonzero(~large)
     start = 0 if not len(ends_large) else ends_large[-1] + 1
     fraction = run.completed[start] / max(run.completed[-1], 1) if start < len(shares) else 1.0
     if fraction <= LATEST:
         when = "During the whole run" if start == 0 else f"From {fraction:.0%} of the run on"
+        tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
         yield (
             f"{when}, {shares[start:].mean():.0%} of the draws went to tasks that are {name} ({tasks:,.0f} at the end)."
         )
@@ -78,12 +73,13 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
 
 def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
     count = stat(run, f"{mastery_key('never scored')}/num_tasks")[-1]
-    names = [row["item"] for row in run.last_rows("task") if row["name"] == "never scored"]
+    last = len(run.batches) - 1
+    names = [row["item"] for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
     if count:
         listed = f": {'; '.join(names[:3])}{' …' if count > 3 else ''}" if names else " and were not drawn yet"
-        yield f"{count:,.0f} of {many(num_active, 'task')} never gave a score{listed}."
+        yield f"{count:,.0f} of {num_active:,.0f} tasks never gave a score{listed}."
 
 
 def _reasons(run: Recording) -> str:
-    reasons = by_reason({name: values[-1] for name, values in run.stats.items()})
+    reasons = by_reason({name: values[-1] for name, values in run.stats.items() if not np.isnan(values[-1])})
     return ", ".join(f"{name} {count:,.0f}" for name, count in reasons.items())
