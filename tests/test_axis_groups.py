@@ -9,7 +9,7 @@ import pytest
 
 from curricular import NoiseAwareConfig, Span, bucketed, create_algorithm, merge, single_task
 from curricular.algorithms import group_results, groups
-from curricular.algorithms.group_results import History, group_columns
+from curricular.algorithms.group_results import PoolResults, group_columns
 from curricular.algorithms.groups import Grouper, NewestFirst, axis_groups, groups_with, task_groups
 from curricular.algorithms.memo import SMALL
 from curricular.algorithms.sharing import share_evidence
@@ -50,7 +50,7 @@ def told(columns, rng):
 
 
 def history_of(columns):
-    return History(columns, NewestFirst()(columns)[0], RATES)
+    return PoolResults(columns, NewestFirst()(columns)[0], RATES)
 
 
 def one_by_one(columns, members):

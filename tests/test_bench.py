@@ -245,7 +245,10 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
         ({"algorithms": ["noise-aware@7"]}, "algorithms: expected a rate from 0.001 to 0.9.*got 'noise-aware@7'"),
         ({"algorithms": ["json"]}, "algorithms: expected one of exp3s.*got 'json'"),
         ({"algorithms": [":loud"]}, "algorithms: expected one of exp3s.*got ':loud'"),
-        ({"algorithms": ["nowhere:loud"]}, "algorithms: expected module:function.*got 'nowhere:loud' .*PYTHONPATH"),
+        (
+            {"algorithms": ["nowhere:loud"]},
+            "algorithms: expected module:name of a function.*got 'nowhere:loud' .*PYTHONPATH",
+        ),
         ({"algorithms": ["thompson@0.1"]}, "algorithms: expected one of exp3s.*got 'thompson@0.1'"),
         ({"algorithms": ["json:loud"]}, "algorithms: .*got 'json:loud'"),
         ({"algorithms": ["uniform", "uniform"]}, "algorithms: expected at least one, each once"),

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from curricular import LearningProgressConfig, MeanOfFirst, UniformConfig
+from curricular.config import changed
 
 NAN, INF = float("nan"), float("inf")
 
@@ -33,6 +34,16 @@ def test_a_preset_takes_overrides_through_the_constructor(preset):
         make(ema_timescale="fast")
     with pytest.raises(ValidationError, match=r"ema_timescael: expected a field .* did you mean 'ema_timescale'\?"):
         make(ema_timescael=0.05)
+
+
+def test_a_changed_copy_is_checked_and_keeps_unset_what_the_user_did_not_set():
+    config = UniformConfig(seed=3, session_id="run")
+    copy = changed(config, session_id=None, use_shared_memory=False)
+    assert (type(copy), copy.seed) == (UniformConfig, 3)
+    assert copy.model_fields_set == {"seed", "session_id", "use_shared_memory"}
+    assert config.session_id == "run"
+    with pytest.raises(ValidationError, match="session_id: expected None with use_shared_memory=False, got 'run'"):
+        changed(config, use_shared_memory=False)
 
 
 @pytest.mark.parametrize(

@@ -454,6 +454,8 @@ class TestWhatAFileHolds:
             {"$type": "tests.test_generator_inputs:Position", "$value": [1]},
             {"$type": 7},
             {"$type": 7, "$value": 7},
+            {"$type": "math:pi.real", "$value": 7},
+            {"$type": "json:dumps", "obj": 7},  # a function must not be called
         ],
         ids=repr,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed
 from curricular.algorithms import compiled
-from curricular.algorithms.group_results import History, group_columns
+from curricular.algorithms.group_results import PoolResults, group_columns
 from curricular.algorithms.groups import NewestFirst, task_groups
 from curricular.algorithms.slopes import pair_weights, progress_slope
 from curricular.arrays import power_tables, vanishing
@@ -77,7 +77,7 @@ def test_arrays_that_compiled_functions_do_not_take_go_to_numpy(name, change):
     one, other = (progress_slope(given, weights, 1.5, 0.1) for given in (columns, others))
     np.testing.assert_allclose(one, other)
     groups = np.arange(50)[None] % 7
-    one, other = (group_columns(History(given, np.arange(50), RATES[0]), groups, 7) for given in (columns, others))
+    one, other = (group_columns(PoolResults(given, np.arange(50), RATES[0]), groups, 7) for given in (columns, others))
     np.testing.assert_allclose(list(one.values()), list(other.values()))
 
 
@@ -98,7 +98,7 @@ def test_any_groups_have_the_same_results_as_with_numpy(n, num_axes, most, rates
     else:
         groups, sizes = task_groups(columns)
         num_groups = sizes.shape[1]
-    history = History(columns, NewestFirst()(columns)[0], rates)
+    history = PoolResults(columns, NewestFirst()(columns)[0], rates)
     one, other = both_ways("group_results", lambda: group_columns(history, groups, num_groups, is_shared=is_merged))
     assert {name: column.tobytes() for name, column in one.items()} == {
         name: column.tobytes() for name, column in other.items()
@@ -231,7 +231,7 @@ def test_results_are_forgotten_at_the_same_age_as_with_numpy(rate, more):
     """The older one of two tasks is forgotten; the newer one has averages of 0, in which nothing is lost."""
     columns = {name: np.array([0.0, 1.0]) for name in (*EMAS, "mean_square", "random_baseline")}
     columns |= {"num_completions": np.array([vanishing(1.0 - rate) + more, 3]), "is_active": np.array([True, True])}
-    history = History(columns, np.arange(2), RATES[0])
+    history = PoolResults(columns, np.arange(2), RATES[0])
     one, other = both_ways("group_results", lambda: group_columns(history, np.zeros((1, 2), np.int64), 1))
     assert [column.tobytes() for column in one.values()] == [column.tobytes() for column in other.values()]
     remembers = [one[name][0, 0] > 0.0 for name in EMAS]

@@ -1,6 +1,7 @@
 """Labels of any length and number: long ones stay apart, too many are named, counted and warned of once."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -15,8 +16,14 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.aggregates import Aggregator
 from curricular.generators import task_labels
+from curricular.metrics import by_label
+from curricular.notebook import stats_html
+from curricular.show import read_content
+from curricular.show_text import write_tables
 from curricular.table import MAX_LABELS
+from curricular.watch.figures import LABEL, groups
 
 LONG = "a.path.into.a.large.configuration.of.a.real.environment"
 
@@ -96,3 +103,27 @@ def test_labels_of_many_tasks_are_those_of_each_task():
     expected = [generator.label_of(seed, row) for seed, row in zip(seeds.tolist(), params, strict=True)]
     assert task_labels(generator, seeds, params) == expected
     assert {"y", "x=1", "generator=0", "generator=2"} <= set(expected)
+
+
+def test_a_label_with_slashes_is_one_label_in_every_view(tmp_path, capsys):
+    names = ["maze", "maze/small", "maze/num_tasks", "ends in a slash/", "a: b\nc"]
+    generator = merge([single_task(name, label=name) for name in names])
+    with Curriculum(local(UniformConfig, num_active_tasks=len(names)), generator) as curriculum:
+        tasks = curriculum.tasks()
+        curriculum.tell(tasks["task_id"], tasks["label"] == "maze")
+        stats = curriculum.stats()
+        curriculum.save(tmp_path / "pool.npz")
+        rows = [row["item"] for row in Aggregator().rows(stats, curriculum.tasks()) if row["kind"] == "label"]
+    content = read_content(str(tmp_path / "pool.npz"))
+    assert sorted(by_label(stats)) == sorted(rows) == sorted(names)
+    assert {group.name: (group.num_tasks, group.success) for group in groups(content, LABEL)} == {
+        name: (1.0, float(name == "maze")) for name in names
+    }
+    write_tables(content, sys.stdout)
+    shown = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    by_name = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in shown if len(cells) == 4}
+    page = stats_html("pool", stats)
+    for name in names:
+        line = " ".join(name.split())
+        assert by_name[line] == ["1", "20.0%", "100%" if name == "maze" else "0%"]
+        assert page.count(f">{line}</td><td>1</td>") == 1

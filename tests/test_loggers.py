@@ -121,3 +121,9 @@ def test_a_missing_package_is_named(package, module):
     pytest.importorskip("pyarrow")
     pytest.importorskip("plotly")
     assert "pip install 'curricular[report]'" in python(code + "except ImportError as error:\n    print(error)")
+
+
+def test_short_keys_are_on_one_line_and_stay_distinct():
+    short = short_keys({"label/a\nb/success": 1.0, "label/a b/success": 2.0, "label/\x1b[31m/success": 3.0})
+    assert list(short.values()) == [1.0, 2.0, 3.0]
+    assert all(key.isprintable() for key in short)

@@ -12,9 +12,9 @@ pa = pytest.importorskip("pyarrow")
 
 from curricular import Curriculum, Span, UniformConfig, bucketed  # noqa: E402
 from curricular.aggregates import MAX_BUCKETS, REST, Buckets, describe  # noqa: E402
-from curricular.recording import NewerRecordingError, Recorder, read_recording  # noqa: E402
+from curricular.recording import NewerRecordingError, Recorder, Recording, read_recording  # noqa: E402
 from curricular.recording import recorder as recorder_module  # noqa: E402
-from curricular.recording.file import SCHEMA  # noqa: E402
+from curricular.recording.file import SCHEMA, to_batch  # noqa: E402
 
 from .helpers import Child  # noqa: E402
 from .recording_run import curriculum_of_mazes, record, train  # noqa: E402
@@ -27,11 +27,20 @@ def test_a_recording_holds_the_statistics_at_each_interval(tmp_path):
     run = read_recording(tmp_path)
     assert (abs(np.diff(run.completed)[:-1] - 20) <= 2).all()
     assert run.completed[-1] == stats["num_completed"]
-    last = {row["name"]: row["value"] for index, row in run.rows("stat") if index == len(run.batches) - 1}
-    assert last == stats
-    labels = {row["item"]: row for index, row in run.rows("label") if index == len(run.batches) - 1}
+    assert {name: values[-1] for name, values in run.stats.items()} == stats
+    labels = {row["item"]: row for row in run.last_rows("label")}
     assert labels["maze"]["num_tasks"] == 6
     assert sum(row["probability"] for row in labels.values()) == pytest.approx(1)
+
+
+def test_a_statistic_is_nan_at_the_snapshots_without_it(tmp_path):
+    rows = [{"kind": "stat", "name": "num_active", "value": 3.0}, {"kind": "stat", "name": "score/mean", "value": 0.5}]
+    batches = [to_batch(rows[:1], 0, 0.0), to_batch(rows, 1, 1.0)]
+    stats = Recording("run", batches, is_cut=False).stats
+    assert stats["num_active"].tolist() == [3.0, 3.0]
+    np.testing.assert_array_equal(stats["score/mean"], [np.nan, 0.5])
+    assert Recording("run", [], is_cut=False).stats == {}
+    assert Recording("run", [], is_cut=False).last_rows("stat") == []
 
 
 def test_draws_along_an_axis_and_over_two_axes_sum_to_those_of_their_tasks(tmp_path):

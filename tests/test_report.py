@@ -1,5 +1,6 @@
 """Reports: the charts and sentences of a recording, and the page in a real browser where there is one."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,12 +15,12 @@ pytest.importorskip("plotly")
 
 import pyarrow as pa
 
-from curricular import cli
+from curricular import Curriculum, UniformConfig, bucketed, cli, merge, single_task
 from curricular.mastery import MASTERY
-from curricular.recording import Recorder, Recording, read_recording, told_apart
-from curricular.recording.file import SCHEMA, to_batch, write_all
+from curricular.recording import Recorder, Recording, file, read_recording, told_apart
+from curricular.recording.file import SCHEMA, begin_file, to_batch
 from curricular.report.charts import Series, charts, stat
-from curricular.report.page import ends, page
+from curricular.report.page import ends, figure, page
 from curricular.report.summary import sentences
 
 from .recording_run import curriculum_of_mazes, record
@@ -61,6 +62,15 @@ def runs(folders):
     return [read_recording(folder) for folder in folders]
 
 
+def test_a_report_reads_the_statistics_of_each_snapshot_once(folders, monkeypatch):
+    kinds = []
+    of_kind = file._of_kind
+    monkeypatch.setattr(file, "_of_kind", lambda batch, kind: kinds.append(kind) or of_kind(batch, kind))
+    run = read_recording(folders[0])
+    page([run])
+    assert kinds.count("stat") == len(run.batches)
+
+
 def made_up(folder, *snapshots):
     """Writes a recording whose snapshots hold these statistics."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +78,7 @@ def made_up(folder, *snapshots):
         to_batch([{"kind": "stat", "name": name, "value": value} for name, value in stats.items()], 100 * number, 0.0)
         for number, stats in enumerate(snapshots)
     ]
-    file, _ = write_all(folder / "recording.arrow", batches)
+    file, _ = begin_file(folder / "recording.arrow", batches)
     file.close()
     return read_recording(folder)
 
@@ -91,8 +101,7 @@ def test_draws_by_state_are_the_shares_in_the_statistics_and_sum_to_100(runs):
 def test_a_map_has_the_progress_of_each_pair_of_values(runs):
     (chart,) = [chart for chart in charts(runs[:1]) if chart.title == "Where progress is: rivals and size"]
     assert (chart.x, chart.y) == (["0", "1"], ["5", "9", "13"])
-    last = len(runs[0].batches) - 1
-    rows = {(row["item"], row["item_2"]): row for index, row in runs[0].rows("map") if index == last}
+    rows = {(row["item"], row["item_2"]): row for row in runs[0].last_rows("map")}
     assert chart.cells[2, 1] == pytest.approx(100 * rows["1", "13"]["progress"])
 
 
@@ -140,11 +149,59 @@ def test_an_empty_run_and_one_snapshot_of_one_task_have_a_page(tmp_path):
     empty = made_up(tmp_path / "empty")
     assert list(sentences(empty)) == ["The recording is empty: no snapshot was taken yet."]
     assert "The recording is empty" in page([empty])
+    assert "<section>" not in page([empty])
+    assert page([empty]).rstrip().endswith("</body></html>")
+    result = CliRunner().invoke(
+        cli.app, ["report", str(tmp_path / "empty"), "--out", str(tmp_path / "x.html"), "--png", str(tmp_path / "png")]
+    )
+    assert result.exit_code == 0, result.output
+    assert not list((tmp_path / "png").iterdir())
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path / "one") as recorder:
         recorder.update()
     one = read_recording(tmp_path / "one")
     assert page([one]).count("<section>") == len(charts([one]))
     assert list(sentences(one)) == ["There are no results yet; the pool has 7 tasks."]
+
+
+def test_reasons_are_those_of_the_last_snapshot(tmp_path):
+    counts = dict.fromkeys(("num_active", "num_scheduled", "num_cancelled"), 3.0)
+    run = made_up(tmp_path, {**counts, "cancelled/lost": 3.0}, {**counts, "cancelled/failed": 3.0})
+    assert "3 of 3 hand-outs (100.0%) were cancelled: failed 3." in sentences(run)
+
+
+def test_values_with_the_same_beginning_have_columns_of_their_own(tmp_path):
+    names = [f"a corridor with four doors {number}" for number in range(3)]
+    with Curriculum(
+        UniformConfig(use_shared_memory=False), bucketed({}, {"room": names, "size": [1, 2]})
+    ) as curriculum:
+        curriculum.tell(curriculum.tasks()["task_id"], np.arange(6) / 6)
+        with Recorder(curriculum, tmp_path):
+            pass
+    (chart,) = [chart for chart in charts([read_recording(tmp_path)]) if chart.key.startswith("map")]
+    axis = "x" if chart.x_title == "room" else "y"
+    (heatmap,) = figure(chart).data
+    assert list(heatmap[axis]) == [0, 1, 2]
+    assert {name for row in heatmap.customdata for cell in row for name in names if name in cell} == {*names}
+
+
+def test_texts_of_the_user_stay_on_their_line(tmp_path):
+    with Curriculum(bucketed({}, {"a\nb\x1b[31m": [1, 2]})) as curriculum, Recorder(curriculum, tmp_path / "run"):
+        curriculum.cancel([task.task_id for task in curriculum.ask(2)], "failed")
+        curriculum.tell([0], [1.0])
+    result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert all(line.startswith(("run:", "  ", "report:")) for line in result.output.splitlines()), result.output
+
+
+def test_a_folder_whose_name_is_no_text_is_read(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/run\xff")
+    try:
+        record(folder, 40)
+    except OSError:
+        pytest.skip("the file system takes texts only")
+    result = CliRunner().invoke(cli.app, ["report", folder, "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 0, result.output
 
 
 def test_runs_whose_folders_have_one_name_are_told_apart_by_the_folders_above():
@@ -191,6 +248,18 @@ def test_the_command_writes_page_and_pictures_and_prints_the_summary(folders, tm
     assert names == {chart.key for chart in charts([read_recording(folders[0])])}
 
 
+def test_pictures_of_labels_with_letters_that_no_font_has_are_drawn_without_a_warning(tmp_path):
+    pytest.importorskip("matplotlib")
+    from curricular.report.pictures import write_pictures  # noqa: PLC0415  after the line that skips
+
+    generator = merge([single_task(label, label=label) for label in ("🙂 $x$", "a\nb\x1b[31m")])
+    config = UniformConfig(use_shared_memory=False, num_active_tasks=2)
+    with Curriculum(generator, config) as curriculum, Recorder(curriculum, tmp_path / "run") as recorder:
+        curriculum.tell([0, 1], [1.0, 0.0])
+        recorder.close()
+    assert len(write_pictures([read_recording(tmp_path / "run")], tmp_path / "png")) > 5
+
+
 def test_a_folder_without_a_recording_is_one_line_and_exit_code_1(tmp_path):
     result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "nothing")])
     assert result.exit_code == 1
@@ -231,5 +300,5 @@ def test_a_recording_that_was_cut_off_is_reported_and_the_rest_is_shown(tmp_path
     file.write_bytes(file.read_bytes()[:-300])
     result = CliRunner().invoke(cli.app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html")])
     assert result.exit_code == 0
-    assert "The recording was cut off, as by a crash" in result.output
+    assert "The file ends within a snapshot, as after a crash" in result.output
     assert "results in" in result.output

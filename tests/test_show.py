@@ -89,7 +89,7 @@ def test_a_session_is_shown_and_labels_are_no_markup(monkeypatch, tmp_path):
     for result in (shown, of_sessions):
         assert result.exit_code == 0, result.output
         assert "[/bold]  [31mred line" in result.output
-    assert "session training (1 live workers)" in shown.output
+    assert "session training (1 live worker)" in shown.output
 
 
 def test_a_session_shows_the_values_of_log_spans(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from curricular import Curriculum, UniformConfig, bucketed, cli, merge, single_task
 from curricular.backends import session
 from curricular.mastery import MASTERY
-from curricular.watch.figures import LABEL, MAX_POINTS, History, Point, groupings, groups, point, resampled, states
+from curricular.watch.figures import LABEL, MAX_POINTS, Point, Timeline, groupings, groups, point, resampled, states
 from curricular.watch.lines import running
 from curricular.watch.sample import Session
 from curricular.watch.text import View, bar, line, render, sparkline
@@ -44,11 +44,11 @@ BY_LABEL = View()
 
 
 def frame(sample, view=BY_LABEL, width=80, height=22):
-    history = History()
-    history.add(point(sample))
+    timeline = Timeline()
+    timeline.add(point(sample))
     console = Console(width=width, height=height)
     with console.capture() as captured:
-        console.print(render(sample, history, view, width, height))
+        console.print(render(sample, timeline, view, width, height))
     return captured.get()
 
 
@@ -168,34 +168,34 @@ def test_a_bar_has_the_length_of_its_share():
 
 
 def test_the_throughput_is_that_of_the_last_seconds():
-    history = History()
+    timeline = Timeline()
     for second in range(100):
-        history.add(Point(float(second), 50.0 * second if second < 50 else 2500 + 10.0 * (second - 50), 0, 0, 0))
-    assert history.points[-1].rate == pytest.approx(10)
-    assert history.points[30].rate == pytest.approx(50)
+        timeline.add(Point(float(second), 50.0 * second if second < 50 else 2500 + 10.0 * (second - 50), 0, 0, 0))
+    assert timeline.points[-1].rate == pytest.approx(10)
+    assert timeline.points[30].rate == pytest.approx(50)
 
 
-def test_a_history_stays_short_and_keeps_its_beginning_and_its_end():
-    history = History()
+def test_a_timeline_stays_short_and_keeps_its_beginning_and_its_end():
+    timeline = Timeline()
     for second in range(5000):
-        history.add(Point(float(second), float(second), 0, 0, 0))
-    assert len(history.points) <= MAX_POINTS + 1
-    assert (history.points[0].time, history.points[-1].time) == (0, 4999)
-    distances = np.diff([each.time for each in history.points])[:-1]
+        timeline.add(Point(float(second), float(second), 0, 0, 0))
+    assert len(timeline.points) <= MAX_POINTS + 1
+    assert (timeline.points[0].time, timeline.points[-1].time) == (0, 4999)
+    distances = np.diff([each.time for each in timeline.points])[:-1]
     assert distances.max() <= 3 * distances.min()
 
 
-def test_a_history_begins_anew_after_an_earlier_state_was_loaded():
-    history = History()
+def test_a_timeline_begins_anew_after_an_earlier_state_was_loaded():
+    timeline = Timeline()
     for completed in (100.0, 200.0, 50.0):
-        history.add(Point(completed, completed, 0, 0, 0))
-    assert [each.completed for each in history.points] == [50]
+        timeline.add(Point(completed, completed, 0, 0, 0))
+    assert [each.completed for each in timeline.points] == [50]
 
 
 def test_a_line_has_the_figures_of_a_frame(watched):
-    sample, history = watched.sample(), History()
-    history.add(point(sample))
-    text = line(sample, history)
+    sample, timeline = watched.sample(), Timeline()
+    timeline.add(point(sample))
+    text = line(sample, timeline)
     assert text.startswith(f"{sample.counts['completed']:,.0f} results  –/s  success ")
     assert "never scored 10%" in text
     assert text.endswith("1 worker")

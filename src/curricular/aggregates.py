@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .metrics import by_label
+
 Row = dict[str, Any]
 """Values of a row by column; a column that is missing is null."""
 
@@ -196,12 +198,10 @@ class Aggregator:
             tasks: What `Curriculum.tasks` returns.
         """
         rows = [{"kind": "stat", "name": name, "value": value} for name, value in stats.items()]
-        labels = {key.split("/", 1)[1].rpartition("/")[0] for key in stats if key.startswith("label/")}
-        for label in sorted(labels):
-            of_label = {"num_tasks": "num_tasks", "probability": "probability", "success": "success",
-                        "progress": "learning_progress"}  # fmt: skip
-            values = {column: stats.get(f"label/{label}/{key}") for column, key in of_label.items()}
-            rows.append({"kind": "label", "item": label, **values})
+        for label, of_label in sorted(by_label(stats).items()):
+            columns = {"num_tasks": "num_tasks", "probability": "probability", "success": "success",
+                       "progress": "learning_progress"}  # fmt: skip
+            rows.append({"kind": "label", "item": label} | {to: of_label.get(key) for to, key in columns.items()})
         places = {}
         for name in [name for name in tasks if name.startswith("params/")][:MAX_AXES]:
             buckets = self._buckets.setdefault(name, Buckets(tasks[name]))

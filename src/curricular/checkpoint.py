@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from .archive import READ_ERRORS, ArrayArchive, write_arrays
-from .config import OBSERVED, CurriculumConfig, MeanOfFirst
+from .config import OBSERVED, CurriculumConfig, MeanOfFirst, threshold_of
 from .generators import SeedGenerator, SequenceTaskGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
 from .matching import matched
@@ -331,8 +331,8 @@ def _check_origin(state: Mapping[str, Any], config: CurriculumConfig) -> None:
     """Checks that this version saved `state`, and that what it counted has the meaning that `config` gives it."""
     saved = _score_range(state["config"])
     threshold, baseline = (state["config"].get(name) for name in ("success_threshold", "random_baseline"))
-    if threshold is None and not isinstance(saved, str):
-        threshold = (saved[0] + saved[1]) / 2
+    if not isinstance(saved, str):
+        threshold = threshold_of(threshold, saved)
     expected: dict[str, tuple[Any, Any, str]] = {
         "version": (VERSION, state["version"], "load it with the version of curricular that wrote it"),
         "success_threshold": (

@@ -11,6 +11,7 @@ from .backends.catalogue import clean_sessions, list_sessions, read_session, rem
 from .backends.layout import SessionError
 from .kernel import KERNEL
 from .metrics import label_summary
+from .texts import many, one_line
 
 try:
     import typer
@@ -150,10 +151,10 @@ def report(
         reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
         raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
-        print(f"{_plain(read.name)}:", *summary.sentences(read), sep="\n  ")
-    print(f"report: {out}")
+        print(f"{one_line(read.name)}:", *map(one_line, summary.sentences(read)), sep="\n  ")
+    print(f"report: {one_line(str(out))}")
     if png is not None:
-        print(f"pictures: {png}")
+        print(f"pictures: {one_line(str(png))}")
 
 
 class Format(StrEnum):
@@ -280,7 +281,8 @@ def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION, autocomplet
         raise _failure(error.args[0], code=1) from None
     console = Console()
     console.print(
-        f"[bold]{info.name}[/]: {info.num_tasks:,} tasks, {info.num_workers} workers, {_duration(info.age)} old"
+        f"[bold]{info.name}[/]: {many(info.num_tasks, 'task')}, {many(info.num_workers, 'worker')}, "
+        f"{_duration(info.age)} old"
     )
     settings_table = Table("setting", "value")
     for setting, value in settings.items():
@@ -333,14 +335,9 @@ def sessions_clean(
         print("every session is in use")
 
 
-def _plain(text: str) -> str:
-    """Returns a text of the user on one line, without characters that control a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _text(text: str) -> Text:
     """Returns a text of the user as a cell that shows it as it is."""
-    return Text(_plain(text))
+    return Text(one_line(text))
 
 
 def _duration(seconds: float) -> str:

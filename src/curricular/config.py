@@ -2,8 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -157,10 +157,28 @@ class CurriculumConfig(Settings):
     @property
     def threshold(self) -> float | None:
         """Lowest score that counts as a success, in the user's units; None: the middle of an observed range."""
-        if self.success_threshold is not None or isinstance(self.score_range, str):
+        if isinstance(self.score_range, str):
             return self.success_threshold
-        low, high = self.score_range
-        return (low + high) / 2
+        return threshold_of(self.success_threshold, self.score_range)
+
+
+AnyConfigT = TypeVar("AnyConfigT", bound=CurriculumConfig)
+
+
+def changed(config: AnyConfigT, **changes: Any) -> AnyConfigT:
+    """Returns `config` with other values of some fields. Fields that the user did not set stay unset.
+
+    Raises:
+        ValidationError: If a name is unknown or a value is wrong.
+    """
+    given = {name: getattr(config, name) for name in config.model_fields_set}
+    return type(config)(**{**given, **changes})
+
+
+def threshold_of(declared: float | None, score_range: Sequence[float]) -> float:
+    """Returns the lowest score that counts as a success: the `declared` one or else the middle of `score_range`."""
+    low, high = score_range
+    return (low + high) / 2 if declared is None else declared
 
 
 OBSERVED = "observed"

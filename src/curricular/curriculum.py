@@ -16,7 +16,7 @@ from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .asking import CoveringAsk
 from .backends.protocol import Backend, FollowerError, Transaction
 from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
-from .config import CurriculumConfig
+from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
@@ -553,8 +553,7 @@ class Curriculum(Generic[ConfigT]):
     def _stats(self, table: Table) -> dict[str, float]:
         score_range = range_of(table, self.config.score_range)
         stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
-        threshold = sum(score_range) / 2 if self.config.threshold is None else self.config.threshold
-        return {**stats, "success/threshold": threshold}
+        return {**stats, "success/threshold": threshold_of(self.config.success_threshold, score_range)}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
         """Returns configuration, statistics and probability of one task in the pool. For many tasks, use `tasks`.

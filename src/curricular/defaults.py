@@ -1,10 +1,10 @@
 """Defaults of a curriculum: the generator, the config and the size of the pool that the user did not set."""
 
 import os
-from typing import Any, TypeVar
+from typing import Any
 
 from .algorithms.noise_aware import NoiseAwareConfig
-from .config import USUAL_NUM_TASKS, CurriculumConfig
+from .config import USUAL_NUM_TASKS, AnyConfigT, CurriculumConfig, changed
 from .generators import (
     SeedGenerator,
     SequenceTaskGenerator,
@@ -13,8 +13,6 @@ from .generators import (
     TaskGeneratorSet,
     as_generator,
 )
-
-AnyConfigT = TypeVar("AnyConfigT", bound=CurriculumConfig)
 
 MAX_WHOLE = 1024
 """Number of combinations up to which the pool holds all of them. In a larger pool, a task would get few results."""
@@ -67,7 +65,7 @@ def check_load(path: Any, tasks: Any) -> None:
 
 def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
     """Returns `config` with `num_active_tasks` set: to the user's number, or to one that suits `generator`."""
-    return config if config.num_active_tasks is not None else _resized(config, pool_size(generator))
+    return config if config.num_active_tasks is not None else changed(config, num_active_tasks=pool_size(generator))
 
 
 def reduced(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
@@ -75,12 +73,7 @@ def reduced(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
     num_tasks = generator.num_tasks
     if num_tasks is None or config.num_active_tasks is None or config.num_active_tasks <= num_tasks:
         return config
-    return _resized(config, num_tasks)
-
-
-def _resized(config: AnyConfigT, num_active_tasks: int) -> AnyConfigT:
-    chosen = {name: getattr(config, name) for name in config.model_fields_set}
-    return type(config)(**{**chosen, "num_active_tasks": num_active_tasks})
+    return changed(config, num_active_tasks=num_tasks)
 
 
 def pool_size(generator: TaskGenerator[Any]) -> int:

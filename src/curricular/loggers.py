@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curriculum import Curriculum
+from .texts import one_line
 
 PREFIX = "curriculum/"
 """Prefix of the keys in destinations that also have other figures of the training."""
@@ -167,7 +168,7 @@ class CsvLogger:
 
 
 def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict[str, float]:
-    """Returns `stats` under keys of at most `length` characters, all different.
+    """Returns `stats` under keys of at most `length` characters on one line, all different.
 
     A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit.
 
@@ -181,12 +182,12 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
     """
     short: dict[str, float] = {}
     for key, value in stats.items():
-        name, salt = key, 0
+        name, salt = one_line(key), 0
         while len(name) > length or name in short:
             head, _, tail = key.rpartition("/")
             text = f"{head}{salt}" if salt else head
             mark = f"~{blake2b(text.encode(), digest_size=3).hexdigest()}/{tail}"
-            name, salt = head[: length - len(mark)] + mark, salt + 1
+            name, salt = one_line(head)[: length - len(mark)] + mark, salt + 1
         short[name] = value
     return short
 

@@ -1,5 +1,6 @@
 """Statistics of a pool. Pure functions of arrays; docs/statistics.md documents every key of `summary`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ _CUT_BITS, _NUM_KEYS = 40, 40 << 12
 values that remain in 40 octaves below the largest value; all lower values count as equal."""
 
 _NUM_BINS = 1 << 16
+
+_LABEL, _CANCELLED = "label/", "cancelled/"
+"""Beginnings of the keys about one label, and about one reason."""
 
 
 def gini(values: NDArray[Any]) -> float:
@@ -69,6 +73,27 @@ def entropy(probabilities: NDArray[np.float64]) -> float:
     """
     p = probabilities[probabilities > 0]
     return float(-(p * np.log(p)).sum())
+
+
+def by_label(stats: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Returns the statistics of each label, by its name and the last part of their keys in `summary`.
+
+    Examples:
+        >>> by_label({"num_active": 9.0, "label/maze/small/num_tasks": 3.0, "label/maze/small/success": 0.5})
+        {'maze/small': {'num_tasks': 3.0, 'success': 0.5}}
+    """
+    found: dict[str, dict[str, float]] = {}
+    for key, value in stats.items():
+        if key.startswith(_LABEL):
+            name, _, statistic = key.removeprefix(_LABEL).rpartition("/")
+            found.setdefault(name, {})[statistic] = value
+    return found
+
+
+def by_reason(stats: Mapping[str, float]) -> dict[str, float]:
+    """Returns the number of cancellations by reason, the most frequent first."""
+    counts = {key.removeprefix(_CANCELLED): value for key, value in stats.items() if key.startswith(_CANCELLED)}
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def label_name(labels: NDArray[np.void], index: int) -> str:
@@ -203,7 +228,7 @@ def summary(
 
     for name, count in table.reasons.tolist():
         if count:
-            stats[f"cancelled/{name.decode()}"] = float(count)
+            stats[f"{_CANCELLED}{name.decode()}"] = float(count)
     for name, count, share in zip(MASTERY, by_mastery(states), by_mastery(states, probabilities), strict=True):
         stats[f"{mastery_key(name)}/num_tasks"] = float(count)
         stats[f"{mastery_key(name)}/probability"] = float(share)
@@ -232,7 +257,7 @@ def summary(
         name = label_name(labels, index)
         if not name:
             continue
-        prefix = f"label/{name}"
+        prefix = f"{_LABEL}{name}"
         stats[f"{prefix}/num_tasks"] = float(counts[index])
         stats[f"{prefix}/num_scheduled"] = float(labels["num_scheduled"][index])
         stats[f"{prefix}/num_completed"] = float(labels["num_completed"][index])

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from . import curriculum, generators
 from .algorithms.uniform import UniformConfig
 from .config import CurriculumConfig as AlgorithmConfig
+from .config import changed
 from .generators import BucketedTaskGenerator, SingleTaskGenerator, TaskGenerator, TaskGeneratorSet
 from .generators.canonical import fields_of
 from .generators.paths import fields
@@ -55,8 +56,7 @@ class CurriculumConfig:
             changes["score_range"] = "observed"
         if self.num_active_tasks is not None:
             changes["num_active_tasks"] = self.num_active_tasks
-        given = {name: getattr(config, name) for name in config.model_fields_set}
-        return curriculum.Curriculum(type(config)(**{**given, **changes}), _created(self.task_generator))
+        return curriculum.Curriculum(changed(config, **changes), _created(self.task_generator))
 
 
 class _ToCurriculum:

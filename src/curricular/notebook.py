@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from .mastery import MASTERY, MASTERY_COLOURS, mastery_key
+from .metrics import by_label
+from .texts import percent
 
 MAX_LABELS = 12
 """Maximum number of labels in the table: those with the most draws."""
@@ -30,20 +32,10 @@ def stats_html(title: str, stats: Mapping[str, float]) -> str:
         for name, key in keys.items()
     )
     parts = [f"<p><b>{html.escape(title)}</b><br>{counts}</p>", _table(("state of the tasks", ""), states)]
-    end = "/num_tasks"
-    labels = [
-        key.removeprefix("label/").removesuffix(end) for key in stats if key.startswith("label/") and key.endswith(end)
-    ]
-    labels.sort(key=lambda name: -stats[f"label/{name}/probability"])
+    labels = sorted(by_label(stats).items(), key=lambda label: -label[1]["probability"])
     rows = (
-        (
-            name,
-            stats[f"label/{name}{end}"],
-            stats[f"label/{name}/probability"],
-            LABEL_COLOUR,
-            _percent(stats.get(f"label/{name}/success", math.nan)),
-        )
-        for name in labels[:MAX_LABELS]
+        (name, of_label["num_tasks"], of_label["probability"], LABEL_COLOUR, percent(of_label.get("success", math.nan)))
+        for name, of_label in labels[:MAX_LABELS]
     )
     if labels:
         more = f" ({MAX_LABELS} of {len(labels)})" if len(labels) > MAX_LABELS else ""
@@ -54,10 +46,6 @@ def stats_html(title: str, stats: Mapping[str, float]) -> str:
 def message_html(title: str, message: str) -> str:
     """Returns a message as HTML, instead of statistics that there are not."""
     return f"<p><b>{html.escape(title)}</b><br>{html.escape(message)}</p>"
-
-
-def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{share:.0%}"
 
 
 def _table(heads: tuple[str, str], rows: Iterable[tuple[str, float, float, str, str]]) -> str:

@@ -1,6 +1,5 @@
 """`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +11,21 @@ from numpy.typing import NDArray
 from .aggregates import FILE_NAME
 from .backends.catalogue import nearest_sessions, open_reader
 from .checkpoint import read_checkpoint, unpack_table
-from .mastery import MASTERY, mastery
+from .config import threshold_of
 from .metrics import label_name, range_of, summary
 from .outline import axes_of
 from .params import Layout
 from .table import Table
+from .texts import many
+from .views import Pool
 
 SETTINGS_HIDDEN = {"score_range", "success_threshold", "generator"}
 """Settings that are shown with their values in effect instead, or that mean nothing to a reader."""
+
+
+NUMBERS_SHOWN = ("probability", "success_rate", "score", "learning_progress", "num_scheduled", "num_completions",
+                 "num_cancelled", "seed")  # fmt: skip
+"""Fields of a `TaskView` that are shown of each task."""
 
 
 class Content(NamedTuple):
@@ -62,7 +68,7 @@ def read_content(name: str) -> Content:
             f"name: expected a checkpoint or a session, got {name!r}, which is neither; the sessions are: {names}"
         ) from None
     with closing(reader):
-        source = f"session {name} ({reader.info().num_workers} live workers)"
+        source = f"session {name} ({many(reader.info().num_workers, 'live worker')})"
         return content_of(source, reader.settings, reader.table(), reader.axes)
 
 
@@ -77,7 +83,6 @@ def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined:
     """
     declared: Any = settings["score_range"]
     score_range = range_of(table, declared if isinstance(declared, str) else (declared[0], declared[1]))
-    threshold = settings.get("success_threshold")
     slow_rate = settings["ema_timescale"] * settings["slow_timescale_factor"]
     probabilities = np.diff(table.cumulated, prepend=0.0).clip(0.0) * table.rows["is_active"]
     total = probabilities.sum()
@@ -85,13 +90,13 @@ def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined:
     in_effect = {
         "num_active_tasks": len(table.rows),
         "score_range": [*score_range],
-        "success_threshold": sum(score_range) / 2 if threshold is None else threshold,
+        "success_threshold": threshold_of(settings.get("success_threshold"), score_range),
         "slow_rate": slow_rate,
     }
     others = {key: value for key, value in settings.items() if key not in SETTINGS_HIDDEN | in_effect.keys()}
     stats = summary(table, probabilities, score_range, slow_rate)
-    columns = _tasks(table, probabilities, score_range, slow_rate, _axes(outlined, table.rows.num_axes))
-    return Content(source, in_effect | others, stats, columns)
+    pool = Pool(table, np.full(len(table.rows), np.nan), probabilities, score_range, slow_rate)
+    return Content(source, in_effect | others, stats, _tasks(pool, _axes(outlined, table.rows.num_axes)))
 
 
 def _axes(outlined: Sequence[Any], num_axes: int) -> Layout | None:
@@ -103,29 +108,18 @@ def _axes(outlined: Sequence[Any], num_axes: int) -> Layout | None:
     return layout if layout.num_params == num_axes else None
 
 
-def _tasks(
-    table: Table,
-    probabilities: NDArray[np.float64],
-    score_range: tuple[float, float],
-    slow_rate: float,
-    layout: Layout | None,
-) -> dict[str, NDArray[Any]]:
-    (slots,) = np.nonzero(table.rows["is_active"])
-    slots = slots[np.argsort(-probabilities[slots], kind="stable")]
-    rows = table.rows.take(slots)
-    unknown = np.where(rows["num_completions"] > 0, 0.0, math.nan)
-    labels = np.array([label_name(table.labels, index) for index in range(table.counters.num_labels)], np.object_)
-    states = np.array(MASTERY, np.object_).take(mastery(rows, slow_rate, score_range))
-    axes = {} if layout is None else layout.decode_columns(rows["params"])
-    low, high = score_range
+def _tasks(pool: Pool, layout: Layout | None) -> dict[str, NDArray[Any]]:
+    """Returns the columns of the tasks in `pool`, whose priorities are not known."""
+    rows = pool.table.rows
+    (slots,) = np.nonzero(rows["is_active"])
+    slots = slots[np.argsort(-pool.probabilities[slots], kind="stable")]
+    labels = np.array([label_name(pool.table.labels, n) for n in range(pool.table.counters.num_labels)], np.object_)
+    axes = {} if layout is None else layout.decode_columns(rows["params"][slots])
+    numbers = pool.numbers(slots)
     return {
-        "task_id": rows["task_id"],
-        "label": labels.take(rows["label_index"]),
+        "task_id": numbers["task_id"],
+        "label": labels.take(rows["label_index"][slots]),
         **{f"params/{name}": column for name, column in axes.items()},
-        "state": states,
-        "probability": probabilities[slots],
-        "success_rate": rows["success_ema"] + unknown,
-        "score": low + (high - low) * rows["slow_ema"] + unknown,
-        "learning_progress": np.abs(rows["fast_ema"] - rows["slow_ema"]) + unknown,
-        **{name: rows[name] for name in ("num_scheduled", "num_completions", "num_cancelled", "seed")},
+        "state": pool.states(slots),
+        **{name: numbers[name] for name in NUMBERS_SHOWN},
     }

@@ -11,7 +11,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .mastery import MASTERY, mastery_key
+from .metrics import by_label, by_reason
 from .show import Content
+from .texts import one_line, percent
 
 NUM_TASKS_SHOWN = 5
 """Number of tasks at either end of the list that the tables show."""
@@ -43,16 +45,15 @@ def write_tables(content: Content, file: TextIO) -> None:
     """Writes tables: settings, counts by outcome, where the draws go, labels, and tasks at either end."""
     console = Console(file=file)
     stats = content.stats
-    console.print(plain(content.source), style="bold")
+    console.print(cell(content.source), style="bold")
     settings = Table("setting", "value")
     for name, value in content.settings.items():
-        settings.add_row(name, plain(f"{value:.6g}" if isinstance(value, float) else str(value)))
+        settings.add_row(name, cell(f"{value:.6g}" if isinstance(value, float) else str(value)))
     counts = Table("count", right("number"))
     for name in COUNTS:
         counts.add_row(name, f"{stats[f'num_{name}']:,.0f}")
-    for key, value in stats.items():
-        if key.startswith("cancelled/"):
-            counts.add_row(plain(f"  cancelled: {key.removeprefix('cancelled/')}"), f"{value:,.0f}")
+    for reason, count in by_reason(stats).items():
+        counts.add_row(cell(f"  cancelled: {reason}"), f"{count:,.0f}")
     states = Table("state of the tasks", right("tasks"), right("share of draws"))
     for name in MASTERY:
         key = mastery_key(name)
@@ -61,21 +62,11 @@ def write_tables(content: Content, file: TextIO) -> None:
 
 
 def _labels(content: Content) -> list[Table]:
-    stats = content.stats
-    names = [key.removeprefix("label/").removesuffix("/num_tasks") for key in stats if key.startswith("label/")
-             and key.endswith("/num_tasks")]  # fmt: skip
-    if not names:
-        return []
     table = Table("label", right("tasks"), right("share of draws"), right("success"))
-    for name in sorted(names, key=lambda name: -stats[f"label/{name}/probability"]):
-        success = stats.get(f"label/{name}/success", math.nan)
-        row = (
-            f"{stats[f'label/{name}/num_tasks']:,.0f}",
-            f"{stats[f'label/{name}/probability']:.1%}",
-            percent(success),
-        )
-        table.add_row(plain(name), *row)
-    return [table]
+    for name, stats in sorted(by_label(content.stats).items(), key=lambda label: -label[1]["probability"]):
+        numbers = (f"{stats['num_tasks']:,.0f}", f"{stats['probability']:.1%}")
+        table.add_row(cell(name), *numbers, percent(stats.get("success", math.nan)))
+    return [table] if table.rows else []
 
 
 def _tasks(content: Content) -> list[Table]:
@@ -88,19 +79,14 @@ def _tasks(content: Content) -> list[Table]:
         if not both and index == num_tasks - NUM_TASKS_SHOWN:
             table.add_row("…")
         share, scores = f"{tasks['probability'][index]:.2%}", f"{tasks['num_completions'][index]:,}"
-        words = (f"{tasks['task_id'][index]}", plain(tasks["label"][index]), tasks["state"][index])
+        words = (f"{tasks['task_id'][index]}", cell(tasks["label"][index]), tasks["state"][index])
         table.add_row(*words, share, percent(tasks["success_rate"][index]), scores)
     return [table] if num_tasks else []
 
 
-def plain(text: str) -> Text:
-    """Returns a text of the user as it is, on one line, without characters that control a terminal."""
-    return Text("".join(letter if letter.isprintable() else " " for letter in text))
-
-
-def percent(share: float) -> str:
-    """Returns a share in per cent, or a dash if it is not known yet."""
-    return "–" if math.isnan(share) else f"{share:.0%}"
+def cell(text: str) -> Text:
+    """Returns a text of the user as a cell that shows it as it is, on one line."""
+    return Text(one_line(text))
 
 
 def right(title: str) -> Any:

@@ -32,7 +32,7 @@ from curricular.backends.layout import (
     NUM_WORKERS,
     NUMBER,
     PID,
-    Layout,
+    FileLayout,
     SessionError,
 )
 from curricular.backends.protocol import LOG_SIZE
@@ -531,12 +531,12 @@ def of_size(size):
 def huge_and_sparse(path):
     """A file that declares tasks for terabytes and is as long as that, of holes."""
     with_setting(capacity=10**10)(path)
-    os.truncate(path, Layout(10**10, 2, USUAL_MAX_OPEN).size)
+    os.truncate(path, FileLayout(10**10, 2, USUAL_MAX_OPEN).size)
 
 
 def with_another_ledger(path):
     with_setting(max_open=2 * USUAL_MAX_OPEN)(path)
-    os.truncate(path, Layout(CAPACITY, 2, 2 * USUAL_MAX_OPEN).size)
+    os.truncate(path, FileLayout(CAPACITY, 2, 2 * USUAL_MAX_OPEN).size)
 
 
 HEADERS = {
@@ -582,7 +582,7 @@ def dead(directory, workers):
     path.touch(mode=0o600)
     shared = directory / "shared"
     with shared.open("rb") as source, path.open("r+b") as target:
-        target.write(source.read(Layout(CAPACITY, 2, USUAL_MAX_OPEN).fixed_size))
+        target.write(source.read(FileLayout(CAPACITY, 2, USUAL_MAX_OPEN).fixed_size))
         target.truncate(shared.stat().st_size)
     return path
 

@@ -16,7 +16,7 @@ from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, 
 from curricular.backends import layout, session
 from curricular.backends.catalogue import list_sessions, read_session, remove_session
 from curricular.backends.journal import CorruptTableError
-from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
+from curricular.backends.layout import HEADER_SIZE, MAGIC, FileLayout, SessionError, SessionMismatchError
 from curricular.backends.protocol import LOG_SIZE
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
@@ -558,7 +558,7 @@ class TestCreation:
 
 
 def test_the_parts_of_a_file_do_not_overlap():
-    parts = Layout(1000, 3, 64)
+    parts = FileLayout(1000, 3, 64)
     spans = sorted(
         (start, start + int(np.prod(shape)) * np.dtype(dtype).itemsize)
         for start, shape, dtype in parts.sections.values()

@@ -7,7 +7,7 @@ pytest.importorskip("pettingzoo")
 import gymnasium
 from pettingzoo import ParallelEnv
 
-from curricular.testing import WrapperSuite
+from curricular.testing import AgentsWrapperSuite
 from curricular.wrappers.episodes import INFO_KEY
 from curricular.wrappers.pettingzoo import CurriculumEnv
 
@@ -57,11 +57,11 @@ class Loop:
         return {0: report} if {"score", "error"} & report.keys() else {}
 
 
-class TestPettingZoo(WrapperSuite):
+class TestPettingZoo(AgentsWrapperSuite):
     def make_driver(self, curriculum, lanes, **settings):
         (lane,) = lanes
 
         def apply(env, task):
             lane.apply(task.config)
 
-        return Loop(CurriculumEnv(LaneEnv(lane), curriculum, apply=apply, reduce="mean", **settings))
+        return Loop(CurriculumEnv(LaneEnv(lane), curriculum, apply=apply, **{"reduce": "mean", **settings}))

@@ -617,6 +617,27 @@ def test_a_reducer_that_raises_ends_its_episodes(autoreset):
     assert counts(env.curriculum)["pending"] == 0
 
 
+@EVERY_MODE
+def test_a_reducer_that_raises_for_one_environment_costs_the_others_no_score(autoreset):
+    def reduce(returns):
+        return 1 / 0 if returns[0] == 0 else returns.sum()  # the environments whose task is worth nothing
+
+    env = wrap(Payers(autoreset=autoreset), reduce=reduce)
+    env.env.lengths[:] = 3  # all episodes end in the same step
+    env.reset()
+    num_errors = 0
+    for _ in range(60):
+        try:
+            env.step(env.env.actions)
+        except ZeroDivisionError:
+            num_errors += 1
+    ended = Counter(value > 0 for _, value in env.env.played)
+    seen = counts(env.curriculum)
+    assert num_errors > 3
+    assert (seen["completed"], seen["cancelled"]) == (ended[True], ended[False])
+    env.close()
+
+
 # PufferLib's emulation and vectorization
 
 

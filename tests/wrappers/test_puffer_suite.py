@@ -7,7 +7,7 @@ pufferlib = pytest.importorskip("pufferlib")
 
 import gymnasium  # noqa: E402  after the line that skips
 
-from curricular.testing import WrapperSuite  # noqa: E402
+from curricular.testing import AgentsWrapperSuite  # noqa: E402
 from curricular.wrappers.episodes import INFO_KEY  # noqa: E402
 from curricular.wrappers.puffer import CurriculumEnv  # noqa: E402
 
@@ -58,7 +58,7 @@ class Loop:
         return {report.pop("env_index"): report for report in reports}
 
 
-class TestNextStep(WrapperSuite):
+class TestNextStep(AgentsWrapperSuite):
     num_lanes = 3
     autoreset = "next_step"
 

@@ -39,7 +39,7 @@ class Sums(NamedTuple):
     """Name of an average -> the average times its weight, 1 − (1−α)^n, shape (n,)."""
 
 
-class History:
+class PoolResults:
     """The results of the active tasks of a pool.
 
     Args:
@@ -68,14 +68,14 @@ class History:
         return averages
 
 
-def group_columns(history: History, groups: Array, num_groups: int, *, is_shared: bool = False) -> dict[str, Array]:
+def group_columns(pool: PoolResults, groups: Array, num_groups: int, *, is_shared: bool = False) -> dict[str, Array]:
     """Combines the results of the tasks in each group into columns, as if one task had completed all of them.
 
     A task with n results, followed by m newer results of its group, has weight (1−α)^m (1 − (1−α)^n) in the group's
     average at rate α. The weight is exact if the results of the task came in a row.
 
     Args:
-        history: Results of the pool.
+        pool: Results of the pool.
         groups: Groups of the n tasks in k groupings, shape (k, n).
         num_groups: Number of groups of a grouping.
         is_shared: Whether all groupings share one numbering, and so are one.
@@ -85,10 +85,10 @@ def group_columns(history: History, groups: Array, num_groups: int, *, is_shared
     """
     xp = groups.__array_namespace__()
     shape = (1 if is_shared else groups.shape[0], num_groups)
-    total, baseline, sums = _results(history, numbered_over(groups, shape), math.prod(shape))
+    total, baseline, sums = _results(pool, numbered_over(groups, shape), math.prod(shape))
     result = {"num_completions": total, "random_baseline": baseline / xp.clip(xp.astype(total, xp.float64), 1.0, None)}
     is_empty = xp.astype(total <= 0, xp.float64)
-    for keep, names in zip(history.keeps, NAMES, strict=True):
+    for keep, names in zip(pool.keeps, NAMES, strict=True):
         whole = 1.0 - powers(keep, total) + is_empty  # the sum of the weights of the tasks of a group
         for name in names:
             result[name] = within(sums[name] / whole, 0.0, 1.0)
@@ -99,27 +99,27 @@ FEW = 0.7
 """Share of the tasks up to which those whose results an average still remembers are taken out of the others."""
 
 
-def _results(history: History, groups: Array, num_groups: int) -> tuple[Array, Array, dict[str, Array]]:
+def _results(pool: PoolResults, groups: Array, num_groups: int) -> tuple[Array, Array, dict[str, Array]]:
     """Returns the results of groups: completions, completions times baselines, and the sums behind each average.
 
     All have the shape (num_groups,). Tasks whose results an average has forgotten in their group add nothing.
 
     Args:
-        history: Results of n tasks.
+        pool: Results of n tasks.
         groups: Group of each task, k times, numbered over all groupings, shape (k * n,).
         num_groups: Number of groups of all groupings.
     """
     if KERNEL is not None:
-        columns, order, completions = history.columns, history.newest_first, history.completions
-        results = compiled.group_results(KERNEL, columns, order, completions, groups, num_groups, history.keeps)
+        columns, order, completions = pool.columns, pool.newest_first, pool.completions
+        results = compiled.group_results(KERNEL, columns, order, completions, groups, num_groups, pool.keeps)
         if results is not None:
             return results
-    xp, num_tasks = groups.__array_namespace__(), history.completions.shape[0]
+    xp, num_tasks = groups.__array_namespace__(), pool.completions.shape[0]
     num_copies = groups.shape[0] // max(num_tasks, 1)
-    newer, total, baseline = _newer(history, groups, num_groups)
+    newer, total, baseline = _newer(pool, groups, num_groups)
     sums: dict[str, Array] = {}
     place = None  # all tasks, k times; in the order of the pool, averages are read from memory in order
-    for keep, values in reversed(history.averages):
+    for keep, values in reversed(pool.averages):
         near = where_true(newer < vanishing(keep))
         if near.shape[0] < FEW * newer.shape[0]:  # faster averages forget earlier
             place = xp.take(xp.tile(xp.arange(num_tasks), (num_copies,)) if place is None else place, near)
@@ -134,27 +134,27 @@ def _results(history: History, groups: Array, num_groups: int) -> tuple[Array, A
     return total, baseline, sums
 
 
-def _newer(history: History, groups: Array, num_groups: int) -> tuple[Array, Array, Array]:
+def _newer(pool: PoolResults, groups: Array, num_groups: int) -> tuple[Array, Array, Array]:
     """Returns the number of newer results in the group of each task, and the sums of the groups.
 
     The number is any large one if the slowest average has forgotten the results of the task.
 
     Args:
-        history: Results of n tasks.
+        pool: Results of n tasks.
         groups: As for `_results`.
         num_groups: Number of groups of all groupings.
 
     Returns:
         Newer results, shape (k * n,); completions and completions times baselines, shape (num_groups,).
     """
-    xp, newest_first, num_tasks = groups.__array_namespace__(), history.newest_first, history.completions.shape[0]
+    xp, newest_first, num_tasks = groups.__array_namespace__(), pool.newest_first, pool.completions.shape[0]
     num_copies = groups.shape[0] // max(num_tasks, 1)
     place = xp.reshape(newest_first + xp.reshape(xp.arange(num_copies), (-1, 1)) * num_tasks, (-1,))
-    group, once = xp.take(groups, place), xp.take(history.completions, newest_first)
-    baselines = xp.astype(once, xp.float64) * xp.take(history.columns["random_baseline"], newest_first)
+    group, once = xp.take(groups, place), xp.take(pool.completions, newest_first)
+    baselines = xp.astype(once, xp.float64) * xp.take(pool.columns["random_baseline"], newest_first)
     counts = xp.tile(once, (num_copies,))
     told, baseline = group_sums([counts, xp.tile(baselines, (num_copies,))], group, num_groups)
-    recent = _recent(once, group, told, vanishing(history.keeps[-1]))
+    recent = _recent(once, group, told, vanishing(pool.keeps[-1]))
     if recent is not None:
         place, group, counts = (column.take(recent) for column in (place, group, counts))
     edges = xp.cumulative_sum(group_sizes(group, num_groups), include_initial=True)

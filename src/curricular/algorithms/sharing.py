@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..arrays import Array, Columns
-from .group_results import History, group_columns
+from .group_results import PoolResults, group_columns
 from .groups import Grouping, NewestFirst, active_sizes, groups_with, is_paired
 
 GROUP_HALF = 5.0
@@ -61,7 +61,7 @@ def share_evidence(
     completions = columns["num_completions"]
     xp = completions.__array_namespace__()
     active = xp.astype(columns["is_active"], xp.float64)
-    history, cells = History(columns, grouping.newest_first, rates), columns["cells"]
+    history, cells = PoolResults(columns, grouping.newest_first, rates), columns["cells"]
     counts = xp.astype(completions, xp.float64)
     common, largest = active, counts
     # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
@@ -109,7 +109,7 @@ def expected_priorities(
         Expected priorities, shape (m,). 1 is the mean of the pool, and the prediction where no group has results.
     """
     xp = params.__array_namespace__()
-    history = History(columns, NewestFirst()(columns)[0], rates)
+    history = PoolResults(columns, NewestFirst()(columns)[0], rates)
     groups, new, num_groups = groups_with(columns, params)
     result = xp.ones(params.shape[0])
     if groups.shape[0]:
@@ -131,7 +131,7 @@ class _Factors(NamedTuple):
 
 
 def _factors_of(
-    grouping: Grouping, priorities_of: Callable[[Columns], Array], history: History
+    grouping: Grouping, priorities_of: Callable[[Columns], Array], history: PoolResults
 ) -> Iterator[tuple[Array, Array, Array]]:
     """Yields, for each grouping, the group of each task, shape (n,), and the two factors of the groups."""
     groups, sizes, _ = grouping
@@ -145,7 +145,7 @@ def _factors_of(
             yield xp.astype(batch[row, :], xp.int64), factors.value[row, :], factors.evidence[row, :]
 
 
-def _factors(groups: Array, sizes: Array, priorities_of: Callable[[Columns], Array], history: History) -> _Factors:
+def _factors(groups: Array, sizes: Array, priorities_of: Callable[[Columns], Array], history: PoolResults) -> _Factors:
     """Returns what each group says, shape (k, num_groups).
 
     Args:
@@ -163,7 +163,7 @@ def _factors(groups: Array, sizes: Array, priorities_of: Callable[[Columns], Arr
 
 
 def _member_factors(
-    cells: Array, own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, history: History
+    cells: Array, own: Array, priorities_of: Callable[[Columns], Array], columns: Columns, history: PoolResults
 ) -> _Factors:
     """Returns the product of the factors of each task's member and of its groups over the member's axes, shape (n,).
 

@@ -77,9 +77,9 @@ class Spec:
     """Number of words of a follower's outbox; 0 in a session that is no follower."""
 
     @property
-    def layout(self) -> "Layout":
+    def layout(self) -> "FileLayout":
         """The offsets of the sections."""
-        return Layout(self.capacity, self.num_axes, self.max_open, self.num_outbox)
+        return FileLayout(self.capacity, self.num_axes, self.max_open, self.num_outbox)
 
     def header(self) -> bytes:
         """Returns the header: magic, then JSON, then zeros.
@@ -184,7 +184,7 @@ class Spec:
                 )
 
 
-class Layout:
+class FileLayout:
     """The offsets and shapes of the arrays in a session file.
 
     Args:

@@ -22,7 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 from ..mutex import ReentrantCallError, is_inside
-from .layout import HEAD, HEADER_SIZE, MAGIC, MAX_WORKERS, Layout, SessionError, SessionMismatchError, Spec
+from .layout import HEAD, HEADER_SIZE, MAGIC, MAX_WORKERS, FileLayout, SessionError, SessionMismatchError, Spec
 from .protocol import ResultT
 
 LOCK_TIMEOUT = 10.0
@@ -104,7 +104,7 @@ class SessionFile:
         self.spec = spec
         self.inode: tuple[int, int] = _inode(os.fstat(fd))
         """Device and inode of the file, which identify it under all of its names."""
-        self.layout: Layout = spec.layout
+        self.layout: FileLayout = spec.layout
         self.mapping: mmap.mmap = mmap.mmap(fd, self.layout.size)
         self.num_users = 1
         """Number of times this process has opened the file and not yet released it."""

@@ -1,8 +1,7 @@
 """The algorithms that the bench knows by name, and custom ones as ``module:function``."""
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import cast
 
 from .. import (
@@ -20,6 +19,7 @@ from .. import (
 from ..algorithms.learning_progress import LearningProgressAlgorithm
 from ..algorithms.registry import variants
 from ..arrays import Array, Columns
+from ..imports import resolve
 from ..priorities import reweight
 
 AlgorithmSpec = CurriculumConfig | tuple[CurriculumConfig, Algorithm]
@@ -150,14 +150,7 @@ def find(name: str) -> Factory:
             f"algorithms: expected one of {', '.join(ALGORITHMS)}, or module:function for your own, got {name!r}; "
             "correct the name"
         )
-    try:
-        factory = reduce(getattr, path.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"algorithms: expected module:function of an importable factory, got {name!r} ({error}); correct the name, "
-            "or put the module's folder on PYTHONPATH"
-        ) from error
-    return cast(Factory, factory)
+    return cast(Factory, resolve(name, "algorithms", "a function that makes a config"))
 
 
 def _rate(name: str, rate: str) -> float:

@@ -11,7 +11,7 @@ from ..algorithms.registry import create_algorithm, create_proposer
 from ..backends.outbox import unpacked
 from ..backends.protocol import Backend, Transaction
 from ..checkpoint import pack_state
-from ..config import CurriculumConfig
+from ..config import CurriculumConfig, changed
 from ..defaults import fitted
 from ..flush import still_out
 from ..generators import TaskGenerator, fingerprint
@@ -235,6 +235,4 @@ def _ranks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def alone(config: CurriculumConfig, generator: TaskGenerator[Any]) -> CurriculumConfig:
     """Returns `config` with the size of the pool set, for a table in the memory of one process."""
-    chosen = {name: getattr(config, name) for name in config.model_fields_set}
-    chosen |= {"use_shared_memory": False, "session_id": None}
-    return fitted(type(config)(**chosen), generator)
+    return fitted(changed(config, use_shared_memory=False, session_id=None), generator)

@@ -1,13 +1,12 @@
 """Replays a journal without a hub: reads it, takes no term and writes nothing."""
 
-import importlib
 import os
-from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ..algorithms.registry import load_config
 from ..generators import SeedGenerator, Tasks, as_generator, fingerprint
+from ..imports import resolve
 from ..table import Counters
 from .fold import Fold
 from .messages import ClusterError as ClusterError
@@ -73,15 +72,7 @@ def load_tasks(name: str | None) -> Tasks[Any]:
     """
     if name is None:
         return SeedGenerator()
-    module, _, path = name.partition(":")
-    try:
-        start: Any = importlib.import_module(module)
-        found = reduce(getattr, path.split("."), start)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"tasks: expected module:name of the cluster's tasks, got {name!r} ({error}); correct the name, and run "
-            f"the command where the module can be imported"
-        ) from None
+    found = resolve(name, "tasks", "the cluster's tasks")
     return cast(Tasks[Any], found() if callable(found) else found)
 
 

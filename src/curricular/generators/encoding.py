@@ -7,7 +7,6 @@ trust.
 
 import dataclasses
 import datetime as dt
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -19,6 +18,7 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
+from ..imports import resolve
 from .canonical import canonical, fields_of, type_name
 
 
@@ -49,22 +49,16 @@ _ARRAY_KINDS = "biufU"
 """Kinds of NumPy dtypes whose values JSON can hold, up to eight bytes a number."""
 
 
-def resolve(name: Any, argument: str) -> Any:
-    """Imports what ``module:name`` names.
+def class_named(name: Any, argument: str) -> type[Any]:
+    """Imports the class that ``module:name`` names.
 
     Raises:
-        ValueError: If there is nothing of this name; names `argument`.
+        ValueError: If there is no class of this name; names `argument`.
     """
-    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
-    try:
-        found = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = vars(found)[part]
-    except (ImportError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{argument}: expected module:name of an importable class, got {name!r} ({error}); "
-            f"install the module or correct the name"
-        ) from error
+    found = resolve(name, argument, "a class")
+    if not isinstance(found, type):
+        # A wrong text in a file is a wrong value.
+        raise ValueError(f"{argument}: expected module:name of a class, got {name!r}; name a class")  # noqa: TRY004
     return found
 
 
@@ -146,7 +140,7 @@ def _importable(value: Any, path: str) -> str:
     """
     name = type_name(value)
     try:
-        found = resolve(name, path)
+        found = class_named(name, path)
     except ValueError:
         found = None
     if found is not type(value):
@@ -171,13 +165,13 @@ def decode_config(data: Any) -> Any:
         return _decode_value(data)
     values = {key: decode_config(value) for key, value in data.items() if key != "$type"}
     if "$type" in data:
-        return TypeAdapter(resolve(data["$type"], "$type")).validate_python(values, by_name=True)
+        return TypeAdapter(class_named(data["$type"], "$type")).validate_python(values, by_name=True)
     return values
 
 
 def _decode_value(data: dict[str, Any]) -> Any:
     """Converts data from `_encode_value` back to the value."""
-    cls, content = resolve(data["$type"], "$type"), decode_config(data["$value"])
+    cls, content = class_named(data["$type"], "$type"), decode_config(data["$value"])
     try:
         if cls in _CODECS:
             return _CODECS[cls].read(content)

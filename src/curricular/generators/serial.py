@@ -7,7 +7,7 @@ from pydantic import BaseModel, PlainSerializer, PlainValidator, ValidationInfo
 
 from .canonical import type_name
 from .copies import copied
-from .encoding import decode_config, encode_config, plain, resolve
+from .encoding import class_named, decode_config, encode_config, plain
 from .protocol import TaskGenerator, check_generator
 
 KINDS = {
@@ -60,8 +60,8 @@ def load_task_generator(data: Any) -> TaskGenerator[Any]:
         raise ValueError(
             f"kind: expected one of {', '.join(KINDS)} or module:name, got {kind!r}; name a generator class"
         )
-    cls = resolve(KINDS.get(kind, kind), "kind")
-    if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
+    cls = class_named(KINDS.get(kind, kind), "kind")
+    if not issubclass(cls, BaseModel):
         # A wrong text in a file is a wrong value.
         raise ValueError(f"kind: expected the name of a pydantic model, got {kind!r}; name a generator class")  # noqa: TRY004
     if kind not in KINDS:

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,8 @@ class NewerRecordingError(ValueError):
     """The recording was written by a newer version of the library."""
 
 
-class Recording(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Recording:
     """The content of the file of a recording."""
 
     name: str
@@ -51,17 +54,34 @@ class Recording(NamedTuple):
         """Number of completed results at each snapshot, shape (n,)."""
         return np.array([batch["completed"][0].as_py() for batch in self.batches], np.int64)
 
+    @cached_property
+    def stats(self) -> dict[str, NDArray[np.float64]]:
+        """The keys of `Curriculum.stats`, with their values at each snapshot, shape (n,); NaN where one is missing."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for index, batch in enumerate(self.batches):
+            chosen = _of_kind(batch, "stat")
+            for name, value in zip(chosen["name"].to_pylist(), chosen["value"].to_pylist(), strict=True):
+                if name not in found:
+                    found[name] = np.full(len(self.batches), np.nan)
+                found[name][index] = value
+        return found
+
     def rows(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """Returns the rows of one kind with the index of their snapshot."""
-        found = []
-        for index, batch in enumerate(self.batches):
-            chosen = batch.filter(pa.array(batch["kind"].to_numpy(zero_copy_only=False) == kind))
-            found += [(index, row) for row in chosen.to_pylist()]
-        return found
+        return [(index, row) for index, batch in enumerate(self.batches) for row in _of_kind(batch, kind).to_pylist()]
+
+    def last_rows(self, kind: str) -> list[dict[str, Any]]:
+        """Returns the rows of one kind in the last snapshot."""
+        return [row for batch in self.batches[-1:] for row in _of_kind(batch, kind).to_pylist()]
 
     def to_table(self) -> Any:
         """Returns all snapshots as one Arrow table, which has ``to_pandas()``; polars takes it as it is."""
         return pa.Table.from_batches(self.batches, SCHEMA)
+
+
+def _of_kind(batch: Any, kind: str) -> Any:
+    """Returns the rows of one kind in a snapshot."""
+    return batch.filter(pa.array(batch["kind"].to_numpy(zero_copy_only=False) == kind))
 
 
 def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[Recording]:
@@ -71,13 +91,13 @@ def told_apart(recordings: Sequence[Recording], paths: Sequence[Path]) -> list[R
         recordings: Recordings, shape (n,).
         paths: The folder of each, shape (n,).
     """
-    parts = [path.resolve().parts for path in paths]
+    parts = [tuple(map(_text_of, path.resolve().parts)) for path in paths]
     names = [recording.name for recording in recordings]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len({*names}) == len({*parts}):
             break
-    return [recording._replace(name=name) for recording, name in zip(recordings, names, strict=True)]
+    return [replace(recording, name=name) for recording, name in zip(recordings, names, strict=True)]
 
 
 def to_batch(rows: Sequence[Mapping[str, Any]], completed: int, time: float) -> Any:
@@ -92,7 +112,7 @@ def open_writer(file: BinaryIO) -> Any:
     return pa.ipc.new_stream(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
 
-def write_all(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
+def begin_file(path: Path, batches: Sequence[Any]) -> tuple[BinaryIO, Any]:
     """Replaces the file at `path` by `batches` atomically. Returns the open file, and a writer for more batches."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     file = draft.open("wb")
@@ -128,7 +148,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     if (size := file.stat().st_size) < len(header):
         with file.open("rb") as start:
             if header.startswith(start.read()):  # the first snapshot is not written yet
-                return Recording(folder.resolve().name, [], is_cut=size > 0)
+                return Recording(_text_of(folder.resolve().name), [], is_cut=size > 0)
     with _opened(file) as source:
         try:
             reader = pa.ipc.open_stream(source)
@@ -143,12 +163,17 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         if not reader.schema.equals(SCHEMA):
             raise ValueError(f"path: expected a recording of curricular, got another Arrow file in {str(file)!r}")
         whole = Whole(reader)
-        return Recording(folder.resolve().name, list(whole), whole.is_cut)
+        return Recording(_text_of(folder.resolve().name), list(whole), whole.is_cut)
+
+
+def _text_of(name: str) -> str:
+    """Returns the name of a folder, in which bytes that are no text are replaced."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _opened(file: Path) -> Any:
     try:
-        return pa.OSFile(str(file))
+        return file.open("rb")  # PyArrow opens no path that is not valid text
     except OSError as error:
         raise OSError(
             f"path: expected a recording that can be read, got {str(file)!r} ({os.strerror(error.errno or 0)}); change "

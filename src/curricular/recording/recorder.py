@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Self
 
 from ..aggregates import FILE_NAME, Aggregator
 from ..curriculum import Curriculum
-from .file import Recording, read_recording, to_batch, write_all
+from .file import Recording, begin_file, read_recording, to_batch
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Recorder:
     def _rewrite(self, batches: Sequence[Any]) -> None:
         if self._file is not None:
             self._file.close()
-        self._file, self._writer = write_all(self._path / FILE_NAME, batches)
+        self._file, self._writer = begin_file(self._path / FILE_NAME, batches)
         self._num_snapshots = len(batches)
         self._last = batches[-1]["completed"][0].as_py() if batches else -1
 

@@ -70,20 +70,16 @@ SUCCESS_NOTE = (
 
 def stat(recording: Recording, name: str) -> NDArray[np.float64]:
     """Returns a key of `Curriculum.stats` at each snapshot, shape (n,); NaN where it is missing."""
-    return _stats(recording, (name,)).reshape(-1)
-
-
-def _stats(recording: Recording, names: Sequence[str]) -> NDArray[np.float64]:
-    values = np.full((len(names), len(recording.batches)), np.nan)
-    for index, row in recording.rows("stat"):
-        if row["name"] in names:
-            values[names.index(row["name"]), index] = row["value"]
-    return values
+    return recording.stats.get(name, np.full(len(recording.batches), np.nan))
 
 
 def charts(recordings: Sequence[Recording]) -> list[Chart]:
-    """Returns the charts of one or several runs: first those with one line per run, then those of each run."""
-    found = [*_compared(recordings)]
+    """Returns the charts of one or several runs: first those with one line per run, then those of each run.
+
+    Runs without a snapshot are left out.
+    """
+    recordings = [recording for recording in recordings if len(recording.batches)]
+    found = [*_compared(recordings)] if recordings else []
     for number, recording in enumerate(recordings):
         of_run = f" – {recording.name}" if len(recordings) > 1 else ""
         found += [
@@ -138,9 +134,9 @@ def _rate(run: Recording) -> NDArray[np.float64]:
 
 
 def _of_one(run: Recording) -> Iterator[Chart]:
-    shares = _stats(run, [f"{mastery_key(name)}/probability" for name in MASTERY]) * 100
     areas = [
-        Series(name, run.completed, share, MASTERY_COLOURS[name]) for name, share in zip(MASTERY, shares, strict=True)
+        Series(name, run.completed, 100 * stat(run, f"{mastery_key(name)}/probability"), MASTERY_COLOURS[name])
+        for name in MASTERY
     ]
     note = "Share of the draws by what is known of the tasks. Good choices go to tasks that are being learned."
     yield Chart("draws", "areas", "Where the draws go", note, RESULTS, "share of draws, %", tuple(areas))
@@ -166,7 +162,7 @@ def _of_one(run: Recording) -> Iterator[Chart]:
             yield Chart(f"tasks-{name}", "map", title, note, RESULTS, name, x=run.completed.tolist(), y=[*counts],
                         cells=100 * cells / total)  # fmt: skip
     ends = ("completed", "cancelled", "stale", "pending")
-    ended = _stats(run, [f"num_{end}" for end in ends])
+    ended = np.stack([stat(run, f"num_{end}") for end in ends])
     parts = 100 * ended / np.maximum(ended.sum(axis=0), 1)
     series = [
         Series(end, run.completed, part, COLOURS[number])
@@ -183,11 +179,10 @@ def _grid(run: Recording, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Gr
     """Returns the values at each snapshot, by bucket and column."""
     grid: Grid = {}
     for index, name, row in rows:
-        empty = {
-            column: np.full(len(run.batches), np.nan) for column in ("num_tasks", "probability", "success", "progress")
-        }
-        columns = grid.setdefault(name, empty)
-        for column, values in columns.items():
+        if name not in grid:
+            columns = ("num_tasks", "probability", "success", "progress")
+            grid[name] = {column: np.full(len(run.batches), np.nan) for column in columns}
+        for column, values in grid[name].items():
             if row[column] is not None:
                 values[index] = row[column]
     return grid
@@ -211,8 +206,7 @@ def _over_time(run: Recording, key: str, title: str, axis: str, order: Sequence[
 
 
 def _maps(run: Recording) -> Iterator[Chart]:
-    last = len(run.batches) - 1
-    rows = [row for index, row in run.rows("map") if index == last]
+    rows = run.last_rows("map")
     for number, (first, second) in enumerate(dict.fromkeys((row["name"], row["name_2"]) for row in rows)):
         chosen = [row for row in rows if (row["name"], row["name_2"]) == (first, second)]
         xs, ys = (

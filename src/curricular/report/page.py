@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..recording import Recording
+from ..texts import one_line
 from .charts import Chart, Series, charts
 from .summary import sentences
 
@@ -48,7 +49,7 @@ function paint() {
 }
 dark.addEventListener("change", paint);
 paint();
-</script></body></html>
+</script>
 """
 
 
@@ -61,20 +62,25 @@ def page(recordings: Sequence[Recording]) -> str:
         parts += ["<ul>", *(f"<li>{html.escape(sentence)}</li>" for sentence in sentences(run)), "</ul>"]
     library: bool = True
     parts.append("<main>")
-    for chart in charts([run for run in recordings if len(run.batches)]):
+    for chart in charts(recordings):
         drawn = plotly.io.to_html(
             figure(chart), full_html=False, include_plotlyjs=library, config=CONFIG, div_id=chart.key
         )
         library = False
         title, note = html.escape(chart.title), html.escape(chart.note)
         parts.append(f"<section><h2>{title}</h2><p>{note}</p>{drawn}</section>")
-    return "\n".join([*parts, "</main>", "" if library else THEME])
+    return "\n".join([*parts, "</main>", "" if library else THEME, "</body></html>\n"])
+
+
+def shortened(name: str) -> str:
+    """Returns a name for a chart: on one line, with at most `LABEL_WIDTH` characters."""
+    line = " ".join(one_line(name).split())
+    return line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…"
 
 
 def shown(name: str) -> str:
-    """Returns a name for a chart: shortened, on one line, and escaped for HTML."""
-    line = " ".join(name.split())
-    return html.escape(line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…")
+    """Returns a name for a chart: shortened, and escaped for HTML."""
+    return html.escape(shortened(name))
 
 
 def figure(chart: Chart) -> Any:
@@ -153,13 +159,16 @@ def ends(series: Sequence[Series], *, is_stacked: bool) -> list[tuple[Series, fl
 
 def _draw_map(drawn: Any, chart: Chart) -> None:
     names = [shown(name) for name in chart.y]
-    columns = [shown(name) if isinstance(name, str) else name for name in chart.x]
+    has_names = bool(chart.x) and isinstance(chart.x[0], str)
+    columns = list(range(len(chart.x))) if has_names else list(chart.x)  # shortened names may be equal
     drawn.add_heatmap(
         x=columns, y=list(range(len(names))), z=chart.cells, colorscale="Cividis", zmin=0,
-        customdata=[[html.escape(name)] * len(columns) for name in chart.y],
+        customdata=[[f"{html.escape(name)}<br>{html.escape(str(x))}" for x in chart.x] for name in chart.y],
         colorbar={"title": {"text": chart.unit}, "thickness": 12, "outlinewidth": 0},
-        hovertemplate="%{customdata}<br>%{x}<br>%{z:.2f} %<extra></extra>",
+        hovertemplate="%{customdata}<br>%{z:.2f} %<extra></extra>",
     )  # fmt: skip
     every = max(1, len(names) // 12)
     drawn.update_yaxes(tickvals=list(range(0, len(names), every)), ticktext=names[::every], showgrid=False)
-    drawn.update_xaxes(showgrid=False, type="category" if chart.x and isinstance(chart.x[0], str) else "linear")
+    drawn.update_xaxes(showgrid=False)
+    if has_names:
+        drawn.update_xaxes(tickvals=columns, ticktext=[shown(name) for name in chart.x])

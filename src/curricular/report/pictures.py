@@ -1,5 +1,6 @@
 """Draws the charts of a report as PNG files, with Matplotlib."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..recording import Recording
+from ..texts import one_line
 from .charts import Chart, charts
-from .page import LABEL_WIDTH, ends
+from .page import ends, shortened
 
 try:
     from matplotlib.figure import Figure
@@ -22,17 +24,23 @@ def write_pictures(recordings: Sequence[Recording], folder: Path) -> list[Path]:
     """Writes one PNG per chart into `folder`, and returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for chart in charts([run for run in recordings if len(run.batches)]):
+    for chart in charts(recordings):
         path = folder / f"{chart.key}.png"
-        draw(chart).savefig(path, dpi=150)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a label may have letters that no font here has
+            draw(chart).savefig(path, dpi=150)
         paths.append(path)
     return paths
 
 
-def plain(name: str) -> str:
-    """Returns a name for a picture: shortened, on one line, with dollar signs escaped."""
-    line = " ".join(name.split())
-    return (line if len(line) <= LABEL_WIDTH else f"{line[: LABEL_WIDTH - 1]}…").replace("$", r"\$")
+def escaped(text: str) -> str:
+    """Returns a text on one line, with dollar signs escaped, between which Matplotlib would read a formula."""
+    return " ".join(one_line(text).split()).replace("$", r"\$")
+
+
+def shown(name: str) -> str:
+    """Returns a name for a picture: shortened and escaped."""
+    return escaped(shortened(name))
 
 
 def draw(chart: Chart) -> Figure:
@@ -45,9 +53,9 @@ def draw(chart: Chart) -> Figure:
         _draw_series(axes, chart)
     else:
         _draw_map(drawn, axes, chart)
-    axes.set_title(" ".join(chart.title.split()).replace("$", r"\$"), loc="left", fontsize=11)
-    axes.set_xlabel(plain(chart.x_title))
-    axes.set_ylabel(plain(chart.y_title))
+    axes.set_title(escaped(chart.title), loc="left", fontsize=11)
+    axes.set_xlabel(shown(chart.x_title))
+    axes.set_ylabel(shown(chart.y_title))
     axes.spines[["top", "right"]].set_visible(False)
     return drawn
 
@@ -57,7 +65,7 @@ def _draw_bars(axes: Any, chart: Chart) -> None:
     drawn = axes.barh(rows, [bar.value for bar in chart.bars], color=[bar.colour for bar in chart.bars])
     axes.bar_label(drawn, fmt=lambda value: f"{value:.1f}".removesuffix(".0") if value > 0 else "", padding=3)
     every = max(1, len(rows) // 16)
-    axes.set_yticks(rows[::every], [plain(bar.name) for bar in chart.bars[::every]])
+    axes.set_yticks(rows[::every], [shown(bar.name) for bar in chart.bars[::every]])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.1)
 
@@ -75,7 +83,7 @@ def _draw_series(axes: Any, chart: Chart) -> None:
         axes.set_ylim(bottom=0)
     axes.margins(x=0)
     for series, y in ends(chart.series, is_stacked=is_stacked):
-        axes.annotate(plain(series.name), (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0),
+        axes.annotate(shown(series.name), (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0),
                       textcoords="offset points", color=series.colour, va="center", fontsize=9,
                       annotation_clip=False)  # fmt: skip
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -90,8 +98,8 @@ def _draw_map(drawn: Figure, axes: Any, chart: Chart) -> None:
         mesh = axes.imshow(chart.cells, cmap="cividis", vmin=0, aspect="auto", origin="lower")
     drawn.colorbar(mesh, label=chart.unit)
     every = max(1, len(chart.y) // 12)
-    axes.set_yticks(range(0, len(chart.y), every), [plain(name) for name in chart.y[::every]])
+    axes.set_yticks(range(0, len(chart.y), every), [shown(name) for name in chart.y[::every]])
     if is_time:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     else:
-        axes.set_xticks(columns, [plain(name) for name in chart.x], rotation=30 if max(map(len, chart.x)) > 6 else 0)
+        axes.set_xticks(columns, [shown(name) for name in chart.x], rotation=30 if max(map(len, chart.x)) > 6 else 0)

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..mastery import MASTERY, mastery_key
+from ..metrics import by_reason
 from ..recording import Recording
+from ..texts import many
 from .charts import stat
 
 LARGE_SHARE = 0.4
@@ -25,14 +27,14 @@ def sentences(run: Recording) -> Iterator[str]:
         yield "The recording is empty: no snapshot was taken yet."
         return
     if run.is_cut:
-        yield "The recording was cut off, as by a crash: what follows is up to its last whole snapshot."
+        yield "The file ends within a snapshot, as after a crash or while it is written: that snapshot is left out."
     completed = run.completed
     num_active = stat(run, "num_active")[-1]
     if not completed[-1]:
-        yield f"There are no results yet; the pool has {num_active:,.0f} tasks."
+        yield f"There are no results yet; the pool has {many(num_active, 'task')}."
         return
-    snapshots = "1 snapshot" if len(completed) == 1 else f"{len(completed)} snapshots"
-    yield f"{completed[-1]:,} results in {snapshots}; the pool has {num_active:,.0f} tasks."
+    results, snapshots = many(completed[-1], "result"), many(len(completed), "snapshot")
+    yield f"{results} in {snapshots}; the pool has {many(num_active, 'task')}."
     success = stat(run, "success/mean")
     seen = success[~np.isnan(success)]
     if len(seen):
@@ -42,7 +44,7 @@ def sentences(run: Recording) -> Iterator[str]:
             yield from _draws(run, name)
     yield from _never_scored(run, num_active)
     effective = stat(run, "probability/effective_num_tasks")[-1]
-    yield f"At the end, draws spread as widely as over {effective:,.0f} equally likely tasks of {num_active:,.0f}."
+    yield f"At the end, draws spread as widely as over {many(effective, 'equally likely task')} of {num_active:,.0f}."
     cancelled, scheduled = stat(run, "num_cancelled")[-1], stat(run, "num_scheduled")[-1]
     if cancelled:
         share = f"{cancelled:,.0f} of {scheduled:,.0f} hand-outs ({cancelled / scheduled:.1%})"
@@ -79,10 +81,5 @@ def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
 
 
 def _reasons(run: Recording) -> str:
-    last = len(run.batches) - 1
-    reasons = {
-        row["name"].partition("/")[2]: row["value"]
-        for index, row in run.rows("stat")
-        if index == last and row["name"].startswith("cancelled/")
-    }
-    return ", ".join(f"{name} {count:,.0f}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))
+    reasons = by_reason({name: values[-1] for name, values in run.stats.items() if not np.isnan(values[-1])})
+    return ", ".join(f"{name} {count:,.0f}" for name, count in reasons.items())

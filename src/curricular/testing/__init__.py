@@ -14,7 +14,7 @@ except ImportError as _error:
     raise ImportError("curricular.testing needs pytest: pip install 'curricular[testing]'") from _error
 else:
     # pytest rewrites only test modules by default; without this, a failed test would show no values.
-    _SUITES = ("algorithms", "backends", "generators", "proposers", "stage", "wrappers")
+    _SUITES = ("algorithms", "backends", "generators", "proposers", "trial", "wrappers")
     pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _SUITES))
 
 from .algorithms import AlgorithmSuite as AlgorithmSuite
@@ -24,4 +24,5 @@ from .generators import GeneratorSuite as GeneratorSuite
 from .lanes import Driver as Driver
 from .lanes import Lane as Lane
 from .proposers import ProposerSuite as ProposerSuite
+from .wrappers import AgentsWrapperSuite as AgentsWrapperSuite
 from .wrappers import WrapperSuite as WrapperSuite

@@ -7,7 +7,7 @@ from ..curriculum import Curriculum
 from ..wrappers.episodes import INFO_KEY
 from .check_vector import VectorEnvironment, check_vector_env
 from .expecting import account_of, expect, expect_task
-from .stage import Account
+from .trial import Account
 
 
 class Environment(Protocol):

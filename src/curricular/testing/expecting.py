@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..curriculum import Curriculum
-from .stage import Account
+from .trial import Account
 
 __all__ = ["account_of", "expect", "expect_task"]
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
 from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
-from .stage import Stage, curriculum_of, label_of
+from .trial import Trial, curriculum_of, label_of
 
 BAD_VALUES = VALUES[:2]
 """Values of the tasks on which the environment raises, in the tests where it plays the others."""
@@ -46,7 +47,7 @@ class WrapperSuite:
         """
         raise NotImplementedError("make_driver: expected an override that wraps the lanes and drives them; write it")
 
-    def stage(
+    def trial(
         self,
         script_of: Callable[[Config], Script] = pay,
         *,
@@ -54,7 +55,7 @@ class WrapperSuite:
         values: Sequence[float] = VALUES,
         own_range: tuple[float, float] = (0.0, 1.0),
         **settings: Any,
-    ) -> Stage:
+    ) -> Trial:
         """Returns a new wrapper under test.
 
         Args:
@@ -67,75 +68,75 @@ class WrapperSuite:
         curriculum = curriculum_of(values, own_range)
         lanes = [Lane(script_of) for _ in range(self.num_lanes if num_lanes is None else num_lanes)]
         driver = self.make_driver(curriculum, lanes, **settings)
-        return Stage(curriculum, values, lanes, driver, len(lanes) * self.handouts_per_lane)
+        return Trial(curriculum, values, lanes, driver, len(lanes) * self.handouts_per_lane)
 
     # Asking and telling
 
     def test_nothing_is_asked_for_before_the_first_reset(self) -> None:
-        with self.stage() as stage:
-            assert stage.account() == (0, 0, 0, 0)
+        with self.trial() as trial:
+            assert trial.account() == (0, 0, 0, 0)
 
     @pytest.mark.parametrize("is_truncated", [False, True])
     def test_every_finished_episode_is_told_once_to_the_task_that_was_played(self, is_truncated: bool) -> None:
-        with self.stage(partial(pay, is_truncated=is_truncated)) as stage:
-            stage.reset()
+        with self.trial(partial(pay, is_truncated=is_truncated)) as trial:
+            trial.reset()
             num_reports, finished = 0, Counter[float]()
             for _ in range(NUM_STEPS):
-                for report in stage.step().values():
-                    assert report["score"] == pytest.approx(stage.value_of(report))
+                for report in trial.step().values():
+                    assert report["score"] == pytest.approx(trial.value_of(report))
                     num_reports += 1
-                finished = Counter(config["value"] for lane in stage.lanes for config in lane.finished)
-                assert +stage.completions() == finished
-                assert stage.last_scores() == pytest.approx({value: value for value in finished})
+                finished = Counter(config["value"] for lane in trial.lanes for config in lane.finished)
+                assert +trial.completions() == finished
+                assert trial.last_scores() == pytest.approx({value: value for value in finished})
                 assert num_reports == finished.total()
             assert set(finished) == set(VALUES)
-            scheduled, completed, cancelled, pending = stage.account()
+            scheduled, completed, cancelled, pending = trial.account()
             assert (completed, cancelled) == (finished.total(), 0)
-        assert stage.account() == (scheduled, completed, pending, 0)
+        assert trial.account() == (scheduled, completed, pending, 0)
 
     def test_a_task_is_applied_before_its_episode_begins(self) -> None:
-        with self.stage() as stage:
-            stage.reset()
+        with self.trial() as trial:
+            trial.reset()
             for _ in range(NUM_STEPS):
-                stage.step()
-                assert all(lane.begun == lane.applied[: len(lane.begun)] for lane in stage.lanes)
-            assert {config["value"] for lane in stage.lanes for config in lane.begun} == set(VALUES)
+                trial.step()
+                assert all(lane.begun == lane.applied[: len(lane.begun)] for lane in trial.lanes)
+            assert {config["value"] for lane in trial.lanes for config in lane.begun} == set(VALUES)
 
     def test_abandoned_episodes_are_cancelled_never_scored(self) -> None:
-        with self.stage() as stage:
-            num_handouts = stage.max_pending
+        with self.trial() as trial:
+            num_handouts = trial.max_pending
             for num_resets in range(4):
-                stage.reset()
+                trial.reset()
                 expected = ((num_resets + 1) * num_handouts, 0, num_resets * num_handouts, num_handouts)
-                assert stage.account() == expected
-                stage.step()
-                assert stage.account() == expected
+                assert trial.account() == expected
+                trial.step()
+                assert trial.account() == expected
 
     def test_closing_cancels_what_is_pending_and_closing_twice_is_no_error(self) -> None:
-        with self.stage() as stage:
-            stage.driver.close()
-        with self.stage() as stage:
-            stage.reset()
-            stage.step()
+        with self.trial() as trial:
+            trial.driver.close()
+        with self.trial() as trial:
+            trial.reset()
+            trial.step()
             for _ in range(2):
-                stage.driver.close()
-                assert stage.account() == (stage.max_pending, 0, stage.max_pending, 0)
+                trial.driver.close()
+                assert trial.account() == (trial.max_pending, 0, trial.max_pending, 0)
 
     # Infos
 
     def test_infos_carry_the_task_and_the_score(self) -> None:
-        with self.stage(stats_interval=None) as stage:
-            stage.reset()
-            for report in stage.play(10):
+        with self.trial(stats_interval=None) as trial:
+            trial.reset()
+            for report in trial.play(10):
                 assert report.keys() == {"task_id", "label", "score"}
-                assert report["label"] == label_of(stage.value_of(report))
-                assert report["score"] == pytest.approx(stage.value_of(report))
+                assert report["label"] == label_of(trial.value_of(report))
+                assert report["score"] == pytest.approx(trial.value_of(report))
 
     @pytest.mark.parametrize("interval", [1, 3, None])
     def test_infos_carry_statistics_every_stats_interval_episodes(self, interval: int | None) -> None:
-        with self.stage(num_lanes=1, stats_interval=interval) as stage:
-            stage.reset()
-            reports = dict(enumerate(stage.play(7), 1))
+        with self.trial(num_lanes=1, stats_interval=interval) as trial:
+            trial.reset()
+            reports = dict(enumerate(trial.play(7), 1))
             with_stats = [number for number, report in reports.items() if "stats" in report]
             assert with_stats == ([] if interval is None else list(range(interval, 8, interval)))
             for number in with_stats:
@@ -157,12 +158,12 @@ class WrapperSuite:
         ids=["return", "success", "function", "float32"],
     )
     def test_scores_follow_the_rule(self, score: Any, expected: Callable[[float], float]) -> None:
-        with self.stage(num_lanes=1, score=score) as stage:
-            stage.reset()
-            for report in stage.play(15):
-                assert report["score"] == pytest.approx(expected(stage.value_of(report)), abs=1e-6)
-            values = {config["value"] for config in stage.lanes[0].finished}
-            assert stage.last_scores() == pytest.approx({value: expected(value) for value in values}, abs=1e-6)
+        with self.trial(num_lanes=1, score=score) as trial:
+            trial.reset()
+            for report in trial.play(15):
+                assert report["score"] == pytest.approx(expected(trial.value_of(report)), abs=1e-6)
+            values = {config["value"] for config in trial.lanes[0].finished}
+            assert trial.last_scores() == pytest.approx({value: expected(value) for value in values}, abs=1e-6)
 
     def test_a_score_function_gets_the_episode(self) -> None:
         episodes: list[Episode[Config]] = []
@@ -171,11 +172,11 @@ class WrapperSuite:
             episodes.append(episode)
             return 0.5
 
-        with self.stage(num_lanes=1, score=score) as stage:
-            stage.reset()
-            reports = stage.play(10)
+        with self.trial(num_lanes=1, score=score) as trial:
+            trial.reset()
+            reports = trial.play(10)
             assert [episode.task.task_id for episode in episodes] == [report["task_id"] for report in reports]
-            assert [episode.task.config for episode in episodes] == stage.lanes[0].finished
+            assert [episode.task.config for episode in episodes] == trial.lanes[0].finished
             for episode in episodes:
                 script = pay(episode.task.config)
                 assert episode.episode_return == pytest.approx(sum(script.rewards))
@@ -186,11 +187,11 @@ class WrapperSuite:
         def without_success(config: Config) -> Script:
             return Script(pay(config).rewards, {"goals": 1, "length": 2})
 
-        with self.stage(without_success, num_lanes=1, score="success") as stage:
-            stage.reset()
+        with self.trial(without_success, num_lanes=1, score="success") as trial:
+            trial.reset()
             with pytest.raises(KeyError, match=r"expected the key 'success' .* got keys .*'goals', 'length'"):
-                stage.play(1)
-            assert stage.account().completed == 0
+                trial.play(1)
+            assert trial.account().completed == 0
 
     @pytest.mark.parametrize(
         ("own", "raw", "expected"),
@@ -205,49 +206,49 @@ class WrapperSuite:
     def test_scores_are_in_the_units_of_the_curriculum_everywhere(
         self, own: tuple[float, float], raw: float, expected: float
     ) -> None:
-        with self.stage(own_range=own, score=lambda _: raw) as stage:
-            stage.reset()
-            assert {report["score"] for report in stage.play(5)} == {raw}
-            scores = list(stage.last_scores().values())
+        with self.trial(own_range=own, score=lambda _: raw) as trial:
+            trial.reset()
+            assert {report["score"] for report in trial.play(5)} == {raw}
+            scores = list(trial.last_scores().values())
             assert scores == pytest.approx([expected] * len(scores), abs=1e-12)
-            assert stage.curriculum.stats()["score/mean"] == pytest.approx(expected, abs=1e-9)
+            assert trial.curriculum.stats()["score/mean"] == pytest.approx(expected, abs=1e-9)
 
     def test_success_is_told_to_a_curriculum_of_0_to_1(self) -> None:
-        with self.stage(num_lanes=1, values=[1.0], score="success") as stage:
-            stage.reset()
-            stage.play(1)
-            assert stage.last_scores() == {1.0: 1.0}
+        with self.trial(num_lanes=1, values=[1.0], score="success") as trial:
+            trial.reset()
+            trial.play(1)
+            assert trial.last_scores() == {1.0: 1.0}
         with pytest.raises(ValueError, match=r"score: expected a curriculum with score_range .*'success', got"):
-            self.stage(num_lanes=1, own_range=(-5, 5), score="success")
+            self.trial(num_lanes=1, own_range=(-5, 5), score="success")
 
     @pytest.mark.parametrize("raw", [1.5, -0.5, np.nan, np.inf, -np.inf])
     def test_a_score_outside_the_range_is_an_error_that_cancels_its_episode_alone(self, raw: float) -> None:
         is_wrong = True
-        with self.stage(num_lanes=1, score=lambda _: raw if is_wrong else 0.5) as stage:
-            stage.reset()
+        with self.trial(num_lanes=1, score=lambda _: raw if is_wrong else 0.5) as trial:
+            trial.reset()
             with pytest.raises(ValueError, match=r"score: expected .*score_range \(0.0, 1.0\), got .*declare the true"):
-                stage.play(1)
-            account = stage.account()
+                trial.play(1)
+            account = trial.account()
             assert (account.completed, account.cancelled) == (0, 1)
             is_wrong = False
-            self.play_after_reset(stage)
-            assert stage.account().completed == 1
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1
 
     @pytest.mark.parametrize(
         ("score", "message"),
         [("0.5", "got '0.5'"), (None, "got None"), ([0.5, 0.5], r"got \[0.5, 0.5\]"), (0.5 + 0j, r"got \(0.5\+0j\)")],
     )
     def test_a_score_that_is_no_number_is_an_error(self, score: Any, message: str) -> None:
-        with self.stage(num_lanes=1, score=lambda _: score) as stage:
-            stage.reset()
+        with self.trial(num_lanes=1, score=lambda _: score) as trial:
+            trial.reset()
             with pytest.raises(TypeError, match=f"score: expected one number, {message}"):
-                stage.play(1)
-            assert stage.account().cancelled == 1
+                trial.play(1)
+            assert trial.account().cancelled == 1
 
     def test_a_score_of_one_entry_is_this_entry(self) -> None:
-        with self.stage(num_lanes=1, score=lambda _: np.array([0.25])) as stage:
-            stage.reset()
-            assert stage.play(1)[0]["score"] == 0.25
+        with self.trial(num_lanes=1, score=lambda _: np.array([0.25])) as trial:
+            trial.reset()
+            assert trial.play(1)[0]["score"] == 0.25
 
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -261,7 +262,7 @@ class WrapperSuite:
     )
     def test_settings_out_of_range_are_refused(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises((TypeError, ValueError), match=message):
-            self.stage(**settings)
+            self.trial(**settings)
 
     # Environments that raise
 
@@ -269,27 +270,27 @@ class WrapperSuite:
     def test_a_task_on_which_the_environment_raises_is_cancelled_and_another_one_asked_for(
         self, call: Call, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with self.stage(partial(pay, raises_in=call, on=BAD_VALUES), max_failures=1000) as stage:
-            stage.reset()
-            scored = [report for report in stage.play(20) if "score" in report]
-            assert {stage.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES)
-            account = stage.account()
+        with self.trial(partial(pay, raises_in=call, on=BAD_VALUES), max_failures=1000) as trial:
+            trial.reset()
+            scored = [report for report in trial.play(20) if "score" in report]
+            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES)
+            account = trial.account()
             assert account.completed == len(scored)
             # A wrapper that applies tasks in batches calls `apply` again, task by task, if it raises on a batch.
-            calls_per_task = 2 if call == "apply" and len(stage.lanes) > 1 else 1
-            assert account.cancelled * calls_per_task >= sum(lane.num_raised for lane in stage.lanes) > 3
+            calls_per_task = 2 if call == "apply" and len(trial.lanes) > 1 else 1
+            assert account.cancelled * calls_per_task >= sum(lane.num_raised for lane in trial.lanes) > 3
             assert f"RuntimeError: no {call} with {BAD_VALUES[1]}" in caplog.text
 
     def test_a_step_that_raises_ends_its_episode_without_a_score(self) -> None:
-        with self.stage(partial(pay, raises_in="step", on=BAD_VALUES), num_lanes=1, max_failures=1000) as stage:
-            stage.reset()
-            reports = stage.play(20)
+        with self.trial(partial(pay, raises_in="step", on=BAD_VALUES), num_lanes=1, max_failures=1000) as trial:
+            trial.reset()
+            reports = trial.play(20)
             failed = [report for report in reports if "error" in report]
-            assert {stage.value_of(report) for report in failed} == set(BAD_VALUES)
+            assert {trial.value_of(report) for report in failed} == set(BAD_VALUES)
             for report in failed:
                 assert report.keys() == {"task_id", "label", "error"}
-                assert report["error"] == f"RuntimeError: no step with {stage.value_of(report)}"
-            account = stage.account()
+                assert report["error"] == f"RuntimeError: no step with {trial.value_of(report)}"
+            account = trial.account()
             assert account.completed == len(reports) - len(failed) == 20
             assert account.cancelled == len(failed) * self.handouts_per_lane
 
@@ -302,92 +303,116 @@ class WrapperSuite:
             rf"got \d+ failures in a row on \d+ different tasks, .*RuntimeError: no {call} .* on task \d+ "
             rf"'value=.*' with config"
         )
-        with self.stage(partial(pay, raises_in=call), num_lanes=1, max_failures=max_failures) as stage:
+        with self.trial(partial(pay, raises_in=call), num_lanes=1, max_failures=max_failures) as trial:
             with pytest.raises(EnvironmentFailedError, match=message) as caught:
-                self.play_after_reset(stage)
+                self.play_after_reset(trial)
             assert isinstance(caught.value.__cause__, RuntimeError)
             assert str(caught.value.__cause__).startswith(f"no {call} with")
-            assert stage.lanes[0].num_raised >= max_failures
-            account = stage.account()
+            assert trial.lanes[0].num_raised >= max_failures
+            account = trial.account()
             assert (account.completed, account.cancelled, account.pending) == (0, account.scheduled, 0)
-            stage.direct(pay)
-            self.play_after_reset(stage)
-            assert stage.account().completed == 1
+            trial.direct(pay)
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("num_broken", [1, 2])
     def test_a_few_tasks_that_always_fail_never_end_a_run(self, call: Call, num_broken: int) -> None:
         broken = VALUES[:num_broken]
-        with self.stage(partial(pay, raises_in=call, on=broken), max_failures=num_broken + 1) as stage:
-            stage.reset()
-            scored = [report for report in stage.play(100) if "score" in report]
-            assert {stage.value_of(report) for report in scored} == set(VALUES) - set(broken)
+        with self.trial(partial(pay, raises_in=call, on=broken), max_failures=num_broken + 1) as trial:
+            trial.reset()
+            scored = [report for report in trial.play(100) if "score" in report]
+            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(broken)
 
     def test_an_environment_that_fails_on_the_only_task_is_given_up(self) -> None:
-        with self.stage(partial(pay, raises_in="reset"), num_lanes=1, values=[1.0], max_failures=3) as stage:
+        with self.trial(partial(pay, raises_in="reset"), num_lanes=1, values=[1.0], max_failures=3) as trial:
             with pytest.raises(EnvironmentFailedError, match="got 3 failures in a row on 1 different tasks"):
-                stage.reset()
-            assert stage.lanes[0].num_raised == 3
+                trial.reset()
+            assert trial.lanes[0].num_raised == 3
 
     def test_lanes_that_all_fail_are_given_up(self) -> None:
         with (
-            self.stage(partial(pay, raises_in="reset")) as stage,
+            self.trial(partial(pay, raises_in="reset")) as trial,
             pytest.raises(EnvironmentFailedError, match=r"got .* failures in a row on [1-4] different tasks"),
         ):
-            stage.reset()
+            trial.reset()
 
     def test_a_task_that_fails_is_in_the_log_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        with self.stage(partial(pay, raises_in="reset", on=BAD_VALUES), num_lanes=1) as stage:
-            stage.reset()
-            stage.play(100)
+        with self.trial(partial(pay, raises_in="reset", on=BAD_VALUES), num_lanes=1) as trial:
+            trial.reset()
+            trial.play(100)
         texts = [record.message for record in caplog.records if "the environment raised" in record.message]
         assert len(BAD_VALUES) <= len(texts) <= len(VALUES)  # ahead of its time, a good task may take part in a failure
 
     def test_episodes_that_are_all_abandoned_are_in_the_log_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        with self.stage() as stage:
+        with self.trial() as trial:
             for _ in range(20):
-                stage.reset()
-                stage.step()
+                trial.reset()
+                trial.step()
         texts = [record.message for record in caplog.records if "TimeLimit, must be inside" in record.message]
-        assert len(texts) in {1, len(stage.lanes)}  # once a wrapper
+        assert len(texts) in {1, len(trial.lanes)}  # once a wrapper
 
     def test_episodes_that_are_abandoned_now_and_then_are_not_in_the_log(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with self.stage(num_lanes=1) as stage:
-            stage.reset()
-            stage.play(1)
+        with self.trial(num_lanes=1) as trial:
+            trial.reset()
+            trial.play(1)
             for _ in range(20):
-                stage.reset()
-                stage.step()
+                trial.reset()
+                trial.step()
         assert not [record for record in caplog.records if "TimeLimit" in record.message]
 
-    def play_after_reset(self, stage: Stage) -> None:
+    def play_after_reset(self, trial: Trial) -> None:
         """Plays an episode to its end."""
-        stage.reset()
-        stage.play(1)
+        trial.reset()
+        trial.play(1)
 
     def test_a_finished_episode_resets_the_count_of_failures(self) -> None:
         failing = partial(pay, raises_in="step")
-        with self.stage(num_lanes=1, values=[1.0], max_failures=3) as stage:
-            stage.reset()
+        with self.trial(num_lanes=1, values=[1.0], max_failures=3) as trial:
+            trial.reset()
             for _ in range(3):
-                stage.direct(failing)
-                stage.play(2, "error")
-                stage.direct(pay)
-                stage.play(1)
-            stage.direct(failing)
-            stage.play(2, "error")
+                trial.direct(failing)
+                trial.play(2, "error")
+                trial.direct(pay)
+                trial.play(1)
+            trial.direct(failing)
+            trial.play(2, "error")
             with pytest.raises(EnvironmentFailedError) as caught:
-                stage.play(1)
+                trial.play(1)
             assert str(caught.value.__cause__) == "no step with 1.0"
-            account = stage.account()
+            account = trial.account()
             assert (account.completed, account.cancelled, account.pending) == (3, 9 * self.handouts_per_lane, 0)
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
     def test_an_interrupt_is_no_failure(self, call: Call, error: type[BaseException]) -> None:
-        with self.stage(partial(pay, raises_in=call, error=error), max_failures=1) as stage, pytest.raises(error):
-            self.play_after_reset(stage)
-        account = stage.account()
+        with self.trial(partial(pay, raises_in=call, error=error), max_failures=1) as trial, pytest.raises(error):
+            self.play_after_reset(trial)
+        account = trial.account()
         assert (account.completed, account.cancelled) == (0, account.scheduled)
+
+
+class AgentsWrapperSuite(WrapperSuite):
+    """What also holds for a wrapper of several agents, whose numbers its argument `reduce` makes one.
+
+    `make_driver` receives `reduce` among the settings, in the tests that are about it.
+    """
+
+    def test_a_reduce_that_raises_cancels_its_episode_as_unscored(self) -> None:
+        is_wrong = True
+
+        def reduce(numbers: NDArray[np.float64]) -> float:
+            if is_wrong:
+                raise RuntimeError("no number")
+            return float(numbers.mean())
+
+        with self.trial(num_lanes=1, reduce=reduce) as trial:
+            trial.reset()
+            with pytest.raises(RuntimeError, match="no number"):
+                trial.play(1)
+            is_wrong = False
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1
+            assert trial.curriculum.stats()["cancelled/unscored"] == 1

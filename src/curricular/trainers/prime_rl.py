@@ -1,6 +1,6 @@
 """`CurriculumSampler` for prime-rl: a `TaskSampler` whose tasks a curriculum chooses."""
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -40,21 +40,28 @@ class CurriculumSampler(cast(type[object], TaskSampler)):  # type: ignore[misc]
         self.curriculum: Curriculum[Any] = Curriculum(
             config or NoiseAwareConfig.recommended(), dataset(range(len(tasks)), key=[task.key for task in tasks])
         )
-        self._tickets: dict[str, deque[int]] = defaultdict(deque)
+        self._tickets: dict[str, deque[int]] = {}
 
     def __next__(self) -> Any:
-        self.curriculum.expire(self.max_age)
+        if self.curriculum.expire(self.max_age):
+            self._drop_expired()
         batch = self.curriculum.ask_batch(1)
         task = self.tasks[int(batch.seeds[0])]
-        self._tickets[task.key].append(int(batch.tickets[0]))
+        self._tickets.setdefault(task.key, deque()).append(int(batch.tickets[0]))
         return task
 
     def observe(self, group: list[Any]) -> None:
         """Tells the rewards of a group. Traces with an error count as failed rollouts."""
         traces = [trace for episode in group for trace in episode.traces if trace.agent.trainable]
-        if traces and (tickets := self._tickets[group[0].task.key]):
+        if traces and (tickets := self._tickets.get(group[0].task.key)):
             rewards = [np.nan if trace.has_error else trace.reward for trace in traces]
             self.curriculum.tell_batch([tickets.popleft()], [rewards])
+
+    def _drop_expired(self) -> None:
+        """Forgets the tickets that have expired, so that the next group of a task is told under an open one."""
+        is_open = set(self.curriculum.open_handouts().tickets.tolist()).__contains__
+        kept = {key: deque(filter(is_open, tickets)) for key, tickets in self._tickets.items()}
+        self._tickets = {key: tickets for key, tickets in kept.items() if tickets}
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of the curriculum. Tasks in flight come first after a load."""

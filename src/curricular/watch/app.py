@@ -8,9 +8,10 @@ from rich.text import Text
 
 from ..backends.catalogue import SessionInfo
 from ..backends.layout import SessionError
-from .figures import ORDERS, History, point
+from ..texts import many
+from .figures import ORDERS, Timeline, point
 from .sample import Sample, Session
-from .text import View, duration, many, render
+from .text import View, duration, render
 
 try:
     from textual.app import App, ComposeResult
@@ -74,7 +75,7 @@ class Choice(Screen[str]):
     def compose(self) -> ComposeResult:
         yield Static(Text("Watch which session?", "bold"))
         facts = (
-            f"{info.name}  {info.num_tasks:,} tasks  {many(info.num_workers, 'worker')}  {duration(info.age)}"
+            f"{info.name}  {many(info.num_tasks, 'task')}  {many(info.num_workers, 'worker')}  {duration(info.age)}"
             for info in self._sessions
         )
         yield OptionList(*(Option(Text(fact), id=str(index)) for index, fact in enumerate(facts)))
@@ -109,7 +110,7 @@ class WatchApp(App[None]):
         super().__init__()
         self.title = "curricular watch"
         self._name, self._sessions, self._interval = name, sessions, interval
-        self._history = History()
+        self._timeline = Timeline()
         self._sample: Sample | None = None
         self._shape = self.size
         self.view: View = View()
@@ -147,7 +148,7 @@ class WatchApp(App[None]):
                 if not self.view.is_paused:
                     self._sample = await asyncio.to_thread(session.sample)
                     if self._sample.num_workers:  # of a training that has ended, the last state stays
-                        self._history.add(point(self._sample))
+                        self._timeline.add(point(self._sample))
                     self._draw()
                 await asyncio.sleep(max(self._interval, session.cost / COST_SHARE))
         except SessionError as error:
@@ -161,7 +162,7 @@ class WatchApp(App[None]):
 
     def _draw(self) -> None:
         if self._sample is not None:
-            frame = render(self._sample, self._history, self.view, self._shape.width, self._shape.height - 2)
+            frame = render(self._sample, self._timeline, self.view, self._shape.width, self._shape.height - 2)
             self.query_one("#frame", Static).update(frame)
 
     def on_resize(self, event: Resize) -> None:

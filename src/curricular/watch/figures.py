@@ -1,4 +1,4 @@
-"""Computes the figures of the view from samples: groups of tasks, history and throughput. Pure functions of values."""
+"""Computes the figures of the view from samples: groups of tasks, timeline and rates. Pure functions of values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..aggregates import Buckets, bucket_order, grouped, listed
 from ..mastery import MASTERY, mastery_key
+from ..metrics import by_label
 from ..show import Content
 from .sample import Sample
 
@@ -21,7 +22,7 @@ ORDERS: tuple[Order, ...] = ("draws", "success", "progress", "name")
 """Orders of groups: the largest first, except for the success and the name, whose lowest comes first."""
 
 MAX_POINTS = 256
-"""Maximum length of a history. Beyond it, every second point is dropped, and later points are twice as far apart."""
+"""Maximum length of a timeline. Beyond it, every second point is dropped, and later points are twice as far apart."""
 
 RATE_TIME = 10.0
 """Time over which the throughput is averaged, in seconds."""
@@ -52,8 +53,7 @@ class State(NamedTuple):
 def groupings(content: Content) -> list[str]:
     """Returns the groupings of the tasks: by label if there are labels, and by each axis."""
     axes = [name.removeprefix("params/") for name in content.tasks if name.startswith("params/")]
-    has_labels = any(key.startswith("label/") for key in content.stats)
-    return [LABEL] * (has_labels or not axes) + axes
+    return [LABEL] * (bool(by_label(content.stats)) or not axes) + axes
 
 
 def groups(content: Content, grouping: str, order: Order = "draws") -> list[Group]:
@@ -76,19 +76,14 @@ def groups(content: Content, grouping: str, order: Order = "draws") -> list[Grou
 
 def _labels(stats: Mapping[str, float]) -> list[Group]:
     """Returns the groups of the labels, by name."""
-    end = "/num_tasks"
-    names = [
-        key.removeprefix("label/").removesuffix(end) for key in stats if key.startswith("label/") and key.endswith(end)
-    ]
     return [
         Group(
             name,
-            stats[f"label/{name}{end}"],
-            stats[f"label/{name}/probability"],
-            stats.get(f"label/{name}/success", math.nan),
-            stats.get(f"label/{name}/learning_progress", math.nan),
+            of_label["num_tasks"],
+            of_label["probability"],
+            *(of_label.get(key, math.nan) for key in ("success", "learning_progress")),
         )
-        for name in names
+        for name, of_label in by_label(stats).items()
     ]
 
 
@@ -123,13 +118,6 @@ def tasks_listed(content: Content) -> dict[str, list[tuple[str, float]]]:
     return found
 
 
-def reasons(content: Content) -> dict[str, float]:
-    """Returns the number of cancellations by reason, the most frequent first."""
-    prefix = "cancelled/"
-    counts = {key.removeprefix(prefix): value for key, value in content.stats.items() if key.startswith(prefix)}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
-
-
 class Point(NamedTuple):
     """The figures of one moment that are drawn over time; NaN where nothing is known."""
 
@@ -150,7 +138,7 @@ def point(sample: Sample) -> Point:
     return Point(sample.time, sample.counts["completed"], *(stats.get(name, math.nan) for name in names))
 
 
-class History:
+class Timeline:
     """The figures over time, from the first sample on, and the throughput of the last seconds."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from importlib import import_module
 from rich.console import Console
 
 from ..backends.catalogue import SessionInfo, list_sessions
-from .figures import History, point
+from .figures import Timeline, point
 from .sample import Session
 from .text import MIN_WIDTH, View, line, render
 
@@ -28,15 +28,15 @@ def print_frame(name: str) -> None:
         KeyError: If no session has this name.
         SessionError: If the session cannot be read.
     """
-    history = History()
+    timeline = Timeline()
     with closing(Session(name)) as session:
-        history.add(point(session.sample()))
+        timeline.add(point(session.sample()))
         time.sleep(FIRST_PAUSE)
         sample = session.sample()
-    history.add(point(sample))
+    timeline.add(point(sample))
     console = Console(width=max(MIN_WIDTH, Console().width))
     console.print(f"session {name}", style="bold", markup=False, highlight=False)
-    console.print(render(sample, history, View(), console.width, None))
+    console.print(render(sample, timeline, View(), console.width, None))
 
 
 def print_lines(name: str, interval: float) -> None:
@@ -46,12 +46,12 @@ def print_lines(name: str, interval: float) -> None:
         KeyError: If no session has this name.
         SessionError: If the session cannot be read.
     """
-    history = History()
+    timeline = Timeline()
     with closing(Session(name)) as session:
         while True:
             sample = session.sample()
-            history.add(point(sample))
-            print(line(sample, history), flush=True)
+            timeline.add(point(sample))
+            print(line(sample, timeline), flush=True)
             if not sample.num_workers:
                 print("no process holds the session: the training has ended or was killed", flush=True)
                 return

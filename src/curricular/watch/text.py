@@ -10,15 +10,17 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..mastery import MASTERY_COLOURS
-from ..show_text import plain
-from .figures import Group, History, Order, groupings, groups, reasons, resampled, states, tasks_listed
+from ..metrics import by_reason
+from ..show_text import cell
+from ..texts import many, one_line, percent
+from .figures import Group, Order, Timeline, groupings, groups, resampled, states, tasks_listed
 from .sample import Sample
 
 MIN_WIDTH, MIN_HEIGHT = 80, 22
 """Smallest size of a frame, in characters; the view adds a line for its keys and one for its title."""
 
 NUM_HEAD, NUM_BLOCK = 5, 7
-"""Lines of the head with the counts and the history, and of the block with the states and the lists of tasks."""
+"""Lines of the head with the counts and the timeline, and of the block with the states and the lists of tasks."""
 
 MAX_GROUPS = 24
 """Maximum number of lines of each grouping where all of them are shown."""
@@ -39,12 +41,12 @@ class View(NamedTuple):
     is_paused: bool = False
 
 
-def render(sample: Sample, history: History, view: View, width: int, height: int | None) -> RenderableType:
+def render(sample: Sample, timeline: Timeline, view: View, width: int, height: int | None) -> RenderableType:
     """Returns a frame of the session.
 
     Args:
         sample: The session now.
-        history: The session so far, this sample included.
+        timeline: The session so far, this sample included.
         view: What the user has chosen to see.
         width: Width of the frame, in characters.
         height: Number of lines of the frame. None: as many as all groupings take.
@@ -57,7 +59,7 @@ def render(sample: Sample, history: History, view: View, width: int, height: int
     num_block = max(NUM_BLOCK, 2 * num_lists + 2)
     shown = range(len(names)) if height is None else [view.grouping % len(names)]
     num_groups = MAX_GROUPS if height is None else height - NUM_HEAD - num_block - 1
-    parts: list[RenderableType] = [*_head(sample, history, view, width), _block(sample, num_lists, width)]
+    parts: list[RenderableType] = [*_head(sample, timeline, view, width), _block(sample, num_lists, width)]
     for number in shown:
         title = f" · {number + 1}/{len(names)}" if len(names) > 1 and height is not None else ""
         found = groups(sample.content, names[number], view.order)
@@ -65,8 +67,8 @@ def render(sample: Sample, history: History, view: View, width: int, height: int
     return Stack(*parts)
 
 
-def _head(sample: Sample, history: History, view: View, width: int) -> list[RenderableType]:
-    """Returns the lines with workers, outcomes and history."""
+def _head(sample: Sample, timeline: Timeline, view: View, width: int) -> list[RenderableType]:
+    """Returns the lines with workers, outcomes and timeline."""
     stats, counts = sample.content.stats, sample.counts
     if not sample.num_workers:
         first = Text("No process holds the session: the training is over.", "bold reverse")
@@ -74,7 +76,7 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
         state = ("paused", "bold reverse") if view.is_paused else ("running", "bold")
         first = Text.assemble(state, f"  {many(sample.num_workers, 'worker')}  {duration(sample.age)}")
     first.append(f"  {counts['completed']:,.0f} results", "bold")
-    why = ", ".join(f"{plain(name)} {count:,.0f}" for name, count in reasons(sample.content).items())
+    why = ", ".join(f"{one_line(name)} {count:,.0f}" for name, count in by_reason(stats).items())
     outcomes = {"evicted": stats["num_evicted"], **{name: counts[name] for name in ("pending", "open", "stale")}}
     parts = [
         f"tasks {stats['num_active']:,.0f}",
@@ -83,12 +85,12 @@ def _head(sample: Sample, history: History, view: View, width: int) -> list[Rend
     second = Text("  ".join([*parts, f"cancelled {counts['cancelled']:,.0f}" + (f": {why}" if why else "")]))
     for line in (first, second):
         line.truncate(width, overflow="ellipsis")
-    return [first, second, _history(history, stats["num_active"], width), Text()]
+    return [first, second, _timeline(timeline, stats["num_active"], width), Text()]
 
 
-def _history(history: History, num_active: float, width: int) -> Table:
+def _timeline(timeline: Timeline, num_active: float, width: int) -> Table:
     """Returns two lines of figures, each with its course over time."""
-    points, last = history.points, history.points[-1]
+    points, last = timeline.points, timeline.points[-1]
     effective = f"{last.effective:,.0f} of {num_active:,.0f}"
     parts = (
         ("success", percent(last.success), [point.success for point in points], 1.0),
@@ -118,7 +120,7 @@ def _block(sample: Sample, num_lists: int, width: int) -> Table:
     for name, tasks in tasks_listed(sample.content).items():
         lists.add_row(Text(name, "bold"), Text(titles[name], "dim"))
         for description, value in tasks[:num_lists]:
-            lists.add_row(plain(description), percent(value, 1) if name == "most progress" else f"{value:,.0f}")
+            lists.add_row(cell(description), percent(value, 1) if name == "most progress" else f"{value:,.0f}")
         if not tasks:
             lists.add_row(Text("none", "dim"))
     block = Table.grid(Column(width=37), Column(width=2), Column(width=width - 39))
@@ -135,7 +137,7 @@ def _groups(title: str, found: Sequence[Group], num_rows: int, width: int, order
     table = _grid(name_column(width - 2 * room - 31), *columns)
     heads = ("tasks", "draws", "", "success", "", "progress")
     styles = ["bold underline" if head == order else "dim" for head in heads]
-    table.add_row(Text(f"by {plain(title)}", "bold"), *map(Text.assemble, zip(heads, styles, strict=True)))
+    table.add_row(Text(f"by {one_line(title)}", "bold"), *map(Text.assemble, zip(heads, styles, strict=True)))
     top = max(group.share for group in found) or 1.0
     kept = found if len(found) <= num_rows else found[: num_rows - 1]
     for group in kept:
@@ -148,7 +150,7 @@ def _groups(title: str, found: Sequence[Group], num_rows: int, width: int, order
 
 def _row(group: Group, top: float, room: int) -> Iterable[RenderableType]:
     return (
-        plain(group.name),
+        cell(group.name),
         f"{group.num_tasks:,.0f}",
         Text(bar(group.share / top, room), DRAWS_COLOUR),
         percent(group.share, 1),
@@ -158,9 +160,9 @@ def _row(group: Group, top: float, room: int) -> Iterable[RenderableType]:
     )
 
 
-def line(sample: Sample, history: History) -> str:
+def line(sample: Sample, timeline: Timeline) -> str:
     """Returns the session in one plain line, for a file or a pipe."""
-    stats, rate = sample.content.stats, history.points[-1].rate
+    stats, rate = sample.content.stats, timeline.points[-1].rate
     shares = sorted((state for state in states(sample.content) if state.share >= 0.005), key=lambda state: -state.share)
     parts = [
         f"{sample.counts['completed']:,.0f} results",
@@ -204,11 +206,6 @@ def bar(share: float, width: int) -> str:
     return BLOCKS[8] * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")
 
 
-def percent(share: float, digits: int = 0) -> str:
-    """Returns a share in per cent, or a dash if it is not known."""
-    return "–" if math.isnan(share) else f"{share:.{digits}%}"
-
-
 def number(value: float) -> str:
     """Returns a number with three digits, or a dash if it is not known.
 
@@ -219,16 +216,6 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def many(count: int, noun: str) -> str:
-    """Returns a count with its noun.
-
-    Examples:
-        >>> many(1, "worker"), many(2, "worker")
-        ('1 worker', '2 workers')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

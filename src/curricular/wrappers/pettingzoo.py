@@ -58,8 +58,8 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         score: The score told at an episode's end: ``"return"``, ``"success"`` (of the last infos), or a function of an
             `Episode`. Its `info` has each key of the agents' last infos, with the reduced number, or with a dict of the
             values by agent if they are not numbers.
-        stats_interval: Number of episodes of the curriculum between two ``stats`` in an info. ``"auto"``: 100, or a
-            sixteenth of a larger pool. None: no ``stats``.
+        stats_interval: Number of episodes of the curriculum between two ``stats`` in an info. ``"auto"``: 100, or an
+            eighth of a larger pool; more if episodes are shorter than 20 steps. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
         regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
@@ -198,10 +198,14 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
 
     def _tell(self, task: Task[ConfigT]) -> dict[str, Any]:
         """Tells the score of the episode and returns the report on it."""
-        total = self._reduced(self._returns) if self._returns else 0.0
-        info = self._merged_info()
         try:
-            (report,) = self._handouts.tell([Episode(task, total, self._episodes.length, info)])
+            total = self._reduced(self._returns) if self._returns else 0.0
+            episode = Episode(task, total, self._episodes.length, self._merged_info())
+        except Exception:
+            self._episodes.cancel("unscored")
+            raise
+        try:
+            (report,) = self._handouts.tell([episode])
         except Exception:
             self._episodes.task = None  # the hand-out is cancelled, and the episode is over
             raise

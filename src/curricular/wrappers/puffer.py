@@ -267,18 +267,22 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def _end(self, ended: list[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Tells the scores of the episodes in `ended`, begins the next ones and returns an info for each."""
-        try:
-            episodes = [self._episode(index, infos) for index in ended]
-        except Exception:
-            self._handouts.cancel([self._tasks.playing[index] for index in ended], "unscored")
-            self._follow(ended)
-            raise
+        episodes: list[Episode[ConfigT]] = []
+        errors: list[Exception] = []
+        for index in ended:
+            try:
+                episodes.append(self._episode(index, infos))
+            except Exception as error:  # noqa: BLE001 -- a user's `reduce` may raise anything; it is raised below
+                errors.append(error)
+                self._handouts.cancel([self._tasks.playing[index]], "unscored")
         try:
             reports = self._handouts.tell(episodes)
         except Exception:
             self._follow(ended)  # the environments restart whatever the scores are
             raise
         self._follow(ended)
+        if errors:
+            raise errors[0]
         return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
 
     def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:

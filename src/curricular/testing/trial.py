@@ -35,7 +35,7 @@ def curriculum_of(values: Sequence[float], score_range: tuple[float, float]) -> 
     return Curriculum(config, bucketed({"value": values[0]}, {"value": list(values)}))
 
 
-class Stage:
+class Trial:
     """A wrapper under test, its lanes and its curriculum. As a context, it closes the wrapper and checks the account.
 
     Args:
