@@ -549,7 +549,7 @@ HEADERS = {
     },
     "its capacity is of terabytes, and so is its size": (huge_and_sparse, "expected 10000000000, as"),
     "its settings are a list": (with_setting(settings=[1]), "cannot read"),
-    "its settings are others": (with_setting(settings={"seed": 3}), "seed: expected 3, as session 'dead'"),
+    "its settings are others": (with_setting(settings={"seed": 3}), "algorithm: expected None, as session 'dead'"),
     "its version is another one": (with_setting(version=7), "expected version 1, got 7"),
     "its fields are others": (with_setting(fields=["task_id"]), "expected fields"),
     "its counters are others": (with_setting(counters=["num_completed"]), "expected counters"),

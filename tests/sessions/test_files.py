@@ -71,9 +71,17 @@ class TestJoining:
                 None,
                 "ema_timescale: .*0.2.*0.01",
             ),
-            (UniformConfig(num_active_tasks=16, session_id="shared"), None, "expected .* got "),
+            (
+                UniformConfig(num_active_tasks=17, session_id="shared", seed=5),
+                bucketed({"a": 1}, {"a": Span(1, 9**9)}),
+                "algorithm: expected 'learning_progress', .* got 'uniform'",
+            ),
             (config(seed=5), None, "seed: expected 0, .* got 5"),
-            (config(), bucketed({"a": 1}, {"a": Span(1, 9**9)}), "generator: expected '.*got '"),
+            (
+                config(),
+                bucketed({"a": 1}, {"a": Span(1, 9**9)}),
+                r"generator: expected 'SeedGenerator of any number of tasks .*got \"Bucketed.* tasks, axes \['a'\] ",
+            ),
             (config(score_range=(0.0, 2.0)), None, r"score_range: expected \[0.0, 1.0\], .* got \[0.0, 2.0\]"),
         ],
     )
@@ -83,6 +91,15 @@ class TestJoining:
                 Curriculum(other, generator)
             play(curriculum, 10)
             assert check_accounts(curriculum)["num_completed"] == 10
+
+    def test_the_log_says_who_is_in_a_session_that_exists(self, caplog):
+        caplog.set_level("INFO", "curricular")
+        with Curriculum(config()) as curriculum:
+            assert not caplog.messages
+            play(curriculum, 10)
+            curriculum.stats()
+            Curriculum(config()).close()
+        assert caplog.messages == ["joined session 'shared' (other workers: 1, results: 10)"]
 
     @pytest.mark.parametrize(
         ("name", "value"),
