@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from curricular.backends import session, shared
-from curricular.backends.catalogue import list_sessions, read_session
+from curricular.backends.catalogue import list_sessions
 from curricular.backends.journal import CorruptTableError, row_checks
 from curricular.backends.layout import (
     CLEARED,
@@ -36,6 +36,7 @@ from curricular.backends.layout import (
     SessionError,
 )
 from curricular.backends.protocol import LOG_SIZE
+from curricular.show import read_content
 from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, MAX_OPEN, NO_WORKER, REASON, Counters
 
 from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, check_accounts, lived, made
@@ -598,7 +599,7 @@ def test_refused_as_a_session_file_if(name, dead, workers, monkeypatch):
         "its ledger is of another size, and so is the file",
     }:  # which only a joining process checks
         with pytest.raises(SessionError, match="expected"):
-            read_session("dead")
+            read_content("dead")
     assert "shared" in [info.name for info in list_sessions()]
     check_accounts(workers[0])
 
@@ -608,7 +609,7 @@ def test_a_file_that_claims_terabytes_is_refused_without_memory_for_them(dead):
     tracemalloc.start()
     try:
         with pytest.raises(SessionError, match="expected"):
-            read_session("dead")
+            read_content("dead")
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.backends import layout, session
-from curricular.backends.catalogue import list_sessions, read_session, remove_session
+from curricular.backends.catalogue import list_sessions, remove_session
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import HEADER_SIZE, MAGIC, Layout, SessionError, SessionMismatchError
 from curricular.backends.protocol import LOG_SIZE
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
+from curricular.show import read_content
 from curricular.table import EVENT
 
 from ..helpers import TIMEOUT, clock_that_tells, shared_array, until
@@ -388,7 +389,7 @@ class TestHardLink:
             for reach in (
                 lambda: Curriculum(config("link")),
                 lambda: session.join_session(directory / "link"),
-                lambda: read_session("link"),
+                lambda: read_content("link"),
             ):
                 with pytest.raises(SessionError, match=r"link: .*got a hard link to session 'shared'"):
                     reach()

@@ -29,6 +29,10 @@ Factory = Callable[..., AlgorithmSpec]
 """Function of the keywords `num_active_tasks`, `seed` and `use_shared_memory`, which it passes to the config."""
 
 
+class FactoryError(ValueError):
+    """A factory does not fit: it raises an error, returns no config, or its config does not suit the tasks."""
+
+
 class Unidirectional(LearningProgressAlgorithm):
     """The reference pipeline with max(R(fast) − R(slow), 0) as learning progress: it does not see forgetting."""
 
@@ -155,7 +159,7 @@ def find(name: str) -> Factory:
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"algorithms: expected module:function of an importable factory, got {name!r} ({error}); correct the name, "
-            "or put the module's folder on PYTHONPATH"
+            "and run the command in the folder of the module, or put that on PYTHONPATH"
         ) from error
     return cast(Factory, factory)
 
