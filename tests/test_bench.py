@@ -13,7 +13,7 @@ from curricular import Curriculum, LearnabilityConfig, LearningProgressConfig, N
 from curricular.algorithms.noise_aware import NoiseAwareAlgorithm
 from curricular.bench import algorithms, report, run, tables
 from curricular.bench.figures import Figures, Outcome, speedup
-from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play
+from curricular.bench.learners import SCENARIOS, SCORED, Uniform, play, ratio_runs
 from curricular.bench.plan import Job, count_processes, create_plan
 from curricular.bench.teacher import CurriculumTeacher, PoolTasks
 from curricular.table import columns_of
@@ -204,6 +204,14 @@ def test_the_gain_is_compared_with_that_of_tasks_that_share_nothing():
     assert summary["noise-aware"]["over_unpooled"]["10 axes"] == pytest.approx([4.0, 4.0, 4.0])
 
 
+def test_a_gain_is_compared_only_with_one_that_is_clearly_above_zero():
+    aucs = {"uniform": 0.1, "oracle": 0.9, "noise-aware": 0.5, "noise-aware-unpooled": 0.1}
+    figures = made_up(["uniform", "noise-aware"], ["axes"], aucs)
+    assert figures.summary()["noise-aware"]["over_unpooled"] == {"10 axes": None}
+    assert tables.rows(figures)[-1][0] == ("10 axes: gain / unpooled", ["–", "–"])
+    assert np.isnan(ratio_runs([[[1.0, 2.0]]], [[-0.1, 3.0]]).estimate).all()
+
+
 def test_the_table_says_where_the_draws_went_among_useless_tasks():
     plan = create_plan(["stable"], ["mixture", "frontier"], num_seeds=1, **SHORT)
     figures = run.measure(plan, Console(quiet=True), num_processes=1)
@@ -279,6 +287,10 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
         "    return config, LearningProgressAlgorithm(config)\n"
         "def wrong(**pool):\n"
         "    return 7\n"
+        "def narrow(num_active_tasks):\n"
+        "    return LearningProgressConfig(num_active_tasks=num_active_tasks)\n"
+        "def odd(**pool):\n"
+        "    return LearningProgressConfig.default(theta=-5.0, **pool)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
@@ -287,6 +299,17 @@ def test_an_algorithm_of_ones_own_takes_part(tmp_path, monkeypatch):
     assert figures.algorithms[1:] == ["mine:chosen", "curricular:LearningProgressConfig.stable"]
     with pytest.raises(TypeError, match=r"factory: expected it to return a CurriculumConfig.*got 7"):
         CurriculumTeacher(SCENARIOS["chain"].build(0), algorithms.find("mine:wrong"))
+    arguments = ["--scenarios", "chain", "--seeds", "1", "--speed", "30", "--out", str(tmp_path / "out")]
+    for jobs, name, reason in (
+        ("2", "mine:wrong", "TypeError: factory: expected it to return"),
+        ("1", "mine:narrow", "TypeError: narrow() got an unexpected keyword argument"),
+        ("1", "mine:odd", "ValidationError: 1 validation error"),
+    ):
+        done = CliRunner().invoke(cli.app, ["bench", "--algorithms", name, "--jobs", jobs, *arguments])
+        assert done.exit_code == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: algorithms: expected a function of num_active_tasks, seed and use_shared_memory")
+        assert f"got '{name}' ({reason}" in line
 
 
 def test_prompts_are_asked_for_with_tickets_told_in_groups_and_expire_when_lost():

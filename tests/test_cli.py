@@ -1,5 +1,6 @@
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +60,8 @@ def test_a_shell_completes_commands_and_names_of_sessions(monkeypatch, tmp_path)
     with curricular.Curriculum(curricular.UniformConfig(num_active_tasks=1, session_id="training")):
         assert completed("curricular wat") == ["watch"]
         assert completed("curricular watch tr") == ["training"]
-        assert completed("curricular sessions show x") == []
+        assert completed("curricular show tr") == ["training"]
+        assert completed("curricular sessions remove x") == []
 
 
 @pytest.mark.parametrize("package", ["pyarrow", "plotly"])
@@ -104,6 +106,35 @@ def test_a_bad_option_is_one_line_and_exit_code_2_before_any_extra_is_imported(a
     assert result.exit_code == 2
     (line,) = result.output.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+@pytest.mark.usefixtures("without_extras")
+def test_the_names_of_algorithms_and_scenarios_are_listed_before_any_extra_is_imported():
+    for command in ("demo", "bench"):
+        result = runner.invoke(cli.app, [command, "--list"])
+        assert result.exit_code == 0
+        assert "noise-aware" in result.output.split()
+        assert ("no-harm-50" in result.output.split()) == (command == "bench")
+
+
+def test_underscores_in_names_count_as_dashes_except_in_module_and_function():
+    assert cli._split("noise_aware,my_module:my_function,stable") == ["noise-aware", "my_module:my_function", "stable"]
+
+
+def test_without_a_terminal_no_cell_of_a_table_is_wrapped(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert cli._console().width == cli.WIDE
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli._console().width == 80
+
+
+def test_a_module_in_the_current_folder_is_found(tmp_path):
+    (tmp_path / "mine.py").write_text("def wrong():\n    return 7\n", encoding="utf-8")
+    program = "from curricular.cli import main; main()"
+    command = [sys.executable, "-P", "-c", program, "bench", "--algorithms", "mine:wrong,mine:other"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "module 'mine' has no attribute 'other'" in done.stderr
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from curricular import (
     AccelConfig,
     AlpGmmConfig,
+    AnyCurriculumConfig,
     BucketedTaskGenerator,
     Curriculum,
     NoiseAwareConfig,
@@ -571,6 +572,11 @@ class TestMappingsOfAnyClass:
     def test_a_generator(self):
         generator = merge([bucketed({"a": {"b": 1}}, {"a.b": [1, 2, Span(5, 9)]}), single_task({"c": [1, {"d": 2}]})])
         assert load_task_generator(self.wrap(dump_task_generator(generator))) == generator
+
+    def test_a_name_with_dashes_as_on_the_command_line(self):
+        data = {"algorithm": "noise-aware", "num_active_tasks": 8}
+        assert load_config(data) == NoiseAwareConfig(num_active_tasks=8)
+        assert TypeAdapter(AnyCurriculumConfig).validate_python(data) == load_config(data)
 
     def test_a_config(self):
         data = {"algorithm": "noise_aware", "score_range": [0, 5], "random_baseline": {"num_completions": 3}}

@@ -74,6 +74,13 @@ def test_a_recording_is_a_plain_arrow_stream(tmp_path):
         assert pa.ipc.open_stream(file).read_all().equals(run.to_table())
 
 
+def run_apart(program, folder):
+    """Runs a program in another process, and returns its exit status."""
+    path = os.pathsep.join([str(Path.cwd()), *sys.path])
+    command = [sys.executable, "-c", program, folder]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
+
+
 KILLED = """
 import os, signal, sys
 from tests.recording_run import curriculum_of_mazes, train
@@ -85,10 +92,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_recording_is_readable_up_to_its_last_snapshot(tmp_path):
-    path = os.pathsep.join([str(Path.cwd()), *sys.path])
-    command = [sys.executable, "-c", KILLED, tmp_path]
-    status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
-    assert status.returncode == -9
+    assert run_apart(KILLED, tmp_path) == -9
     run = read_recording(tmp_path)
     assert len(run.batches) == 5
     assert not run.is_cut
@@ -182,29 +186,20 @@ def test_a_forked_process_does_not_record_beside_its_parent(tmp_path):
 
 
 class Clock:
-    """Stands in for the module `time`: a snapshot takes 10 ms, and only the test lets time pass otherwise.
+    """Stands in for the module `time`: a snapshot takes 10 ms, and only the test lets time pass otherwise."""
 
-    Args:
-        speed: The CPU time that passes in a second.
-    """
-
-    def __init__(self, speed):
-        self.now, self.speed = 0.0, speed
+    now = 0.0
 
     def perf_counter(self):
         return self.now
-
-    def process_time(self):
-        return self.now * self.speed
 
     def time(self):
         self.now += 0.01
         return self.now
 
 
-@pytest.mark.parametrize("speed", [0.1, 1.0, 8.0])
-def test_by_default_recording_takes_half_a_percent_of_the_time_from_the_first_snapshot_on(speed, tmp_path, monkeypatch):
-    clock = Clock(speed)
+def test_by_default_pauses_grow_until_recording_takes_half_a_percent_of_the_time(tmp_path, monkeypatch):
+    clock = Clock()
     monkeypatch.setattr(recorder_module, "time", clock)
     with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path) as recorder:
         times = []
@@ -213,8 +208,28 @@ def test_by_default_recording_takes_half_a_percent_of_the_time_from_the_first_sn
             curriculum.tell([0], [1.0])
             if recorder.update():
                 times.append(clock.now)
-    assert 4.0 < times[0] * min(speed, 1.0) < 4.1
-    assert np.diff(times) == pytest.approx(2.01, abs=0.02)
+    assert times[:6] == pytest.approx([0.011, 0.22, 0.45, 0.91, 1.83, 3.67], abs=0.02)
+    assert np.diff(times[5:]) == pytest.approx(2.01, abs=0.02)
+
+
+WAITING = """
+import sys, time
+from tests.recording_run import curriculum_of_mazes
+from curricular.recording import Recorder
+curriculum = curriculum_of_mazes()
+with Recorder(curriculum, sys.argv[1]) as recorder:
+    end = time.perf_counter() + 2
+    while time.perf_counter() < end:
+        curriculum.tell([0], [1.0])
+        recorder.update()
+        time.sleep(0.02)
+"""
+
+
+def test_a_process_that_mostly_waits_is_recorded_from_the_start(tmp_path):
+    run_apart(WAITING, tmp_path)
+    assert read_recording(tmp_path).completed[0] == 1
+    assert len(read_recording(tmp_path).batches) >= 3
 
 
 def test_what_is_no_recording_is_refused_by_name(tmp_path):
@@ -237,12 +252,19 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path):
         read_recording(tmp_path)
 
 
-def test_the_folder_of_another_run_is_refused(tmp_path):
+def test_a_run_that_starts_anew_keeps_the_old_recording_under_another_name(tmp_path, caplog):
+    assert run_apart(KILLED, tmp_path) == -9
+    first = read_recording(tmp_path).completed.tolist()
+    record(tmp_path, 60)
+    second = read_recording(tmp_path).completed.tolist()
     with curriculum_of_mazes() as curriculum:
-        curriculum.tell([0] * 9, [1.0] * 9)
         Recorder(curriculum, tmp_path).close()
-    with curriculum_of_mazes() as curriculum, pytest.raises(ValueError, match="choose another folder"):
-        Recorder(curriculum, tmp_path)
+    assert first[-1] > second[-1]
+    assert read_recording(tmp_path / "recording-1.arrow").completed.tolist() == first
+    assert read_recording(tmp_path / "recording-2.arrow").completed.tolist() == second
+    assert read_recording(tmp_path).completed.tolist() == [0]
+    assert f"the curriculum has 0 results and the recording was of up to {first[-1]}; that one" in caplog.text
+    assert "is now recording-1.arrow" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -135,13 +135,15 @@ def test_a_run_whose_draws_go_to_mastered_tasks_is_told_so(tmp_path):
             for share in shares
         ),
     )
-    assert "From 44% of the run on, 62% of the draws went to tasks that are mastered (3 at the end)." in sentences(run)
+    assert "From 44% of the run on, 62% of the draws went to mastered tasks (3 at the end)." in sentences(run)
 
 
-def test_tasks_that_never_gave_a_score_are_named(runs):
-    (told,) = [sentence for sentence in sentences(runs[0]) if "never gave a score" in sentence]
-    assert told.startswith("1 of 7 tasks never gave a score: task ")
-    assert "broken" in told
+def test_tasks_without_a_score_are_named_with_how_often_they_were_handed_out(runs):
+    told = list(sentences(runs[0]))
+    index = told.index("1 of 7 tasks have no score.")
+    assert re.fullmatch(
+        r"Handed out most often without a score: task \d+ .*broken.* \d+ times\.", told[index + 1], re.DOTALL
+    )
     assert any(re.search(r"\d+ of 400 hand-outs .* were cancelled: failed \d+", told) for told in sentences(runs[0]))
 
 
@@ -204,6 +206,14 @@ def test_a_folder_whose_name_is_no_text_is_read(tmp_path):
     assert result.exit_code == 0, result.output
 
 
+def test_one_snapshot_shows_no_course_over_time(tmp_path):
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path):
+        curriculum.tell([0, 1], [1.0, 1.0])
+    told = list(sentences(read_recording(tmp_path)))
+    assert "The mean success rate is 100%; it was recorded once, so its course over time is not known." in told
+    assert not [sentence for sentence in told if "went" in sentence or "of the snapshots" in sentence]
+
+
 def test_runs_whose_folders_have_one_name_are_told_apart_by_the_folders_above():
     paths = [Path("runs/a/x"), Path("runs/b/x"), Path("runs/b/y")]
     named = told_apart([Recording(path.name, [], is_cut=False) for path in paths], paths)
@@ -242,7 +252,7 @@ def test_the_command_writes_page_and_pictures_and_prints_the_summary(folders, tm
     arguments = ["report", str(folders[0]), "--out", str(out), "--png", str(pictures)]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
-    assert "never gave a score" in result.output
+    assert "1 of 7 tasks have no score." in result.output
     assert "<!doctype html>" in out.read_text(encoding="utf-8")
     names = {path.stem for path in pictures.iterdir()}
     assert names == {chart.key for chart in charts([read_recording(folders[0])])}

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from curricular import Curriculum, Span, UniformConfig, bucketed, cli, merge, single_task
 from curricular.backends import session
+from curricular.checkpoint import write_checkpoint
 
 LABELS = ("easy", "[/bold] \x1b[31mred\nline", "שלום 🙂")
 
@@ -72,6 +73,26 @@ def test_csv_has_one_line_per_task(checkpoint):
     )
 
 
+def test_tasks_of_a_checkpoint_have_their_values_on_the_axes(tmp_path):
+    generator = bucketed({}, {"size": [5, 9], "speed": Span(0.0, 1.0)})
+    with Curriculum(UniformConfig(num_active_tasks=4, use_shared_memory=False), generator) as curriculum:
+        curriculum.save(tmp_path / "axes.ckpt")
+        tasks = curriculum.tasks()
+    rows = list(csv.DictReader(io.StringIO(run("show", str(tmp_path / "axes.ckpt"), "-f", "csv").stdout)))
+    shown = {int(row["task_id"]): (int(row["params/size"]), float(row["params/speed"])) for row in rows}
+    sizes, speeds = (tasks[f"params/{name}"].tolist() for name in ("size", "speed"))
+    assert shown == dict(zip(tasks["task_id"].tolist(), zip(sizes, speeds, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("axes", [None, 3, [3], [{"name": "size"}], [[]], "x"])
+def test_a_checkpoint_whose_outline_of_the_axes_is_damaged_is_shown_without_them(axes, tmp_path):
+    with Curriculum(UniformConfig(num_active_tasks=2, use_shared_memory=False), ["a", "b"]) as curriculum:
+        write_checkpoint(tmp_path / "odd.ckpt", {**curriculum.state_dict(), "axes": axes})
+    result = run("show", str(tmp_path / "odd.ckpt"), "-f", "csv")
+    assert result.exit_code == 0, result.output
+    assert "params/" not in result.output
+
+
 def test_what_is_not_known_yet_is_null_and_empty(tmp_path):
     with Curriculum(UniformConfig(num_active_tasks=2, use_shared_memory=False)) as curriculum:
         curriculum.save(tmp_path / "new.ckpt")
@@ -85,10 +106,9 @@ def test_a_session_is_shown_and_labels_are_no_markup(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "base_directory", lambda: tmp_path)
     with create(session_id="training") as curriculum:
         curriculum.flush()
-        shown, of_sessions = run("show", "training"), run("sessions", "show", "training")
-    for result in (shown, of_sessions):
-        assert result.exit_code == 0, result.output
-        assert "[/bold]  [31mred line" in result.output
+        shown = run("show", "training")
+    assert shown.exit_code == 0, shown.output
+    assert "[/bold]  [31mred line" in shown.output
     assert "session training (1 live worker)" in shown.output
 
 

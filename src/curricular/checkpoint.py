@@ -30,6 +30,7 @@ from .config import OBSERVED, CurriculumConfig, MeanOfFirst, threshold_of
 from .generators import SeedGenerator, SequenceTaskGenerator, TaskGenerator, fingerprint
 from .generators.source import Source, describe, keys_of
 from .matching import matched
+from .outline import outline
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import (
@@ -80,7 +81,9 @@ _ARRAYS = {
 }
 """Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
 
-_PLAIN_KEYS = {"version", "generator", "traits", "source", "config", "counters", "ledger_size", "stream", "num_draws"}
+_PLAIN_KEYS = {
+    "version", "generator", "traits", "axes", "source", "config", "counters", "ledger_size", "stream", "num_draws",
+}  # fmt: skip
 _PARTS = ("labels", "cumulated", "keys", "score_range", "reasons", "ledger")
 _STATE_KEYS = _PLAIN_KEYS | {"rows", *_PARTS}
 
@@ -280,6 +283,7 @@ def pack_state(
         "version": VERSION,
         "generator": fingerprint(generator),
         "traits": _traits(generator),
+        "axes": outline(generator.axes),
         "source": describe(generator),
         "config": config.model_dump(mode="json"),
         "rows": table.rows.words,

@@ -1,5 +1,6 @@
 """The command line: one function per command, which imports its own modules only when it runs."""
 
+import os
 import sys
 from enum import StrEnum
 from importlib import import_module
@@ -7,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from . import __version__
-from .backends.catalogue import clean_sessions, list_sessions, read_session, remove_session
+from .backends.catalogue import clean_sessions, list_sessions, remove_session
 from .backends.layout import SessionError
 from .kernel import KERNEL
-from .metrics import label_summary
 from .texts import many, one_line
 
 try:
@@ -21,7 +21,10 @@ try:
 except ModuleNotFoundError as _error:
     raise SystemExit(f"error: the command line needs {_error.name}: pip install 'curricular[cli]'") from None
 
-_NAMES = "Comma-separated names (an unknown one prints the list)"
+_NAMES = "Comma-separated names, such as --list prints"
+
+WIDE = 1000
+"""Width of what is not printed to a terminal, in characters, so that no cell of a table is wrapped."""
 _SESSION = "Name of the session, as in `curricular sessions list`."
 
 
@@ -57,17 +60,22 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the figures and the picture.")] = Path("curricular-demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Train on fewer levels for fewer steps.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the runs saved in the --out folder.")] = False,
+    lists: Annotated[bool, typer.Option("--list", help="Print the names of the algorithms, and exit.")] = False,
 ) -> None:
     """Train an agent on MiniGrid with each algorithm as its curriculum, and compare the agents."""
-    names = algorithms.split(",")
+    options = import_module("curricular.demo.options")  # before PyTorch, which is slow
+    if lists:
+        print(*options.ALGORITHMS, sep="\n")
+        raise typer.Exit
+    names = _split(algorithms)
     try:
-        import_module("curricular.demo.options").check_options(names, seeds, steps)  # before PyTorch, which is slow
+        options.check_options(names, seeds, steps)
     except ValueError as error:
         raise _failure(error, code=2) from None
     run = _load("curricular.demo.run", extra="demo")
     jobs = run.plan(names, seeds, num_steps=steps, is_quick=quick)
     try:
-        run.demo(jobs, out, Console(), resumes=resume)
+        run.demo(jobs, out, _console(), resumes=resume)
     except run.RunError as error:
         raise _failure(error, code=1) from None
     except ValueError as error:
@@ -80,7 +88,14 @@ def demo(
 @app.command()
 def bench(
     *,
-    algorithms: Annotated[str | None, typer.Option(help=f"{_NAMES}, or `module:function` for your own.")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{_NAMES}, or `module:function` for your own: a function of num_active_tasks, seed and "
+            "use_shared_memory that returns a config, or a config and an algorithm. A module in the current folder is "
+            "found."
+        ),
+    ] = None,
     scenarios: Annotated[str | None, typer.Option(help=f"{_NAMES}. Default: all but post-training.")] = None,
     seeds: Annotated[
         int, typer.Option(help="Number of runs per algorithm and scenario; their seeds are 0, 2, 4, …", metavar="N")
@@ -93,13 +108,19 @@ def bench(
         int | None, typer.Option(help="Number of runs at a time. Default: one per processor.", metavar="N")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures and the pictures.")] = Path("curricular-bench"),
+    lists: Annotated[
+        bool, typer.Option("--list", help="Print the names of the algorithms and the scenarios, and exit.")
+    ] = False,
 ) -> None:
     """Compare algorithms as teachers of simulated learners whose true success rates are known."""
     planning = import_module("curricular.bench.plan")
-    lists = {"algorithms": algorithms, "scenarios": scenarios}
+    if lists:
+        print("algorithms:", *planning.ALGORITHMS, "scenarios:", *planning.SCENARIOS, sep="\n  ")
+        raise typer.Exit
+    names = {"algorithms": algorithms, "scenarios": scenarios}
     try:
         plan = planning.create_plan(
-            **{argument: names.split(",") for argument, names in lists.items() if names is not None},
+            **{argument: _split(text) for argument, text in names.items() if text is not None},
             num_seeds=seeds,
             variations=[_whole(number, "variations") for number in variations.split(",")],
             speed=speed,
@@ -109,10 +130,17 @@ def bench(
         raise _failure(error, code=2) from None
     run = _load("curricular.bench.run", extra="demo")
     try:
-        run.bench(plan, out, Console(), num_processes=num_processes)
+        run.bench(plan, out, _console(), num_processes=num_processes)
+    except planning.FactoryError as error:
+        raise _failure(error, code=2) from None
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _split(names: str) -> list[str]:
+    """Returns comma-separated names, in which underscores count as dashes except in ``module:function``."""
+    return [name if ":" in name else name.replace("_", "-") for name in names.split(",")]
 
 
 def _whole(number: str, argument: str) -> int:
@@ -167,11 +195,16 @@ class Format(StrEnum):
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Path of a checkpoint, or name of a session.", metavar="FILE|SESSION")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Path of a checkpoint, or name of a session.", metavar="FILE|SESSION", autocompletion=_session_names
+        ),
+    ],
     *,
     form: Annotated[Format, typer.Option("--format", "-f", help="CSV has all tasks, and nothing else.")] = Format.TABLE,
 ) -> None:
-    """Show what is in a checkpoint or a session: settings, counts, labels and tasks."""
+    """Show what is in a checkpoint or a session: settings, counts, labels and tasks. It does not join the session."""
     showing = import_module("curricular.show")
     try:
         content = showing.read_content(name)
@@ -225,7 +258,7 @@ def replay(
         found = replaying.replay(directory, replaying.load_tasks(tasks))
     except (replaying.ClusterError, TypeError, ValueError) as error:
         raise _failure(error, code=1) from None
-    console = Console()
+    console = _console()
     written = f"after checkpoint {found.stem}, written by curricular {found.library}"
     console.print(f"[bold]{found.name}[/]: {found.num_records} records {written}")
     nodes = Table("node", "name", "batches", "out", "state")
@@ -241,7 +274,7 @@ def replay(
 
 
 sessions: typer.Typer = typer.Typer(
-    help="List, show and remove the sessions that processes share.", no_args_is_help=True
+    help="List and remove the sessions that processes share; `curricular show` shows one.", no_args_is_help=True
 )
 app.add_typer(sessions, name="sessions")
 
@@ -262,7 +295,7 @@ def sessions_list() -> None:
             f"{info.size / 1e6:.1f}",
             _duration(info.age),
         )
-    console = Console()
+    console = _console()
     console.print(table if table.rows else "no sessions")
     followers = Table("follower", "hub", "last answer", "outbox, MB")
     for info in infos:
@@ -270,30 +303,6 @@ def sessions_list() -> None:
             followers.add_row(info.name, info.hub, _duration(info.news_age), f"{info.num_undelivered / 1e6:.1f}")
     if followers.rows:
         console.print(followers)
-
-
-@sessions.command("show")
-def sessions_show(name: Annotated[str, typer.Argument(help=_SESSION, autocompletion=_session_names)]) -> None:
-    """Show the settings, the counters and the labels of a session."""
-    try:
-        info, settings, content = read_session(name)
-    except (KeyError, SessionError) as error:
-        raise _failure(error.args[0], code=1) from None
-    console = Console()
-    console.print(
-        f"[bold]{info.name}[/]: {many(info.num_tasks, 'task')}, {many(info.num_workers, 'worker')}, "
-        f"{_duration(info.age)} old"
-    )
-    settings_table = Table("setting", "value")
-    for setting, value in settings.items():
-        settings_table.add_row(setting, _text(str(value)))
-    counters_table = Table("counter", "count")
-    for counter, count in content.counters._asdict().items():
-        counters_table.add_row(counter, f"{count:,}")
-    labels_table = Table("label", "tasks", "scheduled", "completed")
-    for label, *counts in label_summary(content):
-        labels_table.add_row(_text(label or "(none)"), *(f"{count:,}" for count in counts))
-    console.print(settings_table, counters_table, labels_table)
 
 
 @sessions.command("remove")
@@ -346,6 +355,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds / size:.0f} {unit}"
 
 
+def _console() -> Console:
+    """Returns a console as wide as the terminal. Without a terminal, it is `WIDE`, unless COLUMNS is set."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+
+
 def _load(name: str, *, extra: str) -> Any:
     """Imports and returns the module `name`, which needs `extra`."""
     try:
@@ -366,5 +380,6 @@ def _failure(message: object, *, code: int) -> typer.Exit:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line. Modules of the user are found in the current folder, as with ``python -m``."""
+    sys.path.append(str(Path.cwd()))
     app()

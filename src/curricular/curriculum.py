@@ -20,7 +20,7 @@ from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
 from .evaluation import evaluation_tasks
-from .generators import TaskGenerator, Tasks, fingerprint
+from .generators import TaskGenerator, Tasks, identity
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
 from .metrics import range_of, summary
 from .mutex import Turns
@@ -122,7 +122,7 @@ class Curriculum(Generic[ConfigT]):
         algorithm = create_algorithm(config) if algorithm is None else algorithm
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
-            config, self.generator.axes, identity=fingerprint(self.generator), backend=backend
+            config, self.generator.axes, identity=identity(self.generator), backend=backend
         )
         self._backend = self.tracker.backend
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)

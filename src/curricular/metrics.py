@@ -101,23 +101,6 @@ def label_name(labels: NDArray[np.void], index: int) -> str:
     return bytes(labels["name"][index]).decode()
 
 
-def label_summary(table: Table) -> list[tuple[str, int, int, int]]:
-    """Returns name, tasks in the pool, hand-outs and completions of each label that has tasks or hand-outs."""
-    num_labels = table.counters.num_labels
-    rows = table.rows
-    counts = np.bincount(rows["label_index"][rows["is_active"]], minlength=num_labels)
-    return [
-        (
-            label_name(table.labels, index),
-            int(counts[index]),
-            int(label["num_scheduled"]),
-            int(label["num_completed"]),
-        )
-        for index, label in enumerate(table.labels[:num_labels])
-        if counts[index] or label["num_scheduled"]
-    ]
-
-
 def _distribution(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     """Returns mean and quantiles of `values`, shape (n,), under keys that begin with `name`; none if empty."""
     if not len(values):

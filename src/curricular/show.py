@@ -1,6 +1,7 @@
 """`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def read_content(name: str) -> Content:
         )
     if path.is_file():
         state = read_checkpoint(name)
-        return content_of(f"checkpoint {name}", state["config"], unpack_table(state))
+        return content_of(f"checkpoint {name}", state["config"], unpack_table(state), state["axes"])
     try:
         reader = open_reader(name)
     except KeyError:
@@ -72,14 +73,14 @@ def read_content(name: str) -> Content:
         return content_of(source, reader.settings, reader.table(), reader.axes)
 
 
-def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined: Sequence[Any] = ()) -> Content:
+def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined: Any = ()) -> Content:
     """Returns the content of a table.
 
     Args:
         source: Kind and name of where the table comes from.
         settings: The settings of the pool.
         table: The table.
-        outlined: Outline of the generator's axes; nothing if it is not known.
+        outlined: Outline of the generator's axes, which is ignored if it is none.
     """
     declared: Any = settings["score_range"]
     score_range = range_of(table, declared if isinstance(declared, str) else (declared[0], declared[1]))
@@ -99,11 +100,11 @@ def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined:
     return Content(source, in_effect | others, stats, _tasks(pool, _axes(outlined, table.rows.num_axes)))
 
 
-def _axes(outlined: Sequence[Any], num_axes: int) -> Layout | None:
+def _axes(outlined: Any, num_axes: int) -> Layout | None:
     """Returns the layout of params with the axes in `outlined`; None if these are not known."""
     try:
         layout = Layout(axes_of(outlined))
-    except (KeyError, TypeError, ValueError):  # another program wrote into the file
+    except (KeyError, TypeError, ValueError, RecursionError):  # another program wrote into the file
         return None
     return layout if layout.num_params == num_axes else None
 

@@ -65,5 +65,5 @@ def shared_settings(config: CurriculumConfig, identity: str) -> dict[str, Any]:
         identity: A string that identifies the generator.
     """
     settings = config.model_dump(mode="json", exclude={"session_id", "use_shared_memory", "num_active_tasks"})
-    settings["generator"] = identity
-    return settings
+    # First what a difference in the others may follow from: an error names the first difference.
+    return {"algorithm": settings.pop("algorithm", None), "generator": identity, **settings}

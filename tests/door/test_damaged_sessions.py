@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from curricular.backends import session, shared
-from curricular.backends.catalogue import list_sessions, read_session
+from curricular.backends.catalogue import list_sessions
 from curricular.backends.journal import CorruptTableError, row_checks
 from curricular.backends.layout import (
     CLEARED,
@@ -37,6 +37,7 @@ from curricular.backends.layout import (
 )
 from curricular.backends.protocol import LOG_SIZE
 from curricular.config import USUAL_MAX_OPEN
+from curricular.show import read_content
 from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, NO_WORKER, REASON, Counters
 
 from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, check_accounts, lived, made
@@ -550,7 +551,7 @@ HEADERS = {
     },
     "its capacity is of terabytes, and so is its size": (huge_and_sparse, "expected 10000000000, as"),
     "its settings are a list": (with_setting(settings=[1]), "cannot read"),
-    "its settings are others": (with_setting(settings={"seed": 3}), "seed: expected 3, as session 'dead'"),
+    "its settings are others": (with_setting(settings={"seed": 3}), "algorithm: expected None, as session 'dead'"),
     "its version is another one": (with_setting(version=7), "expected version 1, got 7"),
     "its fields are others": (with_setting(fields=["task_id"]), "expected fields"),
     "its counters are others": (with_setting(counters=["num_completed"]), "expected counters"),
@@ -599,7 +600,7 @@ def test_refused_as_a_session_file_if(name, dead, workers, monkeypatch):
         "its ledger is of another size, and so is the file",
     }:  # which only a joining process checks
         with pytest.raises(SessionError, match="expected"):
-            read_session("dead")
+            read_content("dead")
     assert "shared" in [info.name for info in list_sessions()]
     check_accounts(workers[0])
 
@@ -609,7 +610,7 @@ def test_a_file_that_claims_terabytes_is_refused_without_memory_for_them(dead):
     tracemalloc.start()
     try:
         with pytest.raises(SessionError, match="expected"):
-            read_session("dead")
+            read_content("dead")
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from curricular import Curriculum, LearningProgressConfig, Span, UniformConfig, bucketed
 from curricular.backends import layout, session
-from curricular.backends.catalogue import list_sessions, read_session, remove_session
+from curricular.backends.catalogue import list_sessions, remove_session
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import HEADER_SIZE, MAGIC, FileLayout, SessionError, SessionMismatchError
 from curricular.backends.protocol import LOG_SIZE
 from curricular.backends.shared import SharedMemoryBackend
 from curricular.rows import VERSION
+from curricular.show import read_content
 from curricular.table import EVENT
 
 from ..helpers import TIMEOUT, clock_that_tells, shared_array, until
@@ -71,9 +72,17 @@ class TestJoining:
                 None,
                 "ema_timescale: .*0.2.*0.01",
             ),
-            (UniformConfig(num_active_tasks=16, session_id="shared"), None, "expected .* got "),
+            (
+                UniformConfig(num_active_tasks=17, session_id="shared", seed=5),
+                bucketed({"a": 1}, {"a": Span(1, 9**9)}),
+                "algorithm: expected 'learning_progress', .* got 'uniform'",
+            ),
             (config(seed=5), None, "seed: expected 0, .* got 5"),
-            (config(), bucketed({"a": 1}, {"a": Span(1, 9**9)}), "generator: expected '.*got '"),
+            (
+                config(),
+                bucketed({"a": 1}, {"a": Span(1, 9**9)}),
+                r"generator: expected 'SeedGenerator of any number of tasks .*got \"Bucketed.* tasks, axes \['a'\] ",
+            ),
             (config(score_range=(0.0, 2.0)), None, r"score_range: expected \[0.0, 1.0\], .* got \[0.0, 2.0\]"),
         ],
     )
@@ -83,6 +92,15 @@ class TestJoining:
                 Curriculum(other, generator)
             play(curriculum, 10)
             assert check_accounts(curriculum)["num_completed"] == 10
+
+    def test_the_log_says_who_is_in_a_session_that_exists(self, caplog):
+        caplog.set_level("INFO", "curricular")
+        with Curriculum(config()) as curriculum:
+            assert not caplog.messages
+            play(curriculum, 10)
+            curriculum.stats()
+            Curriculum(config()).close()
+        assert caplog.messages == ["joined session 'shared' (other workers: 1, results: 10)"]
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -385,7 +403,7 @@ class TestHardLink:
             for reach in (
                 lambda: Curriculum(config("link")),
                 lambda: session.join_session(directory / "link"),
-                lambda: read_session("link"),
+                lambda: read_content("link"),
             ):
                 with pytest.raises(SessionError, match=r"link: .*got a hard link to session 'shared'"):
                     reach()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from curricular import Axis, Curriculum, Span, UniformConfig, bucketed, dataset, merge, single_task
-from curricular.backends.catalogue import open_reader, read_session
+from curricular.backends.catalogue import open_reader
 from curricular.backends.journal import CorruptTableError
 from curricular.backends.layout import COMMITTED
 from curricular.backends.reader import NUM_TRIES, SessionReader
 from curricular.outline import MAX_BYTES, axes_of, outline
 from curricular.params import Layout
+from curricular.show import read_content
 from curricular.table import SCHEDULED, TOLD
 
 from .processes import config, play
@@ -93,7 +94,7 @@ def test_damage_is_an_error(curriculum, reader):
     backend = curriculum.tracker.backend
     backend._rows.words[3, 5] += 1
     with pytest.raises(CorruptTableError, match="1 rows that do not match their checks"):
-        read_session("shared")
+        read_content("shared")
     backend._rows.words[3, 5] -= 1
     reader.table()
 

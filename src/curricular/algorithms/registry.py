@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from ..config import CurriculumConfig
 from ..generators import TaskGenerator, plain
@@ -124,6 +125,13 @@ def create_proposer(config: CurriculumConfig, generator: TaskGenerator[Any]) -> 
     return entry.proposer(config, generator)
 
 
+def _with_tag(data: Any) -> Any:
+    """Returns the fields of a config with the tag of the algorithm as files have it, with underscores for dashes."""
+    if isinstance(data, Mapping) and isinstance(tag := data.get("algorithm"), str):
+        return {**data, "algorithm": tag.replace("-", "_")}
+    return data
+
+
 class _BuiltInConfig:
     """Makes pydantic choose the class of a config by the field `algorithm`."""
 
@@ -131,7 +139,8 @@ class _BuiltInConfig:
         union: Any = REGISTRY[0].config
         for entry in REGISTRY[1:]:
             union |= entry.config
-        return handler.generate_schema(Annotated[union, Field(discriminator="algorithm")])
+        schema = handler.generate_schema(Annotated[union, Field(discriminator="algorithm")])
+        return no_info_before_validator_function(_with_tag, schema)
 
 
 AnyCurriculumConfig = Annotated[CurriculumConfig, _BuiltInConfig()]
@@ -142,8 +151,8 @@ def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
     """Returns the config that `data` describes.
 
     Args:
-        data: Fields of the config of a built-in algorithm, with the tag of the algorithm as ``"algorithm"``; a mapping
-            of any class.
+        data: Fields of the config of a built-in algorithm, with the tag of the algorithm as ``"algorithm"``, with
+            underscores or dashes; a mapping of any class.
 
     Raises:
         TypeError: If `data` is not a mapping.
@@ -156,7 +165,7 @@ def load_config(data: Mapping[str, Any]) -> CurriculumConfig:
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"config: expected a mapping of fields, got {data!r:.100}; read the file into a dict first")
-    fields, by_tag = plain(data), {entry.tag: entry for entry in REGISTRY}
+    fields, by_tag = _with_tag(plain(data)), {entry.tag: entry for entry in REGISTRY}
     tag = fields.get("algorithm")
     if not isinstance(tag, str) or tag not in by_tag:
         near = difflib.get_close_matches(str(tag), by_tag, n=1)

@@ -4,7 +4,6 @@ from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..table import Table
 from .layout import SessionError
 from .reader import SessionInfo as SessionInfo
 from .reader import SessionReader
@@ -36,20 +35,6 @@ def nearest_sessions(name: str) -> str:
         return ", ".join(names)
     nearest = get_close_matches(name, names, MAX_NAMED, cutoff=0)
     return f"{', '.join(nearest)} and {len(names) - MAX_NAMED} more"
-
-
-def read_session(name: str) -> tuple[SessionInfo, dict[str, object], Table]:
-    """Reads session `name` without joining it.
-
-    Returns:
-        Facts about the session, the settings it was created with, and a copy of its table.
-
-    Raises:
-        KeyError: If no session has this name.
-        SessionError: If the session cannot be read.
-    """
-    with closing(open_reader(name)) as reader:
-        return reader.info(), reader.settings, reader.table()
 
 
 def open_reader(name: str) -> SessionReader:

@@ -67,7 +67,7 @@ class Spec:
     max_open: int
     """Number of entries of the ledger, a power of two."""
     settings: dict[str, Any]
-    """JSON values by name: the fields of the config, and the fingerprint of the generator."""
+    """JSON values by name: the fields of the config, and the identity of the generator."""
     axes: list[Any] = field(default_factory=list)
     """Outline of the generator's axes for processes that only read, or nothing. Processes that join do not compare
     it, because it may contain texts that differ between processes."""
@@ -167,8 +167,8 @@ class Spec:
         """
         here, there = (
             {
-                "num_active_tasks": spec.capacity,
                 **spec.settings,
+                "num_active_tasks": spec.capacity,
                 "num_axes": spec.num_axes,
                 "max_open": spec.max_open,
                 "follows": spec.follows,

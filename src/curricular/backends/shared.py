@@ -4,6 +4,7 @@ Each worker appends events to its own ring without a lock. The worker that holds
 of all workers, dead workers included, through the `journal`. docs/sessions.md describes the protocol.
 """
 
+import logging
 import math
 import os
 import sys
@@ -25,6 +26,8 @@ from .journal import SessionTable, SessionTransaction, row_checks
 from .layout import FIRST, FLUSHED, HEAD, HOLDER, MAX_WORKERS, NUM_WORKERS, NUMBER, PID, SessionError, Spec
 from .protocol import LOG_SIZE, PACKED_EVENT, LogFullError, ResultT, Transaction
 from .session import SessionFile, is_in_place, join_session, open_session, release_session, remove_private
+
+_log = logging.getLogger(__name__)
 
 _SIZE = EVENT.itemsize
 _EPOCH = Counters._fields.index("epoch")
@@ -83,6 +86,13 @@ class SharedMemoryBackend:
                 break
             self._finalizer()
         _backends.add(self)
+        if self._control[NUM_WORKERS] > 1:
+            name, num_others, num_completed = (
+                self._file.path.name,
+                self._control[NUM_WORKERS] - 1,
+                self.glance()[0].num_completed,
+            )
+            _log.info("joined session %r (other workers: %d, results: %d)", name, num_others, num_completed)
 
     def _map(self, file: SessionFile) -> None:
         self._file = file

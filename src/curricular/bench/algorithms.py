@@ -29,6 +29,10 @@ Factory = Callable[..., AlgorithmSpec]
 """Function of the keywords `num_active_tasks`, `seed` and `use_shared_memory`, which it passes to the config."""
 
 
+class FactoryError(ValueError):
+    """A factory does not fit: it raises an error, returns no config, or its config does not suit the tasks."""
+
+
 class Unidirectional(LearningProgressAlgorithm):
     """The reference pipeline with max(R(fast) − R(slow), 0) as learning progress: it does not see forgetting."""
 

@@ -225,5 +225,7 @@ def title(world: tuple[str, int]) -> str:
     return f"{name} ({variation})" if variation else name
 
 
-def _triple(interval: Interval, index: Any) -> list[float]:
-    return [float(values[index]) for values in (interval.estimate, interval.low, interval.high)]
+def _triple(interval: Interval, index: Any) -> list[float] | None:
+    """Returns the estimate and both ends of its interval; None if it is not known."""
+    triple = [float(values[index]) for values in (interval.estimate, interval.low, interval.high)]
+    return None if np.isnan(triple).any() else triple

@@ -4,9 +4,21 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .algorithms import COST_SUFFIX, comparisons, find
+from .algorithms import ALGORITHMS, COST_SUFFIX, FactoryError, comparisons, find
 from .figures import ORACLE, UNIFORM
 from .learners import POST_TRAINING, SCENARIOS
+
+__all__ = [
+    "ALGORITHMS",
+    "DEFAULT",
+    "SCENARIOS",
+    "USUAL",
+    "FactoryError",
+    "Job",
+    "Plan",
+    "count_processes",
+    "create_plan",
+]
 
 DEFAULT = ("noise-aware", "learning-progress", "learnability", "thompson", "level-replay")
 """Names of the algorithms that a bench compares by default."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import Cost
-from .algorithms import COST_SUFFIX, find
+from .algorithms import COST_SUFFIX, FactoryError, find
 from .figures import ORACLE, Figures, Outcome
 from .learners import SCENARIOS, Oracle, Teacher, World, play
 from .plan import Job, Plan, count_processes
@@ -44,13 +44,25 @@ def play_job(job: Job) -> Outcome:
 
 
 def create_teacher(algorithm: str, world: World) -> Teacher:
-    """Returns the oracle, or a curriculum with `algorithm`, for one run in `world`."""
+    """Returns the oracle, or a curriculum with `algorithm`, for one run in `world`.
+
+    Raises:
+        FactoryError: If the factory of the algorithm does not fit.
+    """
     if algorithm == ORACLE:
         return Oracle(world)
     name, costs = algorithm.removesuffix(COST_SUFFIX), world.pool.costs
     modifiers = [] if name == algorithm or costs is None else [Cost(costs.tolist())]
     teacher = PromptTeacher if world.pool.is_distinct else CurriculumTeacher
-    return teacher(world, find(name), *modifiers)
+    try:
+        return teacher(world, find(name), *modifiers)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FactoryError(
+            f"algorithms: expected a function of num_active_tasks, seed and use_shared_memory that returns a config "
+            f"for {world.pool.num_tasks} tasks, or a config and an algorithm, got {name!r} ({reason}); correct the "
+            f"function"
+        ) from error
 
 
 def measure(plan: Plan, console: Console, *, num_processes: int | None = None) -> Figures:

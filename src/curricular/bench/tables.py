@@ -63,7 +63,9 @@ def _or_never(ratio: float | None) -> str:
     return "never" if ratio is None else f"{ratio:.2f}"
 
 
-def _bracketed(triple: Sequence[float]) -> str:
+def _bracketed(triple: Sequence[float] | None) -> str:
+    if triple is None:
+        return "–"
     estimate, low, high = triple
     return f"{estimate:.2f} ({low:.2f} to {high:.2f})"
 
@@ -75,7 +77,7 @@ def print_table(figures: Figures, console: Console) -> None:
     for start in range(0, len(names), num_columns):
         part = slice(start, start + num_columns)
         table = Table(title=None if start else TITLE, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("scenario", width=_NAME_WIDTH)
+        table.add_column("scenario", width=_NAME_WIDTH if console.is_terminal else None)
         for name in names[part]:
             table.add_column(name, justify="right", min_width=_CELL_WIDTH - 2)
         for section in sections:

@@ -14,7 +14,7 @@ from ..checkpoint import pack_state
 from ..config import CurriculumConfig, changed
 from ..defaults import fitted
 from ..flush import still_out
-from ..generators import TaskGenerator, fingerprint
+from ..generators import TaskGenerator, identity
 from ..refresh import Refresher
 from ..storage import create_task_tracker
 from ..table import (
@@ -121,7 +121,7 @@ class Fold(Generic[ConfigT]):
         self.generator = generator
         self.nodes: list[Node] = []
         """The nodes; number k is at index k − 1."""
-        self._tracker: TaskTracker = create_task_tracker(self.config, generator.axes, identity=fingerprint(generator))
+        self._tracker: TaskTracker = create_task_tracker(self.config, generator.axes, identity=identity(generator))
         self._backend: Backend = self._tracker.backend
         estimator = self._tracker.estimator
         admission = Admission(generator, create_proposer(self.config, generator), self.config, estimator)

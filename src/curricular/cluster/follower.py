@@ -13,7 +13,7 @@ from ..backends.layout import SessionError, Spec
 from ..backends.outbox import OUTBOX_WORDS, Standing
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
-from ..generators import TaskGenerator, Tasks, fingerprint
+from ..generators import TaskGenerator, Tasks, identity
 from ..outline import outline
 from ..results import estimator
 from ..rows import Rows
@@ -118,7 +118,7 @@ def _spec(name: str, config: CurriculumConfig, generator: TaskGenerator[Any]) ->
         config.pool_size,
         num_params(generator.axes),
         ledger_size(config.max_open_handouts),
-        shared_settings(config, fingerprint(generator)),
+        shared_settings(config, identity(generator)),
         list(outline(generator.axes)),
         name,
         OUTBOX_WORDS,

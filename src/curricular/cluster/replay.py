@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ..algorithms.registry import load_config
-from ..generators import SeedGenerator, Tasks, as_generator, fingerprint
+from ..generators import SeedGenerator, Tasks, as_generator, identity
 from ..imports import resolve
 from ..table import Counters
 from .fold import Fold
@@ -54,7 +54,7 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     except ValueError as error:
         raise ClusterError(f"directory: expected an intact journal in {str(path)!r}, got: {error}") from error
     generator = as_generator(tasks)
-    wanted = {**settings, "generator": fingerprint(generator)}
+    wanted = {**settings, "generator": identity(generator)}
     check_settings(settings, wanted, f"the journal in {str(path)!r} belongs to")
     if saved is None:
         raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")

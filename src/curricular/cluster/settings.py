@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import CurriculumConfig
 from ..defaults import arranged
-from ..generators import TaskGenerator, Tasks, fingerprint
+from ..generators import TaskGenerator, Tasks, identity
 from ..rows import VERSION
 from ..storage import shared_settings
 from ..task import ConfigT
@@ -53,7 +53,7 @@ def check_name(argument: str, name: str, max_length: int = 100) -> None:
 
 def cluster_settings(config: CurriculumConfig, generator: TaskGenerator[Any]) -> Mapping[str, Any]:
     """Returns what all nodes, the hub and the journal must have in common, as JSON values."""
-    return {"format": VERSION, "num_active_tasks": config.pool_size, **shared_settings(config, fingerprint(generator))}
+    return {"format": VERSION, **shared_settings(config, identity(generator)), "num_active_tasks": config.pool_size}
 
 
 def check_settings(here: Mapping[str, Any], there: Mapping[str, Any], where: str) -> None:

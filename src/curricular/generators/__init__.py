@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
-from ..task import ConfigT, Span
+from ..task import ConfigT, Span, all_axes
 from .buckets import BucketedTaskGenerator
 from .canonical import canonical
 from .columns import SupportsRows, is_rows
@@ -37,6 +38,7 @@ __all__ = [
     "dataset",
     "dump_task_generator",
     "fingerprint",
+    "identity",
     "load_task_generator",
     "merge",
     "onto",
@@ -45,6 +47,9 @@ __all__ = [
     "task_labels",
 ]
 
+
+MAX_AXES, MAX_LETTERS = 8, 40
+"""Number of axes that an identity names, and the maximum length of a name."""
 
 Tasks: TypeAlias = TaskGenerator[ConfigT] | SupportsRows[ConfigT]
 """What tasks come from: a generator, or a list or another sequence of configurations."""
@@ -134,3 +139,16 @@ def fingerprint(generator: TaskGenerator[Any]) -> str:
     """
     data = canonical([generator, generator.num_tasks, generator.axes])
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def identity(generator: TaskGenerator[Any]) -> str:
+    """Returns the class, the number of tasks, the first axes and the fingerprint of a generator, for an error.
+
+    Examples:
+        >>> print(identity(bucketed({}, {"size": [5, 9]})))
+        BucketedTaskGenerator of 2 tasks, axes ['size'] (d0517eda68986ce9)
+    """
+    num_tasks = "any number of" if generator.num_tasks is None else f"{generator.num_tasks:,}"
+    names = [axis.name[:MAX_LETTERS] for axis in islice(all_axes(generator.axes), MAX_AXES)]
+    axes = f", axes {names}" if names else ""
+    return f"{type(generator).__name__} of {num_tasks} tasks{axes} ({fingerprint(generator)})"

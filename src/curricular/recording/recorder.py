@@ -5,8 +5,11 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Self
+
+import numpy as np
 
 from ..aggregates import FILE_NAME, Aggregator
 from ..curriculum import Curriculum
@@ -17,34 +20,29 @@ _log = logging.getLogger(__name__)
 MAX_SNAPSHOTS = 512
 """Maximum number of snapshots. Beyond it, every second one is dropped, and later snapshots are twice as far apart."""
 
-TIME_SHARE = 1 / 200
-"""Maximum share of the time that recording takes if no interval is given: of the wall time, and of the CPU time of the
-process, which may get only a part of a processor."""
-
-CPU_CHECK = 0.01
-"""Time between two looks at the CPU time, in seconds: a look takes longer than one at the wall time."""
-
-FIRST_COST, FIRST_COST_PER_TASK = 20e-3, 1e-6
-"""What the first snapshot takes at most, in seconds, and per task in the pool. Later snapshots are measured."""
+EARLY_SHARE, TIME_SHARE = 1 / 20, 1 / 200
+"""Maximum share of the wall time that a snapshot takes if no interval is given: of the time up to the second snapshot,
+and of the time between two later ones. In between, each pause is as long as the time that has passed before."""
 
 
 class Recorder:
     """Records a curriculum into a folder, for `curricular report`.
 
-    Call `update` in the training loop, as often as you like. If the folder has a recording of the same run, it is
-    continued. If several processes record into one folder, one of them writes, and another takes over when it ends. The
-    file can be read at any time. After a kill, it is complete up to the last snapshot.
+    Call `update` in the training loop, as often as you like; the first call appends the first snapshot. If the folder
+    has a recording of the same run, it is continued. If the curriculum has fewer results than the first snapshot with
+    results, the old recording is renamed, such as to ``recording-1.arrow``, and a warning is logged. If several
+    processes record into one folder, one of them writes, and another takes over when it ends. The file can be read at
+    any time. After a kill, it is complete up to the last snapshot.
 
     Args:
         curriculum: The curriculum.
         path: The folder of the recording, such as ``runs/x``. It is created if it is missing.
-        interval: Number of completed results between two snapshots. None: as few as recording can take with at most
-            0.5 % of the time, the first after four seconds or more.
+        interval: Number of completed results between two snapshots. None: snapshots follow after growing pauses, and
+            then take at most 0.5 % of the wall time.
 
     Raises:
         TypeError: If an argument has a wrong type.
-        ValueError: If `interval` is below 1, or if the folder has the recording of another run, or a file of the same
-            name that is not a recording.
+        ValueError: If `interval` is below 1, or if the folder has a file of the same name that is not a recording.
         OSError: If the folder cannot be written.
 
     Examples:
@@ -68,11 +66,8 @@ class Recorder:
         self._has_budget = interval is None
         self._interval = interval or 1
         self._next = 0
-        first_cost = FIRST_COST + FIRST_COST_PER_TASK * curriculum.tracker.capacity
+        self._start = time.perf_counter()
         self._not_before = 0.0
-        self._not_before_cpu = 0.0
-        if self._has_budget:
-            self._pause_after(first_cost, first_cost)
         self._aggregator = Aggregator()
         self._num_snapshots = 0
         self._last = -1
@@ -97,9 +92,6 @@ class Recorder:
         """
         if time.perf_counter() < self._not_before:
             return False
-        if time.process_time() < self._not_before_cpu:
-            self._not_before = time.perf_counter() + CPU_CHECK
-            return False
         counters, num_waiting = self._curriculum.tracker.backend.glance()
         # About half of the waiting events are hand-outs. Looking at them would cost a flush.
         if counters.num_completed + (num_waiting + 1) // 2 < self._next or not self._is_writer():
@@ -114,7 +106,7 @@ class Recorder:
             self._leave()
 
     def _append(self) -> bool:
-        start, start_cpu = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
         stats = self._curriculum.stats()
         completed = int(stats["num_completed"])
         if completed <= self._last:
@@ -128,13 +120,10 @@ class Recorder:
         self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
-            self._pause_after(time.perf_counter() - start, time.process_time() - start_cpu)
+            now = time.perf_counter()
+            cost = now - start
+            self._not_before = now + min(max(now - self._start, cost / EARLY_SHARE), cost / TIME_SHARE)
         return True
-
-    def _pause_after(self, cost: float, cpu_cost: float) -> None:
-        """Records nothing until `cost` and `cpu_cost`, in seconds, are small shares of the times that have passed."""
-        self._not_before = time.perf_counter() + cost / TIME_SHARE
-        self._not_before_cpu = time.process_time() + cpu_cost / TIME_SHARE
 
     def _thin(self) -> None:
         """Drops every second snapshot, and doubles the interval."""
@@ -173,29 +162,35 @@ class Recorder:
         return True
 
     def _earlier(self, recording: Recording) -> list[Any]:
-        """Returns the snapshots of `recording` up to the current number of results; later ones are of a lost run."""
+        """Returns the snapshots of `recording` up to the current number of results; later ones are of a lost run.
+
+        Without any snapshot of results among them, the file is renamed instead.
+        """
         self._curriculum.tracker.flush()
-        counters, _ = self._curriculum.tracker.backend.glance()
-        kept = [
-            batch
-            for batch, completed in zip(recording.batches, recording.completed.tolist(), strict=True)
-            if completed <= counters.num_completed
-        ]
-        if recording.batches and not kept:
-            raise ValueError(
-                f"path: expected a new folder or the recording of this run, got {str(self._path)!r}, whose first "
-                f"snapshot has more results than the curriculum ({counters.num_completed}); choose another folder"
-            )
-        if len(kept) < len(recording.batches):
+        num_completed = self._curriculum.tracker.backend.glance()[0].num_completed
+        completed = recording.completed
+        num_kept = int(np.count_nonzero(completed <= num_completed))
+        if num_kept == len(completed):
+            return list(recording.batches)
+        if not (completed[:num_kept] > 0).any():
             _log.warning(
-                "recording %s: dropped its last %d snapshots, of up to %d results, since the curriculum has %d; if it "
-                "is another run, use another folder",
+                "recording %s: starts anew, since the curriculum has %d results and the recording was of up to %d; "
+                "that one is now %s",
                 self._path,
-                len(recording.batches) - len(kept),
-                recording.completed[-1],
-                counters.num_completed,
+                num_completed,
+                completed[-1],
+                _set_aside(self._path / FILE_NAME).name,
             )
-        return kept
+            return []
+        _log.warning(
+            "recording %s: dropped its last %d snapshots, of up to %d results, since the curriculum has %d; if it is "
+            "another run, use another folder",
+            self._path,
+            len(completed) - num_kept,
+            completed[-1],
+            num_completed,
+        )
+        return list(recording.batches[:num_kept])
 
     def _leave(self) -> None:
         for file in (self._file, self._lock):
@@ -217,6 +212,12 @@ def _check_arguments(curriculum: Any, path: Any, interval: Any) -> None:
         raise TypeError(f"interval: expected a whole number of results, got {interval!r}; leave it out for the default")
     if interval is not None and interval < 1:
         raise ValueError(f"interval: expected at least 1 result, got {interval}; leave it out for the default")
+
+
+def _set_aside(file: Path) -> Path:
+    """Gives `file` a name with a number, such as ``recording-1.arrow``. Returns its new path."""
+    names = (file.with_stem(f"{file.stem}-{number}") for number in count(1))
+    return file.rename(next(name for name in names if not name.exists()))
 
 
 def _folder(path: Path) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..mastery import MASTERY, mastery_key
+from ..mastery import mastery_key
 from ..metrics import by_reason
 from ..recording import Recording
 from ..texts import many
@@ -12,6 +12,15 @@ from .charts import stat
 
 LARGE_SHARE = 0.4
 """Lowest share of the draws at which a state of tasks gets a sentence."""
+
+PHRASES = {
+    "never scored": "tasks without a score",
+    "never solved": "tasks never solved",
+    "solved once": "tasks solved once",
+    "mastered": "mastered tasks",
+    "forgotten": "forgotten tasks",
+}
+"""State of tasks -> words for the tasks in it, for the states whose share of the draws gets a sentence."""
 
 LATEST = 0.9
 """Fraction of the run after which a beginning trend gets no sentence."""
@@ -37,11 +46,12 @@ def sentences(run: Recording) -> Iterator[str]:
     yield f"{results} in {snapshots}; the pool has {many(num_active, 'task')}."
     success = stat(run, "success/mean")
     seen = success[~np.isnan(success)]
-    if len(seen):
+    if len(seen) > 1:
         yield f"The mean success rate went from {seen[0]:.0%} to {seen[-1]:.0%}."
-    for name in MASTERY:
-        if name != "learning":
-            yield from _draws(run, name)
+    elif len(seen):
+        yield f"The mean success rate is {seen[0]:.0%}; it was recorded once, so its course over time is not known."
+    for name in PHRASES:
+        yield from _draws(run, name)
     yield from _never_scored(run, num_active)
     effective = stat(run, "probability/effective_num_tasks")[-1]
     yield f"At the end, draws spread as widely as over {many(effective, 'equally likely task')} of {num_active:,.0f}."
@@ -57,27 +67,35 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
     large = shares >= LARGE_SHARE
     if not large.any():
         return
+    num_tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
+    if len(shares) == 1:
+        yield f"{shares[0]:.0%} of the draws go to {PHRASES[name]} ({num_tasks:,.0f})."
+        return
     ends_large = np.flatnonzero(~large)
     start = 0 if not len(ends_large) else ends_large[-1] + 1
     fraction = run.completed[start] / max(run.completed[-1], 1) if start < len(shares) else 1.0
     if fraction <= LATEST:
         when = "During the whole run" if start == 0 else f"From {fraction:.0%} of the run on"
-        tasks = stat(run, f"{mastery_key(name)}/num_tasks")[-1]
-        yield (
-            f"{when}, {shares[start:].mean():.0%} of the draws went to tasks that are {name} ({tasks:,.0f} at the end)."
-        )
+        yield f"{when}, {shares[start:].mean():.0%} of the draws went to {PHRASES[name]} ({num_tasks:,.0f} at the end)."
     elif large.mean() >= 1 - LATEST:
         share = f"{LARGE_SHARE:.0%} or more of the draws"
-        yield f"In {large.mean():.0%} of the snapshots, {share} went to tasks that are {name}."
+        yield f"In {large.mean():.0%} of the snapshots, {share} went to {PHRASES[name]}."
 
 
 def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
     count = stat(run, f"{mastery_key('never scored')}/num_tasks")[-1]
     last = len(run.batches) - 1
-    names = [row["item"] for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
-    if count:
-        listed = f": {'; '.join(names[:3])}{' …' if count > 3 else ''}" if names else " and were not drawn yet"
-        yield f"{count:,.0f} of {num_active:,.0f} tasks never gave a score{listed}."
+    given = [row for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
+    if not count:
+        return
+    yield f"{count:,.0f} of {num_active:,.0f} tasks have no score{'' if given else ': they were not handed out'}."
+    if given:
+        often = "; ".join(f"{row['item']} {_times(row['value'])}" for row in given[:3])
+        yield f"Handed out most often without a score: {often}."
+
+
+def _times(number: float) -> str:
+    return "once" if number == 1 else f"{number:,.0f} times"
 
 
 def _reasons(run: Recording) -> str:

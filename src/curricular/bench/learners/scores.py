@@ -89,6 +89,8 @@ def score_runs(
 def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, seed: int = 0) -> Interval:
     """Returns mean AUC / mean AUC of `base`, with intervals over seeds, shape (num_algorithms, num_scenarios).
 
+    A ratio is NaN where the interval of the mean of `base` over seeds reaches 0.
+
     Args:
         aucs: AUCs, shape (num_algorithms, num_scenarios, num_seeds).
         base: AUCs of uniform draws, or of another algorithm, in the same worlds, shape (num_scenarios, num_seeds).
@@ -100,8 +102,12 @@ def ratio_runs(aucs: ArrayLike, base: ArrayLike, *, num_resamples: int = 2000, s
     """
     runs, low, _ = _checked(aucs, base, base)
     picks = _picks(runs.shape[1:], num_resamples, seed)
-    samples = _resample(runs, picks).mean(axis=-1) / _resample(low, picks).mean(axis=-1)
-    return _interval(np.asarray(runs.mean(axis=-1) / low.mean(axis=-1)), np.asarray(samples))
+    bases = _resample(low, picks).mean(axis=-1)
+    is_clear = np.quantile(bases, 0.025, axis=0) > 0
+    samples = _resample(runs, picks).mean(axis=-1) / np.where(is_clear, bases, np.nan)
+    return _interval(
+        np.asarray(runs.mean(axis=-1) / np.where(is_clear, low.mean(axis=-1), np.nan)), np.asarray(samples)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
