@@ -11,7 +11,7 @@ from . import __version__
 from .backends.catalogue import clean_sessions, list_sessions, remove_session
 from .backends.layout import SessionError
 from .kernel import KERNEL
-from .texts import many, one_line
+from .texts import one_line
 
 try:
     import typer

@@ -1,6 +1,5 @@
 """`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
-import math
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
