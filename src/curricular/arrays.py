@@ -118,6 +118,24 @@ def order_statistic(values: Array, rank: Array) -> Array:
     return xp.take(xp.sort(xp.clip(values, low, high)), xp.reshape(rank, (1,)))[0]
 
 
+def largest(values: Array, k: int) -> Array:
+    """Returns the `k` highest of `values`, highest first, shape (k,).
+
+    Args:
+        values: Shape (n,).
+        k: Number of values, 1 … n.
+
+    Examples:
+        >>> import numpy as np
+        >>> largest(np.array([3.0, 1.0, 2.0, 3.0]), 3).tolist()
+        [3.0, 3.0, 2.0]
+    """
+    xp = values.__array_namespace__()
+    if isinstance(values, np.ndarray):
+        values = np.partition(values, len(values) - k)[len(values) - k :]
+    return xp.flip(xp.sort(values))[:k]
+
+
 def _bounds(values: Array, rank: Array) -> tuple[Array, Array]:
     """Returns two numbers that bracket the value at `rank`; for many values, usually narrowly."""
     xp = values.__array_namespace__()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..arrays import Array, Columns
+from ..arrays import Array, Columns, count, largest
 from .group_results import PoolResults, group_columns
 from .groups import Grouping, NewestFirst, active_sizes, groups_with, is_paired
 
@@ -13,6 +13,9 @@ other tasks at which the groups of a task count half as much as they do in the e
 
 AXIS_POWER = 3.0
 """Power with which each of three or more axes counts in the product over all pairs of axes."""
+
+MIN_FAVOURED = 8
+"""Number of tasks over which the draws that follow groups spread at least; a quarter of the pool, if that is less."""
 
 BATCH = 2**16
 """Number of tasks, times groupings, up to which groupings are computed together: NumPy then takes longer for the values
@@ -43,7 +46,8 @@ def share_evidence(
     completions, the product of the priorities of its groups counts half / (n + half), and its own priority the rest.
     Groups that hold hardly any results of other tasks count less, and not at all if the task is alone in each.
     Over pairs, the product is raised to a power such that the evidence of an axis counts the same, `AXIS_POWER` times,
-    however many axes there are.
+    however many axes there are. A product of many factors may exceed all others by far. It would give one task most of
+    the draws, so it is limited to a share of the sum: see `MIN_FAVOURED`.
 
     In a merged set, each group is formed on one axis. Axes that all tasks have, such as the choice of the member, group
     all tasks. Axes of a member group the tasks of the member, relative to their mean. On the axes of a member, a task's
@@ -63,18 +67,44 @@ def share_evidence(
     active = xp.astype(columns["is_active"], xp.float64)
     history, cells = PoolResults(columns, grouping.newest_first, rates), columns["cells"]
     counts = xp.astype(completions, xp.float64)
-    common, largest = active, counts
+    common, most = active, counts
     # Each axis is in num_axes − 1 pairs. In the plain product, its evidence would count as many times.
     power = AXIS_POWER / (columns["params"].shape[1] - 1) if is_paired(columns) else 1.0
     for group, value, evidence in _factors_of(grouping, priorities_of, history):
         common = common * xp.take(value**power, group)
-        largest = xp.maximum(largest, xp.take(evidence, group))
+        most = xp.maximum(most, xp.take(evidence, group))
     if cells.shape[1]:
         factors = _member_factors(cells, active * counts, priorities_of, columns, history)
         common = common * factors.value
-        largest = xp.maximum(largest, factors.evidence)
-    trust = _own_weight(counts, largest - counts, half)
-    return Shared(trust * _relative(own, active) + (1.0 - trust) * _relative(common, active), trust)
+        most = xp.maximum(most, factors.evidence)
+    trust = _own_weight(counts, most - counts, half)
+    common = _relative(limited(common, xp.clip(count(columns["is_active"]) / 4.0, 1.0, MIN_FAVOURED)), active)
+    return Shared(trust * _relative(own, active) + (1.0 - trust) * common, trust)
+
+
+def limited(priorities: Array, num_favoured: Array) -> Array:
+    """Returns `priorities`, shape (n,), limited so that none is more than 1 / `num_favoured` of their sum.
+
+    The limit c is the solution of Σ min(p, c) = k c, for k = `num_favoured`. With the j highest priorities at the
+    limit, c is the sum of the others over k − j, and the right j is the one that gives the lowest c.
+
+    Args:
+        priorities: At least 0, shape (n,).
+        num_favoured: At least 1 and at most `MIN_FAVOURED`, shape (). With fewer positive priorities, these become equal.
+
+    Examples:
+        >>> import numpy as np
+        >>> limited(np.array([90.0, 6.0, 3.0, 1.0]), np.float64(2.0)).tolist()
+        [10.0, 6.0, 3.0, 1.0]
+    """
+    xp = priorities.__array_namespace__()
+    highest = largest(priorities, min(MIN_FAVOURED, priorities.shape[0]))
+    places = xp.astype(xp.arange(highest.shape[0]), xp.float64)
+    others = xp.sum(priorities) - xp.cumulative_sum(highest) + highest  # at each place, the sum from there on
+    limits = xp.where(places < num_favoured, others / xp.maximum(num_favoured - places, 1e-9), xp.inf)
+    # Rounding may leave nothing of tiny sums. The limit is at least the last of the favoured priorities.
+    least = xp.min(xp.where((places < num_favoured) & (highest > 0.0), highest, xp.inf))
+    return xp.minimum(priorities, xp.maximum(xp.min(limits), least))
 
 
 def _own_weight(own: Array, others: Array, half: float) -> Array:
@@ -186,8 +216,8 @@ def _member_factors(
     here, mean, evidence = (xp.reshape(xp.take(column, index), shape) for column in of_cells)
     is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # after the choice of the member
     is_used = xp.astype(cells.T > 0, xp.float64)  # cell 0 stands for all unused columns
-    largest = xp.max(is_used * evidence, axis=0)
-    return _Factors(xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0), largest)
+    most = xp.max(is_used * evidence, axis=0)
+    return _Factors(xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0), most)
 
 
 def _axis_means(priorities: Array, sizes: Array, cell_axes: Array) -> Array:
