@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curricular import Curriculum, NoiseAwareConfig, bucketed
@@ -82,6 +82,8 @@ def test_arrays_that_compiled_functions_do_not_take_go_to_numpy(name, change):
 
 
 @settings(max_examples=60, deadline=None)
+@example(300, 1, 10**6, RATES[0], True, 1)
+@example(3000, 1, 400, RATES[0], True, 0)
 @given(
     st.sampled_from([1, 2, 7, 300, 3000]),
     st.sampled_from([1, 2, 3, 4]),

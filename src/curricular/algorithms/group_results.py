@@ -78,7 +78,8 @@ def group_columns(pool: PoolResults, groups: Array, num_groups: int, *, is_share
         pool: Results of the pool.
         groups: Groups of the n tasks in k groupings, shape (k, n).
         num_groups: Number of groups of a grouping.
-        is_shared: Whether all groupings share one numbering, and so are one.
+        is_shared: Whether all groupings share one numbering, and so are one. Group 0 then has no results: it stands for
+            the axes that a task does not have.
 
     Returns:
         Completions, averages and baseline of the groups, shape (k, num_groups) each; k is 1 with `is_shared`.
@@ -86,6 +87,10 @@ def group_columns(pool: PoolResults, groups: Array, num_groups: int, *, is_share
     xp = groups.__array_namespace__()
     shape = (1 if is_shared else groups.shape[0], num_groups)
     total, baseline, sums = _results(pool, numbered_over(groups, shape), math.prod(shape))
+    if is_shared:  # group 0 stands for the axes that a task does not have
+        is_group = xp.arange(num_groups) > 0
+        total, baseline = (xp.where(is_group, column, 0) for column in (total, baseline))
+        sums = {name: xp.where(is_group, column, 0.0) for name, column in sums.items()}
     result = {"num_completions": total, "random_baseline": baseline / xp.clip(xp.astype(total, xp.float64), 1.0, None)}
     is_empty = xp.astype(total <= 0, xp.float64)
     for keep, names in zip(pool.keeps, NAMES, strict=True):

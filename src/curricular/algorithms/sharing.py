@@ -90,7 +90,7 @@ def limited(priorities: Array, num_favoured: Array) -> Array:
 
     Args:
         priorities: At least 0, shape (n,).
-        num_favoured: At least 1 and at most `MIN_FAVOURED`, shape (). With fewer positive priorities, these become equal.
+        num_favoured: From 1 to `MIN_FAVOURED`, shape (). If fewer priorities are positive, these become equal.
 
     Examples:
         >>> import numpy as np
