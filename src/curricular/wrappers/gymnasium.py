@@ -1,4 +1,7 @@
-"""`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum."""
+"""`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum.
+
+The class of the same name for vector environments is in `curricular.wrappers.gymnasium_vector`.
+"""
 
 from collections.abc import Callable
 from typing import Any, Generic, SupportsFloat, TypeVar, overload
@@ -74,7 +77,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
     Raises:
         ValueError: If the environment has no method of the given name, if the algorithm chooses by regret and there is
             no `regret`, or if an argument is out of its range.
-        TypeError: If the given name is not a method's, or if there is neither `env` with `apply` nor `make` alone.
+        TypeError: If the given name is not a method's, if there is neither `env` with `apply` nor `make` alone, or if
+            `env` is not a `gymnasium.Env`.
 
     Examples:
         >>> import gymnasium
@@ -148,6 +152,11 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             raise TypeError(
                 f"env: expected an environment with apply=…, or make=… alone, got env={env}, apply={apply!r:.100} and "
                 f"make={make!r:.100}; apply says how a task gets into env, make returns an environment for a task"
+            )
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(
+                f"env: expected a gymnasium.Env, got {env!r:.100}; for a vector environment, use the CurriculumEnv of "
+                f"curricular.wrappers.gymnasium_vector"
             )
         super().__init__(env)
         self._episodes = EnvEpisodes(curriculum, self._handouts, Application(how, env.get_wrapper_attr, env))

@@ -1,4 +1,7 @@
-"""`CurriculumEnv` for `gymnasium.vector.VectorEnv`: one curriculum for many environments, in the trainer's process."""
+"""`CurriculumEnv` for `gymnasium.vector.VectorEnv`: one curriculum for many environments, in the trainer's process.
+
+The class of the same name for one environment is in `curricular.wrappers.gymnasium`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias
@@ -61,6 +64,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     Raises:
         ValueError: If the environment has no known autoreset mode or no attribute of the given name, if the algorithm
             chooses by regret and `regret` is missing, or if an argument is out of its range.
+        TypeError: If `env` is not a `VectorEnv`.
 
     Examples:
         >>> import gymnasium
@@ -88,6 +92,11 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         max_failures: int = DEFAULT_MAX_FAILURES,
         regret: RegretRule[ConfigT] = None,
     ) -> None:
+        if not isinstance(env, VectorEnv):
+            raise TypeError(
+                f"env: expected a gymnasium.vector.VectorEnv, got {env!r:.100}; for one environment, use the "
+                f"CurriculumEnv of curricular.wrappers.gymnasium"
+            )
         super().__init__(env)
         self._playing: dict[int, Task[ConfigT]] = {}
         self._coming: dict[int, Task[ConfigT]] = {}
@@ -305,7 +314,8 @@ def _attribute(env: Any, name: str) -> Apply[Any]:
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f"apply: expected a function, or the name of an attribute of the environments of a SyncVectorEnv or "
-            f"AsyncVectorEnv, got {name!r}, which {env} does not have; correct the name or pass a function"
+            f"AsyncVectorEnv, got {name!r}, which {env} does not have; correct the name, declare the attribute "
+            f"in the class of the environment ({name} = None), or pass a function"
         ) from error
 
     def apply(env: Any, tasks: Sequence[Task[Any]], indices: Sequence[int]) -> None:
