@@ -1,7 +1,7 @@
 """What every wrapper of an environment must hold."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
+from ..wrappers.regret import LateRegrets
 from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
 from .stage import Stage, curriculum_of, label_of
 
@@ -33,13 +34,17 @@ class WrapperSuite:
     handouts_per_lane: int = 1
     """Number of hand-outs that a lane in play holds: 2 if the wrapper applies tasks one episode ahead; to override."""
 
+    takes_late_regrets: bool = False
+    """Whether the wrapper takes a `LateRegrets` as `regret`; to override."""
+
     def make_driver(self, curriculum: Curriculum[Config], lanes: Sequence[Lane], **settings: Any) -> Driver:
         """Wraps an environment that plays on `lanes`; to override.
 
         Args:
             curriculum: What the wrapper asks for tasks.
             lanes: One lane or `num_lanes`. The environment forwards to `Lane.apply`, `Lane.begin` and `Lane.step`.
-            settings: Arguments of the wrapper: any of `score`, `stats_interval` and `max_failures`.
+            settings: Arguments of the wrapper: any of `score`, `stats_interval` and `max_failures`; with
+                `takes_late_regrets` also `regret`.
 
         Returns:
             The loop around the wrapper.
@@ -300,6 +305,36 @@ class WrapperSuite:
     def test_settings_out_of_range_are_refused(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises((TypeError, ValueError), match=message):
             self.stage(**settings)
+
+    # Regrets
+
+    def test_late_regrets_are_told_with_the_scores_of_their_episodes(self) -> None:
+        if not self.takes_late_regrets:
+            pytest.skip("takes_late_regrets is False: the wrapper takes no LateRegrets")
+        script_of = partial(pay, raises_in="step", on=BAD_VALUES[:1])
+        late = LateRegrets()
+        with self.stage(script_of, regret=late, max_failures=1000) as stage:
+            stage.reset()
+            reports: list[Mapping[str, Any]] = []
+            for _ in range(NUM_STEPS):
+                reports += [report for _, report in sorted(stage.driver.step().items())]
+            stats = stage.curriculum.stats()
+            assert stats["num_completed"] == 0, "late regrets: no score is told before the trainer tells it"
+            assert len(late) == len(reports), "late regrets: one for each episode that ended, also by a raise"
+            with pytest.raises(ValueError, match="one per episode that ended since the last call"):
+                late.tell(np.zeros(len(reports) + 1))
+            late.tell(np.arange(len(reports)))
+            assert not late, "late regrets: each episode is told once"
+            scored = {slot: stage.value_of(report) for slot, report in enumerate(reports) if "score" in report}
+            assert stage.completions() == Counter(scored.values()), "late regrets: one score for each scored episode"
+            assert stage.last_scores() == pytest.approx({value: value for value in scored.values()}), (
+                "late regrets: the score of the episode"
+            )
+            told = {stage.value_of({"task_id": state.task_id}): state for state in stage.curriculum.task_states()}
+            last = {value: slot for slot, value in scored.items()}
+            assert {value: told[value].last_regret for value in last} == last, (
+                "late regrets: in the order of the episodes' ends: by step, then by index of the environment"
+            )
 
     # Environments that raise
 

@@ -17,11 +17,12 @@ from ..task import ConfigT, Task
 from .episodes import (
     DEFAULT_MAX_FAILURES,
     INFO_KEY,
+    AnyRegretRule,
     Episode,
     Handouts,
-    RegretRule,
     ScoreRule,
     at_least_1,
+    parted,
 )
 from .returns import as_flag, as_info, checked
 from .single import Application, EnvEpisodes
@@ -71,7 +72,8 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough.
-        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret;
+            or a `LateRegrets`, by which the trainer tells scores and regrets when it knows the latter.
         max_envs: With `make`, the number of environments that are kept open, at least 1.
 
     Raises:
@@ -110,7 +112,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
     ) -> None: ...
 
     @overload
@@ -122,7 +124,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
         max_envs: int = MAX_ENVS,
     ) -> None: ...
 
@@ -136,13 +138,13 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
         max_envs: int = MAX_ENVS,
     ) -> None:
         if curriculum is None:
             raise TypeError("curriculum: expected a Curriculum, got None; pass the one that tasks come from")
         self.curriculum: Curriculum[ConfigT] = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, *parted(regret))
         if make is not None and env is None and apply is None:
             env = self._first_env(make, max_envs)
             how: Callable[..., Any] | str = _set_task

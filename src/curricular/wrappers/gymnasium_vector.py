@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, ScoreRule, opening
+from .episodes import DEFAULT_MAX_FAILURES, AnyRegretRule, Episode, Handouts, ScoreRule, opening, parted
 from .returns import by_env, checked
 from .spaces import SpacesDifferError
 from .statistics import StatsInterval
@@ -59,7 +59,8 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             eighth of a larger pool; more if episodes are shorter than 20 steps. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
-        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret;
+            or a `LateRegrets`, by which the trainer tells scores and regrets when it knows the latter.
 
     Raises:
         ValueError: If the environment has no known autoreset mode or no attribute of the given name, if the algorithm
@@ -90,7 +91,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
     ) -> None:
         if not isinstance(env, VectorEnv):
             raise TypeError(
@@ -103,7 +104,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         self._last_ids: dict[int, int] = {}
         self._restarting: list[int] = []
         self.curriculum = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, *parted(regret))
         self._mode = _mode_of(env)
         self._apply: Apply[ConfigT] = apply if callable(apply) else _attribute(env, apply)
         self._returns = np.zeros(env.num_envs)
@@ -267,7 +268,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     def _cut(self, error: Exception) -> Steps:
         """Cancels all episodes after a step that raised, and returns a step that truncates them."""
         playing = [index for index in range(self.num_envs) if index in self._playing]
-        reports = dict(zip(playing, self._handouts.fail(self._take(playing), error), strict=False))
+        reports = dict(zip(playing, self._handouts.cut(self._take(playing), error, self.num_envs), strict=False))
         infos: dict[str, Any] = {}
         if self._mode is not AutoresetMode.DISABLED:
             _, infos = self.reset()
