@@ -44,7 +44,7 @@ class BackendSuite:
             assert table.rows.num_axes == 2, "snapshot: as many params as make_backend was asked for"
             assert not table.rows["is_active"].any(), "a new backend: no active row"
             assert table.counters.num_created == 0, "a new backend: no task was created"
-            assert backend.num_free == LOG_SIZE, "num_free: a new log has room for LOG_SIZE events"
+            assert backend.num_free == LOG_SIZE, "num_free: a new log takes LOG_SIZE events"
             assert backend.apply(lambda transaction: len(transaction.events)) == 0, "a new backend: no event waits"
 
     def test_a_commit_is_what_is_read(self) -> None:
@@ -89,9 +89,9 @@ class BackendSuite:
     def test_events_wait_in_order_until_they_are_flushed(self) -> None:
         with closing(self.make_backend(4, 0)) as backend:
             _admit(backend, [0, 1, 2, 3], [0, 1, 2, 3])
-            assert not backend.append(SCHEDULED, 1, 0.0, 0.0), "append: returns False while the log has room"
+            assert not backend.append(SCHEDULED, 1, 0.0, 0.0), "append: returns False while the log is not full"
             assert not backend.extend(np.array([(1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)], EVENT)), (
-                "extend: returns False while the log has room"
+                "extend: returns False while the log is not full"
             )
             assert backend.num_free == LOG_SIZE - 3, "num_free: LOG_SIZE less the events that wait"
             _admit(backend, [3], [9])
@@ -120,7 +120,7 @@ class BackendSuite:
         with closing(self.make_backend(1, 0)) as backend:
             _admit(backend, [0], [0])
             events = np.zeros(LOG_SIZE, EVENT)
-            assert not backend.extend(events[1:]), "extend: returns False while the log has room"
+            assert not backend.extend(events[1:]), "extend: returns False while the log is not full"
             assert backend.num_free == 1, "num_free: one place is left"
             assert backend.append(TOLD, 0, 0.0, 0.0), "append: returns True when the log is full"
             assert backend.num_free == 0, "num_free: 0 when the log is full"
