@@ -40,7 +40,7 @@ FOR_EACH_PYTHON = used=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 		python=$$($(FIND_PYTHON)); \
 		if test -z "$$python"; then echo "no Python $$version here: not tested"; continue; fi;
 CORE_EXTRAS := cli,gymnasium,testing,yaml
-CORE_TOOLS := array-api-strict hypothesis pytest-xdist sybil
+CORE_TOOLS := hypothesis pytest-xdist sybil
 CORE_TESTS := tests $(XDIST) $(patsubst %,--ignore-glob=tests/test_%*,bench choices crafting demo docs_ examples jax learners mixtures prose unplayable)
 
 .DEFAULT_GOAL := help

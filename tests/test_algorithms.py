@@ -1,6 +1,5 @@
 """Every algorithm in the box passes the public suite, and the ones with formulas of their own follow them."""
 
-import array_api_strict as xp
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
@@ -67,11 +66,22 @@ CONFIGS = {
     "weighted, axis": WeightedConfig(weights=[0.0, 2.0, 1.0], axis=1),
 }
 
+WITHOUT_FLOOR = {
+    **dict.fromkeys(("alp-gmm", "ALP-GMM, short history", "riac"), "plays new tasks until each has a result"),
+    **dict.fromkeys(("sequential", "sequential, to the end", "sequential, axis"), "draws from one stage"),
+    "thompson-prompts": "a walk over the pool replaces uniform draws",
+    "replay, robust": "new levels come alone until enough are seen",
+    "replay, max MC": "draws seen levels alone",
+    "weighted, axis": "a weight is 0",
+}
+"""Configs that leave tasks out on purpose, and why."""
+
 
 class TestAlgorithms(AlgorithmSuite):
     @pytest.fixture(autouse=True, params=CONFIGS)
     def _config(self, request):
         self.config = CONFIGS[request.param]
+        self.has_floor = request.param not in WITHOUT_FLOOR
 
     def make_algorithm(self):
         return create_algorithm(self.config)
@@ -90,17 +100,55 @@ class TestAlgorithms(AlgorithmSuite):
             return  # they need a generator with axes, or one with few tasks: see test_choices
         super().test_a_curriculum_runs_with_it()
 
-    def test_it_runs_under_the_strict_array_api(self):
-        algorithm = self.make_algorithm()
-        for seed in range(self.num_cases):
-            columns = self.make_columns(seed)
-            strict = {name: xp.asarray(column.copy()) for name, column in columns.items()}
-            there, here = algorithm.priorities(strict), algorithm.priorities(columns)
-            assert np.asarray(there) == pytest.approx(here, abs=1e-9)
-            drawn = algorithm.probabilities(strict, there)
-            assert np.asarray(drawn) == pytest.approx(algorithm.probabilities(columns, here), abs=1e-9)
-            may_go = algorithm.evictable(strict, there, algorithm.config)
-            assert np.asarray(may_go).tolist() == algorithm.evictable(columns, here, algorithm.config).tolist()
+
+class UsesNumPy(LearningProgressAlgorithm):
+    def priorities(self, columns):
+        return np.abs(np.asarray(columns["fast_ema"]) - np.asarray(columns["slow_ema"]))
+
+
+class Greedy(LearningProgressAlgorithm):
+    def probabilities(self, columns, priorities):
+        is_best = columns["is_active"] & (priorities >= priorities[columns["is_active"]].max())
+        return is_best / is_best.sum()
+
+
+class Remembers(LearningProgressAlgorithm):
+    num_calls = 0
+
+    def priorities(self, columns):
+        self.num_calls += 1
+        return super().priorities(columns) * self.num_calls
+
+
+class Unmasked(LearningProgressAlgorithm):
+    def probabilities(self, columns, priorities):
+        return np.full(len(priorities), 1 / len(priorities))
+
+
+@pytest.mark.parametrize(
+    ("broken", "test", "rule"),
+    [
+        (UsesNumPy, "it_runs_under_the_strict_array_api", "ask the argument for its array namespace"),
+        (Greedy, "every_active_task_can_be_drawn", "probabilities: keep a floor, .* or set has_floor = False"),
+        (
+            Remembers,
+            "the_same_columns_give_the_same_answers",
+            "priorities: pure, the same columns .* when called again",
+        ),
+        (
+            Unmasked,
+            "probabilities_are_a_distribution_over_the_active_tasks",
+            "probabilities: 0 where a row is inactive",
+        ),
+    ],
+)
+def test_the_suite_names_the_rule_that_is_broken(broken, test, rule):
+    class Suite(AlgorithmSuite):
+        def make_algorithm(self):
+            return broken(LearningProgressConfig.default())
+
+    with pytest.raises(AssertionError, match=rule):
+        getattr(Suite(), f"test_{test}")()
 
 
 class TestTheRegistry:

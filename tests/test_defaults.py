@@ -30,11 +30,14 @@ def test_a_list_of_configurations_makes_a_curriculum_with_the_recommended_algori
 
 
 @pytest.mark.parametrize("tasks", [LEVELS, ENDLESS])
-def test_config_and_tasks_come_in_either_order(tasks):
+def test_config_and_tasks_come_in_either_order_or_by_name(tasks):
     config = UniformConfig(use_shared_memory=False)
-    first, second = Curriculum(config, tasks), Curriculum(tasks, config)
-    assert first.config is second.config is config
-    assert first.ask(20) == second.ask(20)
+    expected = Curriculum(config, tasks).ask(20)
+    made = [Curriculum(tasks, config), Curriculum(tasks, config=config), Curriculum(tasks=tasks, config=config)]
+    for curriculum in made:
+        assert curriculum.config is config
+        assert curriculum.ask(20) == expected
+    assert Curriculum(tasks=tasks).config == NoiseAwareConfig.recommended()
 
 
 def test_a_config_alone_has_seeds_for_tasks():

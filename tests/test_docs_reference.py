@@ -1,4 +1,4 @@
-"""The site builds, and what is derived from the code is on it: the reference, and the table of algorithms."""
+"""What scripts/reference.py writes is in docs/, links lead somewhere in the folder too, and the site builds."""
 
 import importlib.util
 import os
@@ -16,9 +16,13 @@ from curricular.algorithms.registry import REGISTRY
 ROOT = Path(__file__).parents[1]
 
 
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
-def hooks():
-    spec = importlib.util.spec_from_file_location("curricular_docs_hooks", ROOT / "docs" / "hooks.py")
+def script():
+    spec = importlib.util.spec_from_file_location("curricular_reference", ROOT / "scripts" / "reference.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -41,6 +45,31 @@ def pages(build):
     return {path.stem: path.read_text(encoding="utf-8") for path in paths if path.stem != "index"}
 
 
+# ── The folder ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_pages_are_what_the_script_writes(script):
+    expected = script.written()
+    differing = [page for page, text in expected.items() if (ROOT / "docs" / page).read_text(encoding="utf-8") != text]
+    assert differing == [], "run: python scripts/reference.py"
+    found = {f"reference/{path.name}" for path in (ROOT / "docs" / "reference").glob("*.md")}
+    assert found == {page for page in expected if page.startswith("reference/")}, "run: python scripts/reference.py"
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted(
+        path.relative_to(ROOT).as_posix()
+        for name in ("*.md", "docs/**/*.md", "examples/*.md")
+        for path in ROOT.glob(name)
+    ),
+)
+def test_every_relative_link_leads_to_a_file(page):
+    path = ROOT / page
+    targets = LINK.findall(CODE.sub("", path.read_text(encoding="utf-8")))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
 # ── The site ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -48,10 +77,10 @@ def test_it_builds_without_a_warning(build):
     assert build.is_clean, build.messages
 
 
-def test_every_module_of_the_import_contract_has_a_page(build, hooks):
-    assert pages(build).keys() == set(hooks.modules())
+def test_every_module_of_the_import_contract_has_a_page(build, script):
+    assert pages(build).keys() == set(script.modules())
     index = (build.site / "reference" / "index.html").read_text(encoding="utf-8")
-    assert [name for name in hooks.modules() if f'<a href="{name}.html"><code>{name}</code></a>' not in index] == []
+    assert [name for name in script.modules() if f'<a href="{name}.html"><code>{name}</code></a>' not in index] == []
 
 
 def test_no_example_is_rendered_as_a_quotation(build):
@@ -88,26 +117,28 @@ def test_every_algorithm_is_in_the_table_with_its_names(build):
 # ── What makes the build fail ────────────────────────────────────────────────────────────────────
 
 
-def test_an_algorithm_without_a_page_is_named(hooks):
-    written = {hooks.page_of(entry) for entry in REGISTRY[1:]}
-    with pytest.raises(PluginError, match=f"docs/{hooks.page_of(REGISTRY[0])}: expected a page"):
-        hooks.check_pages(written, set())
+def test_an_algorithm_without_a_page_is_named(script):
+    written = {script.page_of(entry) for entry in REGISTRY[1:]}
+    with pytest.raises(PluginError, match=f"docs/{script.page_of(REGISTRY[0])}: expected a page"):
+        script.check_pages(written, set())
 
 
-def test_a_page_without_an_algorithm_is_named(hooks):
-    written = {hooks.page_of(entry) for entry in REGISTRY} | {"algorithms/index.md", "algorithms/oracle.md"}
+def test_a_page_without_an_algorithm_is_named(script):
+    written = {script.page_of(entry) for entry in REGISTRY} | {"algorithms/index.md", "algorithms/oracle.md"}
     with pytest.raises(PluginError, match=r"docs/algorithms/oracle\.md: expected the page of a registered"):
-        hooks.check_pages(written, {"algorithms/index.md"})
+        script.check_pages(written, {"algorithms/index.md"})
 
 
-def test_a_page_that_lost_its_mark_is_named(hooks):
-    page = SimpleNamespace(file=SimpleNamespace(src_uri="algorithms/index.md"))
-    with pytest.raises(PluginError, match="expected the mark <!-- table of algorithms -->"):
-        hooks.on_page_markdown("# Algorithms", page=page)
+def test_a_page_that_lost_its_mark_is_named(script, monkeypatch, tmp_path):
+    (tmp_path / "algorithms").mkdir()
+    (tmp_path / "algorithms" / "index.md").write_text(f"# Algorithms\n\n{script.MARK}\n", encoding="utf-8")
+    monkeypatch.setattr(script, "DOCS", tmp_path)
+    with pytest.raises(ValueError, match=r"docs/algorithms/index\.md: expected two lines <!-- written"):
+        script.with_table("algorithms/index.md")
 
 
-def test_a_module_that_is_new_is_in_the_reference(hooks, monkeypatch, tmp_path):
+def test_a_module_that_is_new_is_in_the_reference(script, monkeypatch, tmp_path):
     contract = '[[tool.importlinter.contracts]]\ntype = "layers"\nlayers = ["cli", "b | (a)", "c : d"]\n'
     (tmp_path / "pyproject.toml").write_text(contract, encoding="utf-8")
-    monkeypatch.setattr(hooks, "ROOT", tmp_path)
-    assert hooks.modules() == ["b", "a", "c", "d"]
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    assert script.modules() == ["b", "a", "c", "d"]

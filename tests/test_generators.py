@@ -423,3 +423,17 @@ def test_the_order_of_keys_in_a_file_makes_no_difference():
     generator = bucketed({"a": 0, "b": 0}, {"b": [1, 2], "a": [3, 4]})
     text = yaml.safe_dump(dump_task_generator(generator))
     assert fingerprint(load_task_generator(yaml.safe_load(text))) == fingerprint(generator)
+
+
+class DrawsGlobally(PlainGenerator):
+    def build(self, seed, params):
+        return np.random.random() and super().build(seed, params)  # noqa: NPY002  as a careless user
+
+
+def test_the_suite_names_the_rule_that_is_broken():
+    class Suite(GeneratorSuite):
+        def make_generator(self):
+            return DrawsGlobally()
+
+    with pytest.raises(AssertionError, match="none from NumPy's global stream"):
+        Suite().test_building_is_pure()

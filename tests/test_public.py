@@ -1,5 +1,6 @@
 """What is public, what it costs to import, and that the library leaves the process alone."""
 
+import ast
 import inspect
 import json
 import pickle
@@ -7,6 +8,7 @@ import signal
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +29,14 @@ def test_all_names_are_there_and_all_that_is_there_is_named():
     }
     assert imported - {"TYPE_CHECKING", "Any", "import_module"} == set(curricular.__all__)
     assert len(set(curricular.__all__)) == len(curricular.__all__)
+
+
+def test_every_assertion_of_the_public_suites_names_its_rule():
+    for path in sorted(Path(inspect.getfile(curricular)).parent.glob("testing/*.py")):
+        asserts = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Assert)
+        ]
+        assert [node.lineno for node in asserts if node.msg is None] == [], path
 
 
 def test_algorithms_are_imported_when_they_are_first_used():

@@ -55,6 +55,14 @@ def test_it_is_exported(entry):
 
 
 @EVERY
+def test_every_setting_is_described(entry):
+    undescribed = [name for name, field in entry.config.model_fields.items() if not field.description]
+    assert undescribed == []
+    shown = entry.config.model_json_schema()["properties"]
+    assert shown["seed"]["description"].startswith("Seed of task generation and selection.")
+
+
+@EVERY
 def test_it_has_a_page(entry):
     stem = Path(inspect.getfile(entry.config)).stem.replace("_", "-")
     page = ROOT / "docs" / "algorithms" / f"{stem}.md"

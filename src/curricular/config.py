@@ -14,7 +14,9 @@ USUAL_MAX_OPEN = 16_384
 class MeanOfFirst(BaseModel):
     """A random baseline that is estimated: the mean of a task's first `num_completions` scores."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
+    )
 
     num_completions: int = Field(ge=1)
     """Number of scores to average. More of them estimate the baseline better, but include more learning."""
@@ -28,7 +30,9 @@ class Settings(BaseModel):
     """
 
     # defer_build: an unused config adds nothing to the time of the import.
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ class TaskState(BaseModel):
     """One row of the table: the stored state of a task. Dtypes, columns, checkpoints and docs derive from this class.
 
     Averages are debiased (the first value is the first observation) and taken over scores scaled to [0, 1] from the
-    declared range. A task with ``num_completions == 0`` has no averages yet, whatever the fields hold.
+    declared range. A task with ``num_completions == 0`` has no averages yet: its fields hold 0.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -22,8 +22,9 @@ from curricular import (
     single_task,
 )
 from curricular.task import Task
-from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError, Episode
+from curricular.wrappers.episodes import INFO_KEY, EnvironmentFailedError, Episode, Handouts
 from curricular.wrappers.gymnasium import CurriculumEnv
+from curricular.wrappers.regret import LateRegrets
 
 from .accounts import counts, curriculum_of
 
@@ -215,6 +216,20 @@ def test_a_regret_that_is_no_number_cancels_its_episode_alone(regret, error, mes
 
 
 # Applying
+
+
+def test_late_regrets_of_another_process_or_curriculum_are_refused():
+    late = LateRegrets()
+    late.tell([])
+    with pytest.raises(ValueError, match=r"regrets: expected shape \(0,\), one per episode .* got \(1,\)"):
+        late.tell([1.0])
+    with pytest.raises(TypeError, match="late regrets: expected a wrapper in the trainer's process"):
+        pickle.dumps(late)
+    late.join(Curriculum(["a"]))
+    with pytest.raises(ValueError, match="regret: expected wrappers of one curriculum to share a LateRegrets"):
+        late.join(Curriculum(["a"]))
+    with pytest.raises(TypeError, match=r"regret: expected a function of an Episode, got <.*LateRegrets"):
+        Handouts(Curriculum(["a"]), "return", None, 1, late)
 
 
 @pytest.mark.parametrize("how", ["set_value", apply_value])

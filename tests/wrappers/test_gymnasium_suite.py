@@ -90,16 +90,22 @@ class VectorLoop:
 
 
 class TestOneEnvironment(WrapperSuite):
+    takes_late_regrets = True
+
     def make_driver(self, curriculum, lanes, **settings):
         return Loop(CurriculumEnv(LaneEnv(*lanes), curriculum, apply="set_config", **settings))
 
 
 class TestAppliedByOptions(WrapperSuite):
+    takes_late_regrets = True
+
     def make_driver(self, curriculum, lanes, **settings):
         return Loop(CurriculumEnv(OptionsEnv(*lanes), curriculum, apply="reset", **settings))
 
 
 class TestMade(WrapperSuite):
+    takes_late_regrets = True
+
     def make_driver(self, curriculum, lanes, **settings):
         def make(task):
             return OneTaskEnv(*lanes, task.config)
@@ -108,6 +114,7 @@ class TestMade(WrapperSuite):
 
 
 class TestNextStep(WrapperSuite):
+    takes_late_regrets = True
     num_lanes = 3
     autoreset_mode = AutoresetMode.NEXT_STEP
 

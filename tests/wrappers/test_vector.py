@@ -270,8 +270,19 @@ def test_an_attribute_that_is_not_there_is_named(name):
     envs = SyncVectorEnv([make_pole] * 2)
     native = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point")
     for env in (envs, native):
-        with pytest.raises(ValueError, match=f"apply: expected a function, or the name of an attribute .*got '{name}'"):
+        message = rf"apply: expected a function, or the name of an attribute .*got '{name}'.*\({name} = None\), or pass"
+        with pytest.raises(ValueError, match=message):
             CurriculumEnv(env, curriculum_of(list("ab")), apply=name)
+
+
+def test_each_wrapper_of_gymnasium_names_the_other_one():
+    curriculum = curriculum_of(list("ab"))
+    with pytest.raises(
+        TypeError, match=r"expected a gymnasium.Env, got SyncVectorEnv.*of curricular.*gymnasium_vector"
+    ):
+        single.CurriculumEnv(SyncVectorEnv([make_pole] * 2), curriculum, apply=print)
+    with pytest.raises(TypeError, match=r"expected a gymnasium.vector.VectorEnv, got <.*of curricular.*gymnasium$"):
+        CurriculumEnv(make_pole(), curriculum, apply=print)
 
 
 def test_a_step_without_episodes_is_refused_and_changes_nothing():

@@ -74,6 +74,7 @@ class OutsideLoop(VectorLoop):
 
 
 class TestNativeNextStep(WrapperSuite):
+    takes_late_regrets = True
     num_lanes = 3
     mode = AutoresetMode.NEXT_STEP
 
@@ -91,6 +92,7 @@ class TestNativeResetByHand(TestNativeNextStep):
 
 
 class TestSyncNextStep(WrapperSuite):
+    takes_late_regrets = True
     num_lanes = 3
     mode = AutoresetMode.NEXT_STEP
 

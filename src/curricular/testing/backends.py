@@ -40,23 +40,27 @@ class BackendSuite:
     def test_it_starts_empty(self) -> None:
         with closing(self.make_backend(5, 2)) as backend:
             table = backend.snapshot()
-            assert backend.capacity == len(table.rows) == 5
-            assert table.rows.num_axes == 2
-            assert not table.rows["is_active"].any()
-            assert table.counters.num_created == 0
-            assert backend.num_free == LOG_SIZE
-            assert backend.apply(lambda transaction: len(transaction.events)) == 0
+            assert backend.capacity == len(table.rows) == 5, "snapshot: as many rows as make_backend was asked for"
+            assert table.rows.num_axes == 2, "snapshot: as many params as make_backend was asked for"
+            assert not table.rows["is_active"].any(), "a new backend: no active row"
+            assert table.counters.num_created == 0, "a new backend: no task was created"
+            assert backend.num_free == LOG_SIZE, "num_free: a new log takes LOG_SIZE events"
+            assert backend.apply(lambda transaction: len(transaction.events)) == 0, "a new backend: no event waits"
 
     def test_a_commit_is_what_is_read(self) -> None:
         with closing(self.make_backend(4, 2)) as backend:
             _admit(backend, [0, 1, 2, 3], [10, 11, 12, 13])
             _admit(backend, [2], [99])
-            assert [backend.newest_id(slot) for slot in range(4)] == [0, 1, 6, 3]
-            assert backend.newest_ids(np.array([[2, 0]])).tolist() == [[6, 0]]
+            assert [backend.newest_id(slot) for slot in range(4)] == [0, 1, 6, 3], (
+                "newest_id: the newest task of each slot"
+            )
+            assert backend.newest_ids(np.array([[2, 0]])).tolist() == [[6, 0]], (
+                "newest_ids: the newest task of each slot, in the shape of the argument"
+            )
             rows = backend.read(np.array([2, 1]))
-            assert rows["seed"].tolist() == [99, 11]
-            assert rows["params"].tolist() == [[0.0, 1.0], [2.0, 3.0]]
-            assert backend.snapshot().rows["seed"].tolist() == [10, 11, 99, 13]
+            assert rows["seed"].tolist() == [99, 11], "read: the committed rows, in the order of the slots"
+            assert rows["params"].tolist() == [[0.0, 1.0], [2.0, 3.0]], "read: the committed params"
+            assert backend.snapshot().rows["seed"].tolist() == [10, 11, 99, 13], "snapshot: what was committed"
 
     def test_copies_share_nothing_with_the_table(self) -> None:
         with closing(self.make_backend(3, 1)) as backend:
@@ -65,9 +69,11 @@ class BackendSuite:
             table.rows["seed"], rows["seed"] = 0, 0
             table.labels["name"], table.cumulated[...] = b"changed", 0.0
             again = backend.snapshot()
-            assert again.rows["seed"].tolist() == [10, 11, 12]
-            assert again.labels["name"][0] == OTHER
-            assert again.cumulated[-1] == 1.0
+            assert again.rows["seed"].tolist() == [10, 11, 12], (
+                "copies: writing into a snapshot or into read rows changes nothing"
+            )
+            assert again.labels["name"][0] == OTHER, "copies: writing into the labels of a snapshot changes nothing"
+            assert again.cumulated[-1] == 1.0, "copies: writing into the distribution of a snapshot changes nothing"
 
     def test_a_patch_is_copied_in(self) -> None:
         with closing(self.make_backend(2, 1)) as backend:
@@ -76,36 +82,48 @@ class BackendSuite:
             patch = Patch(np.array([0, 1]), table.rows, table.labels, table.counters, table.cumulated)
             backend.apply(lambda transaction: transaction.commit(patch))
             table.rows["seed"] = 0
-            assert backend.snapshot().rows["seed"].tolist() == [10, 11]
+            assert backend.snapshot().rows["seed"].tolist() == [10, 11], (
+                "commit: copies the patch, so that writing into its arrays later changes nothing"
+            )
 
     def test_events_wait_in_order_until_they_are_flushed(self) -> None:
         with closing(self.make_backend(4, 0)) as backend:
             _admit(backend, [0, 1, 2, 3], [0, 1, 2, 3])
-            assert not backend.append(SCHEDULED, 1, 0.0, 0.0)
-            assert not backend.extend(np.array([(1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)], EVENT))
-            assert backend.num_free == LOG_SIZE - 3
+            assert not backend.append(SCHEDULED, 1, 0.0, 0.0), "append: returns False while the log is not full"
+            assert not backend.extend(np.array([(1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)], EVENT)), (
+                "extend: returns False while the log is not full"
+            )
+            assert backend.num_free == LOG_SIZE - 3, "num_free: LOG_SIZE less the events that wait"
             _admit(backend, [3], [9])
             events = backend.apply(lambda transaction: transaction.events.copy())
-            assert events.tolist() == [(1, SCHEDULED, 0.0, 0.0), (1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)]
-            assert backend.snapshot().counters.num_completed == 0
+            assert events.tolist() == [(1, SCHEDULED, 0.0, 0.0), (1, TOLD, 0.5, 0.0), (2, TOLD, 0.25, 0.0)], (
+                "events: wait in the order of the calls, over commits without flushes=True"
+            )
+            assert backend.snapshot().counters.num_completed == 0, "append and extend: change no row before the flush"
 
             def flush(transaction: Transaction) -> None:
                 transaction.commit(record(transaction.table, transaction.events, _ESTIMATOR), flushes=True)
-                assert len(transaction.events) == 0
+                assert len(transaction.events) == 0, (
+                    "commit: with flushes=True, removes the events within the transaction"
+                )
 
             backend.apply(flush)
-            assert backend.num_free == LOG_SIZE
-            assert backend.snapshot().counters.num_completed == 2
-            assert backend.read(np.array([1, 2]))["slow_ema"].tolist() == pytest.approx([0.5, 0.25])
+            assert backend.num_free == LOG_SIZE, "num_free: after a flush, the log is empty"
+            assert backend.snapshot().counters.num_completed == 2, (
+                "commit: with flushes=True, the recorded results count"
+            )
+            assert backend.read(np.array([1, 2]))["slow_ema"].tolist() == pytest.approx([0.5, 0.25]), (
+                "commit: with flushes=True, the rows have the recorded results"
+            )
 
     def test_a_full_log_says_so(self) -> None:
         with closing(self.make_backend(1, 0)) as backend:
             _admit(backend, [0], [0])
             events = np.zeros(LOG_SIZE, EVENT)
-            assert not backend.extend(events[1:])
-            assert backend.num_free == 1
-            assert backend.append(TOLD, 0, 0.0, 0.0)
-            assert backend.num_free == 0
+            assert not backend.extend(events[1:]), "extend: returns False while the log is not full"
+            assert backend.num_free == 1, "num_free: one place is left"
+            assert backend.append(TOLD, 0, 0.0, 0.0), "append: returns True when the log is full"
+            assert backend.num_free == 0, "num_free: 0 when the log is full"
 
     def test_apply_returns_what_the_function_returns_and_lets_its_error_through(self) -> None:
         def fail(_: Transaction) -> None:
@@ -115,7 +133,9 @@ class BackendSuite:
             backend.append(TOLD, 0, 0.5, 0.0)
             with pytest.raises(KeyError, match="on purpose"):
                 backend.apply(fail)
-            assert backend.apply(lambda transaction: len(transaction.events)) == 1
+            assert backend.apply(lambda transaction: len(transaction.events)) == 1, (
+                "apply: an error in the function costs no event"
+            )
 
     def test_a_look_is_at_the_current_table_and_lets_an_error_through(self) -> None:
         def fail(_: Table) -> None:
@@ -150,14 +170,16 @@ class BackendSuite:
         with closing(self.make_backend(2, 0)) as backend:
             with pytest.raises(ReentrantCallError, match="one change of the table at a time"):
                 backend.apply(lambda _: backend.apply(lambda inner: len(inner.events)))
-            assert backend.apply(lambda transaction: len(transaction.events)) == 0
+            assert backend.apply(lambda transaction: len(transaction.events)) == 0, (
+                "apply: works after a refused change within a change"
+            )
 
     def test_events_are_appended_all_or_none(self) -> None:
         with closing(self.make_backend(1, 0)) as backend:
             _admit(backend, [0], [0])
             with pytest.raises(LogFullError):
                 backend.extend(np.zeros(LOG_SIZE + 1, EVENT))
-            assert backend.num_free == LOG_SIZE
+            assert backend.num_free == LOG_SIZE, "extend: takes all events or none"
 
     def test_two_holders_draw_different_tasks(self) -> None:
         with closing(self.make_backend(64, 0)) as backend:
@@ -168,9 +190,9 @@ class BackendSuite:
             def ids(curriculum: Curriculum[int]) -> list[int]:
                 return [task.task_id % 64 for task in curriculum.ask(50)]
 
-            assert ids(first) != ids(second)
+            assert ids(first) != ids(second), "two holders: each draws tasks of its own"
             second.load_state_dict(state)
-            assert ids(first) != ids(second)
+            assert ids(first) != ids(second), "two holders: each draws tasks of its own after a load"
 
     def test_draws_follow_the_distribution_in_use(self) -> None:
         with closing(self.make_backend(4, 0)) as backend:
@@ -179,9 +201,9 @@ class BackendSuite:
             cumulated = cumulative(np.array([0.0, 0.25, 0.0, 0.75]))
             backend.apply(lambda transaction: transaction.commit(choose(transaction.table, cumulated, np.ones(4))))
             ids, epoch = backend.draw(np.array([0.0, 0.2, 0.25, 1 - 2**-53]))
-            assert ids.tolist() == [1, 1, 7, 7]
-            assert epoch == backend.epoch
-            assert backend.snapshot().cumulated.tolist() == cumulated.tolist()
+            assert ids.tolist() == [1, 1, 7, 7], "draw: follows the distribution in use, and returns the newest ids"
+            assert epoch == backend.epoch, "draw: returns the epoch of the distribution"
+            assert backend.snapshot().cumulated.tolist() == cumulated.tolist(), "snapshot: the distribution in use"
 
     def test_the_epoch_moves_with_every_refresh_and_load(self) -> None:
         with closing(self.make_backend(8, 0)) as backend:
@@ -195,7 +217,7 @@ class BackendSuite:
             for _ in range(2):
                 curriculum.load_state_dict(state)
                 epochs.append(backend.epoch)
-            assert len(set(epochs)) == 4
+            assert len(set(epochs)) == 4, "epoch: another one after each refresh and each load"
 
     def test_a_walk_over_the_pool_hands_out_every_task_and_resumes_after_a_load(self) -> None:
         config = UniformConfig(num_active_tasks=12, cover_share=1.0)
@@ -209,7 +231,9 @@ class BackendSuite:
             curriculum.tell(ids, np.ones(5))
             curriculum.load_state_dict(curriculum.state_dict())
             told += [task.task_id for task in curriculum.ask(5)]
-            assert sorted(task_id % 12 for task_id in told) == list(range(12))
+            assert sorted(task_id % 12 for task_id in told) == list(range(12)), (
+                "cover_share=1: a walk hands out every task once, over cancellations and a load"
+            )
 
     def test_closing_twice_is_no_error(self) -> None:
         backend = self.make_backend(2, 0)
@@ -221,11 +245,11 @@ class BackendSuite:
         with closing(self.make_backend(16, 0)) as backend:
             there: Curriculum[int] = Curriculum(config, backend=backend)
             here: Curriculum[int] = Curriculum(config, backend=LocalMemoryBackend(16))
-            assert play(there, 3000) == play(here, 3000)
-            assert there.stats() == here.stats()
-            assert here.stats()["num_evicted"] > 0
+            assert play(there, 3000) == play(here, 3000), "the same calls: the same tasks as on the local backend"
+            assert there.stats() == here.stats(), "the same calls: the same statistics as on the local backend"
+            assert here.stats()["num_evicted"] > 0, "the suite: tasks were evicted"
             here.load_state_dict(there.state_dict())
-            assert play(there, 1000) == play(here, 1000)
+            assert play(there, 1000) == play(here, 1000), "load_state_dict: the same tasks as on the local backend"
 
     def test_every_hand_out_is_accounted_for(self) -> None:
         with closing(self.make_backend(4, 0)) as backend:
@@ -234,7 +258,11 @@ class BackendSuite:
             play(curriculum, 1000)
             curriculum.tell([task.task_id for task in late[:30]], np.full(30, 0.5))
             stats, rows = curriculum.stats(), backend.snapshot().rows
-            assert stats["num_stale"] > 0
-            assert stats["num_pending"] == rows["num_pending"].sum() + rows["num_orphans"].sum() == 20
+            assert stats["num_stale"] > 0, "the account: a result for an evicted task is stale"
+            assert stats["num_pending"] == rows["num_pending"].sum() + rows["num_orphans"].sum() == 20, (
+                "the account: pending hand-outs are those of the rows and of evicted tasks"
+            )
             came = stats["num_completed"] + stats["num_cancelled"] + stats["num_stale"] + stats["num_pending"]
-            assert stats["num_scheduled"] + stats["num_unsolicited"] == came
+            assert stats["num_scheduled"] + stats["num_unsolicited"] == came, (
+                "the account: every hand-out is completed, cancelled, stale or pending"
+            )

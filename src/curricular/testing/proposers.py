@@ -79,14 +79,16 @@ class ProposerSuite:
     def test_it_proposes_as_many_tasks_as_are_wanted(self, n: int) -> None:
         generator = self.make_generator()
         num_candidates = self.make_proposer(generator).num_candidates
-        assert num_candidates >= 1
+        assert num_candidates >= 1, "num_candidates: at least 1 for each task that is wanted"
         for seed in range(self.num_cases):
             (seeds, params), candidates = self.propose(self.make_columns(seed), n, n * num_candidates, seed)
-            assert seeds.shape == (n,)
-            assert seeds.dtype.kind == "i"
-            assert (seeds >= 0).all()
-            assert params.shape == (n, num_params(generator.axes))
-            assert np.isfinite(params).all()
+            assert seeds.shape == (n,), "propose: n tasks, one seed each"
+            assert seeds.dtype.kind == "i", "propose: seeds are whole numbers"
+            assert (seeds >= 0).all(), "propose: seeds are not negative"
+            assert params.shape == (n, num_params(generator.axes)), (
+                "propose: params of shape (n, number of columns of the axes)"
+            )
+            assert np.isfinite(params).all(), "propose: params are finite"
             GeneratorSuite().assert_on_the_axes(generator, list(params))
             if generator.num_tasks is not None:
                 self.assert_among(candidates, NewTasks(seeds, params))
@@ -99,14 +101,18 @@ class ProposerSuite:
         for seed in range(self.num_cases):
             for given in {3, max(3, 3 * num_candidates - 1)}:
                 proposed, candidates = self.propose(self.make_columns(seed), 3, given, seed)
-                assert len(proposed.seeds) == 3
+                assert len(proposed.seeds) == 3, "propose: n tasks, even of fewer candidates"
                 self.assert_among(candidates, proposed)
 
     def assert_among(self, candidates: NewTasks, proposed: NewTasks) -> None:
         """Asserts that all tasks in `proposed` are among `candidates`, each at most once."""
         offered = dict(zip(candidates.seeds.tolist(), candidates.params.tolist(), strict=True))
-        assert len(set(proposed.seeds.tolist())) == len(proposed.seeds)
-        assert [offered[seed] for seed in proposed.seeds.tolist()] == proposed.params.tolist()
+        assert len(set(proposed.seeds.tolist())) == len(proposed.seeds), (
+            "propose: each candidate of a finite generator at most once"
+        )
+        assert [offered[seed] for seed in proposed.seeds.tolist()] == proposed.params.tolist(), (
+            "propose: of a finite generator, candidates alone, with their params"
+        )
 
     def test_the_same_pool_and_stream_give_the_same_tasks(self) -> None:
         proposer, n = self.make_proposer(self.make_generator()), 5
@@ -115,8 +121,12 @@ class ProposerSuite:
             expected, candidates = self.propose(columns, n, n * proposer.num_candidates, seed)
             for again in (proposer, proposer, pickle.loads(pickle.dumps(proposer))):  # noqa: S301  as another process
                 found = again.propose(columns, candidates, n, np.random.default_rng(seed))
-                assert np.array_equal(found.seeds, expected.seeds)
-                assert np.array_equal(found.params, expected.params)
+                assert np.array_equal(found.seeds, expected.seeds), (
+                    "propose: no memory and no chance but rng, so that the same arguments give the same seeds"
+                )
+                assert np.array_equal(found.params, expected.params), (
+                    "propose: no memory and no chance but rng, so that the same arguments give the same params"
+                )
 
     def test_every_fresh_task_has_its_chance(self) -> None:
         n, num_rounds = 8, self.num_rounds
@@ -130,14 +140,16 @@ class ProposerSuite:
             proposed = list(zip(found.seeds.tolist(), found.params.tolist(), strict=True))
             counts += [task in proposed for task in offered]
         least = num_rounds * n / len(offered) * self.fresh_share
-        assert (counts >= least - 4 * least**0.5).all()
-        assert counts.mean() >= least - 4 * (least / len(offered)) ** 0.5
+        assert (counts >= least - 4 * least**0.5).all(), "fresh_share: every fresh candidate has its chance"
+        assert counts.mean() >= least - 4 * (least / len(offered)) ** 0.5, (
+            "fresh_share: on average, this share of the proposed tasks is fresh"
+        )
 
     def test_a_curriculum_runs_with_it(self) -> None:
         generator = self.make_generator()
         config = quick(32 if generator.num_tasks is None else max(1, generator.num_tasks // 2))
         first, second = (Curriculum(config, generator, proposer=self.make_proposer(generator)) for _ in range(2))
-        assert play(first, 300) == play(second, 300)
+        assert play(first, 300) == play(second, 300), "pure: two curricula with the same calls hand out the same tasks"
         second.load_state_dict(first.state_dict())
-        assert play(first, 300) == play(second, 300)
-        assert first.stats()["num_evicted"] > 0
+        assert play(first, 300) == play(second, 300), "pure: no memory that a saved state lacks"
+        assert first.stats()["num_evicted"] > 0, "evictions: the proposed tasks enter the pool"

@@ -66,7 +66,7 @@ class Trial:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self.driver.close()
         if error is None:
-            assert self.account().pending == 0
+            assert self.account().pending == 0, "close: leaves no hand-out open"
 
     def direct(self, script_of: Callable[[Config], Script]) -> None:
         """Lets all lanes play other scripts from their next call on."""
@@ -78,10 +78,14 @@ class Trial:
         table = self.curriculum.tracker.snapshot()  # cheaper than `stats`, since every step asks
         counts = table.counters
         account = Account(counts.num_scheduled, counts.num_completed, counts.num_cancelled, counts.num_pending)
-        assert account.scheduled == account.completed + account.cancelled + account.pending
-        assert counts.num_unsolicited == counts.num_stale == 0
-        assert table.rows["num_completions"].sum() == account.completed
-        assert account.pending <= self.max_pending
+        assert account.scheduled == account.completed + account.cancelled + account.pending, (
+            "account: every hand-out is told, cancelled or pending"
+        )
+        assert counts.num_unsolicited == counts.num_stale == 0, (
+            "account: no result without a hand-out, and none for an evicted task"
+        )
+        assert table.rows["num_completions"].sum() == account.completed, "account: one completion for each score"
+        assert account.pending <= self.max_pending, "account: a lane in play holds at most handouts_per_lane hand-outs"
         return account
 
     def value_of(self, report: Mapping[str, Any]) -> float:
@@ -95,7 +99,7 @@ class Trial:
     def last_scores(self) -> dict[float, float]:
         """Returns the last score told for each task with one, in the curriculum's range, by the value of the task."""
         score_range = self.curriculum.config.score_range
-        assert not isinstance(score_range, str)
+        assert not isinstance(score_range, str), "the suite: a curriculum with a fixed range"
         low, high = score_range
         return {
             self._values[state.task_id]: low + state.last_score * (high - low)
@@ -106,20 +110,26 @@ class Trial:
     def reset(self) -> None:
         """Resets all lanes, and checks that each holds its hand-outs."""
         self.driver.reset()
-        assert self.account().pending == self.max_pending
+        assert self.account().pending == self.max_pending, "reset: each lane holds its hand-outs"
 
     def step(self) -> Mapping[int, Mapping[str, Any]]:
         """Steps all lanes and returns the reports by lane, after a check of the account and of each report."""
         nums_finished = [len(lane.finished) for lane in self.lanes]
         reports = self.driver.step()
         pending, num_playing = self.account().pending, sum(lane.is_playing for lane in self.lanes)
-        assert pending == self.max_pending if num_playing == len(self.lanes) else pending >= num_playing
+        assert pending == self.max_pending if num_playing == len(self.lanes) else pending >= num_playing, (
+            "step: each lane in play holds its hand-outs"
+        )
         for index, report in reports.items():
-            assert report["label"] == label_of(self.value_of(report))
-            assert ("score" in report) != ("error" in report)
+            assert report["label"] == label_of(self.value_of(report)), (
+                "infos: the label of the task that the report names"
+            )
+            assert ("score" in report) != ("error" in report), (
+                "infos: either a score or an error for each episode that ended"
+            )
             if "score" in report:
                 (config,) = self.lanes[index].finished[nums_finished[index] :]
-                assert config["value"] == self.value_of(report)
+                assert config["value"] == self.value_of(report), "infos: the report names the task that the lane played"
         return reports
 
     def play(self, num_reports: int, key: str = "score") -> list[Mapping[str, Any]]:

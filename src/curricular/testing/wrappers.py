@@ -1,7 +1,7 @@
 """What every wrapper of an environment must hold."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
+from ..wrappers.regret import LateRegrets
 from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
 from .trial import Trial, curriculum_of, label_of
 
@@ -34,13 +35,17 @@ class WrapperSuite:
     handouts_per_lane: int = 1
     """Number of hand-outs that a lane in play holds: 2 if the wrapper applies tasks one episode ahead; to override."""
 
+    takes_late_regrets: bool = False
+    """Whether the wrapper takes a `LateRegrets` as `regret`; to override."""
+
     def make_driver(self, curriculum: Curriculum[Config], lanes: Sequence[Lane], **settings: Any) -> Driver:
         """Wraps an environment that plays on `lanes`; to override.
 
         Args:
             curriculum: What the wrapper asks for tasks.
             lanes: One lane or `num_lanes`. The environment forwards to `Lane.apply`, `Lane.begin` and `Lane.step`.
-            settings: Arguments of the wrapper: any of `score`, `stats_interval` and `max_failures`.
+            settings: Arguments of the wrapper: any of `score`, `stats_interval` and `max_failures`; with
+                `takes_late_regrets` also `regret`.
 
         Returns:
             The loop around the wrapper.
@@ -74,7 +79,7 @@ class WrapperSuite:
 
     def test_nothing_is_asked_for_before_the_first_reset(self) -> None:
         with self.trial() as trial:
-            assert trial.account() == (0, 0, 0, 0)
+            assert trial.account() == (0, 0, 0, 0), "before the first reset: no hand-out"
 
     @pytest.mark.parametrize("is_truncated", [False, True])
     def test_every_finished_episode_is_told_once_to_the_task_that_was_played(self, is_truncated: bool) -> None:
@@ -83,24 +88,38 @@ class WrapperSuite:
             num_reports, finished = 0, Counter[float]()
             for _ in range(NUM_STEPS):
                 for report in trial.step().values():
-                    assert report["score"] == pytest.approx(trial.value_of(report))
+                    assert report["score"] == pytest.approx(trial.value_of(report)), (
+                        'score="return": the sum of the rewards of the episode'
+                    )
                     num_reports += 1
                 finished = Counter(config["value"] for lane in trial.lanes for config in lane.finished)
-                assert +trial.completions() == finished
-                assert trial.last_scores() == pytest.approx({value: value for value in finished})
-                assert num_reports == finished.total()
-            assert set(finished) == set(VALUES)
+                assert +trial.completions() == finished, (
+                    "tell: one score for each finished episode, to the task that was played"
+                )
+                assert trial.last_scores() == pytest.approx({value: value for value in finished}), (
+                    "tell: the score of the episode that was played"
+                )
+                assert num_reports == finished.total(), "infos: one report for each finished episode"
+            assert set(finished) == set(VALUES), "ask: a task for each episode, so that every task is played"
             scheduled, completed, cancelled, pending = trial.account()
-            assert (completed, cancelled) == (finished.total(), 0)
-        assert trial.account() == (scheduled, completed, pending, 0)
+            assert (completed, cancelled) == (finished.total(), 0), (
+                "account: finished episodes are told, none is cancelled"
+            )
+        assert trial.account() == (scheduled, completed, pending, 0), (
+            "close: cancels the episodes in play and tells none"
+        )
 
     def test_a_task_is_applied_before_its_episode_begins(self) -> None:
         with self.trial() as trial:
             trial.reset()
             for _ in range(NUM_STEPS):
                 trial.step()
-                assert all(lane.begun == lane.applied[: len(lane.begun)] for lane in trial.lanes)
-            assert {config["value"] for lane in trial.lanes for config in lane.begun} == set(VALUES)
+                assert all(lane.begun == lane.applied[: len(lane.begun)] for lane in trial.lanes), (
+                    "apply: before each episode, the task that it plays, and once"
+                )
+            assert {config["value"] for lane in trial.lanes for config in lane.begun} == set(VALUES), (
+                "apply: the configuration of the task that was asked for"
+            )
 
     def test_abandoned_episodes_are_cancelled_never_scored(self) -> None:
         with self.trial() as trial:
@@ -108,9 +127,9 @@ class WrapperSuite:
             for num_resets in range(4):
                 trial.reset()
                 expected = ((num_resets + 1) * num_handouts, 0, num_resets * num_handouts, num_handouts)
-                assert trial.account() == expected
+                assert trial.account() == expected, "reset: cancels the episodes in play, and asks for the next ones"
                 trial.step()
-                assert trial.account() == expected
+                assert trial.account() == expected, "step: within an episode, nothing is asked, told or cancelled"
 
     def test_closing_cancels_what_is_pending_and_closing_twice_is_no_error(self) -> None:
         with self.trial() as trial:
@@ -120,7 +139,9 @@ class WrapperSuite:
             trial.step()
             for _ in range(2):
                 trial.driver.close()
-                assert trial.account() == (trial.max_pending, 0, trial.max_pending, 0)
+                assert trial.account() == (trial.max_pending, 0, trial.max_pending, 0), (
+                    "close: cancels what is pending, once"
+                )
 
     # Infos
 
@@ -128,9 +149,11 @@ class WrapperSuite:
         with self.trial(stats_interval=None) as trial:
             trial.reset()
             for report in trial.play(10):
-                assert report.keys() == {"task_id", "label", "score"}
-                assert report["label"] == label_of(trial.value_of(report))
-                assert report["score"] == pytest.approx(trial.value_of(report))
+                assert report.keys() == {"task_id", "label", "score"}, (
+                    "infos: task_id, label and score of an episode that ended"
+                )
+                assert report["label"] == label_of(trial.value_of(report)), "infos: the label of the task"
+                assert report["score"] == pytest.approx(trial.value_of(report)), "infos: the score as told"
 
     @pytest.mark.parametrize("interval", [1, 3, None])
     def test_infos_carry_statistics_every_stats_interval_episodes(self, interval: int | None) -> None:
@@ -138,9 +161,13 @@ class WrapperSuite:
             trial.reset()
             reports = dict(enumerate(trial.play(7), 1))
             with_stats = [number for number, report in reports.items() if "stats" in report]
-            assert with_stats == ([] if interval is None else list(range(interval, 8, interval)))
+            assert with_stats == ([] if interval is None else list(range(interval, 8, interval))), (
+                "stats_interval: stats after as many episodes, never with None"
+            )
             for number in with_stats:
-                assert reports[number]["stats"]["num_completed"] == number
+                assert reports[number]["stats"]["num_completed"] == number, (
+                    "stats: include the episode that made them due"
+                )
 
     # Scores
 
@@ -161,9 +188,13 @@ class WrapperSuite:
         with self.trial(num_lanes=1, score=score) as trial:
             trial.reset()
             for report in trial.play(15):
-                assert report["score"] == pytest.approx(expected(trial.value_of(report)), abs=1e-6)
+                assert report["score"] == pytest.approx(expected(trial.value_of(report)), abs=1e-6), (
+                    "score: by the rule"
+                )
             values = {config["value"] for config in trial.lanes[0].finished}
-            assert trial.last_scores() == pytest.approx({value: expected(value) for value in values}, abs=1e-6)
+            assert trial.last_scores() == pytest.approx({value: expected(value) for value in values}, abs=1e-6), (
+                "tell: the score by the rule"
+            )
 
     def test_a_score_function_gets_the_episode(self) -> None:
         episodes: list[Episode[Config]] = []
@@ -175,13 +206,21 @@ class WrapperSuite:
         with self.trial(num_lanes=1, score=score) as trial:
             trial.reset()
             reports = trial.play(10)
-            assert [episode.task.task_id for episode in episodes] == [report["task_id"] for report in reports]
-            assert [episode.task.config for episode in episodes] == trial.lanes[0].finished
+            assert [episode.task.task_id for episode in episodes] == [report["task_id"] for report in reports], (
+                "Episode.task: the task that the episode played"
+            )
+            assert [episode.task.config for episode in episodes] == trial.lanes[0].finished, (
+                "Episode.task: with the configuration that was applied"
+            )
             for episode in episodes:
                 script = pay(episode.task.config)
-                assert episode.episode_return == pytest.approx(sum(script.rewards))
-                assert (episode.length, episode.env_index) == (len(script.rewards), 0)
-                assert script.info.items() <= episode.info.items()
+                assert episode.episode_return == pytest.approx(sum(script.rewards)), (
+                    "Episode.episode_return: the sum of the rewards"
+                )
+                assert (episode.length, episode.env_index) == (len(script.rewards), 0), (
+                    "Episode.length and env_index: the number of steps, and the index of the environment"
+                )
+                assert script.info.items() <= episode.info.items(), "Episode.info: the info of the last step"
 
     def test_a_missing_success_names_the_keys_seen(self) -> None:
         def without_success(config: Config) -> Script:
@@ -191,7 +230,7 @@ class WrapperSuite:
             trial.reset()
             with pytest.raises(KeyError, match=r"expected the key 'success' .* got keys .*'goals', 'length'"):
                 trial.play(1)
-            assert trial.account().completed == 0
+            assert trial.account().completed == 0, 'score="success": without the key, nothing is told'
 
     @pytest.mark.parametrize(
         ("own", "raw", "expected"),
@@ -208,16 +247,20 @@ class WrapperSuite:
     ) -> None:
         with self.trial(own_range=own, score=lambda _: raw) as trial:
             trial.reset()
-            assert {report["score"] for report in trial.play(5)} == {raw}
+            assert {report["score"] for report in trial.play(5)} == {raw}, "infos: the score as the rule gave it"
             scores = list(trial.last_scores().values())
-            assert scores == pytest.approx([expected] * len(scores), abs=1e-12)
-            assert trial.curriculum.stats()["score/mean"] == pytest.approx(expected, abs=1e-9)
+            assert scores == pytest.approx([expected] * len(scores), abs=1e-12), (
+                "tell: scores in the units of score_range"
+            )
+            assert trial.curriculum.stats()["score/mean"] == pytest.approx(expected, abs=1e-9), (
+                "stats: scores in the units of score_range"
+            )
 
     def test_success_is_told_to_a_curriculum_of_0_to_1(self) -> None:
         with self.trial(num_lanes=1, values=[1.0], score="success") as trial:
             trial.reset()
             trial.play(1)
-            assert trial.last_scores() == {1.0: 1.0}
+            assert trial.last_scores() == {1.0: 1.0}, 'score="success": 1 is told as 1'
         with pytest.raises(ValueError, match=r"score: expected a curriculum with score_range .*'success', got"):
             self.trial(num_lanes=1, own_range=(-5, 5), score="success")
 
@@ -229,10 +272,10 @@ class WrapperSuite:
             with pytest.raises(ValueError, match=r"score: expected .*score_range \(0.0, 1.0\), got .*declare the true"):
                 trial.play(1)
             account = trial.account()
-            assert (account.completed, account.cancelled) == (0, 1)
+            assert (account.completed, account.cancelled) == (0, 1), "a score outside of the range: cancels its episode"
             is_wrong = False
             self.play_after_reset(trial)
-            assert trial.account().completed == 1
+            assert trial.account().completed == 1, "a score outside of the range: the next episode is told"
 
     @pytest.mark.parametrize(
         ("score", "message"),
@@ -243,12 +286,12 @@ class WrapperSuite:
             trial.reset()
             with pytest.raises(TypeError, match=f"score: expected one number, {message}"):
                 trial.play(1)
-            assert trial.account().cancelled == 1
+            assert trial.account().cancelled == 1, "a score that is no number: cancels its episode"
 
     def test_a_score_of_one_entry_is_this_entry(self) -> None:
         with self.trial(num_lanes=1, score=lambda _: np.array([0.25])) as trial:
             trial.reset()
-            assert trial.play(1)[0]["score"] == 0.25
+            assert trial.play(1)[0]["score"] == 0.25, "a score of one entry: this entry"
 
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -264,6 +307,36 @@ class WrapperSuite:
         with pytest.raises((TypeError, ValueError), match=message):
             self.trial(**settings)
 
+    # Regrets
+
+    def test_late_regrets_are_told_with_the_scores_of_their_episodes(self) -> None:
+        if not self.takes_late_regrets:
+            pytest.skip("takes_late_regrets is False: the wrapper takes no LateRegrets")
+        script_of = partial(pay, raises_in="step", on=BAD_VALUES[:1])
+        late = LateRegrets()
+        with self.trial(script_of, regret=late, max_failures=1000) as trial:
+            trial.reset()
+            reports: list[Mapping[str, Any]] = []
+            for _ in range(NUM_STEPS):
+                reports += [report for _, report in sorted(trial.driver.step().items())]
+            stats = trial.curriculum.stats()
+            assert stats["num_completed"] == 0, "late regrets: no score is told before the trainer tells it"
+            assert len(late) == len(reports), "late regrets: one for each episode that ended, also by a raise"
+            with pytest.raises(ValueError, match="one per episode that ended since the last call"):
+                late.tell(np.zeros(len(reports) + 1))
+            late.tell(np.arange(len(reports)))
+            assert not late, "late regrets: each episode is told once"
+            scored = {slot: trial.value_of(report) for slot, report in enumerate(reports) if "score" in report}
+            assert trial.completions() == Counter(scored.values()), "late regrets: one score for each scored episode"
+            assert trial.last_scores() == pytest.approx({value: value for value in scored.values()}), (
+                "late regrets: the score of the episode"
+            )
+            told = {trial.value_of({"task_id": state.task_id}): state for state in trial.curriculum.task_states()}
+            last = {value: slot for slot, value in scored.items()}
+            assert {value: told[value].last_regret for value in last} == last, (
+                "late regrets: in the order of the episodes' ends: by step, then by index of the environment"
+            )
+
     # Environments that raise
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
@@ -273,26 +346,42 @@ class WrapperSuite:
         with self.trial(partial(pay, raises_in=call, on=BAD_VALUES), max_failures=1000) as trial:
             trial.reset()
             scored = [report for report in trial.play(20) if "score" in report]
-            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES)
+            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(BAD_VALUES), (
+                "an environment that raises: the other tasks are played"
+            )
             account = trial.account()
-            assert account.completed == len(scored)
+            assert account.completed == len(scored), "an environment that raises: only finished episodes are told"
             # A wrapper that applies tasks in batches calls `apply` again, task by task, if it raises on a batch.
             calls_per_task = 2 if call == "apply" and len(trial.lanes) > 1 else 1
-            assert account.cancelled * calls_per_task >= sum(lane.num_raised for lane in trial.lanes) > 3
-            assert f"RuntimeError: no {call} with {BAD_VALUES[1]}" in caplog.text
+            assert account.cancelled * calls_per_task >= sum(lane.num_raised for lane in trial.lanes) > 3, (
+                "an environment that raises: each of these hand-outs is cancelled"
+            )
+            assert f"RuntimeError: no {call} with {BAD_VALUES[1]}" in caplog.text, (
+                "an environment that raises: the log names the error"
+            )
 
     def test_a_step_that_raises_ends_its_episode_without_a_score(self) -> None:
         with self.trial(partial(pay, raises_in="step", on=BAD_VALUES), num_lanes=1, max_failures=1000) as trial:
             trial.reset()
             reports = trial.play(20)
             failed = [report for report in reports if "error" in report]
-            assert {trial.value_of(report) for report in failed} == set(BAD_VALUES)
+            assert {trial.value_of(report) for report in failed} == set(BAD_VALUES), (
+                "a step that raises: a report on each such episode"
+            )
             for report in failed:
-                assert report.keys() == {"task_id", "label", "error"}
-                assert report["error"] == f"RuntimeError: no step with {trial.value_of(report)}"
+                assert report.keys() == {"task_id", "label", "error"}, (
+                    "a step that raises: task_id, label and error in the infos"
+                )
+                assert report["error"] == f"RuntimeError: no step with {trial.value_of(report)}", (
+                    'infos: the error as "Type: text"'
+                )
             account = trial.account()
-            assert account.completed == len(reports) - len(failed) == 20
-            assert account.cancelled == len(failed) * self.handouts_per_lane
+            assert account.completed == len(reports) - len(failed) == 20, (
+                "a step that raises: only finished episodes are told"
+            )
+            assert account.cancelled == len(failed) * self.handouts_per_lane, (
+                "a step that raises: its hand-outs are cancelled"
+            )
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("max_failures", [1, 3])
@@ -306,14 +395,24 @@ class WrapperSuite:
         with self.trial(partial(pay, raises_in=call), num_lanes=1, max_failures=max_failures) as trial:
             with pytest.raises(EnvironmentFailedError, match=message) as caught:
                 self.play_after_reset(trial)
-            assert isinstance(caught.value.__cause__, RuntimeError)
-            assert str(caught.value.__cause__).startswith(f"no {call} with")
-            assert trial.lanes[0].num_raised >= max_failures
+            assert isinstance(caught.value.__cause__, RuntimeError), (
+                "EnvironmentFailedError: chains the error of the environment"
+            )
+            assert str(caught.value.__cause__).startswith(f"no {call} with"), (
+                "EnvironmentFailedError: chains the last error"
+            )
+            assert trial.lanes[0].num_raised >= max_failures, (
+                "max_failures: as many failures on different tasks before EnvironmentFailedError"
+            )
             account = trial.account()
-            assert (account.completed, account.cancelled, account.pending) == (0, account.scheduled, 0)
+            assert (account.completed, account.cancelled, account.pending) == (0, account.scheduled, 0), (
+                "EnvironmentFailedError: all hand-outs are cancelled"
+            )
             trial.direct(pay)
             self.play_after_reset(trial)
-            assert trial.account().completed == 1
+            assert trial.account().completed == 1, (
+                "EnvironmentFailedError: a repaired environment can be reset and played"
+            )
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("num_broken", [1, 2])
@@ -322,13 +421,15 @@ class WrapperSuite:
         with self.trial(partial(pay, raises_in=call, on=broken), max_failures=num_broken + 1) as trial:
             trial.reset()
             scored = [report for report in trial.play(100) if "score" in report]
-            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(broken)
+            assert {trial.value_of(report) for report in scored} == set(VALUES) - set(broken), (
+                "a few broken tasks: the others are played to the end"
+            )
 
     def test_an_environment_that_fails_on_the_only_task_is_given_up(self) -> None:
         with self.trial(partial(pay, raises_in="reset"), num_lanes=1, values=[1.0], max_failures=3) as trial:
             with pytest.raises(EnvironmentFailedError, match="got 3 failures in a row on 1 different tasks"):
                 trial.reset()
-            assert trial.lanes[0].num_raised == 3
+            assert trial.lanes[0].num_raised == 3, "max_failures: the only task is tried as often"
 
     def test_lanes_that_all_fail_are_given_up(self) -> None:
         with (
@@ -342,7 +443,9 @@ class WrapperSuite:
             trial.reset()
             trial.play(100)
         texts = [record.message for record in caplog.records if "the environment raised" in record.message]
-        assert len(BAD_VALUES) <= len(texts) <= len(VALUES)  # ahead of its time, a good task may take part in a failure
+        assert len(BAD_VALUES) <= len(texts) <= len(VALUES), (
+            "the log: a task that fails is in it once"
+        )  # ahead of its time, a good task may take part in a failure
 
     def test_episodes_that_are_all_abandoned_are_in_the_log_once(self, caplog: pytest.LogCaptureFixture) -> None:
         with self.trial() as trial:
@@ -350,7 +453,9 @@ class WrapperSuite:
                 trial.reset()
                 trial.step()
         texts = [record.message for record in caplog.records if "TimeLimit, must be inside" in record.message]
-        assert len(texts) in {1, len(trial.lanes)}  # once a wrapper
+        assert len(texts) in {1, len(trial.lanes)}, (
+            "the log: a wrapper warns of abandoned episodes once"
+        )  # once a wrapper
 
     def test_episodes_that_are_abandoned_now_and_then_are_not_in_the_log(
         self, caplog: pytest.LogCaptureFixture
@@ -361,7 +466,9 @@ class WrapperSuite:
             for _ in range(20):
                 trial.reset()
                 trial.step()
-        assert not [record for record in caplog.records if "TimeLimit" in record.message]
+        assert not [record for record in caplog.records if "TimeLimit" in record.message], (
+            "the log: no warning after an episode that ended"
+        )
 
     def play_after_reset(self, trial: Trial) -> None:
         """Plays an episode to its end."""
@@ -381,9 +488,13 @@ class WrapperSuite:
             trial.play(2, "error")
             with pytest.raises(EnvironmentFailedError) as caught:
                 trial.play(1)
-            assert str(caught.value.__cause__) == "no step with 1.0"
+            assert str(caught.value.__cause__) == "no step with 1.0", (
+                "max_failures: counts from the last finished episode"
+            )
             account = trial.account()
-            assert (account.completed, account.cancelled, account.pending) == (3, 9 * self.handouts_per_lane, 0)
+            assert (account.completed, account.cancelled, account.pending) == (3, 9 * self.handouts_per_lane, 0), (
+                "account: finished episodes are told, failed ones are cancelled"
+            )
 
     @pytest.mark.parametrize("call", ["apply", "reset", "step"])
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -391,28 +502,6 @@ class WrapperSuite:
         with self.trial(partial(pay, raises_in=call, error=error), max_failures=1) as trial, pytest.raises(error):
             self.play_after_reset(trial)
         account = trial.account()
-        assert (account.completed, account.cancelled) == (0, account.scheduled)
-
-
-class AgentsWrapperSuite(WrapperSuite):
-    """What also holds for a wrapper of several agents, whose numbers its argument `reduce` makes one.
-
-    `make_driver` receives `reduce` among the settings, in the tests that are about it.
-    """
-
-    def test_a_reduce_that_raises_cancels_its_episode_as_unscored(self) -> None:
-        is_wrong = True
-
-        def reduce(numbers: NDArray[np.float64]) -> float:
-            if is_wrong:
-                raise RuntimeError("no number")
-            return float(numbers.mean())
-
-        with self.trial(num_lanes=1, reduce=reduce) as trial:
-            trial.reset()
-            with pytest.raises(RuntimeError, match="no number"):
-                trial.play(1)
-            is_wrong = False
-            self.play_after_reset(trial)
-            assert trial.account().completed == 1
-            assert trial.curriculum.stats()["cancelled/unscored"] == 1
+        assert (account.completed, account.cancelled) == (0, account.scheduled), (
+            "an interrupt: the hand-outs are cancelled, none is told"
+        )

@@ -17,12 +17,13 @@ from ..inputs import as_number
 from ..table import MAX_SCORE
 from ..task import ConfigT, Task
 from .failures import DEFAULT_MAX_FAILURES, FailureStreak
-from .regret import as_regret, check_regret_rule
+from .regret import LateRegrets, as_regret, check_regret_rule
 from .statistics import PeriodicStats, StatsInterval
 
 __all__ = [
     "DEFAULT_MAX_FAILURES",
     "INFO_KEY",
+    "AnyRegretRule",
     "EnvironmentFailedError",
     "Episode",
     "Handouts",
@@ -31,6 +32,7 @@ __all__ = [
     "at_least_1",
     "named_method",
     "opening",
+    "parted",
 ]
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,14 @@ ScoreRule: TypeAlias = Literal["return", "success"] | Callable[[Episode[ConfigT]
 RegretRule: TypeAlias = Callable[[Episode[ConfigT]], float] | None
 """A function that returns the regret of an episode, for algorithms that choose by regret; None: no regret is told."""
 
+AnyRegretRule: TypeAlias = RegretRule[ConfigT] | LateRegrets
+"""A rule for regrets, or where scores are kept until the trainer knows their regrets."""
+
+
+def parted(regret: AnyRegretRule[ConfigT]) -> tuple[RegretRule[ConfigT], LateRegrets | None]:
+    """Returns the rule, and where scores are kept: at least one of them is None."""
+    return (None, regret) if isinstance(regret, LateRegrets) else (regret, None)
+
 
 def opening(task: Task[ConfigT], last_id: int | None) -> dict[str, Any]:
     """Returns what a wrapper reports when an episode of `task` begins.
@@ -96,6 +106,7 @@ class Handouts(Generic[ConfigT]):
         max_failures: Number of different tasks in a row, at least 1, on which the environment must fail for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
         regret: The regret told at an episode's end.
+        late: Keeps the scores until the trainer tells them with regrets, instead of `regret`.
 
     Raises:
         ValueError: If `score` is not a rule or does not suit the curriculum's range, if the algorithm chooses by regret
@@ -110,8 +121,11 @@ class Handouts(Generic[ConfigT]):
         stats_interval: StatsInterval,
         max_failures: int,
         regret: RegretRule[ConfigT] = None,
+        late: LateRegrets | None = None,
     ) -> None:
-        check_regret_rule(curriculum.config, regret)
+        check_regret_rule(curriculum.config, regret, late)
+        if late is not None:
+            late.join(curriculum)
         if not callable(score) and score not in {"return", "success"}:
             raise ValueError(
                 f"score: expected 'return', 'success' or a function of an Episode, got {score!r}; use one of them"
@@ -125,6 +139,7 @@ class Handouts(Generic[ConfigT]):
         self._curriculum = curriculum
         self._score = score
         self._regret = regret
+        self._late = late
         self._score_range = low, high = (-MAX_SCORE, MAX_SCORE) if isinstance(score_range, str) else score_range
         slack = ROUNDING * (high - low)  # float32 rewards of 1 may sum to 1.00000001
         self._lowest, self._highest = low - slack, high + slack
@@ -152,7 +167,7 @@ class Handouts(Generic[ConfigT]):
         """
         self._streak.end()
         self._num_abandoned = None
-        if len(episodes) == 1 and self._regret is None:
+        if len(episodes) == 1 and self._regret is None and self._late is None:
             return [self._tell_one(episodes[0])]
         told: list[Episode[ConfigT]] = []
         scores: list[float] = []
@@ -188,8 +203,12 @@ class Handouts(Generic[ConfigT]):
         return self._report(episode, score)
 
     def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float], regrets: Sequence[float]) -> None:
+        task_ids = [task.task_id for task in tasks]
+        if self._late is not None:
+            self._late.keep(task_ids, scores)
+            return
         try:
-            self._curriculum.tell([task.task_id for task in tasks], scores, regrets=regrets or None)
+            self._curriculum.tell(task_ids, scores, regrets=regrets or None)
         except Exception:
             self.cancel(tasks, "unscored")  # a call that raises has recorded nothing, and the episodes are over
             raise
@@ -254,6 +273,12 @@ class Handouts(Generic[ConfigT]):
                 f"{last.config!r}; fix the environment or the tasks, or raise max_failures"
             ) from error
         return [{"task_id": task.task_id, "label": task.label, "error": found} for task in tasks]
+
+    def cut(self, tasks: Sequence[Task[ConfigT]], error: Exception, num_episodes: int) -> list[dict[str, Any]]:
+        """Does what `fail` does, for a step that raised and so ended the `num_episodes` episodes in play."""
+        if self._late is not None:
+            self._late.skip(num_episodes)
+        return self.fail(tasks, error)
 
     def _checked_score(self, episode: Episode[ConfigT]) -> float:
         """Returns the score of `episode` by the rule."""

@@ -1,4 +1,7 @@
-"""`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum."""
+"""`CurriculumEnv` for `gymnasium.Env`: every episode plays a task of the curriculum.
+
+The class of the same name for vector environments is in `curricular.wrappers.gymnasium_vector`.
+"""
 
 from collections.abc import Callable
 from typing import Any, Generic, SupportsFloat, TypeVar, overload
@@ -14,11 +17,12 @@ from ..task import ConfigT, Task
 from .episodes import (
     DEFAULT_MAX_FAILURES,
     INFO_KEY,
+    AnyRegretRule,
     Episode,
     Handouts,
-    RegretRule,
     ScoreRule,
     at_least_1,
+    parted,
 )
 from .returns import as_flag, as_info, checked
 from .single import Application, EnvEpisodes
@@ -68,13 +72,15 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks. One task that always fails is not enough.
-        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret;
+            or a `LateRegrets`, by which the trainer tells scores and regrets when it knows the latter.
         max_envs: With `make`, the number of environments that are kept open, at least 1.
 
     Raises:
         ValueError: If the environment has no method of the given name, if the algorithm chooses by regret and there is
             no `regret`, or if an argument is out of its range.
-        TypeError: If the given name is not a method's, or if there is neither `env` with `apply` nor `make` alone.
+        TypeError: If the given name is not a method's, if there is neither `env` with `apply` nor `make` alone, or if
+            `env` is not a `gymnasium.Env`.
 
     Examples:
         >>> import gymnasium
@@ -106,7 +112,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
     ) -> None: ...
 
     @overload
@@ -118,7 +124,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
         max_envs: int = MAX_ENVS,
     ) -> None: ...
 
@@ -132,13 +138,13 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
         max_envs: int = MAX_ENVS,
     ) -> None:
         if curriculum is None:
             raise TypeError("curriculum: expected a Curriculum, got None; pass the one that tasks come from")
         self.curriculum: Curriculum[ConfigT] = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, *parted(regret))
         if make is not None and env is None and apply is None:
             env = self._first_env(make, max_envs)
             how: Callable[..., Any] | str = _set_task
@@ -148,6 +154,11 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             raise TypeError(
                 f"env: expected an environment with apply=…, or make=… alone, got env={env}, apply={apply!r:.100} and "
                 f"make={make!r:.100}; apply says how a task gets into env, make returns an environment for a task"
+            )
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(
+                f"env: expected a gymnasium.Env, got {env!r:.100}; for a vector environment, use the CurriculumEnv of "
+                f"curricular.wrappers.gymnasium_vector"
             )
         super().__init__(env)
         self._episodes = EnvEpisodes(curriculum, self._handouts, Application(how, env.get_wrapper_attr, env))

@@ -1,4 +1,7 @@
-"""`CurriculumEnv` for `gymnasium.vector.VectorEnv`: one curriculum for many environments, in the trainer's process."""
+"""`CurriculumEnv` for `gymnasium.vector.VectorEnv`: one curriculum for many environments, in the trainer's process.
+
+The class of the same name for one environment is in `curricular.wrappers.gymnasium`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, ScoreRule, opening
+from .episodes import DEFAULT_MAX_FAILURES, AnyRegretRule, Episode, Handouts, ScoreRule, opening, parted
 from .returns import by_env, checked
 from .spaces import SpacesDifferError
 from .statistics import StatsInterval
@@ -56,11 +59,13 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             eighth of a larger pool; more if episodes are shorter than 20 steps. None: no ``stats``.
         max_failures: Number of different tasks in a row on which the environment must raise for
             `EnvironmentFailedError`; in a smaller pool, all tasks.
-        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret.
+        regret: The regret told at an episode's end, a function of an `Episode`, for algorithms that choose by regret;
+            or a `LateRegrets`, by which the trainer tells scores and regrets when it knows the latter.
 
     Raises:
         ValueError: If the environment has no known autoreset mode or no attribute of the given name, if the algorithm
             chooses by regret and `regret` is missing, or if an argument is out of its range.
+        TypeError: If `env` is not a `VectorEnv`.
 
     Examples:
         >>> import gymnasium
@@ -86,15 +91,20 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         score: ScoreRule[ConfigT] = "return",
         stats_interval: StatsInterval = "auto",
         max_failures: int = DEFAULT_MAX_FAILURES,
-        regret: RegretRule[ConfigT] = None,
+        regret: AnyRegretRule[ConfigT] = None,
     ) -> None:
+        if not isinstance(env, VectorEnv):
+            raise TypeError(
+                f"env: expected a gymnasium.vector.VectorEnv, got {env!r:.100}; for one environment, use the "
+                f"CurriculumEnv of curricular.wrappers.gymnasium"
+            )
         super().__init__(env)
         self._playing: dict[int, Task[ConfigT]] = {}
         self._coming: dict[int, Task[ConfigT]] = {}
         self._last_ids: dict[int, int] = {}
         self._restarting: list[int] = []
         self.curriculum = curriculum
-        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, regret)
+        self._handouts = Handouts(curriculum, score, stats_interval, max_failures, *parted(regret))
         self._mode = _mode_of(env)
         self._apply: Apply[ConfigT] = apply if callable(apply) else _attribute(env, apply)
         self._returns = np.zeros(env.num_envs)
@@ -258,7 +268,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     def _cut(self, error: Exception) -> Steps:
         """Cancels all episodes after a step that raised, and returns a step that truncates them."""
         playing = [index for index in range(self.num_envs) if index in self._playing]
-        reports = dict(zip(playing, self._handouts.fail(self._take(playing), error), strict=False))
+        reports = dict(zip(playing, self._handouts.cut(self._take(playing), error, self.num_envs), strict=False))
         infos: dict[str, Any] = {}
         if self._mode is not AutoresetMode.DISABLED:
             _, infos = self.reset()
@@ -305,7 +315,8 @@ def _attribute(env: Any, name: str) -> Apply[Any]:
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f"apply: expected a function, or the name of an attribute of the environments of a SyncVectorEnv or "
-            f"AsyncVectorEnv, got {name!r}, which {env} does not have; correct the name or pass a function"
+            f"AsyncVectorEnv, got {name!r}, which {env} does not have; correct the name, declare the attribute "
+            f"in the class of the environment ({name} = None), or pass a function"
         ) from error
 
     def apply(env: Any, tasks: Sequence[Task[Any]], indices: Sequence[int]) -> None:

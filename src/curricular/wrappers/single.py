@@ -114,7 +114,8 @@ class EnvEpisodes(Generic[ConfigT]):
                 self.cancel("failed")
                 raise
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
-                self.fail(task, error)
+                self.task = None
+                self._handouts.fail([task], error)
                 continue
             self.length = 0
             self.opening, self._last_id = opening(task, self._last_id), task.task_id
@@ -127,7 +128,7 @@ class EnvEpisodes(Generic[ConfigT]):
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
         """
         self.task = None
-        (report,) = self._handouts.fail([task], error)
+        (report,) = self._handouts.cut([task], error, 1)
         return report
 
     def cancel(self, reason: str) -> None:

@@ -1,4 +1,10 @@
-"""Fills in while the site is built what the code says already: the reference, and the list of algorithms."""
+"""Writes what the code says already into docs/: the table of algorithms, and a page of the reference for each module.
+
+    python scripts/reference.py  # after a change of the registry, of the layers or of the docstring of a module
+
+`tests/test_docs_reference.py` compares. As a hook of MkDocs, it adds these pages to the navigation of the site, where
+each page of the reference is filled from the docstrings.
+"""
 
 import ast
 import re
@@ -9,7 +15,6 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
 from mkdocs.utils.meta import get_data
 
 from curricular.algorithms.registry import REGISTRY, Entry
@@ -19,6 +24,7 @@ DOCS = ROOT / "docs"
 SOURCES = ROOT / "src" / "curricular"
 WITHOUT_PAGE = {"__main__", "cli"}
 """Modules that document themselves: `curricular --help`."""
+GITHUB = "https://github.com/curricular/curricular/blob/main/src/curricular"
 CITATION = re.compile(r"\b[A-Z][\w-]+(?: et al\.|(?:, [A-Z][\w-]+)* and [A-Z][\w-]+)? (?:19|20)\d\d\b")
 
 
@@ -84,13 +90,16 @@ def page_of(entry: Entry) -> str:
     return f"algorithms/{module_of(entry).replace('_', '-')}.md"
 
 
-# ── What the site gets ───────────────────────────────────────────────────────────────────────────
+# ── What is written ──────────────────────────────────────────────────────────────────────────────
 
 
 def reference_page(name: str) -> str:
     """Returns the page of one module, a package with all its modules."""
-    options = "    options:\n      show_submodules: true\n" if (SOURCES / name).is_dir() else ""
-    return f"# `curricular.{name}`\n\n::: curricular.{name}\n{options}"
+    is_package = (SOURCES / name).is_dir()
+    path = name if is_package else f"{name}.py"
+    options = "    options:\n      show_submodules: true\n" if is_package else ""
+    first = docstring(name).partition("\n")[0]
+    return f"# `curricular.{name}`\n\n{first} [Source]({GITHUB}/{path})\n\n::: curricular.{name}\n{options}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -131,11 +140,41 @@ def check_pages(pages: set[str], guides: set[str], registry: Iterable[Entry] = R
         )
 
 
-TABLES = {
-    "reference/index.md": ("<!-- table of modules -->", table_of_modules),
-    "algorithms/index.md": ("<!-- table of algorithms -->", table_of_algorithms),
-}
-"""Page -> the mark in it, and what is put there."""
+TABLES = {"reference/index.md": table_of_modules, "algorithms/index.md": table_of_algorithms}
+"""Page -> its table."""
+MARK = "<!-- written by scripts/reference.py -->"
+TABLE = re.compile(rf"{MARK}\n.*?{MARK}", re.DOTALL)
+"""The place of the table in a page: between two marks."""
+
+
+def with_table(page: str) -> str:
+    """Returns the text of a page with its table as the code has it now.
+
+    Raises:
+        ValueError: If the page has not one place for a table.
+    """
+    text, number = TABLE.subn(
+        lambda _: f"{MARK}\n\n{TABLES[page]()}\n\n{MARK}", (DOCS / page).read_text(encoding="utf-8")
+    )
+    if number != 1:
+        raise ValueError(f"docs/{page}: expected two lines {MARK} around one table, got {number} tables; put them back")
+    return text
+
+
+def written() -> dict[str, str]:
+    """Returns all that this script writes, as page -> text."""
+    references = {f"reference/{name}.md": reference_page(name) for name in modules()}
+    return references | {page: with_table(page) for page in TABLES}
+
+
+def main() -> None:
+    """Writes the pages, and removes those of modules that are gone."""
+    expected = written()
+    for path in (DOCS / "reference").glob("*.md"):
+        if f"reference/{path.name}" not in expected:
+            path.unlink()
+    for page, text in expected.items():
+        (DOCS / page).write_text(text, encoding="utf-8")
 
 
 # ── Events of MkDocs ─────────────────────────────────────────────────────────────────────────────
@@ -165,16 +204,5 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages of the reference, which are nowhere on the disk."""
-    for name in modules():
-        files.append(File.generated(config, f"reference/{name}.md", content=reference_page(name)))
-    return files
-
-
-def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Puts the tables in the place of their marks."""
-    mark, make = TABLES.get(page.file.src_uri, ("", str))
-    if mark and mark not in markdown:
-        raise PluginError(f"docs/{page.file.src_uri}: expected the mark {mark}, got none; put it back for the table")
-    return markdown.replace(mark, make()) if mark else markdown
+if __name__ == "__main__":
+    main()
