@@ -505,3 +505,27 @@ class WrapperSuite:
         assert (account.completed, account.cancelled) == (0, account.scheduled), (
             "an interrupt: the hand-outs are cancelled, none is told"
         )
+
+
+class AgentsWrapperSuite(WrapperSuite):
+    """What also holds for a wrapper of several agents, whose numbers its argument `reduce` makes one.
+
+    `make_driver` receives `reduce` among the settings, in the tests that are about it.
+    """
+
+    def test_a_reduce_that_raises_cancels_its_episode_as_unscored(self) -> None:
+        is_wrong = True
+
+        def reduce(numbers: NDArray[np.float64]) -> float:
+            if is_wrong:
+                raise RuntimeError("no number")
+            return float(numbers.mean())
+
+        with self.trial(num_lanes=1, reduce=reduce) as trial:
+            trial.reset()
+            with pytest.raises(RuntimeError, match="no number"):
+                trial.play(1)
+            is_wrong = False
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1, "reduce: the next episodes are told"
+            assert trial.curriculum.stats()["cancelled/unscored"] == 1, "reduce: if it raises, its episode is cancelled"
