@@ -217,7 +217,7 @@ def _member_factors(
     is_inside = xp.reshape(xp.astype(xp.arange(shape[0]) > 0, xp.float64), (-1, 1))  # after the choice of the member
     is_used = xp.astype(cells.T > 0, xp.float64)  # cell 0 stands for all unused columns
     most = xp.max(is_used * evidence, axis=0)
-    return _Factors(xp.prod(_shrunk(here, mean, evidence - is_inside * own), axis=0), most)
+    return _Factors(xp.prod(_shrunk(here, mean, is_used * (evidence - is_inside * own)), axis=0), most)
 
 
 def _axis_means(priorities: Array, sizes: Array, cell_axes: Array) -> Array:

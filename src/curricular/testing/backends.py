@@ -147,10 +147,10 @@ class BackendSuite:
             with pytest.raises(KeyError, match="on purpose"):
                 backend.look(fail)
             _admit(backend, [1], [99])
-            assert backend.look(lambda table: table.rows["seed"].tolist()) == [10, 99, 12]
+            assert backend.look(lambda table: table.rows["seed"].tolist()) == [10, 99, 12], "look: the rows as they are"
             there = backend.current()
-            assert backend.look(lambda table: table.counters) == there.counters
-            assert backend.apply(lambda transaction: len(transaction.events)) == 1
+            assert backend.look(lambda table: table.counters) == there.counters, "look: the table that `current` copies"
+            assert backend.apply(lambda transaction: len(transaction.events)) == 1, "look: leaves the log as it is"
 
     def test_a_transaction_ends_with_its_call(self) -> None:
         with closing(self.make_backend(2, 0)) as backend:
