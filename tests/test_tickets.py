@@ -7,7 +7,7 @@ import pytest
 
 from curricular import Curriculum, LearningProgressConfig, LedgerFullError, UniformConfig, WeightedConfig
 from curricular.backends import local, shared
-from curricular.table import HANDOUT
+from curricular.table import handout_dtype
 from curricular.table.ledger import MAX_TICKETS
 
 from .helpers import balance
@@ -341,7 +341,7 @@ class TestReasons:
 @pytest.mark.parametrize("module", [local, shared])
 def test_without_tickets_the_ledger_costs_no_memory_in_a_state(module):
     state = make(use_shared_memory=module is shared).state_dict()
-    assert state["ledger"].dtype == HANDOUT
+    assert state["ledger"].dtype == handout_dtype(0)
     assert len(state["ledger"]) == 0
 
 

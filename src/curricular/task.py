@@ -37,7 +37,7 @@ class Task(Generic[ConfigT]):
 
 
 class Batch(NamedTuple):
-    """Hand-outs with tickets, as arrays of shape (n,)."""
+    """Hand-outs with tickets, as arrays of length n."""
 
     tickets: NDArray[np.int64]
     """The ticket of each hand-out, under which its result is told: a positive number that identifies the hand-out."""
@@ -45,6 +45,8 @@ class Batch(NamedTuple):
     """The id of each task."""
     seeds: NDArray[np.int64]
     """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
+    params: Params
+    """The params of each task, shape (n, num_params). ``generator.build(seed, params)`` is its configuration."""
     probabilities: NDArray[np.float64]
     """The probability with which each task was drawn; 1 for a task that was asked for."""
     is_trained_on: NDArray[np.bool_]

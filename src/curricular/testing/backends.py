@@ -10,10 +10,12 @@ from ..backends.local import LocalMemoryBackend
 from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
+from ..generators import bucketed
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..results import estimator
 from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, admit, choose, record
+from ..task import Span
 from .play import play, quick
 
 _ESTIMATOR = estimator(CurriculumConfig())
@@ -193,6 +195,24 @@ class BackendSuite:
             curriculum.load_state_dict(curriculum.state_dict())
             told += [task.task_id for task in curriculum.ask(5)]
             assert sorted(task_id % 12 for task_id in told) == list(range(12))
+
+    def test_a_batch_is_built_after_its_tasks_were_evicted(self) -> None:
+        """A loop that asks, lets others tell their results, and only then builds; also after a load."""
+        generator = bucketed({"size": 5, "speed": 0.0}, {"size": Span(5, 25), "speed": Span(0.0, 1.0)})
+        with closing(self.make_backend(16, 2)) as backend:
+            curriculum = Curriculum(generator, quick(16), backend=backend)
+            batch = curriculum.ask_batch(16)
+            configs = [curriculum.task(task_id).config for task_id in batch.task_ids.tolist()]
+            play(curriculum, 4000)
+            left = np.isin(batch.task_ids, curriculum.tasks()["task_id"])
+            assert not left.all()
+            assert curriculum.configs(batch) == configs
+            assert [generator.build(*task) for task in zip(batch.seeds, batch.params, strict=True)] == configs
+            curriculum.load_state_dict(curriculum.state_dict())
+            assert curriculum.configs(curriculum.open_handouts()) == configs  # the load has emptied the cache
+            again = curriculum.ask_batch(int(left.sum()))
+            assert curriculum.configs(again) == [config for config, stays in zip(configs, left, strict=True) if stays]
+            assert curriculum.stats()["num_open"] == left.sum()
 
     def test_closing_twice_is_no_error(self) -> None:
         backend = self.make_backend(2, 0)
