@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +27,10 @@ class Settings(BaseModel):
     # defer_build: an unused config adds nothing to the time of the import.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
+    axis_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that hold axes of the generator, each by its index or its name, or settings that do. A
+    curriculum replaces names by indices."""
+
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
@@ -38,12 +42,19 @@ class Settings(BaseModel):
         return data
 
 
+AxisIndex = Annotated[int, Field(ge=0)]
+"""Index of an axis of the generator; in a merged set, of the column of params."""
+
+
 class CurriculumConfig(Settings):
     """Settings of the pool, of the averages in a row and of eviction. Subclasses add the settings of one algorithm.
 
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
     """
+
+    rate_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that hold an axis of success rates."""
 
     num_active_tasks: int | None = Field(default=None, ge=1)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,

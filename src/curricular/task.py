@@ -197,7 +197,18 @@ def num_params(axes: tuple[Axis, ...]) -> int:
 
 def all_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
     """Yields `axes`, each before the axes of its branches."""
+    return (axis for _, axis in by_column(axes))
+
+
+def by_column(axes: tuple[Axis, ...], first: int = 0) -> Iterator[tuple[int, Axis]]:
+    """Yields `axes`, each before the axes of its branches, with the column of its params, counted from `first`.
+
+    Examples:
+        >>> [(column, axis.name) for column, axis in by_column((Axis("size", (5, 9)), Axis("speed", Span(0.0, 1.0))))]
+        [(0, 'size'), (1, 'speed')]
+    """
     for axis in axes:
-        yield axis
+        yield first, axis
         for branch in axis.branches:
-            yield from all_axes(branch)
+            yield from by_column(branch, first + 1)
+        first += axis.num_columns
