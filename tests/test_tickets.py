@@ -237,6 +237,16 @@ def test_one_wrong_result_of_many_records_none(scores):
     assert curriculum.tell_batch(batch.tickets, [1.0, 1.0]) == 2
 
 
+def test_errors_of_results_speak_of_tickets():
+    curriculum = make()
+    batch = curriculum.ask_batch(4)
+    with pytest.raises(ValueError, match=r"scores: expected shape \(4,\) like tickets, got \(32,\); .* \(4, 8\)"):
+        curriculum.tell_batch(batch.tickets, np.zeros(32))
+    with pytest.raises(ValueError, match=r"regrets: .* like tickets, got \(3,\); pass one per ticket$"):
+        curriculum.tell_batch(batch.tickets, np.zeros(4), regrets=np.zeros(3))
+    assert curriculum.stats()["num_open"] == 4
+
+
 def test_tickets_that_never_were_are_unknown():
     curriculum = make()
     curriculum.ask_batch(2)

@@ -228,7 +228,7 @@ class Tickets:
         """
 
         def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
-            return self._tracker.results.events(table, ids, scores, regrets)
+            return self._tracker.results.events(table, ids, scores, regrets, per="ticket")
 
         return self._end(_checked_tickets(tickets), events_of)
 
