@@ -151,6 +151,31 @@ def test_tickets_of_which_none_is_open_are_warned_of_once(caplog):
 
 
 @BACKENDS
+def test_results_of_tickets_that_are_told_by_task_id_are_warned_of_once(use_shared_memory, caplog):
+    curriculum = make(4, use_shared_memory=use_shared_memory, max_open_handouts=64)
+    others = curriculum.ask_batch(8)
+    curriculum.tell_batch(others.tickets, np.ones(8))
+    curriculum.tell(curriculum.ask_batch(8).task_ids, np.ones(8))
+    for _ in range(7):
+        curriculum.tell(curriculum.ask_batch(8).task_ids, np.ones(8))
+    (record,) = caplog.records
+    assert "were told by task id" in record.getMessage()
+    with pytest.raises(LedgerFullError, match="a result told by task id ends no ticket"):
+        curriculum.ask_batch(8)
+
+
+def test_tickets_that_are_told_late_or_never_are_not_warned_of(caplog):
+    curriculum = make(4)
+    open_tickets = curriculum.ask_batch(40).tickets
+    for _ in range(40):
+        task = curriculum.get_task()
+        curriculum.tell([task.task_id], [1.0])
+    curriculum.tell_batch(open_tickets[:20], np.ones(20))
+    curriculum.cancel_batch(open_tickets[20:30], "stale")
+    assert not caplog.records
+
+
+@BACKENDS
 def test_age_counts_what_the_pool_handed_out_since(use_shared_memory):
     curriculum = make(use_shared_memory=use_shared_memory)
     batch = curriculum.ask_batch(3)

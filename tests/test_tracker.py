@@ -118,7 +118,10 @@ class TestRefusals:
             (
                 [0, 1],
                 [0.5],
-                r"scores: expected shape \(2,\) got \(1,\); pass one per task_id, or groups as shape \(2, G\)",
+                (
+                    r"scores: expected shape \(2,\) like task_ids, got \(1,\); pass one per task_id, or groups as "
+                    r"shape \(2, G\)"
+                ),
             ),
             ([0], [0.5, 0.5], r"scores: expected shape \(1,\)"),
             ([0], 0.5, r"scores: expected shape \(1,\) like task_ids, got \(\)"),

@@ -88,7 +88,8 @@ def check_free(size: int, num_open: int, n: int) -> None:
     if num_open + n > size:
         raise LedgerFullError(
             f"max_open_handouts: expected at most {size} open hand-outs with tickets, got {num_open} and {n} more; "
-            f"tell or cancel those that ended, call expire for those that never end, or raise the setting"
+            f"tell or cancel those that ended by their tickets, since a result told by task id ends no ticket, call "
+            f"expire for those that never end, or raise the setting"
         )
 
 

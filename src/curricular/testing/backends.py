@@ -190,11 +190,17 @@ class BackendSuite:
             batch = curriculum.ask_batch(4)
             curriculum.cancel_batch(batch.tickets[:2], "lost")
             told = [*ids, *batch.task_ids[2:].tolist()]
+            assert curriculum.stats()["cover/progress"] == 7 / 12
             curriculum.tell_batch(batch.tickets[2:], [1.0, 0.0])
             curriculum.tell(ids, np.ones(5))
             curriculum.load_state_dict(curriculum.state_dict())
             told += [task.task_id for task in curriculum.ask(5)]
             assert sorted(task_id % 12 for task_id in told) == list(range(12))
+            stats = curriculum.stats()
+            assert (stats["cover/num_walks"], stats["cover/progress"]) == (0, 1)
+            curriculum.get_task()
+            stats = curriculum.stats()
+            assert (stats["cover/num_walks"], stats["cover/progress"]) == (1, 1 / 12)
 
     def test_a_batch_is_built_after_its_tasks_were_evicted(self) -> None:
         """A loop that asks, lets others tell their results, and only then builds; also after a load."""
