@@ -192,8 +192,8 @@ class Tickets:
             columns = columns_of(replaced(table, rows=table.rows.take(slots)))
             is_trained_on = np.asarray(self._algorithm.is_trained_on(columns), np.bool_)
         life = table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-        tasks = transaction.table.rows.take(slots)  # a draft would copy all columns
-        return issue(table, ids, tasks, chances, is_trained_on, self._backend.worker, life)
+        seeds, params = (transaction.table.rows[name][slots] for name in ("seed", "params"))
+        return issue(table, ids, seeds, params, chances, is_trained_on, self._backend.worker, life)
 
     def _take_waiting(self, draft: Account, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.

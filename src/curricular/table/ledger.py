@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rows import Rows
+from ..task import Params
 from .record import schedule
 from .schema import (
     CANCELLED,
@@ -96,7 +96,8 @@ def check_free(size: int, num_open: int, n: int) -> None:
 def issue(
     table: Table,
     task_ids: NDArray[np.int64],
-    tasks: Rows,
+    seeds: NDArray[np.int64],
+    params: Params,
     chances: NDArray[np.float64],
     is_trained_on: NDArray[np.bool_],
     worker: int,
@@ -107,7 +108,8 @@ def issue(
     Args:
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
-        tasks: Their rows, n of them.
+        seeds: Their seeds, shape (n,).
+        params: Their params, shape (n, num_axes).
         chances: Probability with which each task was drawn, shape (n,).
         is_trained_on: Whether to train on each hand-out, shape (n,).
         worker: Number of the worker that asks for the tasks.
@@ -131,7 +133,7 @@ def issue(
     entries = np.empty(n, table.ledger.dtype)
     entries["ticket"] = life * MAX_TICKETS + counts
     entries["task_id"], entries["worker"] = task_ids, worker
-    entries["seed"], entries["params"] = tasks["seed"], tasks["params"]
+    entries["seed"], entries["params"] = seeds, params
     entries["moment"] = old.num_scheduled + order
     entries["chance"], entries["is_trained_on"] = chances, is_trained_on
     change = LedgerChange(places, entries)
