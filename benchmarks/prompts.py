@@ -44,7 +44,7 @@ def measured(num_prompts: int) -> dict[str, float]:
     prompts, reading = cpu_seconds(
         lambda: dataset(range(num_prompts), key=np.arange(num_prompts), columns={"rate": rates})
     )
-    config = ThompsonConfig.prompts(num_prompts, prior_axis=0, use_shared_memory=False)
+    config = ThompsonConfig.prompts(prior_axis=0, use_shared_memory=False)
     curriculum, making = cpu_seconds(lambda: Curriculum(prompts, config))
     steps, refreshes = [], []
 

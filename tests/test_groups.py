@@ -133,6 +133,18 @@ def test_a_rare_success_is_believed_as_it_is(name):
         (np.empty((1, 0)), ValueError, "scores: expected at least one score per group"),
         ([[0.5], [0.5]], ValueError, r"scores: expected shape \(1,\) like task_ids"),
         ([[[0.5]]], ValueError, r"scores: expected shape \(1,\) like task_ids"),
+        (
+            [[1.0, 0.0], [1.0]],
+            ValueError,
+            r"scores: expected shape \(n,\), or \(n, G\) .*; pad shorter groups with NaN",
+        ),
+        (
+            [0.5] * 8,
+            ValueError,
+            r"scores: expected shape \(1,\) like task_ids, got \(8,\); .* groups as shape \(1, 8\)",
+        ),
+        ([[0.5, None]], TypeError, "scores: expected numbers, got dtype object; mark a failed rollout .* by NaN"),
+        ([None], TypeError, "scores: .*, and cancel a hand-out without a score"),
     ],
 )
 def test_bad_groups_are_refused_and_nothing_is_recorded(scores, error, message):

@@ -9,11 +9,15 @@ from curricular import (
     LearnabilityConfig,
     ModifiedAlgorithm,
     NoiseAwareConfig,
+    SequentialConfig,
+    TargetScheduleConfig,
     ThompsonConfig,
     UniformConfig,
+    WeightedConfig,
     bucketed,
     create_algorithm,
     dataset,
+    merge,
 )
 from curricular.algorithms.beliefs import belief, shared_rates
 from curricular.table import columns_of
@@ -54,6 +58,61 @@ def test_a_known_rate_enters_the_belief_with_its_weight_and_nan_does_not(config)
     task_id = columns["task_id"][columns["seed"] == 0]
     curriculum.tell(task_id, np.ones((1, 16)))
     assert beliefs(curriculum)[0][0] > 0.5  # results outweigh it
+
+
+@pytest.mark.parametrize("config", [LearnabilityConfig, ThompsonConfig, ThompsonConfig.prompts])
+@pytest.mark.parametrize("axis", [0, "rate"])
+def test_a_column_that_is_no_rate_is_refused(config, axis):
+    with pytest.raises(ValueError, match=r"^prior_axis: expected .* from 0 to 1, got 'rate', .*high=100.0.*by 100"):
+        made([2.0, 10.0, 50.0, 60.0, 90.0, 100.0], config, prior_axis=axis)
+    with pytest.raises(ValueError, match=r"^prior_axis: expected .* from 0 to 1, got 'rate', whose values are \(1,\)"):
+        made([1, 1], config, prior_axis=axis)  # one choice, whose index is 0
+    made([True, False], config, prior_axis=axis)
+    choices = bucketed({"rate": 0.1}, {"rate": [0.1, 0.9]})  # whose indices are 0 and 1
+    with pytest.raises(ValueError, match=r"^prior_axis: .* got 'rate'"):
+        Curriculum(choices, config(prior_axis=axis))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        lambda axis: LearnabilityConfig(prior_axis=axis, sharing=True, rand_task_rate=0.0),
+        lambda axis: ThompsonConfig(prior_axis=axis, sharing=True, rand_task_rate=0.0),
+        lambda axis: WeightedConfig(axis=axis, weights=(1.0, 3.0)),
+        lambda axis: TargetScheduleConfig(axis=(axis,), stop=1.0, num_tasks=100),
+        lambda axis: SequentialConfig(axis=axis),
+    ],
+)
+def test_an_axis_may_be_named(config, tmp_path):
+    rows = [{"id": number, "source": number % 3, "rate": number / 9} for number in range(10)]
+    tasks = dataset(rows, key="id", columns=["source", "rate"])
+    by_name, by_index = (Curriculum(tasks, config(axis)) for axis in ("rate", 1))
+    for curriculum in (by_name, by_index):
+        curriculum.tell([task.task_id for task in curriculum.ask(40)], np.ones(40))
+    assert (by_name.probabilities() == by_index.probabilities()).all()
+    by_name.save(tmp_path / "saved")
+    assert Curriculum.load(tmp_path / "saved", tasks).config == by_name.config
+    with pytest.raises(
+        ValueError, match=r"axis: expected the name of an axis .*'source', 'rate'\), got 'rat'; use one"
+    ):
+        Curriculum(tasks, config("rat"))
+
+
+def test_a_name_that_members_have_in_different_columns_is_refused():
+    members = [dataset([{"rate": 0.5, "size": 1.5}], columns=columns) for columns in (["rate"], ["size", "rate"])]
+    with pytest.raises(ValueError, match=r"got 'rate', which is in the columns \[1, 2\].*; pass the index"):
+        Curriculum(merge(members), LearnabilityConfig(prior_axis="rate"))
+    with pytest.raises(ValueError, match=r"got 'size'"):
+        Curriculum(merge(members), LearnabilityConfig(prior_axis=1))
+
+
+def test_tasks_that_can_never_enter_the_pool_are_warned_of(caplog):
+    made([0.5] * 4, ThompsonConfig.prompts)
+    made([0.5] * 4, eviction_rate=0.01, num_active_tasks=2)
+    assert not caplog.records
+    made([0.5] * 4, ThompsonConfig.prompts, num_active_tasks=3)
+    (record,) = caplog.records
+    assert "num_active_tasks is 3, the generator has 4 tasks" in record.getMessage()
 
 
 def test_prompts_that_are_known_to_be_solved_half_of_the_time_are_drawn_first():

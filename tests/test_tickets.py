@@ -7,7 +7,7 @@ import pytest
 
 from curricular import Curriculum, LearningProgressConfig, LedgerFullError, UniformConfig, WeightedConfig
 from curricular.backends import local, shared
-from curricular.table import HANDOUT
+from curricular.table import handout_dtype
 from curricular.table.ledger import MAX_TICKETS
 
 from .helpers import balance
@@ -151,6 +151,31 @@ def test_tickets_of_which_none_is_open_are_warned_of_once(caplog):
 
 
 @BACKENDS
+def test_results_of_tickets_that_are_told_by_task_id_are_warned_of_once(use_shared_memory, caplog):
+    curriculum = make(4, use_shared_memory=use_shared_memory, max_open_handouts=64)
+    others = curriculum.ask_batch(8)
+    curriculum.tell_batch(others.tickets, np.ones(8))
+    curriculum.tell(curriculum.ask_batch(8).task_ids, np.ones(8))
+    for _ in range(7):
+        curriculum.tell(curriculum.ask_batch(8).task_ids, np.ones(8))
+    (record,) = caplog.records
+    assert "were told by task id" in record.getMessage()
+    with pytest.raises(LedgerFullError, match="a result told by task id ends no ticket"):
+        curriculum.ask_batch(8)
+
+
+def test_tickets_that_are_told_late_or_never_are_not_warned_of(caplog):
+    curriculum = make(4)
+    open_tickets = curriculum.ask_batch(40).tickets
+    for _ in range(40):
+        task = curriculum.get_task()
+        curriculum.tell([task.task_id], [1.0])
+    curriculum.tell_batch(open_tickets[:20], np.ones(20))
+    curriculum.cancel_batch(open_tickets[20:30], "stale")
+    assert not caplog.records
+
+
+@BACKENDS
 def test_age_counts_what_the_pool_handed_out_since(use_shared_memory):
     curriculum = make(use_shared_memory=use_shared_memory)
     batch = curriculum.ask_batch(3)
@@ -237,6 +262,16 @@ def test_one_wrong_result_of_many_records_none(scores):
         curriculum.tell_batch(batch.tickets, scores)
     assert curriculum.stats() == before
     assert curriculum.tell_batch(batch.tickets, [1.0, 1.0]) == 2
+
+
+def test_errors_of_results_speak_of_tickets():
+    curriculum = make()
+    batch = curriculum.ask_batch(4)
+    with pytest.raises(ValueError, match=r"scores: expected shape \(4,\) like tickets, got \(32,\); .* \(4, 8\)"):
+        curriculum.tell_batch(batch.tickets, np.zeros(32))
+    with pytest.raises(ValueError, match=r"regrets: .* like tickets, got \(3,\); pass one per ticket$"):
+        curriculum.tell_batch(batch.tickets, np.zeros(4), regrets=np.zeros(3))
+    assert curriculum.stats()["num_open"] == 4
 
 
 def test_tickets_that_never_were_are_unknown():
@@ -343,7 +378,7 @@ class TestReasons:
 @pytest.mark.parametrize("module", [local, shared])
 def test_without_tickets_the_ledger_costs_no_memory_in_a_state(module):
     state = make(use_shared_memory=module is shared).state_dict()
-    assert state["ledger"].dtype == HANDOUT
+    assert state["ledger"].dtype == handout_dtype(0)
     assert len(state["ledger"]) == 0
 
 

@@ -115,7 +115,14 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("ids", "scores", "message"),
         [
-            ([0, 1], [0.5], r"scores: expected shape \(2,\) like task_ids, got \(1,\); pass one per task id"),
+            (
+                [0, 1],
+                [0.5],
+                (
+                    r"scores: expected shape \(2,\) like task_ids, got \(1,\); pass one per task_id, or groups as "
+                    r"shape \(2, G\)"
+                ),
+            ),
             ([0], [0.5, 0.5], r"scores: expected shape \(1,\)"),
             ([0], 0.5, r"scores: expected shape \(1,\) like task_ids, got \(\)"),
             ([0], [[[0.5]]], r"scores: expected shape \(1,\) like task_ids, got \(1, 1, 1\)"),

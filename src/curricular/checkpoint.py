@@ -34,7 +34,6 @@ from .outline import outline
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import (
-    HANDOUT,
     LABEL,
     MAX_COUNT,
     MAX_LABELS,
@@ -44,7 +43,10 @@ from .table import (
     Table,
     TableError,
     check_array,
+    check_shape,
     check_table,
+    handout_dtype,
+    is_current,
     open_entries,
     places_of,
     rescaled,
@@ -75,11 +77,10 @@ _ARRAYS = {
     "cumulated": np.dtype(np.float64),
     "score_range": np.dtype(np.float64),
     "reasons": REASON,
-    "ledger": HANDOUT,
     "keys": np.dtype(np.int64),
     **{f"rows/{name}": Rows.zeros(0, 0)[name].dtype for name in TaskState.model_fields},
 }
-"""Dtypes of the arrays in a checkpoint, by name, without the JSON text."""
+"""Dtypes of the arrays in a checkpoint, by name, without the JSON text and the ledger, whose dtype has the params."""
 
 _PLAIN_KEYS = {
     "version", "generator", "traits", "axes", "source", "config", "counters", "ledger_size", "stream", "num_draws",
@@ -207,7 +208,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     header = _read_header(archive)
     if header.get("kind") != _KIND or header.get("version") != VERSION:
         raise _refused(path, f"{header.get('kind')!r:.100} of version {header.get('version')!r:.100}")
-    odd = archive.names ^ {"header", *_ARRAYS}
+    odd = archive.names ^ {"header", "ledger", *_ARRAYS}
     if odd:
         raise _refused(path, f"an array {min(odd)!r:.100} too {'many' if min(odd) in archive.names else 'few'}")
     plain, num_axes = header.get("state"), header.get("num_axes")
@@ -219,20 +220,25 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
         "labels": (MAX_LABELS,),
         "score_range": (2,),
         "reasons": (MAX_REASONS,),
-        "ledger": (num_handouts,),
         "rows/params": (capacity, num_axes),
+        "ledger": (num_handouts,),
     }
-    for name, shape in shapes.items():
-        found = archive.shape(name, _ARRAYS[name])
+    for name, shape in shapes.items():  # the ledger last, since its dtype follows from the params
+        found = archive.shape(name, _dtype(name, num_axes))
         if found != shape:
             raise _refused(path, f"an array {name} of shape {found} instead of {shape}")
     rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
-    arrays = {name: archive.read(name, _ARRAYS[name]).copy() for name in _PARTS}
+    arrays = {name: archive.read(name, _dtype(name, num_axes)).copy() for name in _PARTS}
     state = {**plain, "rows": rows.words, **arrays}
     _saved(state, copies=False)
     return state
+
+
+def _dtype(name: str, num_axes: int) -> np.dtype[Any]:
+    """Returns the dtype of an array in a checkpoint of tasks with `num_axes` params."""
+    return handout_dtype(num_axes) if name == "ledger" else _ARRAYS[name]
 
 
 def _read_header(archive: ArrayArchive) -> dict[str, Any]:
@@ -317,7 +323,7 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     saved = saved._replace(table=_in_range(saved.table, state, config))
     if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
         saved = saved._replace(table=_matched(state, saved, generator))
-    _check_tasks(saved.table.rows, generator)
+    _check_tasks(saved.table, generator)
     if not isinstance(config.random_baseline, MeanOfFirst):
         # Averages are of the plain score, so another fixed baseline applies to all that was told.
         saved.table.rows["random_baseline"] = config.random_baseline
@@ -435,6 +441,7 @@ def _saved(state: Mapping[str, Any], *, copies: bool = True) -> SavedState:
     rows, labels, cumulated, keys, score_range, reasons, ledger = (
         plain(state[name]) if isinstance(state[name], np.ndarray) else state[name] for name in ("rows", *_PARTS)
     )
+    check_array("ledger", ledger, handout_dtype(check_shape(rows)), (None,))
     _check_entries(ledger, state["ledger_size"])
     table = Table(Rows(rows), labels, counters, cumulated, score_range, reasons, ledger)
     check_table(table, is_packed=True)
@@ -455,13 +462,12 @@ def _source(data: Any) -> Source:
         raise TableError("source as the description of a generator", f"{data!r:.200}") from error
 
 
-def _check_entries(entries: Any, size: Any) -> None:
+def _check_entries(entries: NDArray[np.void], size: Any) -> None:
     """Checks that `entries` are open hand-outs that fit into a ledger of `size` places.
 
     Raises:
         TableError: If they are not.
     """
-    check_array("ledger", entries, HANDOUT, (None,))
     number = _whole("ledger_size", size)
     if not 1 <= number <= MAX_LEDGER or number & (number - 1):
         raise TableError(f"ledger_size as a power of two up to {MAX_LEDGER}", f"{size!r:.100}")
@@ -502,16 +508,18 @@ def _whole(name: str, value: Any) -> int:
     return index(value)
 
 
-def _check_tasks(rows: Rows, generator: TaskGenerator[Any]) -> None:
+def _check_tasks(table: Table, generator: TaskGenerator[Any]) -> None:
     """Checks that all tasks are ones of `generator`: what it builds from them was built before."""
-    layout, num_tasks = Layout(generator.axes), generator.num_tasks
+    rows, layout, num_tasks = table.rows, Layout(generator.axes), generator.num_tasks
     if rows.num_axes != layout.num_params:
         raise TableError(f"rows with the generator's {layout.num_params} params", f"{rows.num_axes} params")
     active = rows["is_active"]
     highest = rows["seed"][active].max()
     if num_tasks is not None and highest >= num_tasks:
         raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(highest))
-    off = layout.find_off(rows["params"][active], may_be_unknown=isinstance(generator, SequenceTaskGenerator))
-    if off is not None:
-        wanted, param, task = off
-        raise TableError(f"rows['params'] {wanted},", f"{param} for task {rows['task_id'][active][task]}")
+    here = table.ledger[is_current(table, table.ledger["task_id"])]
+    for name, tasks in (("rows", {key: rows[key][active] for key in ("params", "task_id")}), ("ledger", here)):
+        off = layout.find_off(tasks["params"], may_be_unknown=isinstance(generator, SequenceTaskGenerator))
+        if off is not None:
+            wanted, param, task = off
+            raise TableError(f"{name}['params'] {wanted},", f"{param} for task {tasks['task_id'][task]}")

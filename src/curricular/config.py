@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -34,6 +34,10 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    axis_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that hold axes of the generator, each by its index or its name, or settings that do. A
+    curriculum replaces names by indices."""
+
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
@@ -45,12 +49,19 @@ class Settings(BaseModel):
         return data
 
 
+AxisIndex = Annotated[int, Field(ge=0)]
+"""Index of an axis of the generator; in a merged set, of the column of params."""
+
+
 class CurriculumConfig(Settings):
     """Settings of the pool, of the averages in a row and of eviction. Subclasses add the settings of one algorithm.
 
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
     """
+
+    rate_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that hold an axis of success rates."""
 
     num_active_tasks: int | None = Field(default=None, ge=1)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
@@ -167,16 +178,17 @@ class CurriculumConfig(Settings):
 
 
 AnyConfigT = TypeVar("AnyConfigT", bound=CurriculumConfig)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def changed(config: AnyConfigT, **changes: Any) -> AnyConfigT:
-    """Returns `config` with other values of some fields. Fields that the user did not set stay unset.
+def changed(settings: SettingsT, **changes: Any) -> SettingsT:
+    """Returns `settings` with other values of some fields. Fields that the user did not set stay unset.
 
     Raises:
         ValidationError: If a name is unknown or a value is wrong.
     """
-    given = {name: getattr(config, name) for name in config.model_fields_set}
-    return type(config)(**{**given, **changes})
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return type(settings)(**{**given, **changes})
 
 
 def threshold_of(declared: float | None, score_range: Sequence[float]) -> float:

@@ -345,7 +345,7 @@ class Curriculum(Generic[ConfigT]):
     # Tickets: hand-outs with an identity, in batches
 
     def ask_batch(self, n: int, *, replace: bool = True) -> Batch:
-        """Returns the next `n` hand-outs as arrays, with a ticket for each. Use `task` for the configuration of a task.
+        """Returns the next `n` hand-outs as arrays, with a ticket for each. `configs` builds their tasks.
 
         After a state was loaded, the hand-outs that were open in it come first, oldest first, with the same tickets.
 
@@ -399,6 +399,28 @@ class Curriculum(Generic[ConfigT]):
             batch = self._tickets.ask_for(task_ids)
             self._refresher.count_handouts(len(batch.tickets), is_log_due=False)
             return batch
+
+    def configs(self, batch: Batch) -> list[ConfigT]:
+        """Returns the configuration of each task of `batch`, in order, even of those that were evicted meanwhile.
+
+        Raises:
+            TypeError: If `batch` is not a batch.
+            TaskBuildError: If the generator fails to build a task. Its `task_id` says which.
+
+        Examples:
+            >>> from curricular import Curriculum
+            >>> curriculum = Curriculum(["easy", "hard"])
+            >>> batch = curriculum.ask_batch(2, replace=False)
+            >>> sorted(curriculum.configs(batch))
+            ['easy', 'hard']
+        """
+        if not isinstance(batch, Batch):
+            raise TypeError(
+                f"batch: expected a batch from ask_batch, ask_for or open_handouts, got a {type(batch).__name__}; to "
+                f"build a single task, call generator.build(seed, params)"
+            )
+        with self._turns.take(self):
+            return self._tasks.configs(batch)
 
     def tell_batch(self, tickets: ArrayLike, scores: ArrayLike, *, regrets: ArrayLike | None = None) -> int:
         """Reports one result per ticket, and returns the number of hand-outs that the call ended.

@@ -1,10 +1,11 @@
 """Defaults of a curriculum: the generator, the config and the size of the pool that the user did not set."""
 
+import logging
 import os
 from typing import Any
 
 from .algorithms.noise_aware import NoiseAwareConfig
-from .config import USUAL_NUM_TASKS, AnyConfigT, CurriculumConfig, changed
+from .config import USUAL_NUM_TASKS, AnyConfigT, CurriculumConfig, Settings, SettingsT, changed
 from .generators import (
     SeedGenerator,
     SequenceTaskGenerator,
@@ -13,6 +14,9 @@ from .generators import (
     TaskGeneratorSet,
     as_generator,
 )
+from .task import Axis, Span, all_axes, by_column
+
+_log = logging.getLogger(__name__)
 
 MAX_WHOLE = 1024
 """Number of combinations up to which the pool holds all of them. In a larger pool, a task would get few results."""
@@ -64,8 +68,72 @@ def check_load(path: Any, tasks: Any) -> None:
 
 
 def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
-    """Returns `config` with `num_active_tasks` set: to the user's number, or to one that suits `generator`."""
-    return config if config.num_active_tasks is not None else changed(config, num_active_tasks=pool_size(generator))
+    """Returns `config` for `generator`: with the size of the pool, and with indices instead of names of axes.
+
+    Warns if tasks of `generator` can never enter the pool.
+
+    Raises:
+        ValueError: If an axis is named that `generator` does not have, or one that should hold rates does not.
+    """
+    config = config if config.num_active_tasks is not None else changed(config, num_active_tasks=pool_size(generator))
+    config = _located(config, generator.axes)
+    for name in config.rate_fields:
+        _check_rates(name, getattr(config, name), generator.axes)
+    num_tasks = generator.num_tasks
+    if (
+        num_tasks is not None
+        and config.pool_size < num_tasks
+        and not config.eviction_rate
+        and not config.num_first_tasks
+    ):
+        _log.warning(
+            "num_active_tasks is %d, the generator has %d tasks, and eviction_rate=0 keeps the first ones forever: the "
+            "other %d tasks are never handed out; leave num_active_tasks out to have all tasks of a list in the pool",
+            config.pool_size,
+            num_tasks,
+            num_tasks - config.pool_size,
+        )
+    return config
+
+
+def _located(settings: SettingsT, axes: tuple[Axis, ...]) -> SettingsT:
+    """Returns `settings` with indices of `axes` instead of their names."""
+    named = {name: getattr(settings, name) for name in settings.axis_fields}
+    found = {name: _index(value, name, axes) for name, value in named.items()}
+    if found == named:
+        return settings
+    return changed(settings, **found)
+
+
+def _index(value: Any, setting: str, axes: tuple[Axis, ...]) -> Any:
+    """Returns the value of a setting of axes with indices instead of names."""
+    if isinstance(value, tuple):
+        return tuple(_index(part, setting, axes) for part in value)
+    if isinstance(value, Settings):
+        return _located(value, axes)
+    if not isinstance(value, str):
+        return value
+    columns = {column for column, axis in by_column(axes) if axis.name == value}
+    if len(columns) != 1:
+        names = ", ".join(map(repr, dict.fromkeys(axis.name for axis in all_axes(axes)))) or "there are none"
+        got = f"{value!r}, which is in the columns {sorted(columns)} of the params" if columns else repr(value)
+        remedy = "pass the index of the column" if columns else "use one of them"
+        raise ValueError(f"{setting}: expected the name of an axis of the tasks ({names}), got {got}; {remedy}")
+    return columns.pop()
+
+
+def _check_rates(setting: str, column: int | None, axes: tuple[Axis, ...]) -> None:
+    """Checks that the params in a column are rates in [0, 1]."""
+    for place, axis in by_column(axes):
+        low, high, _ = axis.bounds
+        is_plain = (
+            not axis.values.log if isinstance(axis.values, Span) else axis.values == tuple(range(len(axis.values)))
+        )
+        if place == column and not (is_plain and 0 <= low <= high <= 1):
+            raise ValueError(
+                f"{setting}: expected an axis of success rates from 0 to 1, got {axis.name!r}, whose values are "
+                f"{axis.values!r:.100}; divide percents by 100, and use NaN where a rate is unknown"
+            )
 
 
 def reduced(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:

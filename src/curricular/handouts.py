@@ -18,7 +18,7 @@ from .probabilities import clock_order, pick_distinct
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, Purpose, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
-from .task import ConfigT, Params, Task
+from .task import Batch, ConfigT, Params, Task
 from .tracker import TaskTracker
 
 _log = logging.getLogger(__name__)
@@ -90,29 +90,44 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self._build(row)
         return self[int(row["task_id"][0])]
 
+    def configs(self, batch: Batch) -> list[ConfigT]:
+        """Returns the configuration of each task of `batch`, even if the task was evicted since it was handed out.
+
+        Raises:
+            TaskBuildError: If a task cannot be built.
+        """
+        configs = []
+        for task_id, seed, params in zip(batch.task_ids.tolist(), batch.seeds.tolist(), batch.params, strict=True):
+            if not self._has(task_id):
+                self._remember(task_id, seed, params)
+            configs.append(self[task_id].config)
+        return configs
+
     def _has(self, task_id: int) -> bool:
         """Returns whether the task is built."""
         return task_id in self or task_id in self._templates
 
     def _build(self, rows: Rows) -> None:
         """Builds the tasks of `rows` that the cache lacks, in order, and remembers them."""
-        generator, ids, seeds = self._generator, rows["task_id"].tolist(), rows["seed"].tolist()
-        for task_id, seed, params in zip(ids, seeds, rows["params"], strict=True):
-            if self._has(task_id):  # as the successor of an evicted task may be
-                continue
-            values = self.layout.decode(params)
-            config = build_config(generator, seed, params, values, task_id)
-            label = generator.label_of(seed, params)
-            if len(self._ids) >= CACHE_SIZE:
-                oldest = self._ids.popleft()
-                self.pop(oldest, None)
-                self._templates.pop(oldest, None)
-            self._ids.append(task_id)
-            make_config, make_params = copier(config), copier(values) or values.copy
-            if make_config is None:
-                self[task_id] = _task(task_id, config, label, make_params())
-            else:
-                self._templates[task_id] = make_config, label, make_params
+        for task_id, seed, params in zip(rows["task_id"].tolist(), rows["seed"].tolist(), rows["params"], strict=True):
+            if not self._has(task_id):  # as the successor of an evicted task may be
+                self._remember(task_id, seed, params)
+
+    def _remember(self, task_id: int, seed: int, params: Params) -> None:
+        """Builds a task and remembers it."""
+        values = self.layout.decode(params)
+        config = build_config(self._generator, seed, params, values, task_id)
+        label = self._generator.label_of(seed, params)
+        if len(self._ids) >= CACHE_SIZE:
+            oldest = self._ids.popleft()
+            self.pop(oldest, None)
+            self._templates.pop(oldest, None)
+        self._ids.append(task_id)
+        make_config, make_params = copier(config), copier(values) or values.copy
+        if make_config is None:
+            self[task_id] = _task(task_id, config, label, make_params())
+        else:
+            self._templates[task_id] = make_config, label, make_params
 
     @property
     def num_built(self) -> int:

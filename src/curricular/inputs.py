@@ -14,12 +14,16 @@ class _Tensor(Protocol):
     def tolist(self) -> Any: ...
 
 
-def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+def as_array(
+    name: str, values: ArrayLike, shape: str = "(n,)", remedy: str = "pass a flat sequence of numbers"
+) -> NDArray[Any]:
     """Returns `values` as a plain array.
 
     Args:
         name: Name of the argument, for errors.
         values: An array, a tensor of any library or device, or a sequence.
+        shape: The expected shape, for errors.
+        remedy: What to do with rows that differ in length, for errors.
 
     Raises:
         ValueError: If rows differ in length, or entries are masked.
@@ -35,7 +39,17 @@ def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
         except (RuntimeError, TypeError):  # of a tensor that requires gradients, or is on another device
             return np.asarray(_plain(values))
     except ValueError as error:
-        raise ValueError(f"{name}: expected shape (n,), got {values!r}; pass a flat sequence of numbers") from error
+        raise ValueError(f"{name}: expected shape {shape}, got {values!r:.200}; {remedy}") from error
+
+
+def as_scores(scores: ArrayLike) -> NDArray[Any]:
+    """Returns scores or groups of scores as a plain array, of any shape.
+
+    Raises:
+        ValueError: If groups differ in length, or entries are masked.
+    """
+    remedy = "pad shorter groups with NaN, which marks a failed rollout"
+    return as_array("scores", scores, "(n,), or (n, G) in groups", remedy)
 
 
 def as_ids(task_ids: ArrayLike) -> NDArray[np.int64]:

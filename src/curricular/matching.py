@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.source import Content, Source, described, source_of
 from .rows import NUM_WORDS, Rows
-from .table import Table, is_current, label_indices
+from .table import HANDOUT, Table, handout_dtype, is_current, label_indices
 from .task import Params, Span, num_params
 
 
@@ -238,10 +238,11 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
 
 
 def _moved_ledger(saved: Table, found: Found) -> NDArray[np.void]:
-    """Returns the ledger of `saved`, with the new seeds in the hand-outs of tasks that are in the pool."""
-    ledger = saved.ledger.copy()
-    places = np.flatnonzero(ledger["ticket"])
-    ids = ledger["task_id"][places]
-    here = is_current(saved, ids)
-    ledger["seed"][places[here]] = found.seeds[ids[here] % len(saved.rows)]
+    """Returns the ledger of `saved`, with the new seeds and params in the hand-outs of tasks that are in the pool."""
+    ledger = np.zeros(len(saved.ledger), handout_dtype(found.params.shape[1]))
+    for name in HANDOUT.names or ():
+        ledger[name] = saved.ledger[name]
+    (places,) = np.nonzero((ledger["ticket"] != 0) & is_current(saved, ledger["task_id"]))
+    slots = ledger["task_id"][places] % len(saved.rows)
+    ledger["seed"][places], ledger["params"][places] = found.seeds[slots], found.params[slots]
     return ledger

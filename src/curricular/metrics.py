@@ -181,6 +181,8 @@ def summary(
     np.abs(progress, out=progress)
     np.copyto(progress, 0.0, where=~seen)
     of_seen = slice(None) if num_seen == num_active else np.flatnonzero(seen)
+    has_had_turn = (table.rows["last_scheduled"][chosen] > counters.walk_start) & (rows["num_scheduled"] > 0)
+    has_had_turn &= (table.rows["num_failures"][chosen] == 0) | (table.rows["num_pending"][chosen] > 0)
     spread = entropy(probabilities)
     stats = {
         "num_active": float(num_active),
@@ -198,6 +200,8 @@ def summary(
         "num_refreshes": float(counters.num_refreshes),
         "num_never_completed": float(num_active - num_seen),
         "num_label_overflow": float((rows["label_index"] == 0).sum()),
+        "cover/num_walks": float(counters.num_walks),
+        "cover/progress": float(has_had_turn.sum()) / max(num_active, 1),
         **_distribution("score", low + (high - low) * rows["slow_ema"][of_seen]),
         **_distribution("success", rows["success_ema"][of_seen]),
         **_distribution("learning_progress", progress[of_seen]),

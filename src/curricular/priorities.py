@@ -191,7 +191,21 @@ def evictable(priorities: Array, columns: Columns, config: CurriculumConfig) -> 
     return is_low & (columns["num_completions"] >= config.min_presentations_for_eviction)
 
 
-def position(columns: Columns, axis: int | None) -> Array:
+def index_of(axis: int | str) -> int:
+    """Returns the index of an axis.
+
+    Raises:
+        TypeError: If `axis` is a name, which only a curriculum can replace.
+    """
+    if isinstance(axis, str):
+        raise TypeError(
+            f"axis: expected an index in an algorithm or a modifier that is made before its curriculum, got the name "
+            f"{axis!r}; pass the index of the axis, from 0, or pass the config alone to the curriculum"
+        )
+    return axis
+
+
+def position(columns: Columns, axis: int | str | None) -> Array:
     """Returns the position of each task on an axis of its generator, floats, shape (capacity,).
 
     The position of a choice is its index.
@@ -202,15 +216,16 @@ def position(columns: Columns, axis: int | None) -> Array:
             member. None: position = `seed`, which counts the tasks of a finite generator from 0.
 
     Raises:
+        TypeError: If `axis` is a name.
         ValueError: If the generator has no such axis.
     """
-    if axis is not None and axis >= columns["params"].shape[1]:
+    if axis is not None and index_of(axis) >= columns["params"].shape[1]:
         raise ValueError(
             f"axis: expected the index, from 0, of one of the generator's {columns['params'].shape[1]} axes (of a "
             f"merged set: columns of params), got {axis}; use one of them, or None to order the tasks by their seeds"
         )
     xp = columns["seed"].__array_namespace__()
-    return xp.astype(columns["seed"], xp.float64) if axis is None else columns["params"][:, axis]
+    return xp.astype(columns["seed"], xp.float64) if axis is None else columns["params"][:, index_of(axis)]
 
 
 def effective_count(num_completions: Array, rate: float) -> Array:

@@ -189,6 +189,7 @@ class Refresher:
         self._num_cancelled = Counter[int]()
         self._num_recorded = 0  # endings in the rows when that count began
         self._is_urgent = False
+        self._has_warned = False
         self.max_evicted: int | None = None
         """Maximum number of tasks that one refresh replaces; None: there is no maximum but those of the pool."""
         if backend.follows:
@@ -409,6 +410,7 @@ class Refresher:
         draft.commit()
         self._is_urgent = False
         self._update_missing(draft.table.counters)
+        self._look_for_untold_tickets(draft.table.counters)
 
     def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
         if fills:
@@ -475,6 +477,17 @@ class Refresher:
         self.missing = max(1, self._interval_after(counters) - self._age(counters))
         if self._backend.num_workers > 1:  # this worker's share
             self.missing = min(self.missing, max(MIN_INTERVAL, self.missing // self._backend.num_workers))
+
+    def _look_for_untold_tickets(self, counters: Counters) -> None:
+        """Warns once if hand-outs with tickets have ended by their task ids, which leaves their tickets open."""
+        if counters.num_open > counters.num_pending and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%d tickets are open, but only %d hand-outs are pending: results of ask_batch were told by task id, "
+                "which ends no ticket; tell them by tell_batch, or ask with ask or get_task",
+                counters.num_open,
+                counters.num_pending,
+            )
 
     def _keep(self, error: Exception) -> None:
         if self.error is None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .config import ROUNDING, CurriculumConfig, MeanOfFirst
-from .inputs import as_array
+from .inputs import as_array, as_scores
 from .table import (
     CANCELLED,
     EVENT,
@@ -58,7 +58,12 @@ class Results:
         """Whether every result must be told with a regret."""
 
     def events(
-        self, table: Table | None, ids: NDArray[np.int64], scores: ArrayLike, regrets: ArrayLike | None = None
+        self,
+        table: Table | None,
+        ids: NDArray[np.int64],
+        scores: ArrayLike,
+        regrets: ArrayLike | None = None,
+        per: str = "task_id",
     ) -> NDArray[np.void]:
         """Returns the events of n results, dtype `EVENT` or, of groups, `GROUP_EVENT`, shape (n,).
 
@@ -67,29 +72,32 @@ class Results:
             ids: Task ids, shape (n,).
             scores: Scores, shape (n,), or groups of scores, shape (n, G), where NaN marks a failed rollout.
             regrets: Finite regrets, shape (n,).
+            per: What the user told each result under, for errors.
 
         Raises:
             TypeError: If scores or regrets are not numbers.
             ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
         """
-        given, extra = as_array("scores", scores), self._checked_regrets(regrets, ids)
+        given, extra = as_scores(scores), self._checked_regrets(regrets, ids, per)
         if table is not None and given.ndim == 2 and len(given) == len(ids):
-            values = _checked_groups(given)
+            values = _checked_groups(given, per)
             told = self.rounded_batch(values[~np.isnan(values)])
             return group_events(ids, values, extra, self._estimator.fitted(range_with(table.score_range, told)))
-        values = self.rounded_batch(_checked_numbers("scores", given, len(ids)))
+        values = self.rounded_batch(_checked_numbers("scores", given, len(ids), per))
         events = np.zeros(len(ids), EVENT)
         events["task_id"], events["kind"], events["score"] = ids, TOLD, values
         if extra is not None:
             events["kind"], events["regret"] = TOLD_WITH_REGRET, extra
         return events
 
-    def _checked_regrets(self, regrets: ArrayLike | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def _checked_regrets(
+        self, regrets: ArrayLike | None, ids: NDArray[np.int64], per: str
+    ) -> NDArray[np.float64] | None:
         if regrets is None:
             if self.needs_regrets and len(ids):
                 refuse_no_regret()
             return None
-        extra = _checked_numbers("regrets", regrets, len(ids))
+        extra = _checked_numbers("regrets", regrets, len(ids), per)
         if not np.isfinite(extra).all():
             at = int(np.argmin(np.isfinite(extra)))
             raise ValueError(
@@ -166,7 +174,7 @@ def group_events(
     return events
 
 
-def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
+def _checked_groups(scores: NDArray[Any], per: str) -> NDArray[np.float64]:
     """Returns groups of scores, shape (n, G), as floats.
 
     Raises:
@@ -174,7 +182,7 @@ def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
         ValueError: If G is 0.
     """
     if scores.dtype.kind not in "iufb":
-        raise TypeError(f"scores: expected numbers, got dtype {scores.dtype}; pass one group of numbers per task id")
+        _refuse_dtype("scores", scores, f"pass one group of numbers per {per}")
     if not scores.shape[1]:
         raise ValueError(
             f"scores: expected at least one score per group, got shape {scores.shape}; pass the scores of each group"
@@ -182,10 +190,21 @@ def _checked_groups(scores: NDArray[Any]) -> NDArray[np.float64]:
     return scores.astype(np.float64)
 
 
-def _checked_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
+def _checked_numbers(name: str, values: ArrayLike, length: int, per: str) -> NDArray[np.float64]:
     numbers = as_array(name, values)
     if numbers.dtype.kind not in "iufb" and numbers.size:
-        raise TypeError(f"{name}: expected numbers, got dtype {numbers.dtype}; pass one number per task id")
+        _refuse_dtype(name, numbers, f"pass one number per {per}")
     if numbers.shape != (length,):
-        raise ValueError(f"{name}: expected shape ({length},) like task_ids, got {numbers.shape}; pass one per task id")
+        remedy = f"pass one per {per}"
+        if name == "scores":
+            size = numbers.size // length if length else 0
+            groups = f"({length}, {size})" if size > 1 and numbers.shape == (length * size,) else f"({length}, G)"
+            remedy = f"{remedy}, or groups as shape {groups}"
+        raise ValueError(f"{name}: expected shape ({length},) like {per}s, got {numbers.shape}; {remedy}")
     return numbers.astype(np.float64, copy=False)
+
+
+def _refuse_dtype(name: str, values: NDArray[Any], remedy: str) -> NoReturn:
+    if values.dtype.kind == "O" and name == "scores":
+        remedy = "mark a failed rollout of a group by NaN, and cancel a hand-out without a score"
+    raise TypeError(f"{name}: expected numbers, got dtype {values.dtype}; {remedy}")

@@ -37,7 +37,7 @@ class Task(Generic[ConfigT]):
 
 
 class Batch(NamedTuple):
-    """Hand-outs with tickets, as arrays of shape (n,)."""
+    """Hand-outs with tickets, as arrays of length n."""
 
     tickets: NDArray[np.int64]
     """The ticket of each hand-out, under which its result is told: a positive number that identifies the hand-out."""
@@ -45,6 +45,8 @@ class Batch(NamedTuple):
     """The id of each task."""
     seeds: NDArray[np.int64]
     """The seed of each task; of a finite generator, the number of the task, such as the row of a data set."""
+    params: Params
+    """The params of each task, shape (n, num_params). ``generator.build(seed, params)`` is its configuration."""
     probabilities: NDArray[np.float64]
     """The probability with which each task was drawn; 1 for a task that was asked for."""
     is_trained_on: NDArray[np.bool_]
@@ -208,7 +210,18 @@ def num_params(axes: tuple[Axis, ...]) -> int:
 
 def all_axes(axes: tuple[Axis, ...]) -> Iterator[Axis]:
     """Yields `axes`, each before the axes of its branches."""
+    return (axis for _, axis in by_column(axes))
+
+
+def by_column(axes: tuple[Axis, ...], first: int = 0) -> Iterator[tuple[int, Axis]]:
+    """Yields `axes`, each before the axes of its branches, with the column of its params, counted from `first`.
+
+    Examples:
+        >>> [(column, axis.name) for column, axis in by_column((Axis("size", (5, 9)), Axis("speed", Span(0.0, 1.0))))]
+        [(0, 'size'), (1, 'speed')]
+    """
     for axis in axes:
-        yield axis
+        yield first, axis
         for branch in axis.branches:
-            yield from all_axes(branch)
+            yield from by_column(branch, first + 1)
+        first += axis.num_columns

@@ -18,7 +18,6 @@ from .selection import Selection
 from .table import (
     EVICTED,
     EXPIRED,
-    HANDOUT,
     LIFE_BITS,
     NO_WORKER,
     Counters,
@@ -43,7 +42,6 @@ from .tracker import TaskTracker
 
 ArrayT = TypeVar("ArrayT", bound=NDArray[Any])
 
-_NOTHING = np.empty(0, HANDOUT)
 _NO_SLOTS = np.empty(0, np.int64)
 
 
@@ -168,7 +166,7 @@ class Tickets:
             is_here = is_current(draft.table, ids)
             if not is_here.all():
                 refuse_task(int(ids[~is_here][0]), draft.table)
-            entries = _NOTHING
+            entries = draft.table.ledger[:0]
             if len(ids):
                 entries, patch = self._issued(transaction, draft, ids, np.ones(len(ids)))
                 draft.hand_out(ids, patch)
@@ -194,8 +192,8 @@ class Tickets:
             columns = columns_of(replaced(table, rows=table.rows.take(slots)))
             is_trained_on = np.asarray(self._algorithm.is_trained_on(columns), np.bool_)
         life = table.counters.life or secrets.randbelow(2**LIFE_BITS - 2) + 2
-        seeds = transaction.table.rows["seed"][slots]
-        return issue(table, ids, seeds, chances, is_trained_on, self._backend.worker, life)
+        seeds, params = (transaction.table.rows[name][slots] for name in ("seed", "params"))
+        return issue(table, ids, seeds, params, chances, is_trained_on, self._backend.worker, life)
 
     def _take_waiting(self, draft: Account, n: int, *, replace: bool) -> NDArray[np.void]:
         """Gives this worker up to `n` waiting hand-outs, oldest first, and cancels those of evicted tasks.
@@ -206,11 +204,11 @@ class Tickets:
         """
         counters = draft.table.counters
         if counters.num_restores == self._restores:
-            return _NOTHING
+            return draft.table.ledger[:0]
         places = oldest(draft.table.ledger, draft.table.ledger["worker"] == NO_WORKER)
         if not len(places):  # only another restore makes more of them
             self._restores = counters.num_restores
-            return _NOTHING
+            return draft.table.ledger[:0]
         here = is_current(draft.table, draft.table.ledger["task_id"][places])
         end_handouts(draft, places[~here], EVICTED)
         places = places[here]
@@ -230,7 +228,7 @@ class Tickets:
         """
 
         def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
-            return self._tracker.results.events(table, ids, scores, regrets)
+            return self._tracker.results.events(table, ids, scores, regrets, per="ticket")
 
         return self._end(_checked_tickets(tickets), events_of)
 
@@ -311,9 +309,9 @@ def open_batch(table: Table) -> Batch:
 
 
 def _batch(entries: NDArray[np.void]) -> Batch:
-    names = ("ticket", "task_id", "seed", "chance")
-    tickets, task_ids, seeds, probabilities = (np.ascontiguousarray(entries[name]) for name in names)
-    return Batch(tickets, task_ids, seeds, probabilities, entries["is_trained_on"] != 0)
+    names = ("ticket", "task_id", "seed", "params", "chance")
+    tickets, task_ids, seeds, params, probabilities = (np.ascontiguousarray(entries[name]) for name in names)
+    return Batch(tickets, task_ids, seeds, params, probabilities, entries["is_trained_on"] != 0)
 
 
 def refuse_task(task_id: int, table: Table) -> NoReturn:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.protocol import Backend, LogFullError, ResultT, Transaction
 from .config import CurriculumConfig
 from .flush import flush_log, recorded
-from .inputs import as_array, as_ids, as_number
+from .inputs import as_array, as_ids, as_number, as_scores
 from .results import Results, estimator, refuse_no_regret
 from .table import (
     BUILT_IN_REASONS,
@@ -112,7 +112,7 @@ class TaskTracker:
             ValueError: If shapes differ, a score is outside the score range, or a regret is not finite or missing.
             KeyError: If an id was never issued.
         """
-        ids, given = self._checked_ids(task_ids), as_array("scores", scores)
+        ids, given = self._checked_ids(task_ids), as_scores(scores)
         if given.ndim != 2:
             return len(ids), self._log(self.results.events(None, ids, given, regrets))
 

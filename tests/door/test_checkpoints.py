@@ -16,7 +16,7 @@ import pytest
 
 from curricular import CheckpointError
 from curricular.checkpoint import read_checkpoint
-from curricular.table import HANDOUT, LABEL, REASON
+from curricular.table import HANDOUT, LABEL, REASON, handout_dtype
 
 from .levels import CAPACITY
 
@@ -176,9 +176,14 @@ FILES = {
         "ledger of shape",
     ),
     "the ledger has no entries": (with_parts(ledger=lambda part: npy(array_of(part)[:0])), "ledger of shape"),
-    "the ledger is 48 MB of free entries": (with_parts(ledger=npy(np.zeros(10**6, HANDOUT))), "ledger of shape"),
+    "the ledger is 48 MB of free entries": (
+        with_parts(ledger=npy(np.zeros(10**6, handout_dtype(2)))),
+        "ledger of shape",
+    ),
     "the ledger declares a thousand million entries": (
-        with_parts(ledger=described(f"{{'descr': {HANDOUT.descr!r}, 'fortran_order': False, 'shape': (10**9,), }}\n")),
+        with_parts(
+            ledger=described(f"{{'descr': {handout_dtype(2).descr!r}, 'fortran_order': False, 'shape': (10**9,), }}\n")
+        ),
         "cannot be read",
     ),
     "the ledger is numbers": (with_parts(ledger=npy(np.zeros(12))), "ledger of dtype"),

@@ -38,7 +38,7 @@ from curricular.backends.layout import (
 from curricular.backends.protocol import LOG_SIZE
 from curricular.config import USUAL_MAX_OPEN
 from curricular.show import read_content
-from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, NO_WORKER, REASON, Counters
+from curricular.table import CANCELLED, EVENT, HANDOUT, LABEL, NO_WORKER, REASON, Counters, handout_dtype
 
 from .levels import CAPACITY, INF, LOWEST, NAN, OWN_REASON, check_accounts, lived, made
 
@@ -296,7 +296,7 @@ DAMAGES = {
     ),
     "an open hand-out has a negative ticket": (at_handout("ticket", -1), LOOKS, r"ledger\['ticket'\]"),
     "an open hand-out is gone": (at_handout("ticket", 0), LOOKS, r"ledger with counters\['num_open'\]"),
-    "the ledger is zero": (at("ledger", slice(None), np.zeros((), HANDOUT)), LOOKS, r"counters\['num_open'\]"),
+    "the ledger is zero": (at("ledger", slice(None), np.zeros((), handout_dtype(2))), LOOKS, r"counters\['num_open'\]"),
     "an open hand-out is not counted": (at_counter("num_open", lambda n: n - 1), LOOKS, r"counters\['num_open'\]"),
     "no open hand-out is counted": (at_counter("num_open", 0), (*LOOKS, "tell"), r"counters\['num_open'\]"),
     "more hand-outs are open than the ledger holds": (

@@ -269,6 +269,11 @@ VALUES = {
         f"an open hand-out's chance is {value}": (handout("chance", None, value), r"ledger\['chance'\]")
         for value in (NAN, INF, -INF, -0.25, 1.5)
     },
+    "an open hand-out's param is infinite": (handout("params", None, INF), r"ledger\['params'\] of finite"),
+    "an open hand-out's param is outside of its span": (
+        handout("params", None, [0.0, 1.5]),
+        r"ledger\['params'\] on the axis 'speed'",
+    ),
     "an open hand-out has no ticket": (handout("ticket", 0, 0), r"ledger\['ticket'\] above 0"),
     "an open hand-out was never handed out": (handout("moment", 0, 10**9), r"ledger\['moment'\]"),
     "an open hand-out has a ticket that comes later": (
@@ -461,10 +466,10 @@ TYPES = {
     "rows are floats": (of("rows", lambda rows: rows.astype(float)), "rows of dtype int64"),
     "rows are unsigned": (of("rows", lambda rows: rows.view(np.uint64)), "rows of dtype int64"),
     "rows lack a field": (of("rows", lambda rows: rows[:20]), "rows of at least 28 words"),
-    "rows lack a param": (of("rows", lambda rows: rows[:-1]), "rows with the generator's 2 params"),
+    "rows lack a param": (of("rows", lambda rows: rows[:-1]), r"ledger of dtype .*'params'"),
     "rows have a param more": (
         of("rows", lambda rows: np.concatenate([rows, rows[-1:]])),
-        "rows with the generator's 2 params",
+        r"ledger of dtype .*'params'",
     ),
     "rows have no task": (of("rows", lambda rows: rows[:, :0]), "at least one task"),
     "rows are turned": (of("rows", lambda rows: rows.T.copy()), "rows of at least 28 words"),
@@ -474,7 +479,7 @@ TYPES = {
     "labels are one less": (of("labels", lambda labels: labels[:-1]), r"labels of shape \(64\)"),
     "labels lack a field": (
         of("labels", lambda labels: labels[[name for name in LABEL.names if name != "chance"]]),
-        "labels of dtype LABEL",
+        r"labels of dtype .*'chance'",
     ),
     "reasons lack a field": (of("reasons", lambda reasons: reasons[["name"]]), "reasons of dtype REASON"),
     "the ledger lacks a field": (of("ledger", lambda ledger: ledger[["ticket", "seed"]]), "ledger of dtype HANDOUT"),

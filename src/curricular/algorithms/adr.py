@@ -7,15 +7,15 @@ new tasks within them and at their ends.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
 from ..arrays import Array, Columns, order_statistic
-from ..config import CurriculumConfig, Settings
+from ..config import AxisIndex, CurriculumConfig, Settings
 from ..generators import TaskGenerator
-from ..priorities import effective_count, position
+from ..priorities import effective_count, index_of, position
 from ..probabilities import uniform
 from ..task import Axis
 from .proposals import NewTasks
@@ -29,13 +29,20 @@ class Interval(Settings):
         ValidationError: If a name is unknown or a value is wrong.
     """
 
-    axis: int = Field(ge=0)
-    """Index of the axis of the generator."""
+    axis_fields: ClassVar[tuple[str, ...]] = ("axis",)
+
+    axis: AxisIndex | str
+    """Name or index of the axis of the generator."""
     start: tuple[float, float]
     """Lowest and highest value at first, in units of the axis: the value itself, the index of a choice, or the
     logarithm of the value of a `Span` with `log`. The interval never becomes narrower."""
     step: PositiveFloat
     """Distance by which an end moves, in the same units."""
+
+    @property
+    def column(self) -> int:
+        """Index of the axis in an algorithm or a proposer, whose curriculum has replaced names."""
+        return index_of(self.axis)
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -47,6 +54,8 @@ class Interval(Settings):
 
 class AdrConfig(CurriculumConfig):
     """Settings of automatic domain randomisation. The generator must be endless."""
+
+    axis_fields: ClassVar[tuple[str, ...]] = ("intervals",)
 
     algorithm: Literal["adr"] = "adr"
     """Tag of the algorithm in files."""
@@ -107,7 +116,7 @@ def ends_of(columns: Columns, config: AdrConfig) -> list[End]:
     weights = effective_count(completions, config.slow_rate)
     ends = []
     for interval in config.intervals:
-        positions = position(columns, interval.axis)
+        positions = position(columns, interval.column)
         for side, first in zip((-1, 1), interval.start, strict=True):
             outwards, start = side * positions, xp.asarray(side * first)
             value = xp.maximum(xp.max(xp.where(active, outwards, -xp.inf)), start)
@@ -137,7 +146,7 @@ class AdrAlgorithm(Algorithm):
         """Returns which active tasks lie within the intervals after the results so far, bool, shape (capacity,)."""
         is_inside = columns["is_active"]
         for end in ends_of(columns, self.config):
-            is_inside = is_inside & (end.side * position(columns, end.interval.axis) <= end.moved)
+            is_inside = is_inside & (end.side * position(columns, end.interval.column) <= end.moved)
         return is_inside
 
     def priorities(self, columns: Columns) -> Array:
@@ -190,29 +199,29 @@ class IntervalProposer:
             )
         self._config = config
         axes = _axes_by_column(generator)
-        self._bounds = {interval.axis: _checked_bounds(interval, axes) for interval in config.intervals}
+        self._bounds = {interval.column: _checked_bounds(interval, axes) for interval in config.intervals}
 
     def propose(self, columns: Columns, candidates: NewTasks, n: int, rng: np.random.Generator) -> NewTasks:
         ends = ends_of(columns, self._config)
         params, limits = candidates.params.copy(), [self._limited(end) for end in ends]
         for low_end, low, high in zip(ends[::2], limits[::2], limits[1::2], strict=True):
-            _, _, is_whole = self._bounds[low_end.interval.axis]
+            _, _, is_whole = self._bounds[low_end.interval.column]
             values = rng.integers(round(low), round(high), n, endpoint=True) if is_whole else rng.uniform(low, high, n)
-            params[:, low_end.interval.axis] = values
+            params[:, low_end.interval.column] = values
         wanted, active = num_per_end(self._config, len(columns["is_active"])), columns["is_active"]
         missing = [
-            wanted - int((active & (columns["params"][:, end.interval.axis] == limit)).sum())
+            wanted - int((active & (columns["params"][:, end.interval.column] == limit)).sum())
             for end, limit in zip(ends, limits, strict=True)
         ]
         numbers = rng.permutation(np.repeat(np.arange(len(ends)), np.maximum(missing, 0)))[:n]
         for task, number in enumerate(numbers.tolist()):
-            params[task, ends[number].interval.axis] = limits[number]
+            params[task, ends[number].interval.column] = limits[number]
         order = rng.permutation(n)
         return NewTasks(candidates.seeds, params[order])
 
     def _limited(self, end: End) -> float:
         """Returns the param of an end after the results so far, within the axis."""
-        low, high, is_whole = self._bounds[end.interval.axis]
+        low, high, is_whole = self._bounds[end.interval.column]
         return float(np.clip(end.side * end.moved, low, high if is_whole else np.nextafter(high, low)))
 
 
@@ -232,12 +241,12 @@ def _checked_bounds(interval: Interval, axes: Mapping[int, Axis]) -> tuple[float
     Raises:
         ValueError: If there is no such axis, or `interval` does not fit it.
     """
-    if interval.axis not in axes:
+    if interval.column not in axes:
         names = ", ".join(f"{column} ({axis.name})" for column, axis in axes.items()) or "none"
         raise ValueError(
             f"axis: expected the index of an axis that all tasks have, of {names}, got {interval.axis}; use one of them"
         )
-    axis = axes[interval.axis]
+    axis = axes[interval.column]
     low, high, is_whole = axis.bounds
     if not low <= interval.start[0] <= interval.start[1] <= high:
         raise ValueError(

@@ -1,8 +1,11 @@
 """The belief about each task's success rate that Thompson sampling and learnability share."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from ..arrays import Array, Columns, group_sums
+from ..config import AxisIndex
 from ..priorities import beta_posterior, effective_count, position
 from .floors import FlooredConfig
 from .groups import axis_groups
@@ -17,12 +20,16 @@ RECENCY = 4
 class BeliefConfig(FlooredConfig):
     """Settings of a Beta belief about the success rate of each task, and of the reserved shares of the draws."""
 
+    axis_fields: ClassVar[tuple[str, ...]] = ("prior_axis",)
+    rate_fields: ClassVar[tuple[str, ...]] = ("prior_axis",)
+
     half_life: float | None = Field(default=None, ge=1e-6)
     """Number of results of the whole pool after a task's last one in which the evidence of its results halves. None:
     only further results of the task itself make its earlier ones count less."""
-    prior_axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator (in a merged set, of the column of params) that holds a success rate known
-    beforehand, in [0, 1]; NaN: unknown. None: nothing is known. `Curriculum.set_params` changes the rates."""
+    prior_axis: AxisIndex | str | None = None
+    """Name or index of the axis of the generator (in a merged set, index of the column of params) that holds a success
+    rate known beforehand, in [0, 1]; NaN: unknown. None: nothing is known. `Curriculum.set_params` changes the
+    rates."""
     prior_weight: float = Field(default=4.0, ge=1e-9, le=1e9)
     """Number of scores that a rate on `prior_axis` counts as."""
     sharing: bool = False

@@ -2,12 +2,12 @@
 
 import operator
 from functools import partial, reduce
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..arrays import Array, Columns, group_sizes, group_sums
-from ..config import CurriculumConfig, Settings
+from ..config import AxisIndex, CurriculumConfig, Settings
 from ..priorities import effective_count, position, unplayable
 from ..probabilities import mix, proportional
 from .memo import Memo
@@ -51,11 +51,13 @@ class Stage(Settings):
 class SequentialConfig(CurriculumConfig):
     """Settings of sequential choice."""
 
+    axis_fields: ClassVar[tuple[str, ...]] = ("axis",)
+
     algorithm: Literal["sequential"] = "sequential"
     """Tag of the algorithm in files."""
-    axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator (in a merged set, of the column of params) whose values are the stages, in
-    ascending order; None: each task of a finite generator is a stage."""
+    axis: AxisIndex | str | None = None
+    """Name or index of the axis of the generator (in a merged set, index of the column of params) whose values are the
+    stages, in ascending order; None: each task of a finite generator is a stage."""
     stages: tuple[Stage, ...] = Field(default_factory=lambda: (Stage(success=0.9),), min_length=1)
     """When each stage is over, in ascending order of the stages in the pool. The last entry also holds for all further
     stages."""
@@ -150,7 +152,7 @@ class SequentialAlgorithm(Algorithm):
         return is_met if stage.max_completions is None else is_met | (completions >= stage.max_completions)
 
 
-def _stages(axis: int | None, columns: Columns) -> tuple[Array]:
+def _stages(axis: int | str | None, columns: Columns) -> tuple[Array]:
     """Returns the number of each task's stage, from 0, shape (capacity,), and a later number where inactive.
 
     Args:

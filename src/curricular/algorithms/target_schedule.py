@@ -2,28 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from ..arrays import Array, Columns
+from ..config import AxisIndex
 from ..priorities import position
 from ..probabilities import softmax
 from ..table import MAX_PRIORITY
 from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
 
-Index = Annotated[int, Field(ge=0)]
-
 
 class TargetScheduleConfig(FlooredConfig):
     """Settings of a target schedule."""
 
+    axis_fields: ClassVar[tuple[str, ...]] = ("axis",)
+
     algorithm: Literal["target_schedule"] = "target_schedule"
     """Tag of the algorithm in files."""
-    axis: Index | tuple[Index, ...] | None = None
-    """Index of the axis of the generator (in a merged set, of the column of params) along which the target moves, or
-    several of them; None: it moves along the seeds of a finite generator's tasks."""
+    axis: AxisIndex | str | tuple[AxisIndex | str, ...] | None = None
+    """Name or index of the axis of the generator (in a merged set, index of the column of params) along which the
+    target moves, or several of them; None: it moves along the seeds of a finite generator's tasks."""
     start: float | tuple[float, ...] = 0.0
     """First position of the target, in units of the axis: one number for all axes, or one for each."""
     stop: float | tuple[float, ...]
@@ -51,7 +52,7 @@ class TargetScheduleConfig(FlooredConfig):
         return self
 
     @property
-    def axes(self) -> tuple[int | None, ...]:
+    def axes(self) -> tuple[int | str | None, ...]:
         """The axes along which the target moves."""
         return self.axis if isinstance(self.axis, tuple) else (self.axis,)
 

@@ -38,11 +38,12 @@ class ThompsonConfig(BeliefConfig):
         8 scores.
 
         Args:
-            num_active_tasks: Number of prompts; None: all of a list or data set, up to about a million.
+            num_active_tasks: Number of prompts in the pool; None: all of a list or data set, up to about a million. The
+                others are never handed out.
             overrides: Values of any other fields.
 
         Examples:
-            >>> ThompsonConfig.prompts(1000).cover_share
+            >>> ThompsonConfig.prompts().cover_share
             0.1
         """
         preset = {"eviction_rate": 0.0, "cover_share": 0.1, "rand_task_rate": 0.0, "prior_weight": 8.0}

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat
 
 from ..arrays import Array, Columns, look_up
-from ..config import CurriculumConfig
+from ..config import AxisIndex, CurriculumConfig
 from ..priorities import position
 from ..probabilities import proportional
 from .protocol import Algorithm
@@ -16,13 +16,15 @@ from .protocol import Algorithm
 class WeightedConfig(CurriculumConfig):
     """Settings of weighted choice."""
 
+    axis_fields: ClassVar[tuple[str, ...]] = ("axis",)
+
     algorithm: Literal["weighted"] = "weighted"
     """Tag of the algorithm in files."""
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Weights of the tasks of a finite generator by seed, or of the choices on `axis`; other tasks have weight 0."""
-    axis: int | None = Field(default=None, ge=0)
-    """Index of the axis of the generator (in a merged set, of the column of params) whose choices have the weights;
-    None: tasks have weights."""
+    axis: AxisIndex | str | None = None
+    """Name or index of the axis of the generator (in a merged set, index of the column of params) whose choices have
+    the weights; None: tasks have weights."""
 
     @classmethod
     def variants(cls) -> Mapping[str, Callable[..., Self]]:

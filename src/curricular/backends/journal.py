@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..rows import Rows
 from ..table import (
     EVENT,
-    HANDOUT,
     SCHEDULED,
     Counters,
     Draft,
@@ -108,7 +107,7 @@ class SessionTable:
         self._has_outbox = False
         self._reserved_rows = 0
         self._has_ledger = False
-        self._no_ledger = np.zeros(len(self.ledger), HANDOUT)
+        self._no_ledger = np.zeros(len(self.ledger), self.ledger.dtype)
 
     def begin(self) -> None:
         """Writes the nonzero parts of an empty table into a new file, which no worker has joined yet."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..rows import NUM_WORDS, VERSION, TaskState
-from ..table import EVENT, HANDOUT, LABEL, MAX_LABELS, MAX_REASONS, REASON, Counters
+from ..table import EVENT, LABEL, MAX_LABELS, MAX_REASONS, REASON, Counters, handout_dtype
 from .protocol import LOG_SIZE
 
 MAX_WORKERS = 256
@@ -48,6 +48,10 @@ NUM_STANDING = 16
 
 TROUBLE_BYTES = 1024
 """Length limit of the text that says why the agent of a follower cannot reach its hub, in bytes of UTF-8."""
+
+
+MAX_AXES = 2**24
+"""Maximum number of params of a task in a session."""
 
 
 class SessionError(RuntimeError):
@@ -107,7 +111,7 @@ class Spec:
             "byte_order": sys.byteorder,
             "fields": list(TaskState.model_fields),
             "labels": list(LABEL.names or ()),
-            "handouts": list(HANDOUT.names or ()),
+            "handouts": list(handout_dtype(0).names or ()),
             "num_reasons": MAX_REASONS,
             "counters": list(Counters._fields),
             "num_workers": MAX_WORKERS,
@@ -141,10 +145,10 @@ class Spec:
                 f"session file {path}: expected a session of curricular, got content that it cannot read ({error}); "
                 f"{remedy}"
             ) from error
-        if spec.capacity < 1 or spec.num_axes < 0 or spec.max_open < 1:
+        if spec.capacity < 1 or not 0 <= spec.num_axes <= MAX_AXES or spec.max_open < 1:
             raise SessionMismatchError(
-                f"session file {path}: expected capacity ≥ 1, num_axes ≥ 0 and max_open ≥ 1, got {spec.capacity}, "
-                f"{spec.num_axes} and {spec.max_open}; the file is damaged: {remedy}"
+                f"session file {path}: expected capacity ≥ 1, num_axes from 0 to {MAX_AXES} and max_open ≥ 1, got "
+                f"{spec.capacity}, {spec.num_axes} and {spec.max_open}; the file is damaged: {remedy}"
             )
         if (spec.num_outbox > 0) != bool(spec.follows):
             raise SessionMismatchError(
@@ -218,7 +222,7 @@ class FileLayout:
             self.fixed_size = self.size
             self._add("outbox", (num_outbox,), np.int64)
         self._add("rings", (MAX_WORKERS, LOG_SIZE), EVENT)
-        self._add("ledger", (max_open,), HANDOUT)
+        self._add("ledger", (max_open,), handout_dtype(num_axes))
         self._add("journal_head", (_JOURNAL_WORDS,), np.int64)
         self._add("journal_tails", (MAX_WORKERS,), np.int64)
         self._add("journal_counters", (len(Counters._fields),), np.int64)
@@ -229,7 +233,7 @@ class FileLayout:
         self._add("journal_checks", (capacity,), np.int64)
         self._add("journal_words", (num_words * capacity,), np.int64)
         self._add("journal_places", (max_open,), np.int64)
-        self._add("journal_handouts", (max_open,), HANDOUT)
+        self._add("journal_handouts", (max_open,), handout_dtype(num_axes))
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
@@ -255,7 +259,7 @@ class FileLayout:
         """Returns offset and length, in bytes, of the ledger and of its part of the journal."""
         end = self.sections["journal_handouts"]
         places = self.sections["journal_places"][0]
-        size = math.prod(end[1]) * HANDOUT.itemsize
+        size = math.prod(end[1]) * np.dtype(end[2]).itemsize
         return [(self.sections["ledger"][0], size), (places, end[0] + size - places)]
 
     def journal_spans(self, num_rows: int) -> list[tuple[int, int]]:

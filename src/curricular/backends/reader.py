@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..rows import Rows
 from ..table import (
-    HANDOUT,
     Table,
     TableError,
     check_counters,
@@ -164,7 +163,9 @@ class SessionReader:
         cumulated = shared.distributions[counters.epoch % 2].copy()
         is_whole = (row_checks(rows) == checks) & (rows["label_index"] < counters.num_labels)
         is_whole |= not counters.num_created
-        return Table(rows, labels, counters, cumulated, score_range, reasons, np.zeros(0, HANDOUT)), is_whole
+        return Table(
+            rows, labels, counters, cumulated, score_range, reasons, np.zeros(0, shared.ledger.dtype)
+        ), is_whole
 
     def _damage(self) -> TableError | None:
         """Returns what is wrong with the table now, apart from its rows; None if nothing is."""

@@ -27,6 +27,7 @@ from .check import check_num_open as check_num_open
 from .check import check_reasons as check_reasons
 from .check import check_rows as check_rows
 from .check import check_score_range as check_score_range
+from .check import check_shape as check_shape
 from .check import check_table as check_table
 from .ledger import LIFE_BITS as LIFE_BITS
 from .ledger import LedgerFullError as LedgerFullError
@@ -83,6 +84,7 @@ from .schema import Table as Table
 from .schema import columns_of as columns_of
 from .schema import copy_table as copy_table
 from .schema import empty_table as empty_table
+from .schema import handout_dtype as handout_dtype
 from .schema import unchanged as unchanged
 from .widen import range_with as range_with
 from .widen import rescaled as rescaled

@@ -29,13 +29,12 @@ from .schema import (
     TOLD_WITH_REGRET,
     Counters,
     Table,
+    handout_dtype,
 )
 
 MAX_COUNT = 2**62
 """Exclusive upper bound of ids and counts, so that the sum of two of them cannot overflow."""
 
-_NAMES: dict[np.dtype[Any], str] = {LABEL: "LABEL", REASON: "REASON", HANDOUT: "HANDOUT"}
-"""Names of structured dtypes, whose fields would fill an error."""
 
 _TOLERANCE = 1e-9
 """Largest error that rounding may add to a mean or a sum of shares."""
@@ -100,15 +99,12 @@ def check_table(table: Table, *, is_packed: bool = False) -> None:
     Raises:
         TableError: If a field is wrong; names the field, and the first wrong task or label.
     """
-    check_array("rows", table.rows.words, np.int64, (None, None))
-    num_words, capacity = table.rows.words.shape
-    if num_words < NUM_WORDS or not capacity:
-        raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
+    num_axes, capacity = check_shape(table.rows.words), len(table.rows)
     check_array("labels", table.labels, LABEL, (MAX_LABELS,))
     check_array("cumulated", table.cumulated, np.float64, (capacity,))
     check_array("score_range", table.score_range, np.float64, (2,))
     check_array("reasons", table.reasons, REASON, (MAX_REASONS,))
-    check_array("ledger", table.ledger, HANDOUT, (None,))
+    check_array("ledger", table.ledger, handout_dtype(num_axes), (None,))
     check_counters(table.counters, capacity, len(table.ledger))
     check_score_range(table.score_range)
     check_reasons(table.reasons, table.counters)
@@ -119,13 +115,22 @@ def check_table(table: Table, *, is_packed: bool = False) -> None:
     check_ledger(table, is_packed=is_packed)
 
 
+def check_shape(words: Any) -> int:
+    """Checks that `words` are the words of rows, shape (k, capacity), and returns the number of params."""
+    check_array("rows", words, np.int64, (None, None))
+    num_words, capacity = words.shape
+    if num_words < NUM_WORDS or not capacity:
+        raise TableError(f"rows of at least {NUM_WORDS} words and at least one task", f"shape {(num_words, capacity)}")
+    return int(num_words - NUM_WORDS)
+
+
 def check_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
     """Checks that `array` is an array with this dtype and shape, where None stands for any length."""
     wanted = np.dtype(dtype)
     if not isinstance(array, np.ndarray):
         raise TableError(f"{name} as an array", f"a {type(array).__name__}")
     if array.dtype != wanted:
-        raise TableError(f"{name} of dtype {_NAMES.get(wanted, wanted)}", f"dtype {array.dtype!s:.100}")
+        raise TableError(f"{name} of dtype {wanted}", f"dtype {array.dtype!s:.400}")
     fits = len(array.shape) == len(shape) and all(
         there is None or here == there for here, there in zip(array.shape, shape, strict=True)
     )
@@ -265,7 +270,7 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
     """Checks entries of a ledger, open or free, against the counters and rows of `table`.
 
     Args:
-        entries: Shape (k,), dtype `HANDOUT`.
+        entries: Shape (k,), dtype `handout_dtype`.
         places: Their places in the ledger of `table`, shape (k,); None: they may have any.
         table: The table, whose counters must have passed their check.
     """
@@ -274,7 +279,7 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
     is_open = entries["ticket"] != 0
     if not is_open.any():
         return
-    words = entries.view(np.int64).reshape(-1, len(_LOWEST_HANDOUT))
+    words = entries.view(np.int64).reshape(len(entries), -1)[:, : len(_LOWEST_HANDOUT)]
     counters, most = table.counters, np.iinfo(np.int64).max
     highest = np.array([most, MAX_COUNT, most, counters.num_scheduled, _HIGHEST_CHANCE, counters.num_streams, 1])
     if ((words < _LOWEST_HANDOUT) | (words > highest)).any():
@@ -291,6 +296,8 @@ def check_handouts(entries: NDArray[np.void], places: NDArray[np.int64] | None, 
         ("task_id", "of those that were issued"): (ids > newest) & (ids // capacity >= counters.first_generation),
         ("seed", "of its task"): (ids == newest) & (seeds != table.rows["seed"][slots]),
     }
+    if entries["params"].shape[1]:
+        wrong["params", "of finite or unknown numbers"] = np.isinf(entries["params"]).any(1)
     if places is not None:
         wrong["ticket", "in the place that follows from it"] = places_of(tickets, len(table.ledger)) != places
     if (is_open & np.logical_or.reduce([*wrong.values()])).any():

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..task import Params
 from .record import schedule
 from .schema import (
     CANCELLED,
     EVENT,
-    HANDOUT,
     NO_FAILURE,
     NO_WORKER,
     NODE_LOST,
@@ -88,7 +88,8 @@ def check_free(size: int, num_open: int, n: int) -> None:
     if num_open + n > size:
         raise LedgerFullError(
             f"max_open_handouts: expected at most {size} open hand-outs with tickets, got {num_open} and {n} more; "
-            f"tell or cancel those that ended, call expire for those that never end, or raise the setting"
+            f"tell or cancel those that ended by their tickets, since a result told by task id ends no ticket, call "
+            f"expire for those that never end, or raise the setting"
         )
 
 
@@ -96,6 +97,7 @@ def issue(
     table: Table,
     task_ids: NDArray[np.int64],
     seeds: NDArray[np.int64],
+    params: Params,
     chances: NDArray[np.float64],
     is_trained_on: NDArray[np.bool_],
     worker: int,
@@ -107,6 +109,7 @@ def issue(
         table: The pool.
         task_ids: Ids of tasks in the pool, at least one, shape (n,).
         seeds: Their seeds, shape (n,).
+        params: Their params, shape (n, num_axes).
         chances: Probability with which each task was drawn, shape (n,).
         is_trained_on: Whether to train on each hand-out, shape (n,).
         worker: Number of the worker that asks for the tasks.
@@ -127,9 +130,10 @@ def issue(
         counts = start + np.arange(size)
         counts = counts[table.ledger["ticket"][counts % size] == 0][:n]
         places = counts % size
-    entries = np.empty(n, HANDOUT)
+    entries = np.empty(n, table.ledger.dtype)
     entries["ticket"] = life * MAX_TICKETS + counts
-    entries["task_id"], entries["seed"], entries["worker"] = task_ids, seeds, worker
+    entries["task_id"], entries["worker"] = task_ids, worker
+    entries["seed"], entries["params"] = seeds, params
     entries["moment"] = old.num_scheduled + order
     entries["chance"], entries["is_trained_on"] = chances, is_trained_on
     change = LedgerChange(places, entries)
@@ -156,7 +160,7 @@ def hand_over(table: Table, places: NDArray[np.int64], worker: int) -> tuple[NDA
 def close(table: Table, places: NDArray[np.int64]) -> Patch:
     """Returns the patch that frees the open entries at distinct `places`, shape (k,)."""
     counters = table.counters._replace(num_open=table.counters.num_open - len(places))
-    freed = LedgerChange(places, np.zeros(len(places), HANDOUT))
+    freed = LedgerChange(places, np.zeros(len(places), table.ledger.dtype))
     return replace(unchanged(table), counters=counters, ledger=freed)
 
 
@@ -201,7 +205,7 @@ def open_entries(ledger: NDArray[np.void]) -> NDArray[np.void]:
 
 def without_ledger(table: Table) -> Table:
     """Returns `table` with an empty ledger; the hand-outs that were in it stay pending."""
-    return replace(table, ledger=np.zeros(len(table.ledger), HANDOUT), counters=table.counters._replace(num_open=0))
+    return replace(table, ledger=np.zeros_like(table.ledger), counters=table.counters._replace(num_open=0))
 
 
 def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
@@ -210,7 +214,7 @@ def filled(entries: NDArray[np.void], size: int) -> NDArray[np.void]:
     Raises:
         LedgerFullError: If two of `entries` have the same place, which can happen only in a smaller ledger.
     """
-    ledger, places = np.zeros(size, HANDOUT), places_of(entries["ticket"], size)
+    ledger, places = np.zeros(size, entries.dtype), places_of(entries["ticket"], size)
     if len(np.unique(places)) < len(places):
         raise LedgerFullError(
             f"max_open_handouts: expected at least what the state was saved with, for its {len(entries)} open "

@@ -105,7 +105,8 @@ class Table:
     reasons: NDArray[np.void]
     """Cancellations by reason, shape (MAX_REASONS,), dtype `REASON`."""
     ledger: NDArray[np.void]
-    """Open hand-outs with a ticket, shape (size,), dtype `HANDOUT`; an entry with ticket 0 is free."""
+    """Open hand-outs with a ticket, shape (size,), dtype `handout_dtype`; an entry with ticket 0 is
+    free."""
 
 
 class LedgerChange(NamedTuple):
@@ -114,7 +115,7 @@ class LedgerChange(NamedTuple):
     places: NDArray[np.int64]
     """Distinct indices into the ledger, shape (k,)."""
     entries: NDArray[np.void]
-    """New entries for these places, shape (k,), dtype `HANDOUT`."""
+    """New entries for these places, shape (k,), dtype `handout_dtype`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +297,17 @@ HANDOUT = np.dtype(
         ("is_trained_on", "i8"),
     ]
 )
-"""Dtype of an open hand-out. `moment` counts the hand-outs of the pool before it, `chance` is the probability with
-which the task was drawn, `worker` is the number of the worker that asked, or `NO_WORKER`, and `is_trained_on` is 1, or
-0 if the hand-out is played only to rank its task."""
+"""Dtype of an open hand-out without its params. `moment` counts the hand-outs of the pool before it, `chance` is the
+probability with which the task was drawn, `worker` is the number of the worker that asked, or `NO_WORKER`, and
+`is_trained_on` is 1, or 0 if the hand-out is played only to rank its task."""
+
+
+def handout_dtype(num_axes: int) -> np.dtype[np.void]:
+    """Returns the dtype of an open hand-out: `HANDOUT`, and the `num_axes` params of the task when it was handed out.
+
+    With its seed and params, a task can be built even after its eviction.
+    """
+    return np.dtype([*HANDOUT.descr, ("params", "f8", (num_axes,))])
 
 
 NO_WORKER = -1
@@ -322,7 +331,7 @@ def empty_table(capacity: int, num_axes: int, max_open: int = USUAL_MAX_OPEN) ->
     reasons["name"][: len(BUILT_IN_REASONS)] = [name.encode() for name in BUILT_IN_REASONS]
     cumulated = np.linspace(0, 1, capacity + 1)[1:]
     score_range = np.full(2, np.nan)
-    ledger = np.zeros(max_open, HANDOUT)
+    ledger = np.zeros(max_open, handout_dtype(num_axes))
     return Table(Rows.zeros(capacity, num_axes), labels, Counters(), cumulated, score_range, reasons, ledger)
 
 
@@ -336,7 +345,7 @@ def copy_table(table: Table) -> Table:
         table.cumulated.copy(),
         table.score_range.copy(),
         table.reasons.copy(),
-        table.ledger.copy() if has_ledger else np.zeros(len(table.ledger), HANDOUT),
+        table.ledger.copy() if has_ledger else np.zeros_like(table.ledger),
     )
 
 

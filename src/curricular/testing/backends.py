@@ -10,10 +10,12 @@ from ..backends.local import LocalMemoryBackend
 from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
+from ..generators import bucketed
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..results import estimator
 from ..table import EVENT, OTHER, SCHEDULED, TOLD, Patch, Table, admit, choose, record
+from ..task import Span
 from .play import play, quick
 
 _ESTIMATOR = estimator(CurriculumConfig())
@@ -227,6 +229,7 @@ class BackendSuite:
             batch = curriculum.ask_batch(4)
             curriculum.cancel_batch(batch.tickets[:2], "lost")
             told = [*ids, *batch.task_ids[2:].tolist()]
+            assert curriculum.stats()["cover/progress"] == 7 / 12
             curriculum.tell_batch(batch.tickets[2:], [1.0, 0.0])
             curriculum.tell(ids, np.ones(5))
             curriculum.load_state_dict(curriculum.state_dict())
@@ -234,6 +237,31 @@ class BackendSuite:
             assert sorted(task_id % 12 for task_id in told) == list(range(12)), (
                 "cover_share=1: a walk hands out every task once, over cancellations and a load"
             )
+            stats = curriculum.stats()
+            assert (stats["cover/num_walks"], stats["cover/progress"]) == (0, 1), "stats: the walk is done"
+            curriculum.get_task()
+            stats = curriculum.stats()
+            assert (stats["cover/num_walks"], stats["cover/progress"]) == (1, 1 / 12), "stats: the next walk has begun"
+
+    def test_a_batch_is_built_after_its_tasks_were_evicted(self) -> None:
+        """A loop that asks, lets others tell their results, and only then builds; also after a load."""
+        generator = bucketed({"size": 5, "speed": 0.0}, {"size": Span(5, 25), "speed": Span(0.0, 1.0)})
+        with closing(self.make_backend(16, 2)) as backend:
+            curriculum = Curriculum(generator, quick(16), backend=backend)
+            batch = curriculum.ask_batch(16)
+            configs = [curriculum.task(task_id).config for task_id in batch.task_ids.tolist()]
+            play(curriculum, 4000)
+            left = np.isin(batch.task_ids, curriculum.tasks()["task_id"])
+            assert not left.all(), "the test: a task with an open ticket is evicted"
+            assert curriculum.configs(batch) == configs, "configs: those of the tasks handed out, evicted or not"
+            built = [generator.build(*task) for task in zip(batch.seeds, batch.params, strict=True)]
+            assert built == configs, "a batch: seeds and params from which another process builds the tasks"
+            curriculum.load_state_dict(curriculum.state_dict())
+            assert curriculum.configs(curriculum.open_handouts()) == configs, "load: open hand-outs can be built"
+            again = curriculum.ask_batch(int(left.sum()))
+            waiting = [config for config, stays in zip(configs, left, strict=True) if stays]
+            assert curriculum.configs(again) == waiting, "load: hands out again what waits and is in the pool"
+            assert curriculum.stats()["num_open"] == left.sum(), "load: cancels open hand-outs of evicted tasks"
 
     def test_closing_twice_is_no_error(self) -> None:
         backend = self.make_backend(2, 0)

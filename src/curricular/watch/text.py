@@ -81,6 +81,7 @@ def _head(sample: Sample, timeline: Timeline, view: View, width: int) -> list[Re
     parts = [
         f"tasks {stats['num_active']:,.0f}",
         *(f"{name} {count:,.0f}" for name, count in outcomes.items() if count),
+        *([f"walks {stats['cover/num_walks'] + stats['cover/progress']:,.1f}"] if stats["cover/num_walks"] else []),
     ]
     second = Text("  ".join([*parts, f"cancelled {counts['cancelled']:,.0f}" + (f": {why}" if why else "")]))
     for line in (first, second):
