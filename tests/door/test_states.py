@@ -481,8 +481,11 @@ TYPES = {
         of("labels", lambda labels: labels[[name for name in LABEL.names if name != "chance"]]),
         r"labels of dtype .*'chance'",
     ),
-    "reasons lack a field": (of("reasons", lambda reasons: reasons[["name"]]), "reasons of dtype REASON"),
-    "the ledger lacks a field": (of("ledger", lambda ledger: ledger[["ticket", "seed"]]), "ledger of dtype HANDOUT"),
+    "reasons lack a field": (of("reasons", lambda reasons: reasons[["name"]]), r"reasons of dtype .*'count'"),
+    "the ledger lacks a field": (
+        of("ledger", lambda ledger: ledger[["ticket", "seed"]]),
+        r"ledger of dtype .*'moment'",
+    ),
     "is_active is 2": (word("is_active", 3, 2), r"rows\['is_active'\] as 0 or 1"),
     "is_active is -1": (word("is_active", 3, -1), r"rows\['is_active'\] as 0 or 1"),
     **{
