@@ -1,4 +1,4 @@
-"""Evidence shared along the axes of merged sets: within a member, never across members by a column they share."""
+"""Evidence shared along the axes: within a member of a merged set, and limited where it would give one task most draws."""
 
 import array_api_strict as xp
 import numpy as np
@@ -15,7 +15,7 @@ from curricular import (
     single_task,
 )
 from curricular.algorithms.groups import Grouper
-from curricular.algorithms.sharing import expected_priorities, share_evidence
+from curricular.algorithms.sharing import MIN_FAVOURED, expected_priorities, limited, share_evidence
 from curricular.params import Layout
 from curricular.table import EMAS, columns_of, empty_table
 from curricular.task import num_params
@@ -244,3 +244,42 @@ def test_sharing_finds_the_value_that_is_learned_in_one_member_with_one_visit_a_
         found[sharing] = probabilities[(params[:, 0] == 1) & (params[:, 1] == 3)].sum()
         assert probabilities[(params[:, 0] == 0) & (params[:, 1] == 3)].sum() < 0.1
     assert found[50.0] > 2 * found[0.0]
+
+
+class TestLimited:
+    @pytest.mark.parametrize("power", [1, 3, 9, 30])
+    @pytest.mark.parametrize("n", [1, 2, 20, 64, 3000])
+    def test_no_priority_is_more_than_its_share_of_the_sum(self, n, power):
+        priorities = np.random.default_rng(n).random(n) ** -power
+        num_favoured = np.float64(np.clip(n / 4, 1, MIN_FAVOURED))
+        result = limited(priorities, num_favoured)
+        assert result.max() <= result.sum() / num_favoured * (1 + 1e-3)
+        lower = priorities < result.max()
+        np.testing.assert_array_equal(result[lower], priorities[lower])
+
+    def test_even_priorities_stay_as_they_are(self):
+        priorities = np.random.default_rng(0).random(100) + 1.0
+        np.testing.assert_array_equal(limited(priorities, np.float64(8.0)), priorities)
+
+    def test_few_positive_priorities_become_equal(self):
+        priorities = np.array([5.0, 2.0, 1.0, *[0.0] * 97])
+        assert limited(priorities, np.float64(8.0)).tolist() == [1.0, 1.0, 1.0, *[0.0] * 97]
+        assert limited(np.zeros(40), np.float64(8.0)).tolist() == [0.0] * 40
+
+    def test_it_is_the_same_in_another_library(self):
+        priorities = np.random.default_rng(0).random(50) ** -5
+        there = limited(xp.asarray(priorities), xp.asarray(8.0))
+        np.testing.assert_allclose(np.asarray(there), limited(priorities, np.float64(8.0)))
+
+    def test_tasks_on_many_axes_share_the_draws(self):
+        tasks = bucketed({}, {name: Span(0.0, 2.0) for name in "abcd"})
+        config = NoiseAwareConfig.recommended(num_active_tasks=256, use_shared_memory=False)
+        rng, skill, shares = np.random.default_rng(0), 0.0, []
+        with Curriculum(tasks, config) as curriculum:
+            for _ in range(60):
+                batch = curriculum.ask(32)
+                successes = [1.0 / (1.0 + np.exp(sum(task.config.values()) - skill)) for task in batch]
+                curriculum.tell([task.task_id for task in batch], rng.random(32) < successes)
+                skill += 0.012 * sum(p * (1.0 - p) for p in successes)
+                shares.append(curriculum.probabilities().max())
+        assert np.mean(shares) < 0.2
