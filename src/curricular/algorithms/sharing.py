@@ -99,11 +99,15 @@ def limited(priorities: Array, num_favoured: Array) -> Array:
     """
     xp = priorities.__array_namespace__()
     highest = largest(priorities, min(MIN_FAVOURED, priorities.shape[0]))
-    places = xp.astype(xp.arange(highest.shape[0]), xp.float64)
-    others = xp.sum(priorities) - xp.cumulative_sum(highest) + highest  # at each place, the sum from there on
-    limits = xp.where(places < num_favoured, others / xp.maximum(num_favoured - places, 1e-9), xp.inf)
-    # Rounding may leave nothing of tiny sums. The limit is at least the last of the favoured priorities.
-    least = xp.min(xp.where((places < num_favoured) & (highest > 0.0), highest, xp.inf))
+    last, places = highest[-1], xp.astype(xp.arange(highest.shape[0]), xp.float64)
+    # Sums from the lowest priority on: differences of sums would lose what is small beside the highest.
+    rest = xp.sum(xp.where(priorities < last, priorities, 0.0)) + last * (
+        count(priorities == last) - count(highest == last)
+    )
+    others = rest + xp.flip(xp.cumulative_sum(xp.flip(highest)))  # at each place, the sum from there on
+    is_favoured = places < num_favoured
+    limits = xp.where(is_favoured, others / xp.where(is_favoured, num_favoured - places, 1.0), xp.inf)
+    least = xp.min(xp.where(is_favoured & (highest > 0.0), highest, xp.inf))
     return xp.minimum(priorities, xp.maximum(xp.min(limits), least))
 
 
