@@ -127,7 +127,7 @@ class Curriculum(Generic[ConfigT]):
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
-        self._draws = Draws(self._backend, config.seed)
+        self._draws = Draws(self._backend, config.seed, self._tasks)
         self._detour = Detour(self._tasks, self._draws, self.tracker, self._refresher.count_cancelled)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
         selection = Selection(self._draws, walk, follows=self._backend.follows)
@@ -483,9 +483,7 @@ class Curriculum(Generic[ConfigT]):
             return len(patch.slots)
 
         with self._turns.take(self):
-            num_written = self._backend.apply(write)
-            self._tasks.clear()
-            return num_written
+            return self._backend.apply(write)
 
     # Looking
 
@@ -644,7 +642,6 @@ class Curriculum(Generic[ConfigT]):
                 self._draws.seek(saved.stream, saved.num_draws)
             else:
                 self._refresher.restore_resized(saved.table)
-            self._tasks.clear()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a checkpoint to `path` atomically. Other processes of the session may continue meanwhile.

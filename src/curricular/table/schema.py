@@ -53,10 +53,12 @@ class Counters(NamedTuple):
     """Distributions computed."""
     num_restores: int = 0
     """States loaded into the table."""
+    num_rewrites: int = 0
+    """Changes of params of tasks that keep their ids: by `Curriculum.set_params`, and by states loaded."""
     num_streams: int = 0
     """Streams of random numbers issued to processes."""
     epoch: int = 0
-    """Number of changes of the distribution in use, by refreshes and restores."""
+    """Number of refreshes, restores and rewrites."""
     life: int = 0
     """Random number of this life, the time since the start or the last restore; 0 until it issues a ticket."""
     num_tickets: int = 0
