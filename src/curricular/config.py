@@ -1,11 +1,14 @@
 """`CurriculumConfig`: the settings that all algorithms share. Frozen data: it builds nothing and imports nothing."""
 
 import difflib
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+MAX_CAPACITY = 10**8
+"""Maximum size of a pool. The table of such a pool takes more than 20 GB."""
 
 
 class MeanOfFirst(BaseModel):
@@ -45,7 +48,7 @@ class CurriculumConfig(Settings):
         ValidationError: If a name is unknown or a value is wrong.
     """
 
-    num_active_tasks: int | None = Field(default=None, ge=1)
+    num_active_tasks: int | None = Field(default=None, ge=1, le=MAX_CAPACITY)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
     otherwise 256. A larger pool has fewer results per task."""
     num_first_tasks: int | None = Field(default=None, ge=1)
@@ -99,10 +102,10 @@ class CurriculumConfig(Settings):
         return self
 
     def _check_range(self, low: float, high: float) -> None:
-        if not 0 < high - low < math.inf:
+        if not (low >= -MAX_SCORE and high <= MAX_SCORE and high - low > MIN_WIDTH):
             raise ValueError(
-                f"score_range: expected low < high, a finite distance apart, got {self.score_range}; "
-                f"swap or move the ends"
+                f"score_range: expected low < high within ±{MAX_SCORE:g}, more than {MIN_WIDTH:g} apart, got "
+                f"{self.score_range}; swap the ends, or scale the scores"
             )
         if self.success_threshold is not None and not low <= self.success_threshold <= high:
             raise ValueError(
@@ -170,6 +173,15 @@ USUAL_NUM_TASKS = 256
 
 MAX_BASELINE = 0.75
 """Upper limit of a random baseline, as a share of the score range; without it, normalising could divide by almost 0."""
+
+
+MAX_SCORE = 1e100
+"""Largest absolute value of a score, so that squares and ranges stay finite."""
+
+
+MIN_WIDTH = 1e-100
+"""Width up to which no range of scores is declared, and the scores of an observed range count as equal, so that a
+division by it cannot overflow."""
 
 
 ROUNDING = 1e-6

@@ -1,6 +1,5 @@
 """Defaults of a curriculum: the generator, the config and the size of the pool that the user did not set."""
 
-import os
 from typing import Any, TypeVar
 
 from .algorithms.noise_aware import NoiseAwareConfig
@@ -51,16 +50,12 @@ def arranged(first: Any, second: Any = None) -> tuple[CurriculumConfig, TaskGene
     )
 
 
-def check_load(path: Any, tasks: Any) -> None:
-    """Checks the arguments of `Curriculum.load`.
+def check_load(tasks: Any) -> None:
+    """Checks the tasks of `Curriculum.load`.
 
     Raises:
-        TypeError: If `path` is not a path, or if `tasks` is a config.
+        TypeError: If `tasks` is a config.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"path: expected the path of a checkpoint, got a {type(path).__name__}; write Curriculum.load(path, tasks)"
-        )
     if isinstance(tasks, CurriculumConfig):
         raise TypeError(f"tasks: expected a generator or a list, got a {type(tasks).__name__}; pass it as config=")
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ..arrays import Columns
 from ..generators import MutableTaskGenerator, TaskGenerator
+from ..generators.entry import sampled
 from ..probabilities import cumulative, pick
 from ..task import Params
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
@@ -111,7 +112,7 @@ def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationP
         )
     rng = np.random.default_rng(0)
     seeds = rng.integers(2**63 - 1, size=NUM_TRIED)
-    params = np.asarray(generator.sample(seeds, rng), np.float64)
+    params = sampled(generator, seeds, rng)
     if np.array_equal(_mutated(generator, seeds, params, rng), params):
         raise ValueError(
             f"generator: expected one whose mutate changes tasks for {type(config).__name__}, got a {kind} whose "

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
-from ..config import ROUNDING
+from ..config import MAX_SCORE as MAX_SCORE
+from ..config import MIN_WIDTH, ROUNDING
 from ..params import FLAT, Layout
 from ..rows import PatchedRows, Rows, TaskState
 
@@ -230,14 +231,6 @@ MAX_LABEL_BYTES = 96
 
 MAX_REGRET = 1e290
 """Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
-
-
-MIN_WIDTH = 1e-100
-"""Width of an observed range up to which its scores count as equal, so that a division by it cannot overflow."""
-
-
-MAX_SCORE = 1e100
-"""Largest absolute value of a score where the range is observed, so that squares and ranges stay finite."""
 
 
 LABEL = np.dtype(
