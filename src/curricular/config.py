@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 MAX_CAPACITY = 10**8
 """Maximum size of a pool. The table of such a pool takes more than 20 GB."""
 
@@ -16,7 +15,7 @@ class MeanOfFirst(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    num_completions: int = Field(ge=1)
+    num_completions: int = Field(ge=1, le=10**9)
     """Number of scores to average. More of them estimate the baseline better, but include more learning."""
 
 

@@ -28,10 +28,10 @@ class AccelConfig(PrioritizedLevelReplayConfig):
     """Tag of the algorithm in files."""
     mutation_share: float = Field(default=0.8, ge=0, le=1)
     """Share of the new levels that are changes of earlier levels; the rest is as the generator samples it."""
-    num_contenders: int = Field(default=1, ge=1)
+    num_contenders: int = Field(default=1, ge=1, le=1000)
     """Number of levels drawn by replay for each new level; the one with the highest success rate is changed. The paper
     changes easy levels with low regret, which corresponds to more than 1."""
-    num_edits: int = Field(default=1, ge=1)
+    num_edits: int = Field(default=1, ge=1, le=1000)
     """Number of calls of the generator's `mutate` from a level to its variant. More calls make larger changes."""
     min_presentations_for_eviction: int = Field(default=10, ge=1)
     """Number of completions that a level needs before it can be evicted."""

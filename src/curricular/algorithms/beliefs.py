@@ -17,13 +17,13 @@ RECENCY = 4
 class BeliefConfig(FlooredConfig):
     """Settings of a Beta belief about the success rate of each task, and of the reserved shares of the draws."""
 
-    half_life: float | None = Field(default=None, gt=0)
+    half_life: float | None = Field(default=None, ge=1e-6)
     """Number of results of the whole pool after a task's last one in which the evidence of its results halves. None:
     only further results of the task itself make its earlier ones count less."""
     prior_axis: int | None = Field(default=None, ge=0)
     """Index of the axis of the generator (in a merged set, of the column of params) that holds a success rate known
     beforehand, in [0, 1]; NaN: unknown. None: nothing is known. `Curriculum.set_params` changes the rates."""
-    prior_weight: float = Field(default=4.0, gt=0)
+    prior_weight: float = Field(default=4.0, gt=0, le=1e6)
     """Number of scores that a rate on `prior_axis` counts as."""
     sharing: bool = False
     """Whether a new task is believed to succeed as often as the tasks with the same values on the generator's axes; if

@@ -28,7 +28,7 @@ class Exp3SConfig(CurriculumConfig):
     mean score of the round minus the average of the label's tasks."""
     reward_range: float = Field(default=1.0, gt=0)
     """Largest absolute reward: rewards are clipped to ± this range and scaled to [-1, 1]."""
-    learning_rate: float = Field(default=0.03, gt=0)
+    learning_rate: float = Field(default=0.03, gt=0, le=1e6)
     """η, the rate per result at which weights follow rewards."""
     share_rate: float = Field(default=3e-4, gt=0, lt=1)
     """α, the share of all weight that each result spreads evenly over the labels. Larger values forget faster."""

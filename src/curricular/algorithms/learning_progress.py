@@ -25,11 +25,11 @@ class LearningProgressConfig(CurriculumConfig):
     progress: Literal["bidirectional", "basic"] = "bidirectional"
     """Measure of progress: |R(fast) − R(slow)|; or "basic", the standard deviation of the score, which uses neither
     `theta` nor `random_baseline`."""
-    theta: float = Field(default=0.35, gt=0, le=0.5)
+    theta: float = Field(default=0.35, ge=1e-6, le=0.5)
     """θ of the reweighting R. Small values stretch small success rates, and their noise; at 0.5, R is the identity."""
     temperature: float = Field(default=0.8, ge=1e-6)
     """T of softmax(z / T). Lower values draw the tasks with the most progress more often."""
-    exploration_bonus: float = Field(default=0.1, ge=0)
+    exploration_bonus: float = Field(default=0.1, ge=0, le=1e6)
     """Bonus on the priority of a new task; it fades to 0 at `min_samples_for_lp` completions and cancellations."""
     rand_task_rate: float = Field(default=0.2, ge=0, le=1)
     """Share of uniform draws. A larger share sees sooner that a task becomes solvable or is forgotten."""
