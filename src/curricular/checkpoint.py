@@ -135,7 +135,7 @@ def _checked_target(path: str | os.PathLike[str]) -> Path:
         TypeError: If `path` is not a path.
         ValueError: If it has a null character.
     """
-    check_path(path)
+    _check_path(path, "curriculum.save(path)")
     try:
         target = Path(os.path.realpath(path))
         has_folder, is_folder = target.parent.is_dir(), target.is_dir()
@@ -151,15 +151,15 @@ def _checked_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def check_path(path: Any) -> None:
-    """Checks that `path` can be the path of a checkpoint.
+def _check_path(path: Any, call: str) -> None:
+    """Checks that `path` can be the path of a checkpoint. `call` is how to call the method, for the error.
 
     Raises:
         TypeError: If `path` is neither a string nor a path object.
         ValueError: If it has a null character.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path: expected the path of a checkpoint, got a {type(path).__name__}; pass a string")
+        raise TypeError(f"path: expected the path of a checkpoint, got a {type(path).__name__}; write {call}")
     if "\0" in os.fsdecode(path):
         raise ValueError(f"path: expected the path of a checkpoint, got {path!r} with a null character; remove it")
 
@@ -195,7 +195,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: If the file cannot be read.
         CheckpointError: If the file is damaged, is not a checkpoint, or is from another version.
     """
-    check_path(path)
+    _check_path(path, "Curriculum.load(path, tasks)")
     target = Path(path)
     if not stat.S_ISREG(target.stat().st_mode):
         raise refused_file(path, "something that is not a regular file")

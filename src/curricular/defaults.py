@@ -82,7 +82,7 @@ def pool_size(generator: TaskGenerator[Any]) -> int:
     """Returns the size of the pool that suits `generator`.
 
     The pool holds all tasks that the user has listed, up to `MAX_LISTED`, and all combinations up to `MAX_WHOLE`. The
-    pool of any other generator is of the usual size.
+    pool of any other generator, and of a longer `range`, is of the usual size.
 
     Examples:
         >>> [pool_size(as_generator(tasks)) for tasks in (["reach", "grasp"], range(5000), SeedGenerator())]
@@ -100,4 +100,6 @@ def _is_listed(generator: TaskGenerator[Any]) -> bool:
     """Returns whether the user has listed each task, alone or in a list, instead of describing combinations."""
     if isinstance(generator, TaskGeneratorSet):
         return all(map(_is_listed, generator.children))
+    if isinstance(generator, SequenceTaskGenerator) and isinstance(generator.rows, range):
+        return generator.num_tasks <= MAX_LISTED  # a longer one describes seeds
     return isinstance(generator, SequenceTaskGenerator | SingleTaskGenerator)
