@@ -178,6 +178,24 @@ def test_a_later_version_is_refused(tmp_path):
         Curriculum.load(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("eviction_rate", -1.0), ("algorithm", "of a later version"), ("of_a_later_version", 1)]
+)
+def test_a_config_that_cannot_be_read_is_refused_as_a_file(field, value, tmp_path):
+    path = tmp_path / "state.npz"
+    curriculum = trained()
+    curriculum.save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["state"]["config"][field] = value
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(CheckpointError, match=f"got a config that cannot be read(.|\n)*{field}"):
+        Curriculum.load(path)
+    assert Curriculum.load(path, config=curriculum.config).stats() == curriculum.stats()
+
+
 def test_a_refused_file_changes_nothing_and_leaves_no_session(tmp_path):
     path = tmp_path / "state.npz"
     curriculum = trained()
@@ -206,6 +224,15 @@ def test_a_failed_save_leaves_the_previous_checkpoint_and_no_draft(tmp_path, mon
     assert caught.value.filename == str(path)
     assert path.read_bytes() == intact
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", [None, 3, b"state", "a\0b"])
+def test_what_is_no_path_is_named(path):
+    error = ValueError if isinstance(path, str) else TypeError
+    with pytest.raises(error, match="path: expected the path of a checkpoint, got"):
+        trained(num_rounds=1).save(path)
+    with pytest.raises(error, match="path: expected the path of a checkpoint, got"):
+        Curriculum.load(path)
 
 
 def test_a_place_where_no_file_can_be_is_named_at_once(tmp_path):

@@ -2,10 +2,11 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from curricular import LearningProgressConfig, MeanOfFirst, UniformConfig
+from curricular import Curriculum, LearningProgressConfig, MeanOfFirst, UniformConfig
 from curricular.config import changed
 
 NAN, INF = float("nan"), float("inf")
@@ -52,6 +53,8 @@ def test_a_changed_copy_is_checked_and_keeps_unset_what_the_user_did_not_set():
         ("num_active_tasks", 0),
         ("num_active_tasks", -3),
         ("num_active_tasks", 2.5),
+        ("num_active_tasks", 10**12),
+        ("num_active_tasks", 10**30),
         ("seed", -1),
         ("seed", None),
         ("score_range", (1.0, 0.0)),
@@ -59,6 +62,9 @@ def test_a_changed_copy_is_checked_and_keeps_unset_what_the_user_did_not_set():
         ("score_range", (0.0, NAN)),
         ("score_range", (0.0, INF)),
         ("score_range", (-1e308, 1e308)),
+        ("score_range", (0.0, 1.1e100)),
+        ("score_range", (-1.1e100, 0.0)),
+        ("score_range", (0.0, 1e-100)),
         ("score_range", (0.0, 1.0, 2.0)),
         ("success_threshold", 1.5),
         ("success_threshold", NAN),
@@ -121,6 +127,16 @@ def test_a_config_is_frozen_data(config):
     assert pickle.loads(pickle.dumps(config)) == config
     with pytest.raises(ValidationError, match="frozen"):
         config.seed = 1
+
+
+@pytest.mark.parametrize("score_range", [(0.0, 1.1e-100), (-1e100, 1e100), (1e100 - 1e85, 1e100)])
+def test_the_widest_and_the_narrowest_range_work(score_range):
+    low, high = score_range
+    curriculum = Curriculum(["a", "b"], UniformConfig(use_shared_memory=False, score_range=score_range))
+    curriculum.tell([0, 1], [[low, high, high], [high, high, low]])
+    curriculum.load_state_dict(curriculum.state_dict())
+    assert np.isfinite(list(curriculum.stats().values())).all()
+    assert low <= curriculum.stats()["score/mean"] <= high
 
 
 def test_the_threshold_is_the_middle_unless_said():

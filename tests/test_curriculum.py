@@ -289,7 +289,7 @@ with open(path, "wb") as file:
 
 def told(state):
     """What of a state must be equal, bit for bit, after the same calls."""
-    of_this_life = {"epoch", "num_restores", "first_generation"}
+    of_this_life = {"epoch", "num_restores", "num_rewrites", "first_generation"}
     counters = {name: value for name, value in state["counters"].items() if name not in of_this_life}
     return state["labels"].tobytes(), state["cumulated"].tobytes(), state["num_draws"], counters
 

@@ -73,6 +73,8 @@ def test_the_tasks_of_a_finite_generator_are_distinct_and_no_more_than_there_are
     with pytest.raises(TypeError, match=r"seed: expected a whole number, got 1\.5"):
         curriculum.evaluation_tasks(1, seed=1.5)
     assert curriculum.evaluation_tasks(0) == []
+    with pytest.raises(ValueError, match="n: expected 0 to 10000000 tasks, got 1180591620717411303424"):
+        curriculum_of(POLES).evaluation_tasks(2**70)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])

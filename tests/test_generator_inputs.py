@@ -23,6 +23,7 @@ from curricular import (
     AccelConfig,
     AlpGmmConfig,
     AnyCurriculumConfig,
+    Axis,
     BucketedTaskGenerator,
     Curriculum,
     NoiseAwareConfig,
@@ -474,6 +475,54 @@ class Incomplete:
 
     def sample(self, seeds, rng):
         return np.empty((len(seeds), 0))
+
+
+class Custom:
+    axes = (Axis("x", Span(0.0, 1.0)),)
+
+    def __init__(self, num_tasks, sample=lambda seeds: np.zeros((len(seeds), 1))):
+        self.num_tasks, self._sample = num_tasks, sample
+
+    def sample(self, seeds, rng):
+        return self._sample(seeds)
+
+    def label_of(self, seed, params):
+        return ""
+
+    def build(self, seed, params):
+        return seed
+
+
+class TestCustomGenerators:
+    @pytest.mark.parametrize("num_tasks", [np.prod([2, 3]), np.uint8(6)])
+    def test_the_number_of_tasks_may_be_that_of_numpy(self, num_tasks, tmp_path):
+        curriculum = Curriculum(Custom(num_tasks), UniformConfig(num_active_tasks=4, use_shared_memory=False))
+        assert {task.config for task in curriculum.ask(50)} < set(range(6))
+        assert sorted(task.config for task in curriculum.evaluation_tasks(6)) == list(range(6))
+        curriculum.save(tmp_path / "state")
+        assert Curriculum.load(tmp_path / "state", Custom(6)).config.num_active_tasks == 4
+        both = Curriculum(merge([Custom(num_tasks), single_task(7)]), UniformConfig(use_shared_memory=False))
+        assert {task.config for task in both.ask(200)} == {0, 1, 2, 3, 4, 5, 7}
+
+    @pytest.mark.parametrize("num_tasks", [0, -1, 1.5, 2**63, "a", float("nan")])
+    def test_a_wrong_number_of_tasks_is_named(self, num_tasks):
+        with pytest.raises(ValueError, match=r"generator\.num_tasks: expected a whole number from 1 to .*; return"):
+            Curriculum(Custom(num_tasks), CONFIG)
+
+    @pytest.mark.parametrize(
+        "sample",
+        [
+            lambda seeds: None,
+            lambda seeds: np.full((len(seeds), 1), "a"),
+            lambda seeds: [[object()]] * len(seeds),
+            lambda seeds: np.full((len(seeds), 1), 1j),
+            lambda seeds: [[0.5] * index for index in range(len(seeds))],
+        ],
+    )
+    @pytest.mark.parametrize("num_tasks", [None, 4])
+    def test_params_that_are_no_numbers_are_named(self, num_tasks, sample):
+        with pytest.raises(ValueError, match=r"generator\.sample: expected params that are real numbers"):
+            Curriculum(Custom(num_tasks, sample), CONFIG)
 
 
 class TestWrongTypes:

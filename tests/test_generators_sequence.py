@@ -1,6 +1,8 @@
 """Any sequence as a generator: rows are never copied, keys identify them, numbers and labels are read into arrays."""
 
+import json
 import pickle
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +12,13 @@ from curricular import (
     Axis,
     Curriculum,
     SequenceTaskGenerator,
+    SessionError,
     Span,
     UniformConfig,
     bucketed,
     dataset,
+    dump_task_generator,
+    load_task_generator,
     merge,
     single_task,
 )
@@ -52,6 +57,8 @@ ROWS = [{"id": f"p{i}", "source": f"s{i % 2}", "rate": i / 10, "length": 7 * i, 
 SEQUENCES = {
     "strings": as_generator(["level-1", "level-2", "level-3"]),
     "integers": as_generator(range(12)),
+    "listed integers": as_generator([5, 3, -4]),
+    "far integers": as_generator(range(2**62, -(2**62), -(2**40) - 1)),
     "dicts": as_generator([{"size": 3}, {"size": 4, "mode": {"a": [1, 2]}}]),
     "objects": dataset(LEVELS, key="name", columns=["size", "is_lit"]),
     "rows": dataset(ROWS, key="id", label="source", columns=["rate", "length", "same"]),
@@ -144,9 +151,12 @@ def test_its_repr_does_not_show_a_million_rows():
 
 
 def test_a_million_rows_are_read_into_a_few_bytes_each():
-    generator = dataset(range(10**6), label=["even", "odd"] * (5 * 10**5), columns={"x": np.arange(10**6)})
-    assert isinstance(generator, SequenceTaskGenerator)
-    assert sum(array.nbytes for array in generator._read if isinstance(array, np.ndarray)) == 17 * 10**6
+    for rows, num_bytes in (list(range(10**6)), 17), (range(10**6), 9):  # the numbers of a range are its keys
+        generator = dataset(rows, label=["even", "odd"] * (5 * 10**5), columns={"x": np.arange(10**6)})
+        assert isinstance(generator, SequenceTaskGenerator)
+        read = generator._read
+        arrays = [array for array in (*read, *vars(read.keys).values()) if isinstance(array, np.ndarray)]
+        assert sum(array.nbytes for array in arrays) == num_bytes * 10**6
 
 
 TWO = [{"id": "a", "x": 1, "f": 0.5}, {"id": "b", "x": 1, "f": None}]
@@ -199,3 +209,75 @@ def test_only_a_file_names_the_kind_so_that_rows_are_not_copied():
     rows = [{"$type": "tests.test_generators_sequence:Level", "name": "a", "size": 3}]
     assert SequenceTaskGenerator(rows=rows).rows is rows
     assert SequenceTaskGenerator(kind="sequence", rows=rows).build(0, np.zeros(0)) == LEVELS[0]
+
+
+class TestRange:
+    """A range is a pool of seeds of any length: nothing grows with it."""
+
+    def test_a_long_one_takes_no_time_and_no_memory(self, tmp_path):
+        tracemalloc.start()
+        for rows in (range(2**31), range(10**12), range(-(2**63), 2**63 - 1, 3)):
+            with Curriculum(rows, UniformConfig(num_active_tasks=64, use_shared_memory=False)) as curriculum:
+                tasks = curriculum.ask(50)
+                assert all(task.config in rows for task in tasks)
+                curriculum.tell([task.task_id for task in tasks], np.ones(50))
+                assert curriculum.find(tasks[0].config) == tasks[0].task_id
+                assert len({task.config for task in curriculum.evaluation_tasks(20)}) == 20
+                curriculum.save(tmp_path / "state")
+                with Curriculum.load(tmp_path / "state", rows, config=curriculum.config) as resumed:
+                    assert resumed.stats() == curriculum.stats()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20e6
+
+    def test_its_tasks_are_found_by_their_numbers_after_a_change(self, tmp_path):
+        def numbers(curriculum):
+            return {task.config: task.task_id for task in map(curriculum.task, curriculum.tasks()["task_id"].tolist())}
+
+        config = UniformConfig(num_active_tasks=32, use_shared_memory=False)
+        for before, after in (
+            (range(2**40), range(2**39, -(2**50), -1)),
+            (range(100), list(range(50, 150))),
+            (list(range(50, 150)), range(149, 0, -3)),
+        ):
+            first = Curriculum(before, config)
+            first.save(tmp_path / "state")
+            kept = {number for number in numbers(first) if number in after}
+            second = Curriculum.load(tmp_path / "state", after, config=config)
+            assert 0 < len(kept) <= 32
+            assert second.stats()["num_evicted"] == 32 - len(kept)
+            assert kept <= numbers(second).keys()
+
+    def test_an_added_task_is_the_number_at_its_index(self):
+        rows = range(7, 2**40, 3)
+        curriculum = Curriculum(rows, UniformConfig(num_active_tasks=4, num_first_tasks=1, use_shared_memory=False))
+        (added,) = curriculum.add_tasks([2**35])
+        assert curriculum.task(added).config == 7 + 3 * 2**35
+        assert curriculum.tasks()["seed"].tolist() == [0, 2**35]
+
+    def test_processes_share_it_and_another_one_is_refused(self):
+        config = UniformConfig(num_active_tasks=8, session_id="test-range")
+        with Curriculum(range(2**40), config) as one, Curriculum(range(0, 2**40, 1), config) as other:
+            assert one.tasks()["seed"].tolist() == other.tasks()["seed"].tolist()
+            with pytest.raises(SessionError):
+                Curriculum(range(2**40 + 1), config)
+
+    def test_equal_ranges_are_equal_and_files_hold_their_ends(self):
+        assert as_generator(range(0, 10, 3)) == as_generator(range(0, 12, 3)) != as_generator(range(0, 13, 3))
+        generator = as_generator(range(2**40))
+        again = load_task_generator(json.loads(json.dumps(dump_task_generator(generator))))
+        assert again == generator
+        assert again.rows == range(2**40)
+
+    def test_it_may_be_a_part_of_other_generators(self):
+        merged = merge([range(2**62), range(-(2**40), 0)])
+        curriculum = Curriculum(merged, UniformConfig(use_shared_memory=False))
+        assert merged.num_tasks == 2**62 + 2**40
+        assert all(-(2**40) <= task.config < 2**62 for task in curriculum.ask(50))
+        labelled = dataset(range(3, 6), label=["a", "b", "c"], columns={"size": [1, 2, 3]})
+        assert {task.config: task.label for task in Curriculum(labelled).ask(50)} == {3: "a", 4: "b", 5: "c"}
+
+    @pytest.mark.parametrize("rows", [range(2**70), range(2**63 - 2, 2**63 + 1), range(0)])
+    def test_what_does_not_fit_is_one_clear_error(self, rows):
+        with pytest.raises(ValueError, match="tasks: expected"):
+            Curriculum(rows)

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import signal
+from contextlib import contextmanager
 
 import pytest
 
-from curricular import Curriculum, LearningProgressConfig, merge, single_task
+from curricular import Curriculum, LearningProgressConfig, UniformConfig, dataset, merge, single_task
 from curricular.loggers import CsvLogger, JsonLinesLogger, SB3Logger, TensorBoardLogger, WandbLogger, short_keys
 
 from .helpers import python
@@ -100,6 +102,67 @@ def test_a_csv_file_gets_columns_for_new_keys_and_is_continued(tmp_path):
     assert [row["step"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["score/mean"] == ""
     assert {key: float(value) for key, value in rows[2].items() if key != "step"} == stats
+
+
+@contextmanager
+def full_disk(path, num_bytes):
+    """Lets no file grow beyond the size of `path` and `num_bytes` more."""
+    resource = pytest.importorskip("resource")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + num_bytes, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def growing():
+    rows = dataset([{"label": f"label {index}"} for index in range(4)], label="label")
+    with Curriculum(rows, UniformConfig(use_shared_memory=False, num_active_tasks=4, num_first_tasks=1)) as made:
+        yield made
+
+
+def test_a_full_disk_costs_a_csv_file_the_line_and_no_column(growing, tmp_path):
+    path = tmp_path / "stats.csv"
+    log = CsvLogger(growing, path)
+    log(0)
+    growing.add_tasks([1, 2])  # whose labels are new columns
+    with full_disk(path, 50):
+        log(1)
+    assert [file.name for file in tmp_path.iterdir()] == ["stats.csv"]
+    log(2)
+    with full_disk(path, 5):
+        log(3)
+    log(4)
+    growing.add_tasks([3])
+    CsvLogger(growing, path)(5)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    whole = [row for row in rows if row["num_created"]]
+    assert [row["step"] for row in whole] == ["0", "2", "4", "5"]
+    assert {key: float(value) for key, value in whole[-1].items() if key != "step"} == growing.stats()
+
+
+def test_a_line_with_more_fields_than_columns_keeps_the_others(growing, tmp_path):
+    path = tmp_path / "stats.csv"
+    path.write_text("step,num_created\n0,1,7\n", encoding="utf-8")
+    CsvLogger(growing, path)(1)
+    with path.open(encoding="utf-8", newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_a_json_line_that_was_cut_off_costs_no_other_line(growing, tmp_path):
+    path = tmp_path / "stats.jsonl"
+    log = JsonLinesLogger(growing, path)
+    log(0)
+    with full_disk(path, 50):
+        log(1)
+    log(2)
+    first, torn, last = path.read_text(encoding="utf-8").splitlines()
+    assert (json.loads(first)["step"], json.loads(last)["step"], len(torn)) == (0, 2, 50)
 
 
 def test_another_file_is_no_csv_of_ours(curriculum, tmp_path):

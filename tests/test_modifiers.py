@@ -229,18 +229,30 @@ class TestPrerequisites:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Interest(()), r"weights: expected at least one, all ≥ 0, got \[\]"),
-        (lambda: Interest((1, -1)), r"weights: expected .* got \[1, -1\]"),
+        (lambda: Interest(()), r"weights: expected a list of numbers from 0 to 1e\+100, at least one, got \(\)"),
+        (lambda: Interest((1, -1)), r"weights: expected .* got \(1, -1\)"),
         (lambda: Interest((1, float("inf"))), r"weights: expected"),
-        (lambda: Cost((1, 0)), r"costs: expected at least one, all above 0, got \[1, 0\]"),
-        (lambda: Quotas((0.5, 0.6)), r"shares: expected numbers ≥ 0 that sum to 1, got \[0.5, 0.6\]"),
+        (lambda: Interest("abcd"), r"weights: expected .* got 'abcd'"),
+        (lambda: Interest(None), r"weights: expected .* got None"),
+        (lambda: Interest([[1, 2], [3, 4]]), r"weights: expected .* got \[\[1, 2\], \[3, 4\]\]"),
+        (lambda: Cost((1, 0)), r"costs: expected a list of numbers from 1e-100 to 1e\+100, .* got \(1, 0\)"),
+        (lambda: Cost((1e-320, 1)), r"costs: expected .* got \(1e-320, 1\)"),
+        (lambda: Quotas((0.5, 0.6)), r"shares: expected numbers that sum to 1, got the sum 1\.1"),
+        (lambda: Quotas(("a", 0.6)), r"shares: expected .* got \('a', 0\.6\)"),
         (lambda: CoolDown("x"), r"num_handouts: expected a whole number of at least 1, got 'x'"),
-        (lambda: Prerequisites({-1: []}), r"needs: expected seeds of tasks, from 0, got -1"),
+        (lambda: Prerequisites({-1: []}), r"needs: expected seeds of tasks, whole numbers from 0 to .* got -1"),
+        (lambda: Prerequisites({"a": ["b"]}), r"needs: expected seeds of tasks, .* got '[ab]'"),
+        (lambda: Prerequisites({10**12: [0]}), r"needs: expected seeds of tasks, .* got 1000000000000"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("modifier", [Interest([1e100] * 4), Cost([1e-100] * 4), Cost([1e100] * 4)])
+def test_the_largest_and_the_smallest_numbers_keep_the_proportions(modifier):
+    assert shares(*[modifier] * 8) == pytest.approx([0.25] * 4)
 
 
 def test_they_can_be_sent_to_other_processes():

@@ -12,7 +12,7 @@ from .algorithms.proposals import NewTasks, Proposer
 from .arrays import Columns
 from .config import CurriculumConfig
 from .generators import SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
-from .generators.entry import Entries, Turn, next_entries
+from .generators.entry import Entries, Turn, next_entries, sampled
 from .params import Layout
 from .streams import Purpose
 from .table import MAX_LABELS, OTHER, Estimator, Patch, Table, admit, columns_of
@@ -104,7 +104,7 @@ class Admission(Generic[ConfigT]):
     def enter(self, table: Table, slots: NDArray[np.int64], seeds: NDArray[np.int64]) -> Patch:
         """Returns the patch that puts tasks of a finite generator with `seeds` into distinct `slots`, shape (k,)."""
         rng = np.random.default_rng((self._seed, Purpose.GENERATION, table.counters.num_created))
-        params = np.asarray(self._generator.sample(seeds, rng), np.float64)
+        params = sampled(self._generator, seeds, rng)
         self._check_params("generator.sample", params, len(seeds))
         return self._admitted(table, slots, NewTasks(seeds, params))
 

@@ -102,6 +102,8 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
 
     Raises:
         OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
+        TypeError: If `path` is not a path.
+        ValueError: If `path` has a null character.
     """
     rows = Rows(state["rows"])
     plain = {name: value for name, value in state.items() if name in _PLAIN_KEYS}
@@ -142,7 +144,10 @@ def _checked_target(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         OSError: If no file can be there.
+        TypeError: If `path` is not a path.
+        ValueError: If it has a null character.
     """
+    _check_path(path, "curriculum.save(path)")
     try:
         target = Path(os.path.realpath(path))
         has_folder, is_folder = target.parent.is_dir(), target.is_dir()
@@ -156,6 +161,19 @@ def _checked_target(path: str | os.PathLike[str]) -> Path:
     if is_folder:
         raise IsADirectoryError(f"path: expected a file, got the folder {os.fspath(path)!r}; add the name of a file")
     return target
+
+
+def _check_path(path: Any, call: str) -> None:
+    """Checks that `path` can be the path of a checkpoint. `call` is how to call the method, for the error.
+
+    Raises:
+        TypeError: If `path` is neither a string nor a path object.
+        ValueError: If it has a null character.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: expected the path of a checkpoint, got a {type(path).__name__}; write {call}")
+    if "\0" in os.fsdecode(path):
+        raise ValueError(f"path: expected the path of a checkpoint, got {path!r} with a null character; remove it")
 
 
 def _unwritable(path: str | os.PathLike[str], error: OSError) -> OSError:
@@ -190,30 +208,31 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: If the file cannot be read.
         CheckpointError: If the file is damaged, is not a checkpoint, or is from another version.
     """
+    _check_path(path, "Curriculum.load(path, tasks)")
     target = Path(path)
     if not stat.S_ISREG(target.stat().st_mode):
-        raise _refused(path, "something that is not a regular file")
+        raise refused_file(path, "something that is not a regular file")
     with target.open("rb") as file:
         try:
             return _read(path, ArrayArchive(file))
         except CheckpointError:
             raise
         except TableError as error:
-            raise _refused(path, f"a state with {error.found} instead of {error.expected}") from error
+            raise refused_file(path, f"a state with {error.found} instead of {error.expected}") from error
         except READ_ERRORS as error:
-            raise _refused(path, f"something that cannot be read ({type(error).__name__}: {error})") from error
+            raise refused_file(path, f"something that cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]:
     header = _read_header(archive)
     if header.get("kind") != _KIND or header.get("version") != VERSION:
-        raise _refused(path, f"{header.get('kind')!r:.100} of version {header.get('version')!r:.100}")
+        raise refused_file(path, f"{header.get('kind')!r:.100} of version {header.get('version')!r:.100}")
     odd = archive.names ^ {"header", "ledger", *_ARRAYS}
     if odd:
-        raise _refused(path, f"an array {min(odd)!r:.100} too {'many' if min(odd) in archive.names else 'few'}")
+        raise refused_file(path, f"an array {min(odd)!r:.100} too {'many' if min(odd) in archive.names else 'few'}")
     plain, num_axes = header.get("state"), header.get("num_axes")
     if not isinstance(plain, dict) or plain.keys() != _PLAIN_KEYS or type(num_axes) is not int or num_axes < 0:
-        raise _refused(path, "state or num_axes with other content")
+        raise refused_file(path, "state or num_axes with other content")
     (capacity, *_) = archive.shape("cumulated", _ARRAYS["cumulated"]) or (0,)
     num_handouts = _counters(plain["counters"]).num_open
     shapes = dict.fromkeys(_ARRAYS, (capacity,)) | {
@@ -226,7 +245,7 @@ def _read(path: str | os.PathLike[str], archive: ArrayArchive) -> dict[str, Any]
     for name, shape in shapes.items():  # the ledger last, since its dtype follows from the params
         found = archive.shape(name, _dtype(name, num_axes))
         if found != shape:
-            raise _refused(path, f"an array {name} of shape {found} instead of {shape}")
+            raise refused_file(path, f"an array {name} of shape {found} instead of {shape}")
     rows = Rows.zeros(capacity, num_axes)
     for name in TaskState.model_fields:
         rows[name] = archive.read(f"rows/{name}", _ARRAYS[f"rows/{name}"])
@@ -251,7 +270,8 @@ def _read_header(archive: ArrayArchive) -> dict[str, Any]:
     return header
 
 
-def _refused(path: str | os.PathLike[str], found: str) -> CheckpointError:
+def refused_file(path: str | os.PathLike[str], found: str) -> CheckpointError:
+    """Returns the error for a file at `path` in which `found` cannot be read."""
     return CheckpointError(
         f"path: expected a curricular checkpoint of version {VERSION} at {os.fspath(path)!r}, got {found}; "
         f"use an intact file, or the version of curricular that wrote the file"

@@ -1,7 +1,6 @@
 """`CurriculumConfig`: the settings that all algorithms share. Frozen data: it builds nothing and imports nothing."""
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -9,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 USUAL_MAX_OPEN = 16_384
 """Number of hand-outs with tickets that can be open at a time unless the config sets another one."""
+
+MAX_CAPACITY = 10**8
+"""Maximum size of a pool. The table of such a pool takes more than 20 GB."""
 
 
 class MeanOfFirst(BaseModel):
@@ -18,7 +20,7 @@ class MeanOfFirst(BaseModel):
         frozen=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
     )
 
-    num_completions: int = Field(ge=1)
+    num_completions: int = Field(ge=1, le=10**9)
     """Number of scores to average. More of them estimate the baseline better, but include more learning."""
 
 
@@ -63,7 +65,7 @@ class CurriculumConfig(Settings):
     rate_fields: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that hold an axis of success rates."""
 
-    num_active_tasks: int | None = Field(default=None, ge=1)
+    num_active_tasks: int | None = Field(default=None, ge=1, le=MAX_CAPACITY)
     """Number of tasks in the pool, the capacity of the table. None: all tasks of a list or of a small finite generator,
     otherwise 256. A larger pool has fewer results per task."""
     num_first_tasks: int | None = Field(default=None, ge=1)
@@ -117,10 +119,10 @@ class CurriculumConfig(Settings):
         return self
 
     def _check_range(self, low: float, high: float) -> None:
-        if not 0 < high - low < math.inf:
+        if not (low >= -MAX_SCORE and high <= MAX_SCORE and high - low > MIN_WIDTH):
             raise ValueError(
-                f"score_range: expected low < high, a finite distance apart, got {self.score_range}; "
-                f"swap or move the ends"
+                f"score_range: expected low < high within ±{MAX_SCORE:g}, more than {MIN_WIDTH:g} apart, got "
+                f"{self.score_range}; swap the ends, or scale the scores"
             )
         if self.success_threshold is not None and not low <= self.success_threshold <= high:
             raise ValueError(
@@ -207,6 +209,15 @@ USUAL_NUM_TASKS = 256
 
 MAX_BASELINE = 0.75
 """Upper limit of a random baseline, as a share of the score range; without it, normalising could divide by almost 0."""
+
+
+MAX_SCORE = 1e100
+"""Largest absolute value of a score, so that squares and ranges stay finite."""
+
+
+MIN_WIDTH = 1e-100
+"""Width up to which no range of scores is declared, and the scores of an observed range count as equal, so that a
+division by it cannot overflow."""
 
 
 ROUNDING = 1e-6

@@ -15,7 +15,7 @@ from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .asking import CoveringAsk
 from .backends.protocol import Backend, FollowerError, Transaction
-from .checkpoint import pack_state, read_checkpoint, unpack_state, write_checkpoint
+from .checkpoint import pack_state, read_checkpoint, refused_file, unpack_state, write_checkpoint
 from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced
@@ -126,7 +126,7 @@ class Curriculum(Generic[ConfigT]):
         admission = Admission(self.generator, self.proposer, config, self.tracker.estimator)
         self._refresher = Refresher(self._backend, algorithm, admission, config, self.tracker.estimator)
         self._tasks = TaskCache(self._backend, self.generator)
-        self._draws = Draws(self._backend, config.seed)
+        self._draws = Draws(self._backend, config.seed, self._tasks)
         unbuildable = Unbuildable(self._tasks, self.tracker, self._refresher.count_cancelled)
         self._detour = Detour(self._tasks, self._draws, self.tracker, unbuildable)
         walk = Walk(config.cover_share, config.seed, config.max_failures)
@@ -505,9 +505,7 @@ class Curriculum(Generic[ConfigT]):
             return len(patch.slots)
 
         with self._turns.take(self):
-            num_written = self._backend.apply(write)
-            self._tasks.clear()
-            return num_written
+            return self._backend.apply(write)
 
     # Looking
 
@@ -538,7 +536,8 @@ class Curriculum(Generic[ConfigT]):
 
         Raises:
             TypeError: If `n` or `seed` is not a whole number.
-            ValueError: If `n` or `seed` is negative, or if `n` exceeds the number of tasks that can be built.
+            ValueError: If `n` or `seed` is negative, or if `n` exceeds 10,000,000 or the number of tasks that can be
+                built.
             TaskBuildError: If the generator fails to build several tasks in a row.
 
         Examples:
@@ -669,7 +668,6 @@ class Curriculum(Generic[ConfigT]):
                 self._draws.seek(saved.stream, saved.num_draws)
             else:
                 self._refresher.restore_resized(saved.table)
-            self._tasks.clear()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a checkpoint to `path` atomically. Other processes of the session may continue meanwhile.
@@ -678,6 +676,8 @@ class Curriculum(Generic[ConfigT]):
 
         Raises:
             OSError: If the file cannot be written. An earlier file at `path` is then unchanged.
+            TypeError: If `path` is not a path.
+            ValueError: If `path` has a null character.
             ReentrantCallError: If called during another call, for instance from a signal handler.
         """
         write_checkpoint(path, self.state_dict())
@@ -720,9 +720,9 @@ class Curriculum(Generic[ConfigT]):
             LedgerFullError: If the open hand-outs of the checkpoint do not fit `config.max_open_handouts`.
             TypeError: If an argument has a wrong type.
         """
-        check_load(path, tasks)
+        check_load(tasks)
         state = read_checkpoint(path)
-        saved_config = load_config(state["config"]) if config is None else config
+        saved_config = _read_config(path, state) if config is None else config
         _, generator = arranged(saved_config, tasks)
         config = reduced(saved_config, generator) if config is None else config
         curriculum = cls(config, generator, algorithm=algorithm, proposer=proposer, backend=backend)
@@ -754,6 +754,13 @@ class Curriculum(Generic[ConfigT]):
     def _pool(self, table: Table) -> Pool:
         score_range = range_of(table, self.config.score_range)
         return Pool(table, *self._refresher.judge(table), score_range, self.config.slow_rate)
+
+
+def _read_config(path: str | os.PathLike[str], state: Mapping[str, Any]) -> CurriculumConfig:
+    try:
+        return load_config(state["config"])
+    except (ValueError, TypeError) as error:
+        raise refused_file(path, f"a config that cannot be read ({error})") from error
 
 
 def _rebuild(cls: type[Curriculum[Any]], *parts: Any) -> Curriculum[Any]:

@@ -1,7 +1,6 @@
 """Defaults of a curriculum: the generator, the config and the size of the pool that the user did not set."""
 
 import logging
-import os
 from typing import Any
 
 from .algorithms.noise_aware import NoiseAwareConfig
@@ -53,16 +52,12 @@ def arranged(first: Any, second: Any = None) -> tuple[CurriculumConfig, TaskGene
     )
 
 
-def check_load(path: Any, tasks: Any) -> None:
-    """Checks the arguments of `Curriculum.load`.
+def check_load(tasks: Any) -> None:
+    """Checks the tasks of `Curriculum.load`.
 
     Raises:
-        TypeError: If `path` is not a path, or if `tasks` is a config.
+        TypeError: If `tasks` is a config.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"path: expected the path of a checkpoint, got a {type(path).__name__}; write Curriculum.load(path, tasks)"
-        )
     if isinstance(tasks, CurriculumConfig):
         raise TypeError(f"tasks: expected a generator or a list, got a {type(tasks).__name__}; pass it as config=")
 
@@ -148,7 +143,7 @@ def pool_size(generator: TaskGenerator[Any]) -> int:
     """Returns the size of the pool that suits `generator`.
 
     The pool holds all tasks that the user has listed, up to `MAX_LISTED`, and all combinations up to `MAX_WHOLE`. The
-    pool of any other generator is of the usual size.
+    pool of any other generator, and of a longer `range`, is of the usual size.
 
     Examples:
         >>> [pool_size(as_generator(tasks)) for tasks in (["reach", "grasp"], range(5000), SeedGenerator())]
@@ -166,4 +161,6 @@ def _is_listed(generator: TaskGenerator[Any]) -> bool:
     """Returns whether the user has listed each task, alone or in a list, instead of describing combinations."""
     if isinstance(generator, TaskGeneratorSet):
         return all(map(_is_listed, generator.children))
+    if isinstance(generator, SequenceTaskGenerator) and isinstance(generator.rows, range):
+        return generator.num_tasks <= MAX_LISTED  # a longer one describes seeds
     return isinstance(generator, SequenceTaskGenerator | SingleTaskGenerator)

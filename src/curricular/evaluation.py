@@ -6,7 +6,7 @@ import numpy as np
 
 from .generators import TaskGenerator, copied
 from .generators.entry import Entries, Turn, next_entries
-from .handouts import MAX_UNBUILDABLE, TaskBuildError, build_config, checked_number
+from .handouts import MAX_ASKED, MAX_UNBUILDABLE, TaskBuildError, build_config, checked_number
 from .params import Layout
 from .streams import Purpose
 from .task import ConfigT, Task
@@ -25,10 +25,10 @@ def evaluation_tasks(generator: TaskGenerator[ConfigT], n: int, seed: int) -> li
 
     Raises:
         TypeError: If `n` or `seed` is not a whole number.
-        ValueError: If `n` or `seed` is negative, or `n` exceeds the number of tasks that can be built.
+        ValueError: If `n` or `seed` is negative, or `n` exceeds `MAX_ASKED` or the number of tasks that can be built.
         TaskBuildError: If the generator fails to build several tasks in a row.
     """
-    n = checked_number(n, generator.num_tasks)
+    n = checked_number(n, MAX_ASKED if generator.num_tasks is None else min(MAX_ASKED, generator.num_tasks))
     try:
         seed = index(seed)
     except TypeError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend
-from .generators import TaskGenerator, copier
+from .generators import TaskGenerator, copied, copier
 from .generators.source import content_of
 from .mutex import ReentrantCallError
 from .params import Layout
@@ -61,13 +61,16 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         self._generator = generator
         self.layout: Layout = Layout(generator.axes)
         """Layout of the generator's params."""
+        self._epoch = self._num_rewrites = -1
         self._ids: deque[int] = deque()
         self._templates: dict[int, tuple[Callable[[], ConfigT], str, Callable[[], dict[str, Any]]]] = {}
 
     def __missing__(self, task_id: int) -> Task[ConfigT]:
         template = self._templates.get(task_id)
         if template is None:
-            return self.of_row(self._backend.read(np.array([task_id % self._backend.capacity])))
+            row = self._backend.read(np.array([task_id % self._backend.capacity]))
+            self._build(row)
+            return self[int(row["task_id"][0])]
         make_config, label, make_params = template
         return _task(task_id, make_config(), label, make_params())
 
@@ -86,9 +89,11 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         return [self[task_id] for task_id in task_ids]
 
     def of_row(self, row: Rows) -> Task[ConfigT]:
-        """Returns the task of `row`, which has the length 1, even if the task was evicted since `row` was read."""
-        self._build(row)
-        return self[int(row["task_id"][0])]
+        """Builds the task of `row`, which has the length 1, even if the task was evicted or rewritten since."""
+        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
+        values = self.layout.decode(params)
+        config = build_config(self._generator, seed, params, values, task_id)
+        return _task(task_id, copied(config), self._generator.label_of(seed, params), copied(values))
 
     def configs(self, batch: Batch) -> list[ConfigT]:
         """Returns the configuration of each task of `batch`, even if the task was evicted since it was handed out.
@@ -133,6 +138,16 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
     def num_built(self) -> int:
         """Number of tasks in the cache."""
         return len(self._ids)
+
+    def follow(self) -> None:
+        """Forgets all tasks if any process has rewritten params since the last call. A new epoch says so."""
+        epoch = self._backend.epoch
+        if epoch != self._epoch:
+            num_rewrites = self._backend.glance()[0].num_rewrites
+            if num_rewrites != self._num_rewrites:
+                self.clear()
+                self._num_rewrites = num_rewrites
+            self._epoch = epoch
 
     def clear(self) -> None:
         """Forgets all tasks."""
@@ -225,11 +240,13 @@ class Draws:
     Args:
         backend: Holds the distribution, and issues the streams.
         seed: Seed of the selection.
+        tasks: The tasks built so far. They follow the table with the draws.
     """
 
-    def __init__(self, backend: Backend, seed: int) -> None:
+    def __init__(self, backend: Backend, seed: int, tasks: TaskCache[Any]) -> None:
         self._backend = backend
         self._seed = seed
+        self._tasks = tasks
         self._holder = backend.add_holder()
         self._issued = -1
         self._block: list[int] = []
@@ -261,8 +278,9 @@ class Draws:
         """Returns the id of the next task."""
         if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
             self.follow()
-            ids, self._epoch = self._backend.draw(self.uniforms(0, DRAW_AHEAD))
-            self._block, self._offset = ids.tolist(), 0
+            ids, epoch = self._backend.draw(self.uniforms(0, DRAW_AHEAD))
+            self._tasks.follow()  # again: the epoch of the draw may be a newer one
+            self._block, self._offset, self._epoch = ids.tolist(), 0, epoch
         return self._block[self._offset]
 
     def look(self, n: int) -> tuple[NDArray[np.int64], int]:
@@ -284,7 +302,11 @@ class Draws:
         return clock_order(table.cumulated, uniforms, table.rows["is_active"])
 
     def follow(self) -> None:
-        """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore."""
+        """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore.
+
+        The tasks built so far are forgotten if they were rewritten.
+        """
+        self._tasks.follow()
         if self._backend.stream != self._issued:
             self._issued = self._backend.stream
             self._start(self._issued + self._holder * HOLDER_STRIDE, 0)

@@ -5,6 +5,7 @@ destination with other figures add the prefix ``curriculum/``. Importing this mo
 """
 
 import csv
+import io
 import json
 import os
 import time
@@ -117,12 +118,13 @@ class JsonLinesLogger:
 
     def __call__(self, step: int) -> None:
         line = json.dumps({"step": step, "time": time.time(), **self._curriculum.stats()}, ensure_ascii=False)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        _append(self._path, line + "\n")
 
 
 class CsvLogger:
     """Appends one line per call to a CSV file: the step and the statistics. A new key becomes a new column.
+
+    A call that fails, as on a full disk, changes no column. The next call begins a new line.
 
     Args:
         curriculum: The curriculum.
@@ -149,22 +151,37 @@ class CsvLogger:
         new = [key for key in row if key not in self._columns]
         if new:
             self._widen(new)
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        line = io.StringIO(newline="")
+        csv.DictWriter(line, self._columns).writerow(row)
+        _append(self._path, line.getvalue())
 
     def _widen(self, new: list[str]) -> None:
         """Rewrites the file with the columns `new` added."""
+        columns = [*self._columns, *new]
         rows: list[dict[str, str]] = []
         if self._columns:
             with self._path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-        self._columns += new
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        draft.replace(self._path)
+        try:
+            with draft.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, columns, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(rows)
+            draft.replace(self._path)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._columns = columns
+
+
+def _append(path: Path, line: str) -> None:
+    """Appends `line` to a file, on a line of its own even if an earlier write was cut off."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = "\n" + line
+        file.write(line.encode())
 
 
 def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict[str, float]:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ..arrays import Columns
 from ..generators import MutableTaskGenerator, TaskGenerator
+from ..generators.entry import sampled
 from ..probabilities import cumulative, pick
 from ..task import Params
 from .prioritized_level_replay import PrioritizedLevelReplayAlgorithm, PrioritizedLevelReplayConfig
@@ -27,10 +28,10 @@ class AccelConfig(PrioritizedLevelReplayConfig):
     """Tag of the algorithm in files."""
     mutation_share: float = Field(default=0.8, ge=0, le=1)
     """Share of the new levels that are changes of earlier levels; the rest is as the generator samples it."""
-    num_contenders: int = Field(default=1, ge=1)
+    num_contenders: int = Field(default=1, ge=1, le=1000)
     """Number of levels drawn by replay for each new level; the one with the highest success rate is changed. The paper
     changes easy levels with low regret, which corresponds to more than 1."""
-    num_edits: int = Field(default=1, ge=1)
+    num_edits: int = Field(default=1, ge=1, le=1000)
     """Number of calls of the generator's `mutate` from a level to its variant. More calls make larger changes."""
     min_presentations_for_eviction: int = Field(default=10, ge=1)
     """Number of completions that a level needs before it can be evicted."""
@@ -109,7 +110,7 @@ def by_mutation(config: AccelConfig, generator: TaskGenerator[Any]) -> MutationP
         )
     rng = np.random.default_rng(0)
     seeds = rng.integers(2**63 - 1, size=NUM_TRIED)
-    params = np.asarray(generator.sample(seeds, rng), np.float64)
+    params = sampled(generator, seeds, rng)
     if np.array_equal(_mutated(generator, seeds, params, rng), params):
         raise ValueError(
             f"generator: expected one whose mutate changes tasks for {type(config).__name__}, got a {kind} whose "

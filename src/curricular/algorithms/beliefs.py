@@ -30,7 +30,7 @@ class BeliefConfig(FlooredConfig):
     """Name or index of the axis of the generator (in a merged set, index of the column of params) that holds a success
     rate known beforehand, in [0, 1]; NaN: unknown. None: nothing is known. `Curriculum.set_params` changes the
     rates."""
-    prior_weight: float = Field(default=4.0, ge=1e-9, le=1e9)
+    prior_weight: float = Field(default=4.0, ge=1e-9, le=1e6)
     """Number of scores that a rate on `prior_axis` counts as."""
     sharing: bool = False
     """Whether a new task is believed to succeed as often as the tasks with the same values on the generator's axes; if

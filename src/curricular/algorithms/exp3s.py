@@ -28,7 +28,7 @@ class Exp3SConfig(CurriculumConfig):
     mean score of the round minus the average of the label's tasks."""
     reward_range: float = Field(default=1.0, gt=0)
     """Largest absolute reward: rewards are clipped to ± this range and scaled to [-1, 1]."""
-    learning_rate: float = Field(default=0.03, gt=0)
+    learning_rate: float = Field(default=0.03, gt=0, le=1e100)
     """η, the rate per result at which weights follow rewards."""
     share_rate: float = Field(default=3e-4, gt=0, lt=1)
     """α, the share of all weight that each result spreads evenly over the labels. Larger values forget faster."""
@@ -106,6 +106,7 @@ class Exp3SAlgorithm(Algorithm):
         rewards = xp.clip(rewards, -config.reward_range, config.reward_range) / config.reward_range
         chances = columns["label_chance"]
         steps = config.learning_rate * num_results * rewards / xp.where(chances > 0.0, chances, xp.inf)
+        steps = xp.clip(steps, -1e300, 1e300)  # a label may be as unlikely as 1e-320
         steps = steps * (MAX_STEP / xp.clip(xp.max(xp.abs(steps)), MAX_STEP, None))
         weights = proportional(weights * xp.exp(steps), is_known)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..arrays import Array, Columns, Floats
-from ..config import CurriculumConfig
+from ..config import MAX_CAPACITY, CurriculumConfig
 from ..generators import TaskGenerator, onto
 from ..probabilities import uniform
 from ..task import Span, all_axes
@@ -21,7 +21,7 @@ ROUNDING = 1e-9
 class HistoryConfig(CurriculumConfig):
     """Settings of a pool of history and stock. The generator must be endless and have an axis that is a `Span`."""
 
-    num_active_tasks: int | None = Field(default=512, ge=1)
+    num_active_tasks: int | None = Field(default=512, ge=1, le=MAX_CAPACITY)
     """Number of tasks in the pool, in history and stock together."""
     history_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the pool for the history, the tasks played most recently; the rest is the stock of tasks to come."""

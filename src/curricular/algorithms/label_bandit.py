@@ -26,7 +26,7 @@ class LabelBanditConfig(FlooredConfig):
     value: Literal["told", "success"] = "told"
     """Value of a task, averaged over its label: |last regret told|, as from `curricular.regrets.l1_value_loss`; or
     2√(p(1−p)), the mean of a standardised |advantage| at success rate p."""
-    exploration: float = Field(default=0.0, ge=0)
+    exploration: float = Field(default=0.0, ge=0, le=1e6)
     """c of the bonus c·√(2 ln(1 + Σn) / (1 + n)) for a label with n completions of Σn; 0 is SEC, 1 is DUMP."""
     temperature: float = Field(default=0.1, ge=1e-6)
     """Temperature of the softmax over labels, in units of the value. Lower values favour the best labels more."""

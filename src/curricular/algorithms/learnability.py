@@ -22,7 +22,7 @@ class LearnabilityConfig(BeliefConfig):
 
     algorithm: Literal["learnability"] = "learnability"
     """Tag of the algorithm in files."""
-    prior: float = Field(default=0.1, ge=1e-9, le=1e9)
+    prior: float = Field(default=0.1, ge=1e-9, le=1e6)
     """Number of successes, and of failures, in the belief about a new task. Larger values draw new tasks more often."""
     power: float = Field(default=1.0, gt=0)
     """Exponent of the priority. Values above 1 favour the best tasks more."""

@@ -13,6 +13,9 @@ from ..config import CurriculumConfig
 from ..priorities import position
 from .protocol import Algorithm
 
+MAX_SEEDS = 2**24
+"""Number of tasks among which there can be prerequisites. They take 8 bytes for each, and for each that it needs."""
+
 
 class Modifier(ABC):
     """Changes the probabilities of any algorithm, as a pure function. A plain function does as well."""
@@ -60,6 +63,8 @@ class ModifiedAlgorithm(Algorithm):
         xp = plain.__array_namespace__()
         for modifier in self.modifiers:
             weights = xp.where(columns["is_active"], modifier(weights, columns), 0.0)
+            largest = xp.max(xp.abs(weights))
+            weights = weights / xp.where(largest > 0.0, largest, 1.0)  # whose sum is finite
         # Divided by its absolute value, a negative sum leaves no distribution, and is refused as NaN is.
         total = xp.abs(xp.sum(weights))
         return xp.where(xp.any(weights != 0.0), weights / xp.where(total == 0.0, 1.0, total), plain)
@@ -79,7 +84,7 @@ class Interest(Modifier):
     mask, and learning progress the probabilities.
 
     Raises:
-        ValueError: If there is no weight, or a weight is negative or not finite.
+        ValueError: If there is no weight, or a weight is negative or above 1e100.
     """
 
     weights: Sequence[float]
@@ -88,7 +93,7 @@ class Interest(Modifier):
     """Index of the axis of the generator whose choices have the weights; None: tasks have weights."""
 
     def __post_init__(self) -> None:
-        _check("weights", self.weights, is_valid=min(self.weights, default=-1.0) >= 0, expected="at least one, all ≥ 0")
+        _check("weights", self.weights, 0.0, 1e100)
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         return probabilities * look_up(self.weights, position(columns, self.axis), 1.0)
@@ -101,7 +106,7 @@ class Cost(Modifier):
     An algorithm that draws by progress per episode then draws by progress per step.
 
     Raises:
-        ValueError: If there is no cost, or a cost is not positive or not finite.
+        ValueError: If there is no cost, or a cost is not from 1e-100 to 1e100.
     """
 
     costs: Sequence[float]
@@ -110,7 +115,7 @@ class Cost(Modifier):
     """Index of the axis of the generator whose choices have the costs; None: tasks have costs."""
 
     def __post_init__(self) -> None:
-        _check("costs", self.costs, is_valid=min(self.costs, default=0.0) > 0, expected="at least one, all above 0")
+        _check("costs", self.costs, 1e-100, 1e100)
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         return probabilities / look_up(self.costs, position(columns, self.axis), 1.0)
@@ -133,8 +138,9 @@ class Quotas(Modifier):
     """Index of the axis of the generator whose choices are the groups; None: each task is a group."""
 
     def __post_init__(self) -> None:
-        is_valid = min(self.shares, default=-1.0) >= 0 and abs(sum(self.shares) - 1.0) < 1e-9
-        _check("shares", self.shares, is_valid=is_valid, expected="numbers ≥ 0 that sum to 1")
+        _check("shares", self.shares, 0.0, 1.0)
+        if abs(sum(self.shares) - 1.0) >= 1e-9:
+            raise ValueError(f"shares: expected numbers that sum to 1, got the sum {sum(self.shares)}; correct them")
 
     def __call__(self, probabilities: Array, columns: Columns) -> Array:
         xp = probabilities.__array_namespace__()
@@ -190,7 +196,7 @@ class Prerequisites(Modifier):
         min_completions: Smallest number of completions of a mastered task.
 
     Raises:
-        ValueError: If a seed is negative, or if tasks need each other in a circle.
+        ValueError: If a seed is not a whole number from 0 to 2**24 - 1, or if tasks need each other in a circle.
 
     Examples:
         >>> Prerequisites({1: [0], 0: [1]})
@@ -200,9 +206,14 @@ class Prerequisites(Modifier):
     """
 
     def __init__(self, needs: Mapping[int, Sequence[int]], *, success: float = 0.8, min_completions: int = 10) -> None:
-        seeds = sorted({seed for task, needed in needs.items() for seed in (task, *needed)})
-        if seeds and seeds[0] < 0:
-            raise ValueError(f"needs: expected seeds of tasks, from 0, got {seeds[0]}; use 0 for the first task")
+        found: set[Any] = {seed for task, needed in needs.items() for seed in (task, *needed)}
+        odd = [seed for seed in found if not isinstance(seed, int | np.integer) or not 0 <= seed < MAX_SEEDS]
+        if odd:
+            raise ValueError(
+                f"needs: expected seeds of tasks, whole numbers from 0 to {MAX_SEEDS - 1}, got {odd[0]!r:.100}; use 0 "
+                f"for the first task"
+            )
+        seeds = sorted(found)
         try:
             TopologicalSorter(needs).prepare()
         except CycleError as error:
@@ -238,7 +249,14 @@ class Prerequisites(Modifier):
         return xp.where(xp.take(is_open, seeds), probabilities, 0.0)
 
 
-def _check(name: str, values: Sequence[float], *, is_valid: bool, expected: str) -> None:
-    """Raises `ValueError` unless the argument `name` is valid and all its values are finite."""
-    if not (is_valid and np.isfinite(values).all()):
-        raise ValueError(f"{name}: expected {expected}, got {list(values)}; correct them")
+def _check(name: str, values: Any, low: float, high: float) -> None:
+    """Raises `ValueError` unless the argument `name` is a list of numbers within [low, high], at least one."""
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.ndim != 1 or not len(numbers) or not ((numbers >= low) & (numbers <= high)).all():
+        raise ValueError(
+            f"{name}: expected a list of numbers from {low:g} to {high:g}, at least one, got {values!r:.100}; correct "
+            f"them"
+        )

@@ -42,7 +42,7 @@ class NoiseAwareConfig(FlooredConfig):
     """Rate of the slowest average, as a multiple of `ema_timescale`. Smaller values allow longer time scales."""
     theta: float = Field(default=0.1, ge=1e-6, le=0.5)
     """θ of the reweighting R. Small values stretch small success rates; at 0.5, R is the identity."""
-    interval_width: float = Field(default=1.5, ge=0)
+    interval_width: float = Field(default=1.5, ge=0, le=1e6)
     """Half-width of the confidence interval of a slope, in standard errors. Larger values choose longer time scales."""
     unsolved_weight: float = Field(default=0.01, ge=0, le=1)
     """Credit of a task that was never solved, for the uncertainty of its slope; it is at most 1 for other tasks. Small
@@ -53,7 +53,7 @@ class NoiseAwareConfig(FlooredConfig):
     min_success: float = Field(default=0.15, ge=0, lt=1)
     """Mean success that is expected of the draws beyond the reserved ones, at least, as long as some task goes well. An
     agent that hardly ever succeeds learns hardly anything from its failures."""
-    sharing: float = Field(default=50.0, ge=0)
+    sharing: float = Field(default=50.0, ge=0, le=1e6)
     """Number of completions at which a task's own results weigh as much as those of the tasks with the same values on
     the generator's axes; 0: only its own results count."""
     proposal_share: float = Field(default=0.0, ge=0, le=1)

@@ -26,7 +26,7 @@ class PfspConfig(FlooredConfig):
     """Weight of an opponent against whom the mean score is x: (1 − x)^power, or x (1 − x), which favours equals."""
     power: float = Field(default=2.0, gt=0)
     """Exponent of the weighting "hard". Larger values favour the hardest opponents more."""
-    prior: float = Field(default=1.0, gt=0)
+    prior: float = Field(default=1.0, gt=0, le=1e6)
     """Number of wins, and of losses, in the belief about a new opponent. A lucky win counts less for larger values."""
 
     @classmethod

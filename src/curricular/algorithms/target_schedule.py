@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from ..arrays import Array, Columns
 from ..config import AxisIndex
@@ -13,6 +13,9 @@ from ..probabilities import softmax
 from ..table import MAX_PRIORITY
 from .floors import FlooredConfig, with_floors
 from .protocol import Algorithm
+
+Position = Annotated[float, Field(ge=-1e100, le=1e100)]
+Width = Annotated[float, Field(ge=1e-50, le=1e100)]
 
 
 class TargetScheduleConfig(FlooredConfig):
@@ -25,13 +28,13 @@ class TargetScheduleConfig(FlooredConfig):
     axis: AxisIndex | str | tuple[AxisIndex | str, ...] | None = None
     """Name or index of the axis of the generator (in a merged set, index of the column of params) along which the
     target moves, or several of them; None: it moves along the seeds of a finite generator's tasks."""
-    start: float | tuple[float, ...] = 0.0
+    start: Position | tuple[Position, ...] = 0.0
     """First position of the target, in units of the axis: one number for all axes, or one for each."""
-    stop: float | tuple[float, ...]
+    stop: Position | tuple[Position, ...]
     """Last position of the target, likewise."""
     num_tasks: int = Field(ge=1)
     """Number of hand-outs that the target takes from `start` to `stop`."""
-    width: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
+    width: Width | tuple[Width, ...] = 1.0
     """Standard deviation of the Gaussian around the target, likewise. Larger values draw more widely."""
 
     @classmethod

@@ -25,7 +25,7 @@ class ThompsonConfig(BeliefConfig):
     """Tag of the algorithm in files."""
     target: float = Field(default=0.5, ge=0, le=1)
     """Target success rate."""
-    prior: float = Field(default=1.0, ge=1, le=1e9)
+    prior: float = Field(default=1.0, ge=1, le=1e6)
     """Number of successes, and of failures, in the belief about a new task. Larger values let it vary less."""
     chosen_share: float = Field(default=0.1, gt=0, le=1)
     """Fraction of the pool to draw from, uniformly: the tasks whose sampled success rate is nearest to the target."""

@@ -19,9 +19,9 @@ class TracedConfig(PrioritizedLevelReplayConfig):
 
     algorithm: Literal["traced"] = "traced"  # type: ignore[assignment]  # the tag that tells the two apart in files
     """Tag of the algorithm in files."""
-    co_learnability_weight: float = Field(default=1.0, ge=0)
+    co_learnability_weight: float = Field(default=1.0, ge=0, le=1e6)
     """β of the priority: regret + β · co-learnability. With 0, the draws are those of prioritised level replay."""
-    num_followers: int = Field(default=16, ge=1)
+    num_followers: int = Field(default=16, ge=1, le=10**6)
     """Number of levels over which co-learnability averages: those handed out next after a level."""
 
     @classmethod

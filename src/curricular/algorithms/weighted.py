@@ -44,4 +44,8 @@ class WeightedAlgorithm(Algorithm):
         return look_up(self.config.weights, position(columns, self.config.axis), 0.0)
 
     def probabilities(self, columns: Columns, priorities: Array) -> Array:
-        return proportional(priorities, columns["is_active"])
+        active = columns["is_active"]
+        xp = active.__array_namespace__()
+        largest = xp.max(xp.where(active, priorities, 0.0))
+        relative = priorities / xp.where(largest > 0.0, largest, 1.0)  # whose sum is finite and not 0
+        return proportional(relative, active)

@@ -98,7 +98,7 @@ class Backend(Protocol):
 
     @property
     def epoch(self) -> int:
-        """A number that changes with every refresh and restore, after which earlier draws are no longer valid."""
+        """A number that changes with every refresh, restore and rewrite, after which earlier draws are out of date."""
         ...
 
     @property

@@ -134,7 +134,7 @@ class SessionReader:
                 if self._is_still(before):
                     if is_whole.all():
                         return table
-                    # `set_params` changes rows and no counter: a row that it changes is wrong only for a moment.
+                    # A change that moves no counter makes a row wrong only for a moment.
                     wrong = wrong & ~is_whole
                     num_copies += 1
             elif self._is_still(before):

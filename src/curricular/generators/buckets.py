@@ -88,7 +88,7 @@ class BucketedTaskGenerator(BaseModel):
         """Builds some tasks of the child, without those that cannot be built."""
         num_tasks = self.child.num_tasks
         last = NUM_BASES - 1 if num_tasks is None else num_tasks - 1
-        seeds = np.unique(np.linspace(0, last, NUM_BASES).astype(np.int64))
+        seeds = np.unique([last * index // (NUM_BASES - 1) for index in range(NUM_BASES)])  # floats are too coarse
         num_built, failure = 0, None
         for seed, row in zip(seeds.tolist(), self.child.sample(seeds, np.random.default_rng(0)), strict=True):
             try:

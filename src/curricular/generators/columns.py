@@ -1,5 +1,6 @@
 """Reads fields of a sequence of rows as arrays: hashes of keys, labels and numbers."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -130,12 +131,95 @@ def _hashed(texts: Iterable[str]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
 
 
-def _mixed(integers: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _mixed(integers: NDArray[Any]) -> NDArray[np.uint64]:
     """Returns hashes by the finaliser of SplitMix64, which maps different integers to different hashes."""
     state = integers.astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
     return state ^ (state >> np.uint64(31))
+
+
+def _unmixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Returns the bits of the integers that `_mixed` maps to `hashes`."""
+    state: NDArray[np.uint64] = hashes ^ (hashes >> np.uint64(31)) ^ (hashes >> np.uint64(62))
+    for shift, factor in ((27, 0x94D049BB133111EB), (30, 0xBF58476D1CE4E5B9)):
+        state = state * np.uint64(pow(factor, -1, 2**64))
+        state = state ^ (state >> np.uint64(shift)) ^ (state >> np.uint64(2 * shift))
+    return state
+
+
+class Keys(Protocol):
+    """The hashes of the keys of n rows, all different."""
+
+    def digest(self) -> bytes:
+        """Returns a hash of all keys in order."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Returns the hash of the key of each of `rows`, shape (k,)."""
+        ...
+
+    def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Returns the row with each key hash, and whether there is such a row; both of shape (k,)."""
+        ...
+
+
+class StoredKeys:
+    """Keys whose hashes are stored.
+
+    Args:
+        hashes: Hash of the key of each row, shape (n,).
+    """
+
+    def __init__(self, hashes: NDArray[np.uint64]) -> None:
+        self._hashes = hashes
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(np.ascontiguousarray(self._hashes).data).digest()
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        return self._hashes.take(rows)
+
+    def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        here = self._hashes
+        order = np.argsort(here)
+        rows = order.take(here.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
+        return rows, here.take(rows) == hashes
+
+
+class RangeKeys:
+    """The keys of the rows of a range, which are the numbers themselves. Nothing is stored, whatever the length.
+
+    Args:
+        rows: The range, not empty.
+
+    Raises:
+        ValueError: If a number does not fit 64 bits.
+    """
+
+    def __init__(self, rows: range) -> None:
+        if not all(-(2**63) <= end < 2**63 for end in (rows[0], rows[-1])):
+            raise ValueError(f"tasks: expected whole numbers below 2**63, got {rows}; use strings")
+        self._rows = rows
+
+    def digest(self) -> bytes:
+        rows = self._rows
+        return hashlib.sha256(repr((rows[0], rows[-1], len(rows))).encode()).digest()
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        # Modulo 2**64, in which neither the product nor the sum overflows.
+        return _mixed(_bits(self._rows[0]) + rows.astype(np.uint64) * _bits(self._rows.step))
+
+    def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        first, step, numbers = self._rows[0], self._rows.step, _unmixed(hashes)
+        distances = numbers - _bits(first) if step > 0 else _bits(first) - numbers
+        rows, rests = np.divmod(distances, _bits(abs(step)))
+        is_found = (rests == 0) & (rows < np.uint64(len(self._rows)))
+        return np.where(is_found, rows, 0).astype(np.int64), is_found
+
+
+def _bits(number: int) -> np.uint64:
+    return np.uint64(number % 2**64)
 
 
 def check_distinct(hashes: NDArray[np.uint64], keys: SupportsRows[Any], argument: str, remedy: str) -> None:

@@ -1,5 +1,6 @@
 """Chooses the tasks that enter a pool next: unused tasks of a finite generator, new tasks of an endless one."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def next_entries(
         turn: The position in the order.
     """
     if generator.num_tasks is not None:
-        seeds = _next_seeds(generator, generator.num_tasks, pool.seeds, is_leaving, n, turn)
+        seeds = _next_seeds(generator, int(generator.num_tasks), pool.seeds, is_leaving, n, turn)
     elif type(generator) is TaskGeneratorSet:  # a subclass may sample in another way
         return _next_of_members(generator, pool, is_leaving, n, turn)
     else:
@@ -60,7 +61,25 @@ def next_entries(
         if type(generator) is BucketedTaskGenerator and _is_mixed(generator.child):
             num_tasks = int(generator.child.num_tasks)
             seeds = seeds // (2 * num_tasks) * num_tasks + _drawn_seeds(generator.child, n, turn.rng)
-    return Entries(seeds, np.asarray(generator.sample(seeds, turn.rng), np.float64))
+    return Entries(seeds, sampled(generator, seeds, turn.rng))
+
+
+def sampled(generator: TaskGenerator[Any], seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
+    """Returns what ``generator.sample`` returns for `seeds`, as floats.
+
+    Raises:
+        ValueError: If that is no array of real numbers.
+    """
+    params = generator.sample(seeds, rng)
+    numbers = None
+    with contextlib.suppress(ValueError):  # of rows of different lengths
+        numbers = np.asarray(params)
+    if numbers is None or numbers.dtype.kind not in "biuf":
+        raise ValueError(
+            f"generator.sample: expected params that are real numbers, got {params!r:.100}; return one row of floats "
+            f"per seed"
+        )
+    return numbers.astype(np.float64, copy=False)
 
 
 def _next_of_members(

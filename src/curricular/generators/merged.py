@@ -75,6 +75,7 @@ class TaskGeneratorSet(BaseModel):
             weights = np.array([child.num_tasks for child in self.children], np.float64)
         else:
             weights = np.ones(len(self.children)) if self.weights is None else np.asarray(self.weights)
+        weights = weights / weights.max()  # whose sum is finite
         shares: NDArray[np.float64] = weights / weights.sum()
         return shares
 

@@ -1,6 +1,7 @@
 """The protocol of a task generator, and its simplest implementation."""
 
 from collections.abc import Mapping
+from operator import index
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -98,7 +99,7 @@ def is_generator(value: object) -> bool:
 def check_generator(
     generator: object, argument: str = "generator", expected: str = "a task generator", fix: str = ""
 ) -> None:
-    """Checks that `generator` is a task generator.
+    """Checks that `generator` is a task generator, with a number of tasks that a pool can use.
 
     Args:
         generator: The object to check.
@@ -108,8 +109,10 @@ def check_generator(
 
     Raises:
         TypeError: If it is not; names `argument`, and what to do with the value.
+        ValueError: If it has a wrong number of tasks.
     """
     if is_generator(generator):
+        _check_num_tasks(generator.num_tasks)  # type: ignore[attr-defined]
         return
     present = set(_MEMBERS) & set(dir(generator))
     got = f"{generator!r:.100}"
@@ -123,6 +126,18 @@ def check_generator(
     else:
         fix = fix or "wrap a configuration in single_task, or vary it with bucketed"
     raise TypeError(f"{argument}: expected {expected}, got {got}; {fix}")
+
+
+def _check_num_tasks(num_tasks: object) -> None:
+    try:
+        is_right = num_tasks is None or 1 <= index(num_tasks) < 2**63  # type: ignore[arg-type]
+    except TypeError:
+        is_right = False
+    if not is_right:
+        raise ValueError(
+            f"generator.num_tasks: expected a whole number from 1 to 2**63 - 1, or None for an endless generator, got "
+            f"{num_tasks!r:.100}; return the number of distinct tasks"
+        )
 
 
 def local_seeds(seeds: SeedsT, child: TaskGenerator[object]) -> SeedsT:

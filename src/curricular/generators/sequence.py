@@ -12,7 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationEr
 
 from ..task import Axis, Params
 from .canonical import Identified
-from .columns import SupportsRows, check_distinct, coded, column, content_hashes, each, is_rows, key_hashes, numbers
+from .columns import (
+    Keys,
+    RangeKeys,
+    StoredKeys,
+    SupportsRows,
+    check_distinct,
+    coded,
+    column,
+    content_hashes,
+    each,
+    is_rows,
+    key_hashes,
+    numbers,
+)
 from .encoding import decode_config, encode_config
 from .serial import AnyConfig
 
@@ -28,6 +41,10 @@ def _plain_columns(columns: Any) -> Any:
     return list(columns)
 
 
+def _plain_rows(rows: Any) -> Any:
+    return encode_config(rows) if type(rows) is range else [encode_config(row) for row in each(rows)]
+
+
 _Values = Annotated[Any, PlainSerializer(_plain)]
 """The name of a field of the rows, or one value per row."""
 
@@ -35,8 +52,10 @@ _Values = Annotated[Any, PlainSerializer(_plain)]
 class _Read(NamedTuple):
     """Keys, labels and columns of n rows."""
 
-    hashes: NDArray[np.uint64]
-    """Hash of the key of each row, shape (n,)."""
+    num_rows: int
+    """Number of rows, n."""
+    keys: Keys
+    """The keys of the rows."""
     codes: NDArray[Any] | None
     """Index of the label of each row, shape (n,); None: no labels."""
     labels: tuple[str, ...]
@@ -44,20 +63,21 @@ class _Read(NamedTuple):
     axes: tuple[Axis, ...]
     """The axis of each column."""
     params: Params
-    """Values of the columns, shape (n, number of columns)."""
+    """Values of the columns, shape (n, number of columns); no rows without columns."""
 
 
 class SequenceTaskGenerator(BaseModel, Identified):
     """Generates one task per row: the seed of a task is the index of its row, and its configuration is the row.
 
     The generator never copies the rows. It stores keys as hashes, labels as indices, and columns as arrays. Two
-    generators with the same keys, labels and columns are equal: a task is identified by its key.
+    generators with the same keys, labels and columns are equal: a task is identified by its key. Of a `range`, whose
+    numbers are the keys, nothing is stored, so it may be of any length. It differs from a list of the same numbers.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["sequence"] = "sequence"
-    rows: Annotated[Any, PlainSerializer(lambda rows: [encode_config(row) for row in each(rows)])] = Field(repr=False)
+    rows: Annotated[Any, PlainSerializer(_plain_rows)] = Field(repr=False)
     """The configurations of the tasks, at least one: any object with a length that returns the row at an index."""
     key: _Values = Field(default=None, repr=False)
     """Field that identifies a row, an int or a str, or one key per row. None: the content of a row identifies it."""
@@ -90,23 +110,29 @@ class SequenceTaskGenerator(BaseModel, Identified):
     @cached_property
     def _read(self) -> "_Read":
         """Keys, labels and columns of the rows. A private attribute of pydantic would cost 1 µs at every access."""
-        if self.key is None:
+        keys: Keys
+        if self.key is not None:
+            values = column(self.rows, self.key, "key")
+            hashes = key_hashes(values, "key")
+            check_distinct(hashes, values, "key", "remove one of the two rows, or choose another key")
+            keys = StoredKeys(hashes)
+        elif type(self.rows) is range:
+            keys = RangeKeys(self.rows)
+        else:
             hashes = content_hashes(self.rows)
             check_distinct(hashes, self.rows, "tasks", "remove one of the two rows, or name the rows with key=")
-        else:
-            keys = column(self.rows, self.key, "key")
-            hashes = key_hashes(keys, "key")
-            check_distinct(hashes, keys, "key", "remove one of the two rows, or choose another key")
+            keys = StoredKeys(hashes)
         codes: NDArray[Any] | None = None
         labels: tuple[str, ...] = ()
         if self.label is not None:
             codes, labels = coded(column(self.rows, self.label, "label"))
         sources = self.columns if isinstance(self.columns, Mapping) else {name: name for name in self.columns}
-        params, axes = np.empty((len(self.rows), len(sources))), []
+        num_rows, axes = len(self.rows), []
+        params = np.empty((num_rows if sources else 0, len(sources)))
         for index, (name, source) in enumerate(sources.items()):
             axis, params[:, index] = numbers(column(self.rows, source, f"columns[{name!r}]"), name)
             axes.append(axis)
-        return _Read(hashes, codes, labels, tuple(axes), params)
+        return _Read(num_rows, keys, codes, labels, tuple(axes), params)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SequenceTaskGenerator) and self.identify() == other.identify()
@@ -123,7 +149,7 @@ class SequenceTaskGenerator(BaseModel, Identified):
 
     @property
     def num_tasks(self) -> int:
-        return len(self._read.hashes)
+        return self._read.num_rows
 
     def identify(self) -> str:
         """Returns a hash of the keys, labels and columns, by row."""
@@ -133,13 +159,15 @@ class SequenceTaskGenerator(BaseModel, Identified):
     def _identity(self) -> str:
         read = self._read
         digest = hashlib.sha256(json.dumps([read.labels, [axis.name for axis in read.axes]]).encode())
-        for array in (read.hashes, read.codes, read.params):
+        digest.update(read.keys.digest())
+        for array in (read.codes, read.params):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def sample(self, seeds: NDArray[np.int64], rng: np.random.Generator) -> Params:
-        return self._read.params.take(seeds, axis=0)
+        read = self._read
+        return read.params.take(seeds, axis=0) if read.axes else np.empty((len(seeds), 0))
 
     def label_of(self, seed: int, params: Params) -> str:
         read = self._read
@@ -150,14 +178,11 @@ class SequenceTaskGenerator(BaseModel, Identified):
 
     def hashes_of(self, seeds: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Returns the hash of the key of each task with one of `seeds`, shape (n,)."""
-        return self._read.hashes.take(seeds)
+        return self._read.keys.take(seeds)
 
     def find(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Returns the seed of the task with each key hash, and whether there is such a task; both of shape (n,)."""
-        here = self._read.hashes
-        order = np.argsort(here)
-        seeds = order.take(here.searchsorted(hashes, sorter=order).clip(max=len(order) - 1))
-        return seeds, here.take(seeds) == hashes
+        return self._read.keys.find(hashes)
 
 
 def _check_rows(rows: Any) -> None:
@@ -171,6 +196,8 @@ def _check_rows(rows: Any) -> None:
         if not len(rows):
             raise ValueError("tasks: expected at least one configuration, got none; add one")
         rows[0]
+    except OverflowError as error:
+        raise ValueError(f"tasks: expected fewer than 2**63 tasks, got {rows!r:.100}; shorten it") from error
     except (TypeError, KeyError, IndexError) as error:
         raise TypeError(
             f"tasks: expected a sequence whose first row is at index 0, got {type(rows).__name__}, which raises "

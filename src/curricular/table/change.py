@@ -189,10 +189,14 @@ def choose(table: Table, cumulated: NDArray[np.float64], priorities: NDArray[np.
 
 
 def write_params(table: Table, slots: NDArray[np.int64], column: int, values: NDArray[np.float64]) -> Patch:
-    """Returns the patch that writes `values`, shape (k,), into a column of the params in distinct `slots`."""
-    rows = table.rows.take(slots)
+    """Returns the patch that writes `values`, shape (k,), into a column of the params in distinct `slots`.
+
+    It begins a new epoch, with the same distribution, so that every process forgets the tasks that it has built.
+    """
+    rows, old = table.rows.take(slots), table.counters
     rows["params"][:, column] = values
-    return replace(unchanged(table), slots=slots, rows=rows)
+    counters = old._replace(epoch=old.epoch + 1, num_rewrites=old.num_rewrites + 1)
+    return replace(unchanged(table), slots=slots, rows=rows, counters=counters, cumulated=table.cumulated)
 
 
 def issue_stream(table: Table) -> Patch:
@@ -271,6 +275,7 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
     counters = new._replace(
         epoch=old.epoch + 1,
         num_restores=max(old.num_restores, new.num_restores) + 1,
+        num_rewrites=max(old.num_rewrites, new.num_rewrites) + 1,
         num_streams=max(old.num_streams, new.num_streams),
         life=0,
         num_tickets=max(old.num_tickets, new.num_tickets),

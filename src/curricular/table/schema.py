@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Columns
-from ..config import ROUNDING, USUAL_MAX_OPEN
+from ..config import MAX_SCORE as MAX_SCORE
+from ..config import MIN_WIDTH, ROUNDING, USUAL_MAX_OPEN
 from ..params import FLAT, Layout
 from ..rows import PatchedRows, Rows, TaskState
 
@@ -53,10 +54,12 @@ class Counters(NamedTuple):
     """Distributions computed."""
     num_restores: int = 0
     """States loaded into the table."""
+    num_rewrites: int = 0
+    """Changes of params of tasks that keep their ids: by `Curriculum.set_params`, and by states loaded."""
     num_streams: int = 0
     """Streams of random numbers issued to processes."""
     epoch: int = 0
-    """Number of changes of the distribution in use, by refreshes and restores."""
+    """Number of refreshes, restores and rewrites."""
     life: int = 0
     """Random number of this life, the time since the start or the last restore; 0 until it issues a ticket."""
     num_tickets: int = 0
@@ -229,14 +232,6 @@ MAX_LABEL_BYTES = 96
 
 MAX_REGRET = 1e290
 """Largest absolute value of a recorded regret; regrets are clipped to it, so that their sums stay finite."""
-
-
-MIN_WIDTH = 1e-100
-"""Width of an observed range up to which its scores count as equal, so that a division by it cannot overflow."""
-
-
-MAX_SCORE = 1e100
-"""Largest absolute value of a score where the range is observed, so that squares and ranges stay finite."""
 
 
 LABEL = np.dtype(

@@ -1,6 +1,7 @@
 """The test suite for backends."""
 
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from ..backends.local import LocalMemoryBackend
 from ..backends.protocol import LOG_SIZE, Backend, LogFullError, Transaction
 from ..config import CurriculumConfig
 from ..curriculum import Curriculum
-from ..generators import bucketed
+from ..generators import bucketed, dataset
 from ..mutex import ReentrantCallError
 from ..probabilities import cumulative
 from ..results import estimator
@@ -220,6 +221,27 @@ class BackendSuite:
                 curriculum.load_state_dict(state)
                 epochs.append(backend.epoch)
             assert len(set(epochs)) == 4, "epoch: another one after each refresh and each load"
+
+    def test_params_that_one_curriculum_writes_are_in_the_tasks_of_all(self) -> None:
+        rows = [{"name": "low", "rate": 0.0}, {"name": "high", "rate": 1.0}]
+        with closing(self.make_backend(2, 1)) as backend:
+            first, second = (
+                Curriculum(dataset(rows, key="name", columns=["rate"]), UniformConfig(), backend=backend)
+                for _ in range(2)
+            )
+
+            def rates(curriculum: Curriculum[Any]) -> set[float]:
+                ids = curriculum.tasks()["task_id"].tolist()
+                asked = [curriculum.peek(), curriculum.get_task(), *curriculum.ask(20)]
+                seen = {curriculum.task(task_id).params["rate"] for task_id in ids}
+                return seen | {task.params["rate"] for task in asked}
+
+            state = first.state_dict()
+            assert rates(first) == rates(second) == {0.0, 1.0}, "params: those of the rows"
+            first.set_params([0, 1], "rate", [0.5, 0.5])
+            assert rates(first) == rates(second) == {0.5}, "set_params: other curricula see what one has written"
+            second.load_state_dict(state)
+            assert rates(first) == rates(second) == {0.0, 1.0}, "load: other curricula see what one has loaded"
 
     def test_a_walk_over_the_pool_hands_out_every_task_and_resumes_after_a_load(self) -> None:
         config = UniformConfig(num_active_tasks=12, cover_share=1.0)
