@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends.protocol import Backend
 from .generators import TaskGenerator, copied, copier
-from .generators.source import content_of
+from .generators.source import content_hash
 from .mutex import ReentrantCallError
 from .params import Layout
 from .probabilities import clock_order, pick_distinct
@@ -195,14 +195,14 @@ def find_config(table: Table, generator: TaskGenerator[ConfigT], layout: Layout,
     Raises:
         KeyError: If there is no such task.
     """
-    wanted, slots, built = content_of(config), np.flatnonzero(table.rows["is_active"]), []
+    wanted, slots, built = content_hash(config), np.flatnonzero(table.rows["is_active"]), []
     rows = table.rows.take(slots)
     for task_id, seed, params in zip(rows["task_id"].tolist(), rows["seed"].tolist(), rows["params"], strict=True):
         try:
             found = build_config(generator, seed, params, layout.decode(params), task_id)
         except TaskBuildError:
             continue
-        if content_of(found) == wanted:
+        if content_hash(found) == wanted:
             return int(task_id)
         built.append(found)
     some = ", ".join(f"{found!r:.100}" for found in built[:3])

@@ -19,7 +19,7 @@ from .table import HANDOUT, Table, handout_dtype, is_current, label_indices
 from .task import Params, Span, num_params
 
 
-class Pool(NamedTuple):
+class SavedPool(NamedTuple):
     """Tasks of a pool, n of them."""
 
     seeds: NDArray[np.int64]
@@ -29,12 +29,12 @@ class Pool(NamedTuple):
     keys: NDArray[np.int64]
     """Hash of the key of the row that a task is made of, shape (n,); 0 for tasks that are not rows."""
 
-    def take(self, chosen: NDArray[np.int64], columns: slice) -> "Pool":
+    def take(self, chosen: NDArray[np.int64], columns: slice) -> "SavedPool":
         """Returns the `chosen` tasks with some `columns` of their params."""
-        return Pool(self.seeds[chosen], self.params[chosen, columns], self.keys[chosen])
+        return SavedPool(self.seeds[chosen], self.params[chosen, columns], self.keys[chosen])
 
 
-class Found(NamedTuple):
+class Matches(NamedTuple):
     """The tasks of a pool as tasks of another generator."""
 
     seeds: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Found(NamedTuple):
     """Whether the generator has the task, shape (n,)."""
 
 
-def find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
+def find(source: Source, generator: TaskGenerator[Any], pool: SavedPool) -> Matches:
     """Finds the tasks of `pool`, which came from `source`, in `generator`.
 
     If two tasks match the same task of a finite generator, only the first one is found.
@@ -59,12 +59,12 @@ def find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
     return found
 
 
-def _find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
+def _find(source: Source, generator: TaskGenerator[Any], pool: SavedPool) -> Matches:
     n, width = len(pool.seeds), num_params(generator.axes)
-    nowhere = Found(np.zeros(n, np.int64), np.zeros((n, width)), np.zeros(n, np.bool_))
+    nowhere = Matches(np.zeros(n, np.int64), np.zeros((n, width)), np.zeros(n, np.bool_))
     if isinstance(generator, SequenceTaskGenerator) and source.kind == "sequence":
         seeds, is_found = generator.find(pool.keys.view(np.uint64))
-        return Found(seeds, generator.sample(seeds, np.random.default_rng(0)), is_found)
+        return Matches(seeds, generator.sample(seeds, np.random.default_rng(0)), is_found)
     if isinstance(generator, BucketedTaskGenerator) and source.kind == "bucketed" and len(source.children) == 1:
         return (
             _find_combinations(source, generator, pool)
@@ -74,13 +74,13 @@ def _find(source: Source, generator: TaskGenerator[Any], pool: Pool) -> Found:
     if isinstance(generator, TaskGeneratorSet) and source.kind == "set":
         return _find_members(source, generator, pool, nowhere)
     if source == source_of(generator):
-        return Found(pool.seeds, pool.params, np.ones(n, np.bool_))
+        return Matches(pool.seeds, pool.params, np.ones(n, np.bool_))
     return nowhere
 
 
-def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: Pool) -> Found:
+def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: SavedPool) -> Matches:
     child, columns = source.children[0], source.own_columns
-    local = Pool(_local(pool.seeds, child), pool.params[:, columns[-1] :], pool.keys)
+    local = SavedPool(_local(pool.seeds, child), pool.params[:, columns[-1] :], pool.keys)
     inner = _find(child, generator.child, local)
     is_found, own = inner.is_found.copy(), []
     parts = {path: slice(*ends) for path, ends in zip(source.buckets, pairwise(columns), strict=True)}
@@ -97,7 +97,7 @@ def _find_combinations(source: Source, generator: BucketedTaskGenerator, pool: P
         for params, bucket in zip(own, generator.buckets.values(), strict=True):
             seeds = seeds + step * params[:, 0].astype(np.int64)
             step *= len(cast(tuple[Any, ...], bucket))  # without a span, since the generator is finite
-    return Found(seeds, np.column_stack([*own, inner.params]), is_found)
+    return Matches(seeds, np.column_stack([*own, inner.params]), is_found)
 
 
 def _moved(there: Content, here: Content, params: Params) -> tuple[Params, NDArray[np.bool_]]:
@@ -144,7 +144,7 @@ def _spans_with(
     return numbers, moved
 
 
-def _find_members(source: Source, generator: TaskGeneratorSet, pool: Pool, nowhere: Found) -> Found:
+def _find_members(source: Source, generator: TaskGeneratorSet, pool: SavedPool, nowhere: Matches) -> Matches:
     seeds, params, is_found = nowhere
     successors = _successors(source.children, [source_of(child) for child in generator.children])
     for index, chosen, members in _members(source, pool):
@@ -155,7 +155,7 @@ def _find_members(source: Source, generator: TaskGeneratorSet, pool: Pool, nowhe
             params[chosen, 0] = successor
             params[chosen, 1 : 1 + found.params.shape[1]] = found.params
             is_found[chosen] = found.is_found
-    return Found(seeds, params, is_found)
+    return Matches(seeds, params, is_found)
 
 
 def _successors(there: tuple[Source, ...], here: list[Source]) -> list[int | None]:
@@ -181,7 +181,7 @@ def _successors(there: tuple[Source, ...], here: list[Source]) -> list[int | Non
     return result
 
 
-def _members(source: Source, pool: Pool) -> list[tuple[int, NDArray[np.int64], Pool]]:
+def _members(source: Source, pool: SavedPool) -> list[tuple[int, NDArray[np.int64], SavedPool]]:
     """Returns, for each member of a set with tasks: its index, the indices of its tasks, and its tasks."""
     starts = (
         [0] if source.num_tasks is None else list(accumulate((c.num_tasks or 0 for c in source.children), initial=0))
@@ -214,7 +214,7 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
     """
     if source.kind == "custom" or source.num_params != saved.rows.num_axes:
         return None
-    found = find(source, generator, Pool(saved.rows["seed"], saved.rows["params"], keys))
+    found = find(source, generator, SavedPool(saved.rows["seed"], saved.rows["params"], keys))
     was_active = saved.rows["is_active"]
     is_active, is_missing = was_active & found.is_found, was_active & ~found.is_found
     if not is_active.any():
@@ -237,7 +237,7 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
     return replace(saved, rows=rows, labels=labels, counters=counters, ledger=_moved_ledger(saved, found))
 
 
-def _moved_ledger(saved: Table, found: Found) -> NDArray[np.void]:
+def _moved_ledger(saved: Table, found: Matches) -> NDArray[np.void]:
     """Returns the ledger of `saved`, with the new seeds and params in the hand-outs of tasks that are in the pool."""
     ledger = np.zeros(len(saved.ledger), handout_dtype(found.params.shape[1]))
     for name in HANDOUT.names or ():

@@ -78,7 +78,7 @@ def source_of(generator: TaskGenerator[Any]) -> Source:
     if isinstance(generator, SequenceTaskGenerator):
         return Source(kind="sequence", num_tasks=num_tasks, width=len(generator.axes))
     if isinstance(generator, SingleTaskGenerator):
-        return Source(kind="single", num_tasks=num_tasks, content=content_of(generator.config))
+        return Source(kind="single", num_tasks=num_tasks, content=content_hash(generator.config))
     if isinstance(generator, BucketedTaskGenerator):
         buckets = {path: described(bucket) for path, bucket in generator.buckets.items()}
         return Source(kind="bucketed", num_tasks=num_tasks, buckets=buckets, children=(source_of(generator.child),))
@@ -96,10 +96,10 @@ def described(bucket: Bucket) -> Content:
     """Returns the content of a bucket."""
     if isinstance(bucket, Span):
         return bucket
-    return tuple(value if isinstance(value, Span) else content_of(value) for value in bucket)
+    return tuple(value if isinstance(value, Span) else content_hash(value) for value in bucket)
 
 
-def content_of(value: Any) -> str:
+def content_hash(value: Any) -> str:
     """Returns a hash of a configuration or of a value."""
     return hashlib.sha256(json.dumps(canonical(value), sort_keys=True).encode()).hexdigest()[:12]
 
