@@ -245,7 +245,7 @@ def test_a_share_of_the_pool_is_one_of_its_tasks_and_not_of_its_slots(config):
 EXTREMES = {
     NoiseAwareConfig: [
         {"ema_timescale": 1e-3, "slow_timescale_factor": 1e-3, "theta": 1e-6, "sharing": 1e-9},
-        {"ema_timescale": 0.9, "slow_timescale_factor": 0.9, "interval_width": 1e6, "sharing": 1e9},
+        {"ema_timescale": 0.9, "slow_timescale_factor": 0.9, "interval_width": 1e6, "sharing": 1e6},
         {
             "unsolved_weight": 0.0,
             "discovery_share": 0.0,
@@ -264,9 +264,9 @@ EXTREMES = {
     ],
     LearnabilityConfig: [
         {"prior": 1e-9, "power": 1e300, "ema_timescale": 1e-6, "slow_timescale_factor": 1e-3, "rand_task_rate": 0.0},
-        {"prior": 1e9, "power": 1e-9, "half_life": 1e-6, "rand_task_rate": 0.0},
+        {"prior": 1e6, "power": 1e-9, "half_life": 1e-6, "rand_task_rate": 0.0},
         {"top_share": 1e-9, "sharing": True, "rand_task_rate": 0.0},
-        {"prior_axis": 0, "prior_weight": 1e9, "half_life": 1e300},
+        {"prior_axis": 0, "prior_weight": 1e6, "half_life": 1e300},
     ],
     PrioritizedLevelReplayConfig: [
         {
@@ -281,7 +281,7 @@ EXTREMES = {
         for share in (0.0, 1.0)
     ],
     TracedConfig: [
-        {"co_learnability_weight": 1e300, "num_followers": 10**9},
+        {"co_learnability_weight": 1e6, "num_followers": 10**6},
         {"co_learnability_weight": 0.0, "num_followers": 1, "temperature": 1e-9},
     ],
     AccelConfig: [{"min_fill": 1.0}, {"replay_share": 0.0}],
