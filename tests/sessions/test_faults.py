@@ -10,7 +10,7 @@ import pytest
 from curricular import Curriculum, refresh, tickets
 from curricular.backends import session, shared
 from curricular.backends.journal import SessionTable
-from curricular.generators import SeedGenerator, fingerprint
+from curricular.generators import SeedGenerator, identity
 from curricular.storage import create_task_tracker
 from curricular.table import copy_table
 
@@ -50,7 +50,7 @@ def die_at(step):
 
 
 def observer():
-    return create_task_tracker(config(), identity=fingerprint(SeedGenerator())).backend
+    return create_task_tracker(config(), identity=identity(SeedGenerator())).backend
 
 
 def content(table):
