@@ -15,7 +15,7 @@ AXIS_POWER = 3.0
 """Power with which each of three or more axes counts in the product over all pairs of axes."""
 
 MIN_FAVOURED = 8
-"""Number of tasks over which the draws that follow groups spread at least; a quarter of the pool, if that is less."""
+"""Number of tasks over which the draws that follow groups spread at least; a tenth of the pool, if that is less."""
 
 BATCH = 2**16
 """Number of tasks, times groupings, up to which groupings are computed together: NumPy then takes longer for the values
@@ -78,7 +78,7 @@ def share_evidence(
         common = common * factors.value
         most = xp.maximum(most, factors.evidence)
     trust = _own_weight(counts, most - counts, half)
-    common = _relative(limited(common, xp.clip(count(columns["is_active"]) / 4.0, 1.0, MIN_FAVOURED)), active)
+    common = _relative(limited(common, xp.clip(count(columns["is_active"]) / 10.0, 1.0, MIN_FAVOURED)), active)
     return Shared(trust * _relative(own, active) + (1.0 - trust) * common, trust)
 
 
