@@ -7,6 +7,10 @@ true at the last step of each episode. Regrets have the order of ``x[dones]``, s
 
 `task_ids` holds the id of the task played at each step. If an episode began in an earlier rollout, its regret is over
 the steps in these arrays.
+
+Every step must belong to an episode, because nothing in these arrays marks a step that does not. In Gymnasium's mode
+``NEXT_STEP``, the step after a done restarts the environment, and would count as the first step of the next episode.
+Use ``SAME_STEP``, or pass the arrays of each environment, of shape (T,), without those steps.
 """
 
 import numpy as np

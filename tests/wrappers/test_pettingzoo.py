@@ -93,11 +93,14 @@ def test_agents_that_leave_early_count_and_the_episode_continues_without_them():
     assert len(sizes) > 2
 
 
+AGENTS = ["first", "second"]
+
+
 class Duel(pettingzoo.ParallelEnv):
     """Two agents, of which the second leaves after the first step."""
 
     def __init__(self):
-        self.metadata, self.possible_agents, self.agents = {}, ["first", "second"], []
+        self.metadata, self.possible_agents, self.agents = {}, AGENTS, []
         self.size, self.raises = 2, False
 
     def observation_space(self, agent):
@@ -172,3 +175,85 @@ def test_other_spaces_are_an_error_that_names_the_task(apply, config):
 def test_a_method_that_is_missing_is_named():
     with pytest.raises(ValueError, match=r"apply: expected a function or the name of a method .* got 'set_stage'"):
         tag(apply="set_stage")
+
+
+@pytest.mark.parametrize("wrong", [None, [1.0, 0.0], 0.5, np.zeros(2), "ab"])
+@pytest.mark.parametrize("slot", range(5))
+def test_a_step_that_returns_no_dicts_is_one_clear_error_that_ends_the_episode(slot, wrong):
+    duel = Duel()
+    env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="mean")
+    env.reset()
+    result = [dict.fromkeys(AGENTS, value) for value in (0, 0.5, True, False, {})]
+    result[slot] = wrong
+    duel.step = lambda actions: tuple(result)
+    name = ("observations", "rewards", "terminations", "truncations", "infos")[slot]
+    with pytest.raises(TypeError, match=f"env.step: expected {name} as a dict by agent, got"):
+        env.step({})
+    stats = env.curriculum.stats()
+    assert (env.task, stats["num_cancelled"], stats["num_pending"]) == (None, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [((None, {}), "observations"), (([0, 0], {}), "observations"), (({}, None), "infos"), (({}, [{}]), "infos")],
+)
+def test_a_reset_that_returns_no_dicts_is_one_clear_error_that_leaves_no_handout(result, name):
+    duel = Duel()
+    duel.reset = lambda seed=None, options=None: result
+    env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="mean")
+    with pytest.raises(TypeError, match=f"env.reset: expected {name} as a dict by agent, got"):
+        env.reset()
+    assert env.curriculum.stats()["num_pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("slot", "values", "message"),
+    [
+        (1, {"first": "much"}, "reward of first: expected one number, got 'much'"),
+        (1, {"first": None}, "reward of first: expected one number, got None"),
+        (1, {"ghost": 1.0}, r"rewards of the possible agents \['first', 'second'\], got one of 'ghost'"),
+        (2, {"first": "no"}, "terminated: expected one number, got 'no'"),
+        (4, {"first": None}, "expected an info that is a dict, got None"),
+    ],
+)
+def test_wrong_values_of_an_agent_are_one_clear_error_that_ends_the_episode(slot, values, message):
+    duel = Duel()
+    env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="max")
+    env.reset()
+    result = [dict.fromkeys(AGENTS, value) for value in (0, 0.5, True, False, {})]
+    result[slot] = values
+    duel.step = lambda actions: tuple(result)
+    with pytest.raises(TypeError, match=message):
+        env.step({})
+    assert env.curriculum.stats()["num_cancelled"] == 1
+
+
+def test_an_agent_that_appears_late_counts_and_infos_of_no_agent_do_not():
+    duel, episodes = Duel(), []
+    env = CurriculumEnv(
+        duel, curriculum_of([{}]), apply="reset", reduce="max", score=lambda episode: episodes.append(episode) or 0.0
+    )
+    duel.reset = lambda seed=None, options=None: ({"first": 0}, {})
+    env.reset()
+    duel.agents = ["first"]
+    duel.step = lambda actions: ({"first": 0}, {"first": 1.0}, {"first": False}, {"first": False}, {})
+    env.step({"first": 0})
+    duel.agents = AGENTS
+    no = dict.fromkeys(AGENTS, False)
+    duel.step = lambda actions: (no, {"first": 1.0, "second": 3.0}, no, no, {"__common__": {"seed": 1}})
+    env.step({"first": 0})
+    assert env.agents == AGENTS
+    duel.agents = []
+    duel.step = lambda actions: (no, {"first": 0.0, "second": 4.0}, dict.fromkeys(AGENTS, 1), no, {})
+    env.step(dict.fromkeys(AGENTS, 0))
+    assert (episodes[0].episode_return, episodes[0].info) == (7.0, {})
+
+
+def test_a_step_that_raises_before_an_agent_has_an_observation_ends_the_episode():
+    duel = Duel()
+    duel.reset, duel.raises = lambda seed=None, options=None: ({"first": 0}, {}), True
+    duel.agents = AGENTS
+    env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="max")
+    env.reset()
+    assert env.step({})[3] == {"first": True}
+    assert env.curriculum.stats()["num_cancelled"] == 1

@@ -43,8 +43,10 @@ class Wrapper:
 
     def end(self, info):
         task, self.task = self.task, None
-        (report,) = self.handouts.tell([Episode(task, self.total, self.length, info)])
-        return report
+        episodes = [Episode(task, self.total, self.length, info)]
+        reports = self.handouts.tell(episodes)
+        self.handouts.add_stats(reports, episodes)
+        return reports[0]
 
     def fail(self, error):
         task, self.task = self.task, None

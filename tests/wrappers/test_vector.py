@@ -307,6 +307,9 @@ def test_a_step_without_episodes_is_refused_and_changes_nothing():
         ((np.zeros(2), np.zeros(3), np.zeros(2), np.zeros(2), {}), r"expected rewards of 2 agents, got shape \(3,\)"),
         ((np.zeros(2), np.zeros(2), ["a", "b"], np.zeros(2), {}), "expected terminations of 2 agents"),
         ((np.zeros(2), np.zeros(2)), r"env.step: expected \(observations, .*\), got 2 values"),
+        ((np.zeros(2), None, np.zeros(2), np.zeros(2), {}), "expected rewards of 2 agents"),
+        ((np.zeros(2), np.zeros(2), np.ones(2), np.zeros(2), None), "env.step: expected an info that is a dict"),
+        ((np.zeros(2), np.zeros(2), np.ones(2), np.zeros(2), [{}, {}]), "env.step: expected an info that is a dict"),
     ],
 )
 def test_wrong_types_are_errors_that_leave_no_handout(result, message):
@@ -318,3 +321,75 @@ def test_wrong_types_are_errors_that_leave_no_handout(result, message):
     with pytest.raises(TypeError, match=message):
         wrapped.step(np.zeros(2, np.int64))
     assert counts(curriculum)["pending"] == 0
+    assert counts(curriculum)["cancelled"] == 2
+
+
+@pytest.mark.parametrize("infos", [None, []])
+def test_a_reset_without_a_dict_of_infos_is_an_error_that_leaves_no_handout(infos):
+    curriculum = curriculum_of(list("ab"))
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+    envs.reset = lambda **_: (np.zeros(2), infos)
+    with pytest.raises(TypeError, match=r"env\.reset: expected an info that is a dict"):
+        CurriculumEnv(envs, curriculum, apply=lambda *_: None).reset()
+    assert counts(curriculum)["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("final", "message"),
+    [
+        ({"final_info": [{}, {}]}, r"expected infos\['final_info'\] as a dict of arrays"),
+        ({"final_info": {}, "_final_info": np.ones(3, bool)}, r"expected infos\['_final_info'\] of shape \(2,\)"),
+        ({"final_info": None}, None),
+        ({"final_info": {}, "_final_info": [True, True]}, None),
+    ],
+)
+def test_final_infos_are_checked_before_scores_are_told(final, message):
+    curriculum = curriculum_of(list("ab"))
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    wrapped = CurriculumEnv(envs, curriculum, apply=lambda *_: None)
+    wrapped.reset(seed=0)
+    envs.step = lambda actions: (np.zeros(2), np.ones(2), np.ones(2, bool), np.zeros(2, bool), final)
+    if message is None:
+        infos = wrapped.step(np.zeros(2, np.int64))[4]
+        assert infos["final_info"]["curriculum"]["score"].tolist() == [1.0, 1.0]
+        assert counts(curriculum)["completed"] == 2
+    else:
+        with pytest.raises(TypeError, match=message):
+            wrapped.step(np.zeros(2, np.int64))
+        assert counts(curriculum) | {"scheduled": 4, "cancelled": 4, "completed": 0, "pending": 0} == counts(curriculum)
+
+
+@pytest.mark.parametrize("infos", [{"success": [1.0]}, {"success": np.ones(2), "_success": 1}])
+def test_infos_without_an_entry_for_each_environment_are_named(infos):
+    curriculum = Curriculum(list("ab"), UniformConfig(use_shared_memory=False))
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+    wrapped = CurriculumEnv(envs, curriculum, apply=lambda *_: None, score="success")
+    wrapped.reset(seed=0)
+    envs.step = lambda actions: (np.zeros(2), np.ones(2), np.ones(2, bool), np.zeros(2, bool), infos)
+    with pytest.raises(TypeError, match=r"infos\['_?success'\]: expected an array with an entry for each environment"):
+        wrapped.step(np.zeros(2, np.int64))
+    assert counts(curriculum)["pending"] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
+def test_flags_of_any_kind_of_number_end_episodes(dtype):
+    curriculum = curriculum_of(list("ab"))
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+    wrapped = CurriculumEnv(envs, curriculum, apply=lambda *_: None)
+    wrapped.reset(seed=0)
+    flags = np.array([1, 0], dtype), np.array([0, 1], dtype)
+    envs.step = lambda actions: (np.zeros(2), np.ones(2), *flags, {})
+    assert wrapped.step(np.zeros(2, np.int64))[4]["curriculum"]["score"].tolist() == [1.0, 1.0]
+    assert counts(curriculum)["completed"] == 2
+
+
+@pytest.mark.parametrize("mask", [np.ones(3, bool), np.array([0, 1]), True])
+def test_a_mask_of_another_shape_or_kind_is_refused_and_changes_nothing(mask):
+    curriculum = curriculum_of(list("ab"))
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.DISABLED)
+    envs = CurriculumEnv(envs, curriculum, apply=lambda *_: None)
+    envs.reset(seed=0)
+    before = counts(curriculum)
+    with pytest.raises(ValueError, match=r"options\['reset_mask'\]: expected an array of truth values of shape \(2,\)"):
+        envs.reset(options={"reset_mask": mask})
+    assert counts(curriculum) == before

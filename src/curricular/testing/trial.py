@@ -1,7 +1,11 @@
 """A wrapper under test, whose account is checked after every step."""
 
+import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple, Self
 
 from ..algorithms.uniform import UniformConfig
@@ -11,6 +15,11 @@ from .lanes import Config, Driver, Lane, Script
 
 MAX_STEPS_PER_REPORT = 200
 """Number of steps per awaited report after which a wrapper counts as silent."""
+
+
+_PACKAGE = str(Path(__file__).parents[1])
+_WRAPPERS = str(Path(_PACKAGE, "wrappers"))
+_LIBRARIES = "<frozen", *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 
 
 class Account(NamedTuple):
@@ -72,6 +81,11 @@ class Trial:
         """Lets all lanes play other scripts from their next call on."""
         for lane in self.lanes:
             lane.script_of = script_of
+
+    @property
+    def num_pending(self) -> int:
+        """Number of hand-outs that are pending, unchecked."""
+        return self.curriculum.tracker.snapshot().counters.num_pending
 
     def account(self) -> Account:
         """Returns the account, after a check that every hand-out was told, was cancelled or is pending."""
@@ -143,3 +157,40 @@ class Trial:
             f"step: expected {num_reports} reports with {key!r} in {MAX_STEPS_PER_REPORT * num_reports} steps, "
             f"got {reports}; return what the infos hold about each episode that ended"
         )
+
+
+def is_interrupted(call: Callable[[], object], num_lines: int) -> bool:
+    """Makes a call that an interrupt ends after `num_lines` lines of Python, as a signal handler may.
+
+    Lines of the curriculum, of what it calls, and of installed packages other than the wrappers here do not count.
+
+    Returns:
+        False if the call ended earlier.
+    """
+    num_left, outermost = num_lines, sys._getframe()  # noqa: SLF001  the only way to a frame
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal num_left
+        if event == "line":
+            num_left -= 1
+            if num_left < 0:
+                raise KeyboardInterrupt
+        if event != "call":
+            return trace
+        caller, path = frame.f_back, frame.f_code.co_filename
+        is_wrapper = path.startswith(_WRAPPERS)
+        is_curriculum = path.startswith(_PACKAGE) and not is_wrapper
+        if is_curriculum or not (caller is outermost or (caller is not None and caller.f_trace is not None)):
+            return None
+        frame.f_trace_lines = is_wrapper or not path.startswith(_LIBRARIES)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False

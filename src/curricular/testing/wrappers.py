@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
 from ..wrappers.regret import LateRegrets
 from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
-from .trial import Trial, curriculum_of, label_of
+from .trial import Trial, curriculum_of, is_interrupted, label_of
 
 BAD_VALUES = VALUES[:2]
 """Values of the tasks on which the environment raises, in the tests where it plays the others."""
+
+MAX_LINES_TO_FORGET = 4
+"""Lines of Python in which a wrapper forgets the tasks that it has told."""
 
 NUM_STEPS = 100
 """Steps of a run in which every task is played, with all but certainty."""
@@ -504,6 +508,23 @@ class WrapperSuite:
         account = trial.account()
         assert (account.completed, account.cancelled) == (0, account.scheduled), (
             "an interrupt: the hand-outs are cancelled, none is told"
+        )
+
+    def test_an_interrupt_where_an_episode_ends_cancels_no_hand_out_of_others(self) -> None:
+        trial = self.trial(lambda _: Script([1.0]), num_lanes=1, values=[1.0], stats_interval=None)
+        num_wrong = num_pending = 0
+        for num_lines in count():
+            trial.driver.reset()
+            if trial.num_pending < num_pending:
+                num_wrong += 1
+            if trial.num_pending <= trial.max_pending:
+                trial.curriculum.get_task()  # of another environment, for the same task
+            num_pending = trial.num_pending
+            if not is_interrupted(trial.driver.step, num_lines):
+                break
+        trial.driver.close()
+        assert num_wrong <= MAX_LINES_TO_FORGET, (
+            "tell: a wrapper forgets its task next, so that reset and close after an interrupt cancel no other hand-out"
         )
 
 

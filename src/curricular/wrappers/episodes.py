@@ -153,12 +153,13 @@ class Handouts(Generic[ConfigT]):
         """Tells the scores of `episodes` and returns the report on each.
 
         If an episode has no valid score, it is cancelled as "unscored", and the error is raised after the scores of the
-        other episodes have been told.
+        other episodes have been told. After this call, with or without an error, all these hand-outs are over: a
+        wrapper forgets their tasks before it does anything else, so that `close` cancels no hand-out twice if a signal
+        interrupts what follows.
 
         Returns:
-            One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it; after every
-            `stats_interval` episodes of the curriculum also ``stats``, as `Curriculum.stats`. With a rule for regrets,
-            also ``regret``.
+            One dict per episode with ``task_id``, ``label`` and ``score`` as the rule gave it. With a rule for regrets,
+            also ``regret``. `add_stats` adds statistics.
 
         Raises:
             KeyError: If an info lacks what the rule reads.
@@ -169,46 +170,55 @@ class Handouts(Generic[ConfigT]):
         self._num_abandoned = None
         if len(episodes) == 1 and self._regret is None and self._late is None:
             return [self._tell_one(episodes[0])]
-        told: list[Episode[ConfigT]] = []
-        scores: list[float] = []
-        regrets: list[float] = []
+        told: list[Task[ConfigT]] = []
+        reports: list[dict[str, Any]] = []
         errors: list[Exception] = []
         for episode in episodes:
             try:
-                score = self._checked_score(episode)
+                report = _report(episode.task, self._checked_score(episode))
                 if self._regret is not None:
-                    regrets.append(as_regret(self._regret(episode), episode.task, episode.env_index))
-                scores.append(score)
-                told.append(episode)
+                    report["regret"] = as_regret(self._regret(episode), episode.task, episode.env_index)
+                reports.append(report)
+                told.append(episode.task)
             except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is raised below
                 errors.append(error)
                 self.cancel([episode.task], "unscored")
         if told:
-            self._record([episode.task for episode in told], scores, regrets)
+            self._record(told, reports)
         if errors:
             raise errors[0]
-        reports = [self._report(episode, score) for episode, score in zip(told, scores, strict=True)]
-        for report, regret in zip(reports, regrets, strict=False):
-            report["regret"] = regret
         return reports
 
     def _tell_one(self, episode: Episode[ConfigT]) -> dict[str, Any]:
         """Does what `tell` does for one episode without a regret, in less time."""
         try:
-            score = self._checked_score(episode)
-            self._curriculum.update_task_performance(episode.task.task_id, score)
+            report = _report(episode.task, self._checked_score(episode))
+            self._curriculum.update_task_performance(episode.task.task_id, report["score"])
         except Exception:
             self.cancel([episode.task], "unscored")
             raise
-        return self._report(episode, score)
+        return report
 
-    def _record(self, tasks: Sequence[Task[ConfigT]], scores: Sequence[float], regrets: Sequence[float]) -> None:
-        task_ids = [task.task_id for task in tasks]
+    def add_stats(self, reports: Sequence[dict[str, Any]], episodes: Sequence[Episode[ConfigT]]) -> None:
+        """Adds ``stats``, as `Curriculum.stats`, after every `stats_interval` told episodes of the curriculum.
+
+        Args:
+            reports: What `tell` returned.
+            episodes: What it was given.
+        """
+        for report, episode in zip(reports, episodes, strict=True):
+            stats = self._periodic_stats.after_episode(episode.length)
+            if stats is not None:
+                report["stats"] = stats
+
+    def _record(self, tasks: Sequence[Task[ConfigT]], reports: Sequence[dict[str, Any]]) -> None:
+        task_ids, scores = [task.task_id for task in tasks], [report["score"] for report in reports]
         if self._late is not None:
             self._late.keep(task_ids, scores)
             return
         try:
-            self._curriculum.tell(task_ids, scores, regrets=regrets or None)
+            regrets = None if self._regret is None else [report["regret"] for report in reports]
+            self._curriculum.tell(task_ids, scores, regrets=regrets)
         except Exception:
             self.cancel(tasks, "unscored")  # a call that raises has recorded nothing, and the episodes are over
             raise
@@ -303,11 +313,9 @@ class Handouts(Generic[ConfigT]):
             )
         return score
 
-    def _report(self, episode: Episode[ConfigT], score: float) -> dict[str, Any]:
-        task = episode.task
-        report = {"task_id": task.task_id, "label": task.label, "score": score}
-        stats = self._periodic_stats.after_episode(episode.length)
-        return report if stats is None else {**report, "stats": stats}
+
+def _report(task: Task[Any], score: float) -> dict[str, Any]:
+    return {"task_id": task.task_id, "label": task.label, "score": score}
 
 
 def at_least_1(name: str, number: int, remedy: str) -> int:

@@ -261,12 +261,7 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
         if is_first:
             info = {**info, INFO_KEY: episodes.opening.copy()}
         if is_over:
-            try:
-                (report,) = self._handouts.tell([Episode(task, self._return, episodes.length, info)])
-            except Exception:
-                episodes.task = None  # the hand-out is cancelled, and the episode is over
-                raise
-            episodes.task = None
+            report = episodes.end(Episode(task, self._return, episodes.length, info))
             info = {**info, INFO_KEY: {**episodes.opening, **report} if is_first else report}
         return observation, reward, terminated, truncated, info
 

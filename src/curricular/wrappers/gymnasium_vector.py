@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, AnyRegretRule, Episode, Handouts, ScoreRule, opening, parted
-from .returns import by_env, checked
+from .returns import as_info, by_env, checked
 from .spaces import SpacesDifferError
 from .statistics import StatsInterval
-from .vector_infos import InfoOf, reported, with_final
+from .vector_infos import InfoOf, checked_final, reported, with_final
 
 __all__ = ["CurriculumEnv"]
 
@@ -123,10 +123,10 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         Raises:
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
             SpacesDifferError: If a `TaskEnv` found other spaces.
-            TypeError: If the environment does not return observations and infos.
+            TypeError: If the environment does not return observations and a dict.
+            ValueError: If ``options["reset_mask"]`` is not an array of truth values of shape (num_envs,).
         """
-        mask = None if options is None else options.get("reset_mask")
-        indices = list(range(self.num_envs)) if mask is None else np.flatnonzero(mask).tolist()
+        indices = self._restarted_by(options)
         if abandoned := self._take(indices):
             self._handouts.abandon(abandoned, int(self._lengths[indices].max()))
         while True:
@@ -139,6 +139,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
                 continue
             try:
                 self._observations, infos = checked("reset", ("observations", "infos"), result)
+                infos = as_info("reset", infos)
             except TypeError:
                 self._cancel_all("failed")
                 raise
@@ -179,12 +180,15 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             shape = self.num_envs, 1
             self._returns += by_env("rewards", rewards, shape)[:, 0]
             flags = by_env("terminations", terminations, shape), by_env("truncations", truncations, shape)
+            ended = np.flatnonzero(np.logical_or(*flags)).tolist()
+            infos = as_info("step", infos)
+            if self._mode is AutoresetMode.SAME_STEP:
+                infos = checked_final(infos, self.num_envs)
         except (TypeError, ValueError):
             self._cancel_all("failed")
             raise
         self._lengths += 1
         opened = self._begin(restarting)
-        ended = np.flatnonzero(flags[0] | flags[1]).tolist()
         if ended or opened:
             infos = self._end(ended, infos, opened)
         return self._observations, rewards, terminations, truncations, infos
@@ -195,6 +199,19 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         super().close(**kwargs)
 
     # Handing out
+
+    def _restarted_by(self, options: dict[str, Any] | None) -> list[int]:
+        """Returns the indices of the environments that a reset is about."""
+        if options is None or options.get("reset_mask") is None:
+            return list(range(self.num_envs))
+        mask = np.asarray(options["reset_mask"])
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(
+                f"options['reset_mask']: expected an array of truth values of shape ({self.num_envs},), got shape "
+                f"{mask.shape} and dtype {mask.dtype}; pass terminations | truncations"
+            )
+        indices: list[int] = np.flatnonzero(mask).tolist()
+        return indices
 
     def _hand_out(self, indices: Sequence[int], tasks: dict[int, Task[ConfigT]]) -> None:
         """Asks for a task for each environment without an entry in `tasks`, adds it to `tasks` and applies it."""
@@ -244,21 +261,22 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         except Exception:
             self._follow(ended)  # the environments restart whatever the scores are
             raise
-        reports = dict(zip(ended, told, strict=True))
         opened = opened | self._follow(ended)
+        self._handouts.add_stats(told, episodes)
+        reports = dict(zip(ended, told, strict=True))
         if not is_same_step:
             return reported(infos, opened | reports, self.num_envs)
         return reported(with_final(infos, reports, self.num_envs), opened, self.num_envs)
 
     def _follow(self, ended: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Removes the tasks of the environments in `ended`. Begins the episodes that follow within the same step."""
-        for index in ended:
-            del self._playing[index]
+        # Each change of a dict is a single step of the interpreter, so that a signal cannot interrupt it halfway.
+        list(map(self._playing.pop, ended))
         if self._mode is AutoresetMode.NEXT_STEP:
             self._restarting = list(ended)
         if self._mode is not AutoresetMode.SAME_STEP:
             return {}
-        self._playing.update((index, self._coming.pop(index)) for index in ended)
+        self._playing.update(zip(ended, map(self._coming.pop, ended), strict=True))
         opened = self._begin(ended)
         self._hand_out(ended, self._coming)
         return opened

@@ -18,7 +18,7 @@ from ..inputs import as_number
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, INFO_KEY, Episode, Handouts, RegretRule, ScoreRule
 from .reducers import REDUCERS, Reducer, reducer
-from .returns import as_flag, as_info, checked
+from .returns import as_flag, as_info, by_agent, checked
 from .single import Application, EnvEpisodes
 from .spaces import SpacesDifferError as SpacesDifferError
 from .spaces import check_spaces
@@ -127,8 +127,9 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         """
         result = self._episodes.begin(seed, options, self._reset_env)
         try:
-            self._observations, infos = checked("reset", ("observations", "infos"), result)
-            self._infos = {agent: as_info("reset", info) for agent, info in as_info("reset", infos).items()}
+            names = ("observations", "infos")
+            self._observations, infos = map(partial(by_agent, "reset"), names, checked("reset", names, result))
+            self._infos = {agent: as_info("reset", info) for agent, info in infos.items()}
         except TypeError:
             self._episodes.cancel("failed")
             raise
@@ -165,13 +166,15 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
             result = self.env.step(actions)
         except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
             report = episodes.fail(task, error)
-            last = {agent: self._observations[agent] for agent in agents}
+            last = {agent: self._observations[agent] for agent in agents if agent in self._observations}
             infos = _reported(last, {}, report)
             return last, dict.fromkeys(last, 0.0), dict.fromkeys(last, False), dict.fromkeys(last, True), infos
         try:
             names = ("observations", "rewards", "terminations", "truncations", "infos")
-            observations, rewards, terminations, truncations, infos = checked("step", names, result)
-            infos = {agent: as_info("step", info) for agent, info in as_info("step", infos).items()}
+            observations, rewards, terminations, truncations, infos = map(
+                partial(by_agent, "step"), names, checked("step", names, result)
+            )
+            infos = {agent: as_info("step", info) for agent, info in infos.items()}
             self._add(rewards, terminations, truncations)
         except (TypeError, ValueError):
             episodes.cancel("failed")
@@ -191,10 +194,15 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
 
     def _add(self, rewards: Mapping[Any, Any], *flags: Mapping[Any, Any]) -> None:
         for agent, reward in rewards.items():
+            if agent not in self._spaces["observation_space"]:
+                raise TypeError(
+                    f"env.step: expected rewards of the possible agents {self._spaces['possible_agents']!r:.200}, got "
+                    f"one of {agent!r}; list it in env.possible_agents"
+                )
             number = as_number(f"env.step: reward of {agent}", reward, "return one number per agent")
             self._returns[agent] = self._returns.get(agent, 0.0) + number
-        for name, by_agent in zip(("terminated", "truncated"), flags, strict=True):
-            self._flagged.update(agent for agent, flag in by_agent.items() if as_flag(name, flag))
+        for name, values in zip(("terminated", "truncated"), flags, strict=True):
+            self._flagged.update(agent for agent, flag in values.items() if as_flag(name, flag))
 
     def _tell(self, task: Task[ConfigT]) -> dict[str, Any]:
         """Tells the score of the episode and returns the report on it."""
@@ -204,23 +212,17 @@ class CurriculumEnv(_Base, Generic[ConfigT]):  # type: ignore[valid-type, misc]
         except Exception:
             self._episodes.cancel("unscored")
             raise
-        try:
-            (report,) = self._handouts.tell([episode])
-        except Exception:
-            self._episodes.task = None  # the hand-out is cancelled, and the episode is over
-            raise
-        self._episodes.task = None
-        return report
+        return self._episodes.end(episode)
 
     def _reduced(self, numbers: Mapping[Any, Any]) -> float:
         ordered = [numbers[agent] for agent in self.env.possible_agents if agent in numbers]
-        return float(self._reduce(np.asarray(ordered, np.float64)))
+        return self._reduce(np.asarray(ordered, np.float64))
 
     def _merged_info(self) -> dict[str, Any]:
         """Returns, by key of the agents' last infos, the reduced number, or the values by agent."""
         by_key: dict[str, dict[Any, Any]] = {}
-        for agent, info in self._infos.items():
-            for key, value in info.items():
+        for agent in self.env.possible_agents:
+            for key, value in self._infos.get(agent, {}).items():
                 by_key.setdefault(key, {})[agent] = value
         return {
             key: self._reduced(values) if all(map(_is_number, values.values())) else values

@@ -39,7 +39,7 @@ from .puffer_tasks import EnvTasks
 from .puffer_workers import Multiprocessing as Multiprocessing
 from .puffer_workers import WorkerError, in_worker, message_of
 from .reducers import Reducer, reducer
-from .returns import checked, infos_of
+from .returns import as_info, checked, infos_of
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv", "Multiprocessing", "WorkerError"]
@@ -283,16 +283,18 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         self._follow(ended)
         if errors:
             raise errors[0]
+        self._handouts.add_stats(reports, episodes)
         return [{INFO_KEY: {"env_index": index, **report}} for index, report in zip(ended, reports, strict=True)]
 
     def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:
         is_alone = self._num_envs == 1
-        info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
-        episode_return = float(self._reduce(self._episodes.returns[index]))
+        info = {key: value for info in infos for key, value in as_info("step", info).items()} if is_alone else {}
+        episode_return = self._reduce(self._episodes.returns[index])
         return Episode(self._tasks.playing[index], episode_return, self._episodes.length_of(index), info, index)
 
     def _follow(self, ended: list[int]) -> None:
         """Begins the episodes that follow those in `ended`, and hands out the next tasks."""
+        self._tasks.forget(ended)
         self._episodes.begin(ended)
         self._tasks.follow(ended)
 

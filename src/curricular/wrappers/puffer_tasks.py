@@ -57,14 +57,16 @@ class EnvTasks(Generic[ConfigT]):
         if self._is_ahead:
             self._hand_out(indices, self._coming)
 
+    def forget(self, ended: list[int]) -> None:
+        """Removes the tasks of the environments in `ended`, which were told or cancelled."""
+        # A single step of the interpreter, so that a signal cannot interrupt it halfway.
+        list(map(self.playing.pop, ended))
+
     def follow(self, ended: list[int]) -> None:
-        """Begins the episodes that follow those in `ended`, and hands out the next tasks."""
-        for index in ended:
-            del self.playing[index]
-            if self._is_ahead:
-                self.playing[index] = self._coming.pop(index)
-        if self._is_ahead:  # they have restarted within this step
-            self._check([self.playing[index] for index in ended])
+        """Begins the episodes that follow those in `ended`, after `forget`, and hands out the next tasks."""
+        if self._is_ahead:
+            self.playing.update(zip(ended, map(self._coming.pop, ended), strict=True))
+            self._check([self.playing[index] for index in ended])  # they have restarted within this step
         self._hand_out(ended, self._coming if self._is_ahead else self.playing)
 
     def check_restarted(self) -> None:

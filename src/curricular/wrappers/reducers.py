@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs import as_number
+
 __all__ = ["REDUCERS", "Reducer", "reducer"]
 
 Reducer: TypeAlias = Literal["mean", "max", "min", "sum"] | Callable[[NDArray[np.float64]], float]
@@ -23,11 +25,12 @@ REDUCERS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 def reducer(reduce: Reducer) -> Callable[[NDArray[np.float64]], float]:
     """Returns the function that `reduce`, an argument of a wrapper, is or names.
 
+    The function raises `TypeError` if the rule does not return one number.
+
     Raises:
         ValueError: If `reduce` is neither a function nor a known name.
     """
-    if callable(reduce):
-        return reduce
-    if reduce not in REDUCERS:
+    if not callable(reduce) and reduce not in REDUCERS:
         raise ValueError(f"reduce: expected a function or one of {', '.join(REDUCERS)}, got {reduce!r}; use one")
-    return REDUCERS[reduce]
+    rule = reduce if callable(reduce) else REDUCERS[reduce]
+    return lambda numbers: as_number("reduce", rule(numbers), "return one number for all agents")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..inputs import as_array, as_number
 
-__all__ = ["as_flag", "as_info", "by_env", "checked", "infos_of"]
+__all__ = ["as_flag", "as_info", "by_agent", "by_env", "checked", "infos_of"]
 
 
 def checked(call: str, names: tuple[str, ...], result: Any) -> tuple[Any, ...]:
@@ -57,6 +57,24 @@ def as_info(call: str, info: Any) -> dict[str, Any]:
     if isinstance(info, Mapping):
         return dict(info)
     raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")
+
+
+def by_agent(call: str, name: str, values: Any) -> dict[Any, Any]:
+    """Returns the values of a `ParallelEnv` by agent.
+
+    Args:
+        call: Name of the call, for errors.
+        name: Name of the values, for errors.
+        values: What the environment returned.
+
+    Raises:
+        TypeError: If `values` is not a mapping.
+    """
+    if isinstance(values, dict):
+        return values
+    if isinstance(values, Mapping):
+        return dict(values)
+    raise TypeError(f"env.{call}: expected {name} as a dict by agent, got {values!r:.100}; return a dict")
 
 
 def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:

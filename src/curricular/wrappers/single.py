@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
-from .episodes import Handouts, named_method, opening
+from .episodes import Episode, Handouts, named_method, opening
 from .spaces import SpacesDifferError
 
 __all__ = ["Application", "EnvEpisodes"]
@@ -120,6 +120,23 @@ class EnvEpisodes(Generic[ConfigT]):
             self.length = 0
             self.opening, self._last_id = opening(task, self._last_id), task.task_id
             return result
+
+    def end(self, episode: Episode[ConfigT]) -> dict[str, Any]:
+        """Tells the score of the episode in play, which the environment ended, and returns the report on it.
+
+        Raises:
+            KeyError: If the info lacks what the rule reads.
+            TypeError: If the score or the regret is not a number.
+            ValueError: If the score lies outside of the curriculum's range, or the regret is not finite.
+        """
+        try:
+            reports = self._handouts.tell([episode])
+        except Exception:
+            self.task = None  # the hand-out is cancelled
+            raise
+        self.task = None
+        self._handouts.add_stats(reports, [episode])
+        return reports[0]
 
     def fail(self, task: Task[ConfigT], error: Exception) -> dict[str, Any]:
         """Ends the episode of `task`, in which the environment raised, and returns the report on it.

@@ -132,12 +132,18 @@ class CurriculumTransform(_Base, Generic[ConfigT]):  # type: ignore[valid-type, 
         if ended := [index for index in playing if done[index]]:
             rows = next_tensordict.reshape(-1)
             returns, lengths = self._returns.tolist(), self._lengths.tolist()
-            self._handouts.tell(
-                [
-                    Episode(self._playing.pop(index), returns[index], lengths[index], dict(rows[index].items()), index)
-                    for index in ended
-                ]
-            )
+            try:
+                self._handouts.tell(
+                    [
+                        Episode(self._playing[index], returns[index], lengths[index], dict(rows[index].items()), index)
+                        for index in ended
+                    ]
+                )
+            except Exception:
+                list(map(self._playing.pop, ended))  # the episodes are over whatever the scores are
+                raise
+            # A single step of the interpreter, so that a signal cannot interrupt it halfway.
+            list(map(self._playing.pop, ended))
         return next_tensordict
 
     @property

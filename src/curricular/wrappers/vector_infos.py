@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .episodes import INFO_KEY
 
-__all__ = ["InfoOf", "batched", "reported", "with_final"]
+__all__ = ["InfoOf", "batched", "checked_final", "reported", "with_final"]
 
 Reports: TypeAlias = Mapping[int, Mapping[str, Any]]
 """Index of an environment -> the report on its episode."""
@@ -34,7 +34,7 @@ class InfoOf(Mapping[str, Any]):
         value = self._infos[key]
         if isinstance(value, Mapping):
             return InfoOf(value, self._index)
-        return value[self._index] if isinstance(value, np.ndarray | list | tuple) else value
+        return _entry(key, value, self._index) if isinstance(value, np.ndarray | list | tuple) else value
 
     def __iter__(self) -> Iterator[str]:
         return filter(self._has, self._infos)
@@ -49,7 +49,40 @@ class InfoOf(Mapping[str, Any]):
         if key not in self._infos or (key[:1] == "_" and key[1:] in self._infos):
             return False
         mask = self._infos.get(f"_{key}")
-        return True if mask is None else bool(mask[self._index])
+        return True if mask is None else bool(_entry(f"_{key}", mask, self._index))
+
+
+def _entry(key: str, values: Any, index: int) -> Any:
+    """Returns the entry of the environment `index` in what infos have under `key`."""
+    try:
+        return values[index]
+    except (IndexError, KeyError, TypeError) as error:
+        raise TypeError(
+            f"infos[{key!r}]: expected an array with an entry for each environment, got {values!r:.100}, without an "
+            f"entry {index}; return an array of shape (num_envs,)"
+        ) from error
+
+
+def checked_final(infos: dict[str, Any], num_envs: int) -> dict[str, Any]:
+    """Returns the infos of a step with restarts, in which ``"final_info"``, if there is any, is a dict.
+
+    Raises:
+        TypeError: If ``"final_info"`` is neither a dict nor None, or ``"_final_info"`` is not one flag per environment.
+    """
+    final, mask = infos.get("final_info", {}), infos.get("_final_info")
+    if final is None:
+        return {**infos, "final_info": {}}
+    if not isinstance(final, Mapping):
+        raise TypeError(
+            f"env.step: expected infos['final_info'] as a dict of arrays, got {final!r:.100}; return it in the format "
+            f"of Gymnasium 1.0 or newer, or leave it out"
+        )
+    if mask is not None and np.shape(mask) != (num_envs,):
+        raise TypeError(
+            f"env.step: expected infos['_final_info'] of shape ({num_envs},), got {mask!r:.100}; return one flag per "
+            f"environment"
+        )
+    return infos
 
 
 def reported(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
@@ -60,7 +93,7 @@ def reported(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[
 def with_final(infos: Mapping[str, Any], reports: Reports, num_envs: int) -> dict[str, Any]:
     """Returns `infos` with `reports` in the infos of the episodes that have ended within the step."""
     final = reported(infos.get("final_info", {}), reports, num_envs)
-    mask = final[f"_{INFO_KEY}"] | infos.get("_final_info", False)
+    mask = np.logical_or(final[f"_{INFO_KEY}"], infos.get("_final_info", False))
     return {**infos, "final_info": final, "_final_info": mask}
 
 
