@@ -318,6 +318,23 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path):
         read_recording(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "completed", "fault"),
+    [
+        ([], 1, "has no row"),
+        ([{"kind": "stat", "name": "x"}], None, "a row without completed"),
+        ([{"name": "x"}], 1, "a row without kind"),
+        ([{"kind": "stat"}], 1, "a row of the kind stat without name"),
+        ([{"kind": "map", "name": "x", "item": "1", "name_2": "y"}], 1, "a row of the kind map without item_2"),
+    ],
+)
+def test_a_recording_with_a_snapshot_that_lacks_something_is_refused(rows, completed, fault, tmp_path):
+    with (tmp_path / "recording.arrow").open("wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        writer.write_batch(to_batch(rows, completed, 0.0))
+    with pytest.raises(ValueError, match=f"snapshot 0 has .*{fault}|snapshot 0 {fault}"):
+        read_recording(tmp_path)
+
+
 def test_a_run_that_starts_anew_keeps_the_old_recording_under_another_name(tmp_path, caplog):
     assert run_apart(KILLED, tmp_path) == -9
     first = read_recording(tmp_path).completed.tolist()

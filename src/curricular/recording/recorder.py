@@ -32,9 +32,9 @@ class Recorder:
     Call `update` in the training loop, as often as you like; the first call appends the first snapshot. If the folder
     has a recording of the same run, it is continued without the snapshots that have more results than the curriculum,
     also if the curriculum loads a checkpoint while it is recorded. If that leaves no snapshot with results, the old
-    recording is renamed, such as to ``recording-1.arrow``, and a warning is logged. If several processes record into one
-    folder, one of them writes, and another takes over when it ends. The file can be read at any time. After a kill, it
-    is complete up to the last snapshot. After a failed write, it is continued from the last complete snapshot.
+    recording is renamed, such as to ``recording-1.arrow``, and a warning is logged. If several processes record into
+    one folder, one of them writes, and another takes over when it ends. The file can be read at any time. After a kill,
+    it is complete up to the last snapshot. After a failed write, it is continued from the last complete snapshot.
 
     Args:
         curriculum: The curriculum.
