@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace as replaced
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -129,12 +130,16 @@ class Tickets:
         while True:
             self._draws.follow()
             epoch = self._backend.epoch
-            done = self._backend.apply(
-                lambda transaction, epoch=epoch: hand_out(transaction) if self._backend.epoch == epoch else None
-            )
+            done = self._backend.apply(partial(self._unless_restored, hand_out, epoch))
             if done is not None:
                 self._draws.advance(done[1])
                 return done
+
+    def _unless_restored(
+        self, hand_out: Callable[[Transaction], tuple[ArrayT, int]], epoch: int, transaction: Transaction
+    ) -> tuple[ArrayT, int] | None:
+        """Returns what `hand_out` returns; None if `epoch` is over."""
+        return hand_out(transaction) if self._backend.epoch == epoch else None
 
     def _hand_out(self, transaction: Transaction, n: int, *, replace: bool) -> tuple[NDArray[np.void], int]:
         """Hands out waiting tasks, then new ones; returns the entries of the ledger and the number of uniforms used."""
