@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import curricular
-from curricular import cli
+from curricular import Curriculum, UniformConfig, cli, single_task
 from curricular.backends import session
 from curricular.kernel import KERNEL
+from curricular.texts import WIDE
 
 runner = CliRunner()
 
@@ -121,11 +122,16 @@ def test_underscores_in_names_count_as_dashes_except_in_module_and_function():
     assert cli._split("noise_aware,my_module:my_function,stable") == ["noise-aware", "my_module:my_function", "stable"]
 
 
-def test_without_a_terminal_no_cell_of_a_table_is_wrapped(monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert cli._console().width == cli.WIDE
-    monkeypatch.setenv("COLUMNS", "80")
-    assert cli._console().width == 80
+def test_without_a_terminal_no_cell_of_a_table_is_wrapped(monkeypatch, tmp_path):
+    with Curriculum(UniformConfig(use_shared_memory=False), single_task(0, label="maze " * 30)) as curriculum:
+        curriculum.save(tmp_path / "run.npz")
+    for columns, width in ((None, WIDE), ("80", 80)):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        output = runner.invoke(cli.app, ["show", f"{tmp_path}/run.npz"], env={"COLUMNS": columns}).output
+        assert ("maze " * 10 in output) == (columns is None)
+        if columns is not None:
+            monkeypatch.setenv("COLUMNS", columns)
+        assert cli._console().width == width
 
 
 def test_a_module_in_the_current_folder_is_found(tmp_path):

@@ -15,6 +15,7 @@ from curricular import (
     dataset,
 )
 from curricular.algorithms.registry import variants
+from curricular.backends.local import LocalMemoryBackend
 from curricular.coverage import Walk
 
 from .helpers import balance
@@ -321,3 +322,24 @@ def test_waiting_handouts_come_oldest_first_however_the_lives_of_their_tickets_a
         again = curriculum.ask_batch(3)
         found.add(tuple(np.equal(batch.tickets, again.tickets).tolist()))
     assert found == {(True, True, True)}
+
+
+def test_a_task_that_is_evicted_before_it_is_built_is_exchanged_for_its_successor(monkeypatch):
+    levels, backend = [f"level-{number}" for number in range(8)], LocalMemoryBackend(4)
+    config = UniformConfig(num_active_tasks=4, num_first_tasks=4, cover_share=1.0)
+    here, there = (Curriculum(levels, config, backend=backend) for _ in range(2))
+    ask_without = here._covering._tickets.ask_without
+
+    def ask_while_another_evicts(n, taken, *, replace):
+        ids = ask_without(n, taken, replace=replace)
+        there.remove_tasks(ids[:1])
+        there.add_tasks([7])
+        return ids
+
+    monkeypatch.setattr(here._covering._tickets, "ask_without", ask_while_another_evicts)
+    (task,) = here.ask(1)
+    assert task.config == levels[7]
+    here.tell([task.task_id], [1.0])
+    names = ("num_scheduled", "num_completed", "num_cancelled", "cancelled/evicted", "num_pending", "num_unsolicited")
+    stats = here.stats()
+    assert [stats[name] for name in names] == [2, 1, 1, 1, 0, 0]

@@ -74,10 +74,10 @@ def test_a_recording_is_a_plain_arrow_stream(tmp_path):
         assert pa.ipc.open_stream(file).read_all().equals(run.to_table())
 
 
-def run_apart(program, folder):
+def run_apart(program, folder, *arguments):
     """Runs a program in another process, and returns its exit status."""
     path = os.pathsep.join([str(Path.cwd()), *sys.path])
-    command = [sys.executable, "-c", program, folder]
+    command = [sys.executable, "-c", program, folder, *arguments]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
 
 
@@ -144,6 +144,72 @@ def test_snapshots_after_a_checkpoint_that_was_loaded_are_dropped_and_the_log_sa
             completed = int(curriculum.stats()["num_completed"])
     assert read_recording(tmp_path).completed.tolist() == sorted({*early, completed})
     assert "snapshots, of up to 210 results, since the curriculum has 41; if it is another run" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{"interval": 10}, {}])
+def test_a_checkpoint_that_is_loaded_while_recording_drops_the_later_snapshots(settings, tmp_path):
+    def play(n=10):
+        curriculum.tell([task.task_id for task in curriculum.ask(n)], [1.0] * n)
+        return recorder.update()
+
+    with curriculum_of_mazes() as curriculum, Recorder(curriculum, tmp_path, **settings) as recorder:
+        play()
+        state = curriculum.state_dict()
+        for _ in range(3):
+            recorder._not_before = 0.0
+            assert play()
+        curriculum.load_state_dict(state)
+        recorder._not_before = np.inf  # a pause that has begun in the lost run
+        assert play(5)
+        assert read_recording(tmp_path).completed.tolist() == [10, 15]
+        curriculum.load_state_dict(state)
+        recorder.close()
+        assert read_recording(tmp_path).completed.tolist() == [10]
+        curriculum.tell([0], [1.0])
+    assert read_recording(tmp_path).completed.tolist() == [10, 11]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tests.recording_run import curriculum_of_mazes
+from curricular.recording import Recorder, recorder as module
+module.MAX_SNAPSHOTS = 4
+curriculum, file = curriculum_of_mazes(), Path(sys.argv[1]) / "recording.arrow"
+recorder = Recorder(curriculum, sys.argv[1], interval=10)
+
+def play(n):
+    failures = 0
+    for _ in range(n):
+        curriculum.tell([task.task_id for task in curriculum.ask(10)], [1.0] * 10)
+        try:
+            recorder.update()
+        except OSError:
+            failures += 1
+    return failures
+
+assert play(int(sys.argv[2])) == 0
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+most = file.stat().st_size + 500 if sys.argv[4] == "append" else 1000
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+assert play(int(sys.argv[3])) == int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+assert play(1) == 0
+recorder.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.parametrize(
+    ("num_before", "num_failures", "what", "kept"),
+    [(2, 1, "append", [10, 20]), (2, 6, "append", [10, 20]), (4, 2, "thin", [10, 30])],
+)
+def test_snapshots_after_failed_writes_are_found(num_before, num_failures, what, kept, tmp_path):
+    assert run_apart(FULL_DISK, tmp_path, f"{num_before}", f"{num_failures}", what) == 0
+    run = read_recording(tmp_path)
+    assert not run.is_cut
+    assert run.completed.tolist() == [*kept, 10 * (num_before + num_failures + 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "recording.arrow"]
 
 
 def test_a_long_recording_is_thinned(tmp_path, monkeypatch):
@@ -249,6 +315,23 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path):
         with pytest.raises(ValueError, match=error):
             read_recording(tmp_path)
     with pytest.raises(NewerRecordingError):
+        read_recording(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "completed", "fault"),
+    [
+        ([], 1, "has no row"),
+        ([{"kind": "stat", "name": "x"}], None, "a row without completed"),
+        ([{"name": "x"}], 1, "a row without kind"),
+        ([{"kind": "stat"}], 1, "a row of the kind stat without name"),
+        ([{"kind": "map", "name": "x", "item": "1", "name_2": "y"}], 1, "a row of the kind map without item_2"),
+    ],
+)
+def test_a_recording_with_a_snapshot_that_lacks_something_is_refused(rows, completed, fault, tmp_path):
+    with (tmp_path / "recording.arrow").open("wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        writer.write_batch(to_batch(rows, completed, 0.0))
+    with pytest.raises(ValueError, match=f"snapshot 0 has .*{fault}|snapshot 0 {fault}"):
         read_recording(tmp_path)
 
 

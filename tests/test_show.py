@@ -31,6 +31,12 @@ def create(**settings):
     return curriculum
 
 
+def test_a_name_that_is_too_long_for_a_path_is_neither_a_checkpoint_nor_a_session():
+    result = run("show", "a" * 5000)
+    assert result.exit_code == 1
+    assert "expected a checkpoint or a session" in result.output
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
     with create(use_shared_memory=False) as curriculum:

@@ -49,6 +49,8 @@ class CoveringAsk(Generic[ConfigT]):
                     try:
                         task = self._tasks[task_id]
                     except TaskBuildError as error:
+                        if error.task_id != task_id:
+                            self._unbuildable.exchange(task_id, error.task_id)
                         self._unbuildable.give_up(error)
                         num_ended += 1
                         failed.add(task_id)
@@ -57,6 +59,8 @@ class CoveringAsk(Generic[ConfigT]):
                         if is_short or self._unbuildable.is_hopeless(in_a_row):
                             raise
                     else:
+                        if task.task_id != task_id:
+                            self._unbuildable.exchange(task_id, task.task_id)
                         asked.append(task)
                         num_ended += 1
                         in_a_row.clear()

@@ -101,7 +101,8 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         state: A state, from `Curriculum.state_dict`.
 
     Raises:
-        OSError: If the disk is full or the directory cannot be written. `path` is then unchanged.
+        OSError: If the disk is full or the directory cannot be written. An earlier file at `path` then stays. If only
+            the last step fails, to sync the directory, the new file is at `path`, but may be lost in a power cut.
         TypeError: If `path` is not a path.
         ValueError: If `path` has a null character.
     """

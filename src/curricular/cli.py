@@ -1,6 +1,5 @@
 """The command line: one function per command, which imports its own modules only when it runs."""
 
-import os
 import sys
 from enum import StrEnum
 from importlib import import_module
@@ -11,7 +10,7 @@ from . import __version__
 from .backends.catalogue import clean_sessions, list_sessions, remove_session
 from .backends.layout import SessionError
 from .kernel import KERNEL
-from .texts import one_line
+from .texts import one_line, width_of
 
 try:
     import typer
@@ -22,9 +21,6 @@ except ModuleNotFoundError as _error:
     raise SystemExit(f"error: the command line needs {_error.name}: pip install 'curricular[cli]'") from None
 
 _NAMES = "Comma-separated names, such as --list prints"
-
-WIDE = 1000
-"""Width of what is not printed to a terminal, in characters, so that no cell of a table is wrapped."""
 _SESSION = "Name of the session, as in `curricular sessions list`."
 
 
@@ -356,8 +352,8 @@ def _duration(seconds: float) -> str:
 
 
 def _console() -> Console:
-    """Returns a console as wide as the terminal. Without a terminal, it is `WIDE`, unless COLUMNS is set."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+    """Returns a console for the standard output."""
+    return Console(width=width_of(sys.stdout))
 
 
 def _load(name: str, *, extra: str) -> Any:

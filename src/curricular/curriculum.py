@@ -675,7 +675,8 @@ class Curriculum(Generic[ConfigT]):
         Do not call it from a signal handler: let the handler set a flag or raise, and save after the training loop.
 
         Raises:
-            OSError: If the file cannot be written. An earlier file at `path` is then unchanged.
+            OSError: If the file cannot be written. Either an earlier file at `path` is then unchanged or, if only the
+                sync of the folder failed, the new one is whole.
             TypeError: If `path` is not a path.
             ValueError: If `path` has a null character.
             ReentrantCallError: If called during another call, for instance from a signal handler.

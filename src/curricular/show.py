@@ -1,5 +1,6 @@
 """`read_content`: the content of a checkpoint or a session as plain data: settings, statistics and tasks."""
 
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -52,12 +53,12 @@ def read_content(name: str) -> Content:
         OSError: If the file cannot be read.
     """
     path = Path(name)
-    if path.name == FILE_NAME or (path / FILE_NAME).is_file():
+    if path.name == FILE_NAME or os.path.isfile(path / FILE_NAME):  # noqa: PTH113  false for what can be no path
         folder = path.parent if path.name == FILE_NAME else path
         raise ValueError(
             f"name: expected a checkpoint or a session, got the recording {name!r}; use `curricular report {folder}`"
         )
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113
         state = read_checkpoint(name)
         return content_of(f"checkpoint {name}", state["config"], unpack_table(state), state["axes"])
     try:

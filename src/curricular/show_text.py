@@ -13,7 +13,7 @@ from rich.text import Text
 from .mastery import MASTERY, mastery_key
 from .metrics import by_label, by_reason
 from .show import Content
-from .texts import one_line, percent
+from .texts import one_line, percent, width_of
 
 NUM_TASKS_SHOWN = 5
 """Number of tasks at either end of the list that the tables show."""
@@ -43,7 +43,7 @@ def _known(value: Any) -> Any:
 
 def write_tables(content: Content, file: TextIO) -> None:
     """Writes tables: settings, counts by outcome, where the draws go, labels, and tasks at either end."""
-    console = Console(file=file)
+    console = Console(file=file, width=width_of(file))
     stats = content.stats
     console.print(cell(content.source), style="bold")
     settings = Table("setting", "value")

@@ -1,6 +1,16 @@
 """Writes texts of the user, counts, and shares that may be unknown, for a reader."""
 
 import math
+import os
+from typing import TextIO
+
+WIDE = 1000
+"""Width of what is not printed to a terminal, in characters, so that no cell of a table is wrapped."""
+
+
+def width_of(file: TextIO) -> int | None:
+    """Returns the width of tables in `file`, in characters. None: that of the terminal, or of COLUMNS if it is set."""
+    return None if file.isatty() or "COLUMNS" in os.environ else WIDE
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace as replaced
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -93,17 +94,19 @@ class Tickets:
             taken: Slots of tasks that the caller has already, shape (m,); not chosen without `replace`.
             replace: Whether a task may be handed out more than once.
         """
-
-        def hand_out(transaction: Transaction) -> tuple[NDArray[np.int64], int]:
-            draft = recorded(transaction, self._tracker.estimator)
-            slots, counters, num_draws = self._selection.choose(draft.table, n, taken, replace=replace)
-            ids: NDArray[np.int64] = transaction.table.rows["task_id"][slots]
-            draft.add(_walked(schedule(draft.table, ids), counters))
-            draft.commit()
-            return ids, num_draws
-
-        ids, _ = self._changed(hand_out)
+        ids, _ = self._changed(lambda transaction: self._schedule(transaction, n, taken, replace=replace))
         return ids
+
+    def _schedule(
+        self, transaction: Transaction, n: int, taken: NDArray[np.int64], *, replace: bool
+    ) -> tuple[NDArray[np.int64], int]:
+        """Hands out tasks without tickets; returns their ids and the number of uniforms used."""
+        draft = recorded(transaction, self._tracker.estimator)
+        slots, counters, num_draws = self._selection.choose(draft.table, n, taken, replace=replace)
+        ids: NDArray[np.int64] = transaction.table.rows["task_id"][slots]
+        draft.add(_walked(schedule(draft.table, ids), counters))
+        draft.commit()
+        return ids, num_draws
 
     def look(self) -> int:
         """Returns the id of the task that `ask_without` would hand out next."""
@@ -122,17 +125,19 @@ class Tickets:
         Between the choice of a stream and the transaction, another process may restore a state, in which the stream is
         no longer this object's own.
         """
-
-        def run(transaction: Transaction) -> tuple[ArrayT, int] | None:
-            return hand_out(transaction) if self._backend.epoch == epoch else None
-
         while True:
             self._draws.follow()
             epoch = self._backend.epoch
-            done = self._backend.apply(run)
+            done = self._backend.apply(partial(self._unless_restored, hand_out, epoch))
             if done is not None:
                 self._draws.advance(done[1])
                 return done
+
+    def _unless_restored(
+        self, hand_out: Callable[[Transaction], tuple[ArrayT, int]], epoch: int, transaction: Transaction
+    ) -> tuple[ArrayT, int] | None:
+        """Returns what `hand_out` returns; None if `epoch` is over."""
+        return hand_out(transaction) if self._backend.epoch == epoch else None
 
     def _hand_out(self, transaction: Transaction, n: int, *, replace: bool) -> tuple[NDArray[np.void], int]:
         """Hands out waiting tasks, then new ones; returns the entries of the ledger and the number of uniforms used."""
@@ -160,20 +165,20 @@ class Tickets:
             LedgerFullError: If too many hand-outs with tickets are open.
         """
         ids = as_ids(task_ids)
+        return _batch(self._backend.apply(lambda transaction: self._hand_out_named(transaction, ids)))
 
-        def hand_out(transaction: Transaction) -> NDArray[np.void]:
-            draft = recorded(transaction, self._tracker.estimator)
-            is_here = is_current(draft.table, ids)
-            if not is_here.all():
-                refuse_task(int(ids[~is_here][0]), draft.table)
-            entries = draft.table.ledger[:0]
-            if len(ids):
-                entries, patch = self._issued(transaction, draft, ids, np.ones(len(ids)))
-                draft.hand_out(ids, patch)
-            draft.commit()
-            return entries
-
-        return _batch(self._backend.apply(hand_out))
+    def _hand_out_named(self, transaction: Transaction, ids: NDArray[np.int64]) -> NDArray[np.void]:
+        """Hands out the tasks with `ids`, shape (n,); returns the entries of the ledger."""
+        draft = recorded(transaction, self._tracker.estimator)
+        is_here = is_current(draft.table, ids)
+        if not is_here.all():
+            refuse_task(int(ids[~is_here][0]), draft.table)
+        entries = draft.table.ledger[:0]
+        if len(ids):
+            entries, patch = self._issued(transaction, draft, ids, np.ones(len(ids)))
+            draft.hand_out(ids, patch)
+        draft.commit()
+        return entries
 
     def _issued(
         self, transaction: Transaction, draft: Draft, ids: NDArray[np.int64], chances: NDArray[np.float64]
@@ -226,11 +231,8 @@ class Tickets:
             TypeError: If an argument has a wrong dtype.
             ValueError: If an argument has a wrong shape or value.
         """
-
-        def events_of(table: Table, ids: NDArray[np.int64]) -> NDArray[np.void]:
-            return self._tracker.results.events(table, ids, scores, regrets, per="ticket")
-
-        return self._end(_checked_tickets(tickets), events_of)
+        keys, results = _checked_tickets(tickets), self._tracker.results
+        return self._end(keys, lambda table, ids: results.events(table, ids, scores, regrets, per="ticket"))
 
     def cancel(self, tickets: ArrayLike, reason: str) -> int:
         """Cancels the open hand-outs among `tickets`, and returns their number.

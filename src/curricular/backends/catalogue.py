@@ -1,5 +1,6 @@
 """Lists, reads and removes sessions, for the command line. Training does not use this module."""
 
+import os
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
@@ -93,7 +94,7 @@ def clean_sessions(*, force: bool = False) -> tuple[list[str], list[SessionInfo]
 
 def _path(name: str) -> Path:
     path = session_directory() / name
-    if path.parent != session_directory() or not path.exists():
+    if path.parent != session_directory() or not os.path.exists(path):  # noqa: PTH110  false for a name that is too long
         raise _missing(name)
     return path
 

@@ -33,6 +33,16 @@ SCHEMA = pa.schema(
 """Columns of a recording. `completed` is the number of completed results at the snapshot, `time` seconds since the
 epoch. `kind` says what a row is about: stat, label, axis, map, distribution or task."""
 
+_NAMED_BY = {
+    "stat": ("name",),
+    "label": ("item",),
+    "axis": ("name", "item"),
+    "map": ("name", "item", "name_2", "item_2"),
+    "distribution": ("name",),
+    "task": ("name", "item"),
+}
+"""Kind of a row -> columns that have a text in such rows."""
+
 
 class NewerRecordingError(ValueError):
     """The recording was written by a newer version of the library."""
@@ -136,13 +146,13 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         TypeError: If `path` is not a path.
         FileNotFoundError: If there is no recording.
         NewerRecordingError: If a newer version of the library wrote it.
-        ValueError: If the file is not a recording.
+        ValueError: If the file is not a recording, or a snapshot has no row or lacks a name.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path: expected the folder of a recording, got {type(path).__name__}; pass its path")
     target = Path(path)
-    folder, file = (target, target / FILE_NAME) if target.is_dir() else (target.parent, target)
-    if not file.is_file():
+    folder, file = (target, target / FILE_NAME) if os.path.isdir(target) else (target.parent, target)  # noqa: PTH112
+    if not os.path.isfile(file):  # noqa: PTH113  false for what can be no path
         raise FileNotFoundError(f"path: expected a folder with a {FILE_NAME}, got {str(path)!r}; record a run first")
     header = SCHEMA.serialize().to_pybytes()
     if (size := file.stat().st_size) < len(header):
@@ -163,7 +173,34 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         if not reader.schema.equals(SCHEMA):
             raise ValueError(f"path: expected a recording of curricular, got another Arrow file in {str(file)!r}")
         whole = Whole(reader)
-        return Recording(_text_of(folder.resolve().name), list(whole), whole.is_cut)
+        batches = list(whole)
+    for index, batch in enumerate(batches):
+        fault = _fault_of(batch)
+        if fault:
+            raise ValueError(
+                f"path: expected a recording, got {str(file)!r}, whose snapshot {index} {fault}; record the run again"
+            )
+    return Recording(_text_of(folder.resolve().name), batches, whole.is_cut)
+
+
+def _fault_of(batch: Any) -> str:
+    """Returns what a snapshot lacks; "" if it lacks nothing."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as error:
+        return f"is damaged ({error})"
+    if not batch.num_rows:
+        return "has no row"
+    for name in ("completed", "time", "kind"):
+        if batch[name].null_count:
+            return f"has a row without {name}"
+    kinds = batch["kind"].to_numpy(zero_copy_only=False)
+    is_missing = {name: batch[name].is_null().to_numpy(zero_copy_only=False) for name in _TEXTS}
+    for kind, names in _NAMED_BY.items():
+        for name in names:
+            if (is_missing[name] & (kinds == kind)).any():
+                return f"has a row of the kind {kind} without {name}"
+    return ""
 
 
 def _text_of(name: str) -> str:

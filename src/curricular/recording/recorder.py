@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -29,10 +30,11 @@ class Recorder:
     """Records a curriculum into a folder, for `curricular report`.
 
     Call `update` in the training loop, as often as you like; the first call appends the first snapshot. If the folder
-    has a recording of the same run, it is continued. If the curriculum has fewer results than the first snapshot with
-    results, the old recording is renamed, such as to ``recording-1.arrow``, and a warning is logged. If several
-    processes record into one folder, one of them writes, and another takes over when it ends. The file can be read at
-    any time. After a kill, it is complete up to the last snapshot.
+    has a recording of the same run, it is continued without the snapshots that have more results than the curriculum,
+    also if the curriculum loads a checkpoint while it is recorded. If that leaves no snapshot with results, the old
+    recording is renamed, such as to ``recording-1.arrow``, and a warning is logged. If several processes record into
+    one folder, one of them writes, and another takes over when it ends. The file can be read at any time. After a kill,
+    it is complete up to the last snapshot. After a failed write, it is continued from the last complete snapshot.
 
     Args:
         curriculum: The curriculum.
@@ -75,6 +77,8 @@ class Recorder:
         self._file: BinaryIO | None = None
         self._writer: Any = None
         self._pid = 0
+        self._epoch = -1
+        self._num_restores = 0
         self._is_writer()
 
     def __enter__(self) -> Self:
@@ -88,18 +92,26 @@ class Recorder:
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
-            OSError: If the file cannot be written.
+            OSError: If the file cannot be written. The next call tries again.
         """
-        if time.perf_counter() < self._not_before:
+        backend, is_early = self._curriculum.tracker.backend, time.perf_counter() < self._not_before
+        if is_early and backend.epoch == self._epoch:  # a restore would begin an epoch, as a refresh does
             return False
-        counters, num_waiting = self._curriculum.tracker.backend.glance()
+        counters, num_waiting = backend.glance()
+        self._epoch = counters.epoch
         # About half of the waiting events are hand-outs. Looking at them would cost a flush.
-        if counters.num_completed + (num_waiting + 1) // 2 < self._next or not self._is_writer():
+        is_early |= counters.num_completed + (num_waiting + 1) // 2 < self._next
+        if is_early and counters.num_restores == self._num_restores:
             return False
-        return self._append()
+        return self._is_writer() and self._append()
 
     def close(self) -> None:
-        """Appends a last snapshot if there are new results, and lets another process write. It may be called twice."""
+        """Appends a last snapshot if there are new results, and lets another process write. It may be called twice.
+
+        Raises:
+            RefreshError: If the distribution is out of date because refreshes keep failing.
+            OSError: If the file cannot be written.
+        """
         if self._pid == os.getpid() or not self._pid:
             if self._is_writer():
                 self._append()
@@ -112,11 +124,15 @@ class Recorder:
         if completed <= self._last:
             return False
         batch = to_batch(self._aggregator.rows(stats, self._curriculum.tasks()), completed, time.time())
-        if self._num_snapshots >= MAX_SNAPSHOTS:
-            self._thin()
-        self._writer.write_batch(batch)
-        assert self._file is not None  # noqa: S101  the writer has one
-        self._file.flush()
+        try:
+            if self._num_snapshots >= MAX_SNAPSHOTS:
+                self._thin()
+            self._writer.write_batch(batch)
+            assert self._file is not None  # noqa: S101  the writer has one
+            self._file.flush()
+        except BaseException:
+            self._leave()  # the file may end within this snapshot, and a reader would not find a later one
+            raise
         self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
@@ -129,8 +145,8 @@ class Recorder:
         """Drops every second snapshot, and doubles the interval."""
         run = read_recording(self._path)
         kept, completed = run.batches[::2], run.completed[::2]
-        self._interval = max(2 * self._interval, int(completed[-1] - completed[0]) // (len(kept) - 1))
         self._rewrite(kept)
+        self._interval = max(2 * self._interval, int(completed[-1] - completed[0]) // (len(kept) - 1))
 
     def _rewrite(self, batches: Sequence[Any]) -> None:
         if self._file is not None:
@@ -140,10 +156,16 @@ class Recorder:
         self._last = batches[-1]["completed"][0].as_py() if batches else -1
 
     def _is_writer(self) -> bool:
-        """Returns whether this process writes the recording. It becomes the writer if no process is."""
-        if self._pid == os.getpid():
+        """Returns whether this process writes the recording. It becomes the writer if no process is.
+
+        After a fork and after a restore, it starts as a new object does: the open files are the parent's, and the last
+        snapshots may be of a lost run.
+        """
+        num_restores = self._curriculum.tracker.backend.glance()[0].num_restores
+        if self._pid == os.getpid() and num_restores == self._num_restores:
             return True
-        self._leave()  # after a fork: closes this process's copies of the parent's open files
+        self._leave()
+        self._num_restores = num_restores
         lock = (self._path / "lock").open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,7 +174,6 @@ class Recorder:
             self._lock = lock
         except BlockingIOError:
             lock.close()
-            self._next = 0
             self._not_before = time.perf_counter() + 1.0  # ask again later
             return False
         except BaseException:
@@ -195,9 +216,11 @@ class Recorder:
     def _leave(self) -> None:
         for file in (self._file, self._lock):
             if file is not None:
-                file.close()
+                with suppress(OSError):  # of what a failed write has left over; the file is closed all the same
+                    file.close()
         self._file = self._lock = self._writer = None
-        self._pid = 0
+        self._pid = self._next = 0
+        self._not_before = 0.0
 
 
 def _check_arguments(curriculum: Any, path: Any, interval: Any) -> None:
