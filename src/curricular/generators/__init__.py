@@ -146,7 +146,7 @@ def identity(generator: TaskGenerator[Any]) -> str:
 
     Examples:
         >>> print(identity(bucketed({}, {"size": [5, 9]})))
-        BucketedTaskGenerator of 2 tasks, axes ['size'] (d0517eda68986ce9)
+        BucketedTaskGenerator of 2 tasks, axes ['size'] (fe4dd369ec821055)
     """
     num_tasks = "any number of" if generator.num_tasks is None else f"{generator.num_tasks:,}"
     names = [axis.name[:MAX_LETTERS] for axis in islice(all_axes(generator.axes), MAX_AXES)]
