@@ -52,11 +52,7 @@ def as_info(call: str, info: Any) -> dict[str, Any]:
     Raises:
         TypeError: If `info` is not a mapping.
     """
-    if isinstance(info, dict):
-        return info
-    if isinstance(info, Mapping):
-        return dict(info)
-    raise TypeError(f"env.{call}: expected an info that is a dict, got {info!r:.100}; return {{}} if there is none")
+    return _as_dict(info, f"env.{call}: expected an info that is a dict", "return {} if there is none")
 
 
 def by_agent(call: str, name: str, values: Any) -> dict[Any, Any]:
@@ -70,11 +66,16 @@ def by_agent(call: str, name: str, values: Any) -> dict[Any, Any]:
     Raises:
         TypeError: If `values` is not a mapping.
     """
-    if isinstance(values, dict):
-        return values
-    if isinstance(values, Mapping):
-        return dict(values)
-    raise TypeError(f"env.{call}: expected {name} as a dict by agent, got {values!r:.100}; return a dict")
+    return _as_dict(values, f"env.{call}: expected {name} as a dict by agent", "return a dict")
+
+
+def _as_dict(value: Any, expected: str, remedy: str) -> dict[Any, Any]:
+    """Returns a mapping as a dict: a dict as it is. Raises `TypeError` if `value` is no mapping."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{expected}, got {value!r:.100}; {remedy}")
 
 
 def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:
