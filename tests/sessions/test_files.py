@@ -1,5 +1,6 @@
 """What is found at a session's place: by others, of others, damaged, too large, or not to be written."""
 
+import contextlib
 import json
 import os
 import re
@@ -378,6 +379,23 @@ class TestDamage:
         play(curriculum, 10)  # goes into the log
         damage(section, before, skip)
         assert check_accounts(curriculum, num_pending=0)["num_completed"] == 120
+
+    @pytest.mark.parametrize("has_company", [False, True])
+    @pytest.mark.parametrize(
+        ("section", "match"), [("words", "rows that do not match their checks"), ("cumulated", "cumulated to end with")]
+    )
+    def test_damage_is_refused_by_all_that_looks_at_the_whole_table(self, damaged, section, match, has_company):
+        curriculum, damage = damaged
+        with contextlib.ExitStack() as stack:
+            if has_company:
+                stack.enter_context(Curriculum(config()))
+            before = damage(section, [-1] * 32)
+            for look in (curriculum.stats, curriculum.probabilities, curriculum.tasks, curriculum.state_dict):
+                with pytest.raises(CorruptTableError, match=match):
+                    look()
+            damage(section, before)
+            assert curriculum.stats()["num_completed"] == 110
+            assert curriculum.probabilities().sum() == pytest.approx(1.0)
 
 
 class TestRemoval:

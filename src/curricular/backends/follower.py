@@ -109,6 +109,9 @@ class FollowerBackend(SharedMemoryBackend):
         self._wait(is_copied, "its whole table")
         return tables[0]
 
+    def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
+        return fn(self.current())
+
     def _wait(self, is_done: Callable[[Standing], bool], what: str) -> None:
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while not is_done(self.standing):

@@ -347,16 +347,17 @@ class SharedMemoryBackend:
                 self._control[FLUSHED] = int(1e9 * time.monotonic())
 
     def snapshot(self) -> Table:
-        def copy(transaction: Transaction) -> Table:
-            table = copy_table(transaction.table)
-            self._shared.intact(table.rows, self._checks)
-            self._shared.check_labels()
-            self._shared.check_reasons()
-            self._shared.check_ledger()
-            self._shared.check_distribution()
-            return table
+        return self.apply(lambda transaction: copy_table(self._checked(transaction)))
 
-        return self.apply(copy)
+    def _checked(self, transaction: Transaction) -> Table:
+        """Returns the table, after checks of everything that a caller may read."""
+        table = transaction.table
+        self._shared.intact(table.rows, self._checks)
+        self._shared.check_labels()
+        self._shared.check_reasons()
+        self._shared.check_ledger()
+        self._shared.check_distribution()
+        return table
 
     def forward(self) -> None:
         pass
@@ -365,7 +366,9 @@ class SharedMemoryBackend:
         return self.snapshot()
 
     def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
-        return fn(self.current())
+        if self.num_workers > 1:  # which would wait for the lock
+            return fn(self.current())
+        return self.apply(lambda transaction: fn(self._checked(transaction)))
 
     def close(self) -> None:
         self._finalizer()
