@@ -338,7 +338,7 @@ def ratios(values: Sequence[float], floor: Sequence[float]) -> list[float]:
 
 def show(figures: Sequence[Figure]) -> None:
     """Prints the table of `figures`."""
-    widths = (36, 28, 10, 30, 9, 10)
+    widths = (36, 38, 10, 30, 9, 10)
     head = ("", "", "tasks", "cost", *(("× floor", "target") if figures[0].subject else ("", "")))
     print("".join(text.ljust(width) for text, width in zip(head, widths, strict=True)).rstrip())
     for figure in figures:

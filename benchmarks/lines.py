@@ -52,18 +52,19 @@ def cpu_us(call: Callable[..., Any], *arguments: Any) -> float:
     return (time.process_time_ns() - start) / 1_000
 
 
-def recommended(num_tasks: int, axes: int = 0, **settings: Any) -> Curriculum[Any]:
+def recommended(num_tasks: int, axes: int = 0, *, use_shared_memory: bool = False) -> Curriculum[Any]:
     """Returns a curriculum with the recommended algorithm; without axes, a configuration is its seed."""
-    config = NoiseAwareConfig.recommended(num_active_tasks=num_tasks, use_shared_memory=False, **settings)
+    config = NoiseAwareConfig.recommended(num_active_tasks=num_tasks, use_shared_memory=use_shared_memory)
     if not axes:
         return Curriculum(config)
     values = list(range(max(NUM_VALUES, math.ceil(num_tasks ** (1 / axes)))))
     return Curriculum(config, bucketed({}, dict.fromkeys(AXES[:axes], values)))
 
 
-def progress(num_tasks: int, **settings: Any) -> Curriculum[int]:
+def progress(num_tasks: int, *, use_shared_memory: bool = False) -> Curriculum[int]:
     """Returns a curriculum with default learning progress."""
-    return Curriculum(LearningProgressConfig.default(num_active_tasks=num_tasks, **settings))
+    config = LearningProgressConfig.default(num_active_tasks=num_tasks, use_shared_memory=use_shared_memory)
+    return Curriculum(config)
 
 
 def batches(curriculum: Curriculum[Any], count: int, rng: np.random.Generator, size: int = BATCH) -> None:
@@ -99,8 +100,8 @@ def warm_batch(make: Callable[[int], Curriculum[Any]], num_tasks: int) -> Measur
     return lambda: cpu_us(batches, curriculum, count, rng) / (count * BATCH)
 
 
-def warm_arrays(num_tasks: int) -> Measure:
-    curriculum, rng = played(progress(num_tasks, use_shared_memory=False))
+def warm_arrays(make: Callable[[int], Curriculum[Any]], num_tasks: int) -> Measure:
+    curriculum, rng = played(make(num_tasks))
     count = max(8, num_tasks // 8 // BATCH)
 
     def play() -> None:
@@ -160,8 +161,8 @@ def refresh(axes: int, num_tasks: int) -> Measure:
     return measure
 
 
-def call_of(name: str, num_tasks: int) -> Measure:
-    curriculum, _ = played(recommended(num_tasks))
+def call_of(make: Callable[[int], Curriculum[Any]], name: str, num_tasks: int) -> Measure:
+    curriculum, _ = played(make(num_tasks))
     return lambda: cpu_us(getattr(curriculum, name))
 
 
@@ -191,10 +192,6 @@ def miss(num_tasks: int) -> Measure:
     return lambda: cpu_us(draw, recommended(num_tasks)) / count
 
 
-def session_pair(num_tasks: int) -> Measure:
-    return warm_pair(progress, num_tasks)
-
-
 def own_import(_: int) -> Measure:
     fresh_interpreter("curricular")
     return lambda: fresh_interpreter("curricular")[0] - fresh_interpreter(DEPENDENCIES)[0]
@@ -219,15 +216,18 @@ def fresh_interpreter(module: str) -> tuple[float, float]:
     return float(cpu), float(memory)
 
 
-local = partial(progress, use_shared_memory=False)
+SHARED = {make: partial(make, use_shared_memory=True) for make in (progress, recommended)}
+"""Functions that make the same curricula in shared memory, where they are by default."""
 
 LINES = (
-    Line("pair", "µs", partial(warm_pair, local)),
+    Line("pair", "µs", partial(warm_pair, progress)),
+    Line("pair, shared memory", "µs", partial(warm_pair, SHARED[progress])),
     Line("pair, recommended", "µs", partial(warm_pair, recommended)),
-    Line("pair, in a session", "µs", session_pair),
-    Line("batch of 512", "µs", partial(warm_batch, local)),
+    Line("pair, recommended, shared memory", "µs", partial(warm_pair, SHARED[recommended])),
+    Line("batch of 512", "µs", partial(warm_batch, progress)),
     Line("batch of 512, recommended", "µs", partial(warm_batch, recommended)),
-    Line("batch of 512, tickets", "µs", warm_arrays),
+    Line("batch of 512, tickets", "µs", partial(warm_arrays, progress)),
+    Line("batch of 512, tickets, shared memory", "µs", partial(warm_arrays, SHARED[progress])),
     Line("first pairs, recommended", "µs", partial(first_pairs, 0), (1_000, 10_000, 100_000, LARGE)),
     Line("first pairs, two axes", "µs", partial(first_pairs, 2), (1_000, 10_000)),
     Line("first pairs, three axes", "µs", partial(first_pairs, 3), (1_000, 10_000, 100_000)),
@@ -238,9 +238,10 @@ LINES = (
     Line("refresh, three axes", "µs", partial(refresh, 3), (1_000, 10_000, 100_000)),
     Line("refresh, ten axes", "µs", partial(refresh, 10), (1_000, 10_000)),
     Line("create", "µs", create),
-    Line("stats", "µs", partial(call_of, "stats")),
-    Line("tasks", "µs", partial(call_of, "tasks")),
-    Line("task_states", "µs", partial(call_of, "task_states"), SIZES),
+    Line("stats", "µs", partial(call_of, recommended, "stats")),
+    Line("stats, shared memory", "µs", partial(call_of, SHARED[recommended], "stats")),
+    Line("tasks", "µs", partial(call_of, recommended, "tasks")),
+    Line("task_states", "µs", partial(call_of, recommended, "task_states"), SIZES),
     Line("save", "µs", save),
     Line("load", "µs", load),
     Line("import", "s", own_import, (0,)),
