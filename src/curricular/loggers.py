@@ -188,8 +188,8 @@ def _append(path: Path, line: str) -> None:
 def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict[str, float]:
     """Returns `stats` under keys of at most `length` characters on one line, all different.
 
-    A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit. If
-    the part after the last slash leaves no room, the hash replaces the end of the key.
+    A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit.
+    If the part after the last slash leaves no room, the hash replaces the end of the key.
 
     Args:
         stats: What `Curriculum.stats` returns.
@@ -209,7 +209,7 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
 
 
 def _hashed(key: str, length: int, salt: int) -> str:
-    """Returns `key` with a hash instead of a part of it, at most `length` characters. Another `salt` changes the hash."""
+    """Returns `key` on one line of at most `length` characters, with a hash of a part of it and of `salt`."""
     line = one_line(key)
     start = line.rfind("/")  # of the part that stays
     if start < 0 or len(line) - start > length - _MARK_LENGTH:
