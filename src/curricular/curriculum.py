@@ -571,7 +571,8 @@ class Curriculum(Generic[ConfigT]):
 
     def _stats(self, table: Table) -> dict[str, float]:
         score_range = range_of(table, self.config.score_range)
-        stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
+        probabilities = self._refresher.probabilities(table)
+        stats = summary(table, probabilities, score_range, self.config.slow_rate, self.config.max_failures)
         return {**stats, "success/threshold": threshold_of(self.config.success_threshold, score_range)}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
