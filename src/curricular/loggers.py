@@ -189,7 +189,7 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
     """Returns `stats` under keys of at most `length` characters on one line, all different.
 
     A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit.
-    If the part after the last slash leaves no room, the hash replaces the end of the key.
+    If that part is too long itself, the hash replaces the end of the key.
 
     Args:
         stats: What `Curriculum.stats` returns.
