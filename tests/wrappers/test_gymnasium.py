@@ -236,7 +236,7 @@ def test_late_regrets_are_told_once_although_an_interrupt_follows(monkeypatch):
     curriculum, late = Curriculum(["a", "b"]), LateRegrets()
     late.join(curriculum)
     late.keep([0, 1], [1.0, 0.0])
-    with pytest.raises(ValueError, match="regrets: expected a finite"):
+    with pytest.raises(ValueError, match="regrets: expected finite numbers"):
         late.tell([0.5, np.nan])
     assert len(late) == 2
     monkeypatch.setattr(curriculum._refresher, "count", interrupt)
