@@ -212,6 +212,33 @@ def test_snapshots_after_failed_writes_are_found(num_before, num_failures, what,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "recording.arrow"]
 
 
+class Interrupted(Recorder):
+    """Gets an interrupt when a snapshot is written, and is about to be counted."""
+
+    is_armed = False
+
+    @property
+    def _last(self):
+        return self.last
+
+    @_last.setter
+    def _last(self, completed):
+        if self.is_armed:
+            self.is_armed = False
+            raise KeyboardInterrupt
+        self.last = completed
+
+
+def test_an_interrupt_after_a_snapshot_was_written_records_it_once(tmp_path):
+    with curriculum_of_mazes() as curriculum, Interrupted(curriculum, tmp_path, interval=1) as recorder:
+        recorder.is_armed = True
+        curriculum.tell([0], [1.0])
+        with pytest.raises(KeyboardInterrupt):
+            recorder.update()
+        assert not recorder.update()
+    assert read_recording(tmp_path).completed.tolist() == [1]
+
+
 def test_a_long_recording_is_thinned(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_SNAPSHOTS", 16)
     run = record(tmp_path, 3000, interval=5)

@@ -130,10 +130,11 @@ class Recorder:
             self._writer.write_batch(batch)
             assert self._file is not None  # noqa: S101  the writer has one
             self._file.flush()
+            self._num_snapshots, self._last = self._num_snapshots + 1, completed
         except BaseException:
-            self._leave()  # the file may end within this snapshot, and a reader would not find a later one
+            # The file may end within this snapshot, behind which no reader finds a later one, or it has the snapshot.
+            self._leave()
             raise
-        self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
             now = time.perf_counter()
