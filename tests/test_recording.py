@@ -350,6 +350,7 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path):
     [
         ([], 1, "has no row"),
         ([{"kind": "stat", "name": "x"}], None, "a row without completed"),
+        ([{"kind": "distribution", "name": "x"}], 1, "a row of the kind distribution without value"),
         ([{"name": "x"}], 1, "a row without kind"),
         ([{"kind": "stat"}], 1, "a row of the kind stat without name"),
         ([{"kind": "map", "name": "x", "item": "1", "name_2": "y"}], 1, "a row of the kind map without item_2"),
