@@ -212,6 +212,19 @@ def test_snapshots_after_failed_writes_are_found(num_before, num_failures, what,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "recording.arrow"]
 
 
+def test_another_object_may_write_after_a_close_that_failed(tmp_path, monkeypatch):
+    with curriculum_of_mazes() as curriculum:
+        recorder = Recorder(curriculum, tmp_path)
+        curriculum.tell([0], [1.0])
+        with monkeypatch.context() as patch:
+            patch.setattr(curriculum._refresher, "probabilities", lambda table: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                recorder.close()
+        with Recorder(curriculum, tmp_path) as another:
+            assert another.update()
+    assert read_recording(tmp_path).completed.tolist() == [1]
+
+
 class Interrupted(Recorder):
     """Gets an interrupt when a snapshot is written, and is about to be counted."""
 

@@ -106,16 +106,20 @@ class Recorder:
         return self._is_writer() and self._append()
 
     def close(self) -> None:
-        """Appends a last snapshot if there are new results, and lets another process write. It may be called twice.
+        """Appends a last snapshot if there are new results, and lets another process write, also if that fails.
+
+        It may be called twice.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
             OSError: If the file cannot be written.
         """
         if self._pid == os.getpid() or not self._pid:
-            if self._is_writer():
-                self._append()
-            self._leave()
+            try:
+                if self._is_writer():
+                    self._append()
+            finally:
+                self._leave()
 
     def _append(self) -> bool:
         start = time.perf_counter()
