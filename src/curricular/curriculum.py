@@ -704,7 +704,8 @@ class Curriculum(Generic[ConfigT]):
         other tasks by their content. Missing tasks leave the pool, and new ones enter. Both are logged.
 
         After a change of size, or if tasks are missing, open hand-outs with tickets stay open if their task is kept.
-        All other open hand-outs count as cancelled.
+        All other open hand-outs count as cancelled. If the tasks have changed, those with tickets of tasks that were
+        evicted before count as cancelled, too.
 
         Args:
             path: Where `save` wrote the checkpoint.
