@@ -143,6 +143,14 @@ def test_a_module_in_the_current_folder_is_found(tmp_path):
     assert "module 'mine' has no attribute 'other'" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed")
+def test_a_command_needs_no_current_folder(tmp_path):
+    program = f"import os; os.rmdir({str(tmp_path)!r}); from curricular.cli import main; main()"
+    command = [sys.executable, "-P", "-c", program, "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """What a stand-in for the demo was called with."""

@@ -343,3 +343,20 @@ def test_a_task_that_is_evicted_before_it_is_built_is_exchanged_for_its_successo
     names = ("num_scheduled", "num_completed", "num_cancelled", "cancelled/evicted", "num_pending", "num_unsolicited")
     stats = here.stats()
     assert [stats[name] for name in names] == [2, 1, 1, 1, 0, 0]
+
+
+def test_a_walk_is_done_when_only_unplayable_tasks_were_never_scored():
+    """So that a loop over whole epochs ends with a walk, and not one hand-out later."""
+    curriculum = Curriculum(["a", "b", "broken", "c"], UniformConfig(cover_share=1.0, max_failures=2, seed=3))
+    num_walks, whole = 0, []
+    while num_walks < 6:
+        task = curriculum.get_task()
+        if task.config == "broken":
+            curriculum.cancel([task.task_id], "failed")
+        else:
+            curriculum.tell([task.task_id], [1.0])
+        stats = curriculum.stats()
+        whole.append(stats["cover/progress"] == 1.0)
+        num_walks = stats["cover/num_walks"] + stats["cover/progress"]
+    assert len(whole) == 6 * 4 + 1  # the broken task came twice in the first walk
+    assert [number for number, is_whole in enumerate(whole, 1) if is_whole] == [5, 9, 13, 17, 21, 25]

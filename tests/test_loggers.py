@@ -190,3 +190,16 @@ def test_short_keys_are_on_one_line_and_stay_distinct():
     short = short_keys({"label/a\nb/success": 1.0, "label/a b/success": 2.0, "label/\x1b[31m/success": 3.0})
     assert list(short.values()) == [1.0, 2.0, 3.0]
     assert all(key.isprintable() for key in short)
+
+
+def test_a_long_reason_of_cancellations_has_a_short_key(curriculum):
+    reasons = [f"the simulator left the arena {number}" for number in range(3)]
+    for reason in reasons:
+        curriculum.cancel([curriculum.get_task().task_id], reason)
+    stats = curriculum.stats()
+    assert {f"cancelled/{reason}" for reason in reasons} <= stats.keys()
+    for length in (25, 33):
+        short = short_keys(stats, length)
+        assert max(map(len, short)) <= length
+        assert list(short.values()) == list(stats.values())
+    assert [len(key) for key in short_keys({"x" * 50: 1.0, "x" * 51: 2.0})] == [33, 33]

@@ -16,6 +16,7 @@ from curricular import (
 from curricular.generators import SeedGenerator
 from curricular.generators.source import source_of
 from curricular.task import num_params
+from curricular.testing.play import play, quick
 
 from .helpers import balance
 
@@ -257,3 +258,26 @@ def test_a_description_that_does_not_fit_its_params_finds_nothing():
     ):
         with pytest.raises(ValueError, match="state: expected generator"):
             loaded.load_state_dict({**state, "source": source})
+
+
+def test_open_handouts_of_evicted_tasks_are_cancelled_since_no_changed_generator_is_searched_for_them():
+    old = bucketed({"size": 5, "kind": "a"}, {"size": Span(5, 25), "kind": ["a", "b"]})
+    new = bucketed({"size": 5, "kind": "a"}, {"size": Span(5, 30), "kind": ["c", "a", "b"]})
+    saved = Curriculum(old, quick(8))
+    gone = saved.ask_batch(6)
+    saved.tell(gone.task_ids[:2], [0.5, 0.5])  # by task id, which ends no ticket
+    play(saved, 2000)
+    assert not set(gone.task_ids.tolist()) & set(saved.tasks()["task_id"].tolist())
+    here = saved.ask_batch(3)
+    expected = saved.configs(here)
+    for loaded in (saved, Curriculum(new, quick(8))):
+        before = saved.stats()
+        loaded.load_state_dict(saved.state_dict())
+        stats = loaded.stats()
+        assert balance(stats) == 0
+        is_same = loaded is saved
+        assert loaded.configs(loaded.open_handouts())[-3:] == expected
+        assert stats["num_open"] == (9 if is_same else 3)
+        assert stats["num_cancelled"] == before["num_cancelled"] + (0 if is_same else 4)
+        assert stats["num_pending"] == before["num_pending"] - (0 if is_same else 4)
+        loaded.load_state_dict(loaded.state_dict())  # which checks the whole table

@@ -61,7 +61,7 @@ def test_entropy_counts_what_is_drawn(n):
 
 
 def test_an_empty_table_has_statistics():
-    stats = summary(empty_table(4, 0), np.zeros(4), (0.0, 1.0), 0.02)
+    stats = summary(empty_table(4, 0), np.zeros(4), (0.0, 1.0), 0.02, 3)
     assert stats["num_active"] == 0
     assert all(math.isfinite(value) for value in stats.values())
 
@@ -91,7 +91,7 @@ def test_inactive_rows_do_not_count():
     table.rows["is_active"] = chances > 0
     slots = np.flatnonzero(chances)
     part = replace(table, rows=table.rows.take(slots))
-    whole, parted = (summary(*pool, (0.0, 1.0), 0.02) for pool in ((table, chances), (part, chances[slots])))
+    whole, parted = (summary(*pool, (0.0, 1.0), 0.02, 3) for pool in ((table, chances), (part, chances[slots])))
     assert whole == pytest.approx(parted)
 
 

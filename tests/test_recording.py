@@ -212,6 +212,46 @@ def test_snapshots_after_failed_writes_are_found(num_before, num_failures, what,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "recording.arrow"]
 
 
+def test_another_object_may_write_after_a_close_that_failed(tmp_path, monkeypatch):
+    with curriculum_of_mazes() as curriculum:
+        recorder = Recorder(curriculum, tmp_path)
+        curriculum.tell([0], [1.0])
+        with monkeypatch.context() as patch:
+            patch.setattr(curriculum._refresher, "probabilities", lambda table: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                recorder.close()
+        with Recorder(curriculum, tmp_path) as another:
+            assert another.update()
+    assert read_recording(tmp_path).completed.tolist() == [1]
+
+
+class Interrupted(Recorder):
+    """Gets an interrupt when a snapshot is written, and is about to be counted."""
+
+    is_armed = False
+
+    @property
+    def _last(self):
+        return self.last
+
+    @_last.setter
+    def _last(self, completed):
+        if self.is_armed:
+            self.is_armed = False
+            raise KeyboardInterrupt
+        self.last = completed
+
+
+def test_an_interrupt_after_a_snapshot_was_written_records_it_once(tmp_path):
+    with curriculum_of_mazes() as curriculum, Interrupted(curriculum, tmp_path, interval=1) as recorder:
+        recorder.is_armed = True
+        curriculum.tell([0], [1.0])
+        with pytest.raises(KeyboardInterrupt):
+            recorder.update()
+        assert not recorder.update()
+    assert read_recording(tmp_path).completed.tolist() == [1]
+
+
 def test_a_long_recording_is_thinned(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_SNAPSHOTS", 16)
     run = record(tmp_path, 3000, interval=5)
@@ -323,6 +363,7 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path):
     [
         ([], 1, "has no row"),
         ([{"kind": "stat", "name": "x"}], None, "a row without completed"),
+        ([{"kind": "distribution", "name": "x"}], 1, "a row of the kind distribution without value"),
         ([{"name": "x"}], 1, "a row without kind"),
         ([{"kind": "stat"}], 1, "a row of the kind stat without name"),
         ([{"kind": "map", "name": "x", "item": "1", "name_2": "y"}], 1, "a row of the kind map without item_2"),

@@ -1,6 +1,7 @@
 """`curricular watch`: what a frame shows, in which order and size, and what happens to it when the training ends."""
 
 import math
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -160,6 +161,17 @@ def test_a_sparkline_shows_the_whole_time_and_leaves_gaps():
     assert len(sparkline([1.0] * 500, 20)) == 20
     assert resampled(range(500), 3) == [0, 250, 499]
     assert sparkline([0, 0], 5) == "▁▁"
+
+
+@pytest.mark.usefixtures("directory")
+def test_a_frame_says_how_far_a_walk_is_from_the_first_one_on():
+    for cover_share, expected in ((0.0, None), (0.5, "walks 0.4 ")):
+        config = UniformConfig(session_id="walks", num_active_tasks=8, cover_share=cover_share)
+        with Curriculum(range(8), config) as curriculum, closing(Session("walks")) as found:
+            curriculum.ask(3, replace=False)
+            text = frame(found.sample())
+            assert ("walks" in text.split("tasks 8")[1]) == (expected is not None)
+            assert (expected or "") in text
 
 
 def test_a_bar_has_the_length_of_its_share():

@@ -46,7 +46,6 @@ from .table import (
     check_shape,
     check_table,
     handout_dtype,
-    is_current,
     open_entries,
     places_of,
     rescaled,
@@ -538,8 +537,8 @@ def _check_tasks(table: Table, generator: TaskGenerator[Any]) -> None:
     highest = rows["seed"][active].max()
     if num_tasks is not None and highest >= num_tasks:
         raise TableError(f"rows['seed'] below the generator's {num_tasks} tasks", str(highest))
-    here = table.ledger[is_current(table, table.ledger["task_id"])]
-    for name, tasks in (("rows", {key: rows[key][active] for key in ("params", "task_id")}), ("ledger", here)):
+    in_pool = {key: rows[key][active] for key in ("params", "task_id")}
+    for name, tasks in (("rows", in_pool), ("ledger", table.ledger)):
         off = layout.find_off(tasks["params"], may_be_unknown=isinstance(generator, SequenceTaskGenerator))
         if off is not None:
             wanted, param, task = off

@@ -377,5 +377,5 @@ def _failure(message: object, *, code: int) -> typer.Exit:
 
 def main() -> None:
     """Runs the command line. Modules of the user are found in the current folder, as with ``python -m``."""
-    sys.path.append(str(Path.cwd()))
+    sys.path.append("")
     app()

@@ -10,9 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array
-from .priorities import too_many_failures
-from .rows import Rows
+from .priorities import yet_to_come
 from .streams import Purpose, permuted, stream_key
 from .table import Counters, Table
 
@@ -81,7 +79,7 @@ class Walk:
             chosen += found
             if len(chosen) == wanted:
                 break
-            is_due = self._due(table.rows, start)
+            is_due = yet_to_come(table.rows, start, self._max_failures, has_new=False)
             is_due[blocked] = is_due[found] = False
             if is_fresh and not found and not is_due.any():
                 break
@@ -119,7 +117,7 @@ class Walk:
             width = max(WINDOW, 2 * (wanted - len(found))) if not found else BLOCK
             slots = self._window(number, place, width, capacity)
             rows = table.rows.take(slots)
-            is_due = self._due(rows, start, has_new=is_first)
+            is_due = yet_to_come(rows, start, self._max_failures, has_new=is_first)
             if is_first:
                 is_due &= rows["num_pending"] == 0
             if len(blocked):
@@ -129,20 +127,6 @@ class Walk:
             found += slots.take(places).tolist()
             place += int(places[-1]) + 1 if len(found) == wanted else len(slots)
         return found, offset + place
-
-    def _due(self, rows: Rows, start: int, *, has_new: bool = False) -> Array:
-        """Returns which tasks the walk has yet to hand out, shape (n,).
-
-        A task is due again if its last hand-out was cancelled and none is pending, but not after `max_failures`
-        cancellations in a row. With `has_new`, tasks that entered the pool since the walk began are due, too.
-        """
-        failures = rows["num_failures"]
-        is_due = rows["last_scheduled"] <= start
-        if has_new:
-            is_due |= rows["num_scheduled"] == 0
-        if failures.any():
-            is_due |= (failures > 0) & ~too_many_failures(failures, self._max_failures) & (rows["num_pending"] == 0)
-        return is_due & rows["is_active"]
 
     def _window(self, number: int, place: int, width: int, capacity: int) -> NDArray[np.int64]:
         """Returns the slots at up to `width` places of a permutation, from `place` on, shape (k,), k ≥ 1."""

@@ -571,7 +571,8 @@ class Curriculum(Generic[ConfigT]):
 
     def _stats(self, table: Table) -> dict[str, float]:
         score_range = range_of(table, self.config.score_range)
-        stats = summary(table, self._refresher.probabilities(table), score_range, self.config.slow_rate)
+        probabilities = self._refresher.probabilities(table)
+        stats = summary(table, probabilities, score_range, self.config.slow_rate, self.config.max_failures)
         return {**stats, "success/threshold": threshold_of(self.config.success_threshold, score_range)}
 
     def task(self, task_id: int) -> TaskView[ConfigT]:
@@ -703,7 +704,8 @@ class Curriculum(Generic[ConfigT]):
         other tasks by their content. Missing tasks leave the pool, and new ones enter. Both are logged.
 
         After a change of size, or if tasks are missing, open hand-outs with tickets stay open if their task is kept.
-        All other open hand-outs count as cancelled.
+        All other open hand-outs count as cancelled. If the tasks have changed, those with tickets of tasks that were
+        evicted before count as cancelled, too.
 
         Args:
             path: Where `save` wrote the checkpoint.

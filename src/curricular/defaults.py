@@ -127,7 +127,7 @@ def _check_rates(setting: str, column: int | None, axes: tuple[Axis, ...]) -> No
         if place == column and not (is_plain and 0 <= low <= high <= 1):
             raise ValueError(
                 f"{setting}: expected an axis of success rates from 0 to 1, got {axis.name!r}, whose values are "
-                f"{axis.values!r:.100}; divide percents by 100, and use NaN where a rate is unknown"
+                f"{axis.values!r:.100}; divide percents by 100, write rates as floats, and NaN where one is unknown"
             )
 
 

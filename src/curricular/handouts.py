@@ -90,10 +90,7 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
 
     def of_row(self, row: Rows) -> Task[ConfigT]:
         """Builds the task of `row`, which has the length 1, even if the task was evicted or rewritten since."""
-        task_id, seed, params = int(row["task_id"][0]), int(row["seed"][0]), row["params"][0]
-        values = self.layout.decode(params)
-        config = build_config(self._generator, seed, params, values, task_id)
-        return _task(task_id, copied(config), self._generator.label_of(seed, params), copied(values))
+        return self._built(int(row["task_id"][0]), int(row["seed"][0]), row["params"][0])
 
     def configs(self, batch: Batch) -> list[ConfigT]:
         """Returns the configuration of each task of `batch`, even if the task was evicted since it was handed out.
@@ -101,12 +98,25 @@ class TaskCache(dict[int, Task[ConfigT]], Generic[ConfigT]):
         Raises:
             TaskBuildError: If a task cannot be built.
         """
+        self.follow()
+        rows = self._backend.read(batch.task_ids % self._backend.capacity)
+        # Only what the rows have is remembered: other calls return it.
+        is_here = (rows["task_id"] == batch.task_ids) & (rows["seed"] == batch.seeds)
+        is_here &= np.isclose(rows["params"], batch.params, rtol=0.0, atol=0.0, equal_nan=True).all(axis=1)
         configs = []
-        for task_id, seed, params in zip(batch.task_ids.tolist(), batch.seeds.tolist(), batch.params, strict=True):
-            if not self._has(task_id):
+        tasks = zip(batch.task_ids.tolist(), batch.seeds.tolist(), batch.params, is_here.tolist(), strict=True)
+        for task_id, seed, params, is_remembered in tasks:
+            if is_remembered and not self._has(task_id):
                 self._remember(task_id, seed, params)
-            configs.append(self[task_id].config)
+            task = self[task_id] if is_remembered else self._built(task_id, seed, params)
+            configs.append(task.config)
         return configs
+
+    def _built(self, task_id: int, seed: int, params: Params) -> Task[ConfigT]:
+        """Builds a task, and does not remember it."""
+        values = self.layout.decode(params)
+        config = build_config(self._generator, seed, params, values, task_id)
+        return _task(task_id, copied(config), self._generator.label_of(seed, params), copied(values))
 
     def _has(self, task_id: int) -> bool:
         """Returns whether the task is built."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,6 +189,7 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
     """Returns `stats` under keys of at most `length` characters on one line, all different.
 
     A key that is too long keeps the part after its last slash. Before it, a hash replaces the part that does not fit.
+    If that part is too long itself, the hash replaces the end of the key.
 
     Args:
         stats: What `Curriculum.stats` returns.
@@ -196,17 +198,29 @@ def short_keys(stats: Mapping[str, float], length: int = SB3_KEY_LENGTH) -> dict
     Examples:
         >>> short_keys({"label/a corridor with four doors/success": 0.5, "num_active": 3.0})
         {'label/a corridor w~a3d451/success': 0.5, 'num_active': 3.0}
+        >>> short_keys({"cancelled/the simulator left the arena": 2.0})
+        {'cancelled/the simulator le~262940': 2.0}
     """
     short: dict[str, float] = {}
     for key, value in stats.items():
-        name, salt = one_line(key), 0
-        while len(name) > length or name in short:
-            head, _, tail = key.rpartition("/")
-            text = f"{head}{salt}" if salt else head
-            mark = f"~{blake2b(text.encode(), digest_size=3).hexdigest()}/{tail}"
-            name, salt = one_line(head)[: length - len(mark)] + mark, salt + 1
-        short[name] = value
+        names = chain([one_line(key)], (_hashed(key, length, salt) for salt in count()))
+        short[next(name for name in names if len(name) <= length and name not in short)] = value
     return short
+
+
+def _hashed(key: str, length: int, salt: int) -> str:
+    """Returns `key` on one line of at most `length` characters, with a hash of a part of it and of `salt`."""
+    line = one_line(key)
+    start = line.rfind("/")  # of the part that stays
+    if start < 0 or len(line) - start > length - _MARK_LENGTH:
+        start = len(line)
+    text = f"{key[:start]}{salt or ''}"
+    end = f"~{blake2b(text.encode(), digest_size=3).hexdigest()}{line[start:]}"
+    return line[:start][: length - len(end)] + end
+
+
+_MARK_LENGTH = 7
+"""Length of a hash in a key, and of the mark before it."""
 
 
 def _histograms(curriculum: Curriculum[Any]) -> Iterator[tuple[str, NDArray[np.float64]]]:

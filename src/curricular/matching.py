@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.source import Content, Source, described, source_of
 from .rows import NUM_WORDS, Rows
-from .table import HANDOUT, Table, handout_dtype, is_current, label_indices
+from .table import HANDOUT, Table, handout_dtype, label_indices, without_evicted
 from .task import Params, Span, num_params
 
 
@@ -203,6 +203,8 @@ def _local(seeds: NDArray[np.int64], child: Source) -> NDArray[np.int64]:
 def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: TaskGenerator[Any]) -> Table | None:
     """Returns `saved` as a pool of tasks of a changed `generator`; the rows of missing tasks are inactive.
 
+    Open hand-outs of evicted tasks are cancelled, since they are not matched.
+
     Args:
         saved: A checked table.
         source: The description of the generator of its tasks.
@@ -219,6 +221,7 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
     is_active, is_missing = was_active & found.is_found, was_active & ~found.is_found
     if not is_active.any():
         return None
+    saved = without_evicted(saved)
     words = saved.rows.words
     rows = Rows(np.concatenate([words[:NUM_WORDS], np.zeros((found.params.shape[1], len(keys)), np.int64)]))
     rows["is_active"], rows["seed"], rows["params"] = is_active, found.seeds, found.params
@@ -238,11 +241,10 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
 
 
 def _moved_ledger(saved: Table, found: Matches) -> NDArray[np.void]:
-    """Returns the ledger of `saved`, with the new seeds and params in the hand-outs of tasks that are in the pool."""
+    """Returns the ledger of `saved`, whose hand-outs are of tasks in the pool, with their new seeds and params."""
     ledger = np.zeros(len(saved.ledger), handout_dtype(found.params.shape[1]))
     for name in HANDOUT.names or ():
         ledger[name] = saved.ledger[name]
-    (places,) = np.nonzero((ledger["ticket"] != 0) & is_current(saved, ledger["task_id"]))
-    slots = ledger["task_id"][places] % len(saved.rows)
-    ledger["seed"][places], ledger["params"][places] = found.seeds[slots], found.params[slots]
+    slots = ledger["task_id"] % len(saved.rows)
+    ledger["seed"], ledger["params"] = found.seeds[slots], found.params[slots]
     return ledger

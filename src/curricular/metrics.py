@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mastery import MASTERY, by_mastery, mastery, mastery_key
+from .priorities import yet_to_come
 from .rows import Rows
 from .table import Table
 
@@ -156,7 +157,11 @@ def range_of(table: Table, declared: tuple[float, float] | str) -> tuple[float, 
 
 
 def summary(
-    table: Table, probabilities: NDArray[np.float64], score_range: tuple[float, float], slow_rate: float
+    table: Table,
+    probabilities: NDArray[np.float64],
+    score_range: tuple[float, float],
+    slow_rate: float,
+    max_failures: int,
 ) -> dict[str, float]:
     """Returns flat statistics of `table`: at most about 600 keys.
 
@@ -167,6 +172,7 @@ def summary(
         probabilities: Probability of each slot at the next draw, shape (capacity,).
         score_range: Lowest and highest score, to which the averages are scaled back.
         slow_rate: Rate of the slow averages, per score.
+        max_failures: Number of cancellations in a row from which a task is unplayable.
     """
     counters, active = table.counters, table.rows["is_active"]
     chosen = slice(None) if active.all() else np.flatnonzero(active)  # a slice copies nothing
@@ -181,8 +187,7 @@ def summary(
     np.abs(progress, out=progress)
     np.copyto(progress, 0.0, where=~seen)
     of_seen = slice(None) if num_seen == num_active else np.flatnonzero(seen)
-    has_had_turn = (table.rows["last_scheduled"][chosen] > counters.walk_start) & (rows["num_scheduled"] > 0)
-    has_had_turn &= (table.rows["num_failures"][chosen] == 0) | (table.rows["num_pending"][chosen] > 0)
+    num_to_come = int(yet_to_come(table.rows, counters.walk_start, max_failures, has_new=True).sum())
     spread = entropy(probabilities)
     stats = {
         "num_active": float(num_active),
@@ -201,7 +206,7 @@ def summary(
         "num_never_completed": float(num_active - num_seen),
         "num_label_overflow": float((rows["label_index"] == 0).sum()),
         "cover/num_walks": float(counters.num_walks),
-        "cover/progress": float(has_had_turn.sum()) / max(num_active, 1),
+        "cover/progress": (num_active - num_to_come) / max(num_active, 1),
         **_distribution("score", low + (high - low) * rows["slow_ema"][of_seen]),
         **_distribution("success", rows["success_ema"][of_seen]),
         **_distribution("learning_progress", progress[of_seen]),

@@ -2,7 +2,7 @@
 
 from .arrays import Array, Columns, lowest_share, powers, within
 from .config import CurriculumConfig
-from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES
+from .rows import RECENT_SCORE_BITS, RECENT_SCORE_ONE, RECENT_SCORES, Rows
 
 
 def normalise(average: Array, baseline: Array, max_baseline: float) -> Array:
@@ -177,6 +177,25 @@ def too_many_failures(num_failures: Array, max_failures: int) -> Array:
         max_failures: Number of cancellations from which a task is unplayable, at least 1.
     """
     return num_failures >= max_failures
+
+
+def yet_to_come(columns: Columns | Rows, walk_start: int, max_failures: int, *, has_new: bool) -> Array:
+    """Returns which active tasks a walk over the pool has yet to hand out, bool, shape (n,).
+
+    A task is to come again if its last hand-out was cancelled and none is pending, unless it is unplayable.
+
+    Args:
+        columns: Columns or rows of n tasks.
+        walk_start: Number of hand-outs of the pool before the walk.
+        max_failures: Number of cancellations in a row from which a task is unplayable, at least 1.
+        has_new: Whether tasks that entered the pool since the walk began are to come, too.
+    """
+    failures = columns["num_failures"]
+    is_due = columns["last_scheduled"] <= walk_start
+    if has_new:
+        is_due = is_due | (columns["num_scheduled"] == 0)
+    has_failed = (failures > 0) & ~too_many_failures(failures, max_failures)
+    return (is_due | (has_failed & (columns["num_pending"] == 0))) & columns["is_active"]
 
 
 def evictable(priorities: Array, columns: Columns, config: CurriculumConfig) -> Array:

@@ -95,7 +95,7 @@ def content_of(source: str, settings: Mapping[str, Any], table: Table, outlined:
         "slow_rate": slow_rate,
     }
     others = {key: value for key, value in settings.items() if key not in SETTINGS_HIDDEN | in_effect.keys()}
-    stats = summary(table, probabilities, score_range, slow_rate)
+    stats = summary(table, probabilities, score_range, slow_rate, settings["max_failures"])
     pool = Pool(table, np.full(len(table.rows), np.nan), probabilities, score_range, slow_rate)
     return Content(source, in_effect | others, stats, _tasks(pool, _axes(outlined, table.rows.num_axes)))
 

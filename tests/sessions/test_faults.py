@@ -7,10 +7,10 @@ import signal
 import numpy as np
 import pytest
 
-from curricular import Curriculum, refresh, tickets
+from curricular import Curriculum, dataset, refresh, tickets
 from curricular.backends import session, shared
 from curricular.backends.journal import SessionTable
-from curricular.generators import SeedGenerator, identity
+from curricular.generators import identity
 from curricular.storage import create_task_tracker
 from curricular.table import copy_table
 
@@ -20,16 +20,19 @@ from .processes import check_accounts, config, play
 CREATION_TIME = 1
 """The word of a row that differs from run to run."""
 
+TASKS = dataset([{"level": level, "rate": level / 100} for level in range(100)], key="level", columns=["rate"])
+
 
 def live():
-    """Attach, fill, record, evict, admit, refresh, ask and end with tickets, save, restore, leave."""
-    curriculum = Curriculum(config())
+    """Attach, fill, record, evict, admit, refresh, ask and end with tickets, write params, save, restore, leave."""
+    curriculum = Curriculum(config(), TASKS)
     for _ in range(4):
         tasks = curriculum.ask(32)
         curriculum.tell([task.task_id for task in tasks], [task.task_id % 3 / 2 for task in tasks])
     batch = curriculum.ask_batch(8)
     curriculum.tell_batch(batch.tickets[:3], np.full((3, 4), 0.5))
     curriculum.cancel_batch(batch.tickets[2:5], "for the test")
+    curriculum.set_params(np.unique(batch.seeds), "rate", np.full(len(np.unique(batch.seeds)), 0.5))
     curriculum.load_state_dict(curriculum.state_dict())
     curriculum.ask_batch(4)
     curriculum.expire(older_than=2)
@@ -50,7 +53,7 @@ def die_at(step):
 
 
 def observer():
-    return create_task_tracker(config(), identity=identity(SeedGenerator())).backend
+    return create_task_tracker(config(), TASKS.axes, identity=identity(TASKS)).backend
 
 
 def content(table):
@@ -94,6 +97,7 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
     counters = tables[-1][1]
     assert counters.num_evicted > 0
     assert counters.num_restores == 1
+    assert counters.num_rewrites == 2
     assert counters.num_open > 0
 
     num_commits = shared_array(1)
@@ -112,7 +116,7 @@ def test_killed_at_any_step_the_table_is_that_of_before_or_after(monkeypatch, fo
         found = content(backend.snapshot())
         done = int(num_commits[0])
         assert found in tables[done - 1 : done + 1], (step, points[step])
-        with Curriculum(config()) as curriculum:
+        with Curriculum(config(), TASKS) as curriculum:
             play(curriculum, 40)
             check_accounts(curriculum)
             assert backend.num_workers == 2
@@ -152,12 +156,12 @@ def test_a_fill_that_was_cut_short_leaves_nothing(monkeypatch, fork):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         type(backend._rows).put = put_and_die
-        Curriculum(config())
+        Curriculum(config(), TASKS)
 
     assert fork(die_in_fill).wait() == -signal.SIGKILL
     assert backend.snapshot().counters.num_created == 0
     assert not backend.snapshot().rows["is_active"].any()
-    with Curriculum(config()) as curriculum:
+    with Curriculum(config(), TASKS) as curriculum:
         assert [state.task_id for state in curriculum.task_states()] == list(range(16))
         assert check_accounts(curriculum)["num_evicted"] == 0
     backend.close()

@@ -232,6 +232,24 @@ def test_late_regrets_of_another_process_or_curriculum_are_refused():
         Handouts(Curriculum(["a"]), "return", None, 1, late)
 
 
+def test_late_regrets_are_told_once_although_an_interrupt_follows(monkeypatch):
+    curriculum, late = Curriculum(["a", "b"]), LateRegrets()
+    late.join(curriculum)
+    late.keep([0, 1], [1.0, 0.0])
+    with pytest.raises(ValueError, match="regrets: expected finite numbers"):
+        late.tell([0.5, np.nan])
+    assert len(late) == 2
+    monkeypatch.setattr(curriculum._refresher, "count", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        late.tell([0.5, 0.5])
+    late.tell([])
+    assert curriculum.stats()["num_completed"] == 2
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("how", ["set_value", apply_value])
 def test_a_task_is_applied_before_each_reset(how):
     env = wrap(env=gymnasium.wrappers.TimeLimit(Pays(), 10), apply=how)

@@ -147,8 +147,10 @@ def identity(generator: TaskGenerator[Any]) -> str:
     Examples:
         >>> print(identity(bucketed({}, {"size": [5, 9]})))
         BucketedTaskGenerator of 2 tasks, axes ['size'] (fe4dd369ec821055)
+        >>> print(identity(bucketed({}, {"size": [5, Span(7, 9)]})))
+        BucketedTaskGenerator of any number of tasks, axes ['size'] (bbaad936cf3a780e)
     """
     num_tasks = "any number of" if generator.num_tasks is None else f"{generator.num_tasks:,}"
-    names = [axis.name[:MAX_LETTERS] for axis in islice(all_axes(generator.axes), MAX_AXES)]
+    names = [*islice(dict.fromkeys(axis.name[:MAX_LETTERS] for axis in all_axes(generator.axes)), MAX_AXES)]
     axes = f", axes {names}" if names else ""
     return f"{type(generator).__name__} of {num_tasks} tasks{axes} ({fingerprint(generator)})"

@@ -200,7 +200,7 @@ class RangeKeys:
     def __init__(self, rows: range) -> None:
         if not all(-(2**63) <= end < 2**63 for end in (rows[0], rows[-1])):
             raise ValueError(f"tasks: expected whole numbers below 2**63, got {rows}; use strings")
-        self._rows = rows
+        self._rows = rows if len(rows) > 1 else range(rows[0], rows[0] + 1)  # whose step may be of any size
 
     def digest(self) -> bytes:
         rows = self._rows

@@ -33,15 +33,15 @@ SCHEMA = pa.schema(
 """Columns of a recording. `completed` is the number of completed results at the snapshot, `time` seconds since the
 epoch. `kind` says what a row is about: stat, label, axis, map, distribution or task."""
 
-_NAMED_BY = {
-    "stat": ("name",),
+_REQUIRED = {
+    "stat": ("name", "value"),
     "label": ("item",),
     "axis": ("name", "item"),
     "map": ("name", "item", "name_2", "item_2"),
-    "distribution": ("name",),
-    "task": ("name", "item"),
+    "distribution": ("name", "value"),
+    "task": ("name", "item", "value"),
 }
-"""Kind of a row -> columns that have a text in such rows."""
+"""Kind of a row -> columns that are not empty in such rows."""
 
 
 class NewerRecordingError(ValueError):
@@ -146,7 +146,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         TypeError: If `path` is not a path.
         FileNotFoundError: If there is no recording.
         NewerRecordingError: If a newer version of the library wrote it.
-        ValueError: If the file is not a recording, or a snapshot has no row or lacks a name.
+        ValueError: If the file is not a recording, or a snapshot has no row or a row lacks a name or a value.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path: expected the folder of a recording, got {type(path).__name__}; pass its path")
@@ -195,8 +195,8 @@ def _fault_of(batch: Any) -> str:
         if batch[name].null_count:
             return f"has a row without {name}"
     kinds = batch["kind"].to_numpy(zero_copy_only=False)
-    is_missing = {name: batch[name].is_null().to_numpy(zero_copy_only=False) for name in _TEXTS}
-    for kind, names in _NAMED_BY.items():
+    is_missing = {name: batch[name].is_null().to_numpy(zero_copy_only=False) for name in batch.schema.names}
+    for kind, names in _REQUIRED.items():
         for name in names:
             if (is_missing[name] & (kinds == kind)).any():
                 return f"has a row of the kind {kind} without {name}"

@@ -106,16 +106,20 @@ class Recorder:
         return self._is_writer() and self._append()
 
     def close(self) -> None:
-        """Appends a last snapshot if there are new results, and lets another process write. It may be called twice.
+        """Appends a last snapshot if there are new results, and lets another process write, also if that fails.
+
+        It may be called twice.
 
         Raises:
             RefreshError: If the distribution is out of date because refreshes keep failing.
             OSError: If the file cannot be written.
         """
         if self._pid == os.getpid() or not self._pid:
-            if self._is_writer():
-                self._append()
-            self._leave()
+            try:
+                if self._is_writer():
+                    self._append()
+            finally:
+                self._leave()
 
     def _append(self) -> bool:
         start = time.perf_counter()
@@ -130,10 +134,11 @@ class Recorder:
             self._writer.write_batch(batch)
             assert self._file is not None  # noqa: S101  the writer has one
             self._file.flush()
+            self._num_snapshots, self._last = self._num_snapshots + 1, completed
         except BaseException:
-            self._leave()  # the file may end within this snapshot, and a reader would not find a later one
+            # The file may end within this snapshot, behind which no reader finds a later one, or it has the snapshot.
+            self._leave()
             raise
-        self._num_snapshots, self._last = self._num_snapshots + 1, completed
         self._next = completed + self._interval
         if self._has_budget:
             now = time.perf_counter()

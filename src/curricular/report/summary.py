@@ -84,8 +84,7 @@ def _draws(run: Recording, name: str) -> Iterator[str]:
 
 def _never_scored(run: Recording, num_active: float) -> Iterator[str]:
     count = stat(run, f"{mastery_key('never scored')}/num_tasks")[-1]
-    last = len(run.batches) - 1
-    given = [row for index, row in run.rows("task") if index == last and row["name"] == "never scored"]
+    given = [row for row in run.last_rows("task") if row["name"] == "never scored"]
     if not count:
         return
     yield f"{count:,.0f} of {num_active:,.0f} tasks have no score{'' if given else ': they were not handed out'}."

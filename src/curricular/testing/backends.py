@@ -236,10 +236,15 @@ class BackendSuite:
                 seen = {curriculum.task(task_id).params["rate"] for task_id in ids}
                 return seen | {task.params["rate"] for task in asked}
 
-            state = first.state_dict()
+            state, batch = first.state_dict(), first.ask_batch(2, replace=False)
             assert rates(first) == rates(second) == {0.0, 1.0}, "params: those of the rows"
             first.set_params([0, 1], "rate", [0.5, 0.5])
-            assert rates(first) == rates(second) == {0.5}, "set_params: other curricula see what one has written"
+            for curriculum in (first, second):
+                curriculum.ask_batch(1)
+                assert {row["rate"] for row in curriculum.configs(batch)} == {0.0, 1.0}, "configs: the rows as they are"
+            assert rates(first) == rates(second) == {0.5}, (
+                "set_params: other curricula see what one has written, and a batch from before it brings nothing back"
+            )
             second.load_state_dict(state)
             assert rates(first) == rates(second) == {0.0, 1.0}, "load: other curricula see what one has loaded"
 
@@ -284,6 +289,23 @@ class BackendSuite:
             waiting = [config for config, stays in zip(configs, left, strict=True) if stays]
             assert curriculum.configs(again) == waiting, "load: hands out again what waits and is in the pool"
             assert curriculum.stats()["num_open"] == left.sum(), "load: cancels open hand-outs of evicted tasks"
+
+    def test_a_batch_is_built_after_another_state_was_loaded(self) -> None:
+        """The ids of the tasks of two runs may be the same."""
+        generator = bucketed({"size": 0.0}, {"size": Span(0.0, 1.0)})
+        with closing(self.make_backend(4, 1)) as backend, closing(self.make_backend(4, 1)) as there:
+            here, other = (
+                Curriculum(generator, UniformConfig(num_active_tasks=4, seed=seed), backend=found)
+                for seed, found in enumerate((backend, there))
+            )
+            first = here.ask_batch(4)
+            lost = here.configs(first)
+            here.tell_batch(first.tickets, np.ones(4))
+            expected = other.configs(other.ask_batch(4))
+            here.load_state_dict(other.state_dict())
+            assert here.configs(here.open_handouts()) == expected, "configs: of the tasks of the state that was loaded"
+            assert here.configs(first) == lost, "configs: those of the batch, also of a run that is lost"
+            assert here.configs(here.ask_batch(4)) == expected, "configs: a batch of a lost run changes no other task"
 
     def test_closing_twice_is_no_error(self) -> None:
         backend = self.make_backend(2, 0)

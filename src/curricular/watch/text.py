@@ -78,11 +78,10 @@ def _head(sample: Sample, timeline: Timeline, view: View, width: int) -> list[Re
     first.append(f"  {counts['completed']:,.0f} results", "bold")
     why = ", ".join(f"{one_line(name)} {count:,.0f}" for name, count in by_reason(stats).items())
     outcomes = {"evicted": stats["num_evicted"], **{name: counts[name] for name in ("pending", "open", "stale")}}
-    parts = [
-        f"tasks {stats['num_active']:,.0f}",
-        *(f"{name} {count:,.0f}" for name, count in outcomes.items() if count),
-        *([f"walks {stats['cover/num_walks'] + stats['cover/progress']:,.1f}"] if stats["cover/num_walks"] else []),
-    ]
+    parts = [f"tasks {stats['num_active']:,.0f}"]
+    parts += [f"{name} {count:,.0f}" for name, count in outcomes.items() if count]
+    if sample.content.settings["cover_share"]:
+        parts.append(f"walks {stats['cover/num_walks'] + stats['cover/progress']:,.1f}")
     second = Text("  ".join([*parts, f"cancelled {counts['cancelled']:,.0f}" + (f": {why}" if why else "")]))
     for line in (first, second):
         line.truncate(width, overflow="ellipsis")

@@ -78,7 +78,9 @@ class LateRegrets:
         self._kept += [None] * num_episodes
 
     def tell(self, regrets: ArrayLike) -> None:
-        """Tells the kept scores with their regrets. A call that raises has told nothing, and can be repeated.
+        """Tells the kept scores with their regrets. A call that raises an error has told nothing, and can be repeated.
+
+        A call that an interrupt ends has told all or nothing, and keeps no score.
 
         Args:
             regrets: One finite regret per episode that ended since the last call, shape (k,), in the order of
@@ -94,11 +96,15 @@ class LateRegrets:
                 f"regrets: expected shape ({len(self._kept)},), one per episode that ended since the last call, got "
                 f"{found.shape}; pass regrets in the order of x[dones] of all steps since then"
             )
-        slots = [slot for slot, kept in enumerate(self._kept) if kept is not None]
+        kept, self._kept = self._kept, []  # first: an interrupt while they are told must not let them be told again
+        slots = [slot for slot, episode in enumerate(kept) if episode is not None]
         if self._curriculum is not None and slots:
-            task_ids, scores = zip(*filter(None, self._kept), strict=True)
-            self._curriculum.tell(task_ids, np.asarray(scores), regrets=found[slots])
-        self._kept.clear()
+            task_ids, scores = zip(*filter(None, kept), strict=True)
+            try:
+                self._curriculum.tell(task_ids, np.asarray(scores), regrets=found[slots])
+            except Exception:
+                self._kept = kept
+                raise
 
 
 def check_regret_rule(config: CurriculumConfig, rule: object | None, late: LateRegrets | None) -> None:
