@@ -1,6 +1,8 @@
 """Coverage: a share of the hand-outs walks over the pool, over cancellations, crashes, loads and processes."""
 
-from itertools import pairwise
+import linecache
+import sys
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from curricular import (
     TaskBuildError,
     ThompsonConfig,
     UniformConfig,
+    asking,
     bucketed,
     dataset,
 )
@@ -343,3 +346,57 @@ def test_a_task_that_is_evicted_before_it_is_built_is_exchanged_for_its_successo
     names = ("num_scheduled", "num_completed", "num_cancelled", "cancelled/evicted", "num_pending", "num_unsolicited")
     stats = here.stats()
     assert [stats[name] for name in names] == [2, 1, 1, 1, 0, 0]
+
+
+def interrupted_at(line, call):
+    """Makes `call`, which an interrupt ends before the line of `CoveringAsk` that runs `line`-th; whether one did."""
+    num_lines = 0
+
+    def trace(frame, event, _):
+        nonlocal num_lines
+        if frame.f_code.co_filename != asking.__file__:
+            return None
+        if event == "line" and linecache.getline(asking.__file__, frame.f_lineno).strip() != "try:":  # runs nothing
+            num_lines += 1
+            if num_lines == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("broken", [(), (7,)], ids=["buildable", "unbuildable"])
+def test_an_interrupt_cancels_what_the_call_was_handed_and_nothing_twice(monkeypatch, broken):
+    num_lost = num_twice = 0
+    for line in count(1):
+        levels, backend = Levels(8, broken.__contains__), LocalMemoryBackend(4)
+        config = UniformConfig(num_active_tasks=4, num_first_tasks=4, cover_share=1.0)
+        here, there = (Curriculum(levels, config, backend=backend) for _ in range(2))
+        ask_without = here._covering._tickets.ask_without
+
+        def ask_once_while_another_evicts(n, taken, *, replace):
+            ids = ask_without(n, taken, replace=replace)
+            monkeypatch.setattr(here._covering._tickets, "ask_without", ask_without)
+            there.tracker.schedule(ids[0])
+            there.remove_tasks(ids[:1])
+            there.tracker.schedule(there.add_tasks([7])[0])
+            return ids
+
+        monkeypatch.setattr(here._covering._tickets, "ask_without", ask_once_while_another_evicts)
+        if not interrupted_at(line, lambda: here.ask(2)):
+            break
+        rows = here.tracker.snapshot().rows
+        num_open = rows["num_orphans"].sum(), rows["num_pending"].sum()  # of the evicted task, of the others
+        num_lost += max(num_open) > 1  # one each is of `there`
+        num_twice += min(num_open) < (here.stats()["num_scheduled"] > 0)
+    assert line > 20
+    assert num_lost <= 3 + len(broken)  # after a hand-out before the next line, and at the return
+    assert num_twice <= 1 + len(broken)  # after a cancellation before the next line

@@ -133,7 +133,7 @@ class Curriculum(Generic[ConfigT]):
         selection = Selection(self._draws, walk, follows=self._backend.follows)
         self._tickets = Tickets(self.tracker, self._draws, selection, algorithm)
         self._covers = config.cover_share > 0
-        self._covering = CoveringAsk(self._tasks, self._tickets, self._backend, unbuildable)
+        self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, unbuildable)
         self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
