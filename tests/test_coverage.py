@@ -2,6 +2,7 @@
 
 import linecache
 import sys
+from functools import partial
 from itertools import count, pairwise
 
 import numpy as np
@@ -373,30 +374,36 @@ def interrupted_at(line, call):
     return False
 
 
+def asking_while_another_evicts(broken):
+    """A curriculum whose next call is handed a task that another one evicts, which has both tasks of the slot out."""
+    levels, backend = Levels(8, broken.__contains__), LocalMemoryBackend(4)
+    config = UniformConfig(num_active_tasks=4, num_first_tasks=4, cover_share=1.0)
+    here, there = (Curriculum(levels, config, backend=backend) for _ in range(2))
+    tickets = here._covering._tickets
+    ask_without = tickets.ask_without
+
+    def ask_without_then_evict(n, taken, *, replace):
+        ids, tickets.ask_without = ask_without(n, taken, replace=replace), ask_without
+        there.tracker.schedule(ids[0])
+        there.remove_tasks(ids[:1])
+        there.tracker.schedule(there.add_tasks([7])[0])
+        return ids
+
+    tickets.ask_without = ask_without_then_evict
+    return here
+
+
 @pytest.mark.parametrize("broken", [(), (7,)], ids=["buildable", "unbuildable"])
-def test_an_interrupt_cancels_what_the_call_was_handed_and_nothing_twice(monkeypatch, broken):
+def test_an_interrupt_cancels_what_the_call_was_handed_and_nothing_twice(broken):
     num_lost = num_twice = 0
     for line in count(1):
-        levels, backend = Levels(8, broken.__contains__), LocalMemoryBackend(4)
-        config = UniformConfig(num_active_tasks=4, num_first_tasks=4, cover_share=1.0)
-        here, there = (Curriculum(levels, config, backend=backend) for _ in range(2))
-        ask_without = here._covering._tickets.ask_without
-
-        def ask_once_while_another_evicts(n, taken, *, replace):
-            ids = ask_without(n, taken, replace=replace)
-            monkeypatch.setattr(here._covering._tickets, "ask_without", ask_without)
-            there.tracker.schedule(ids[0])
-            there.remove_tasks(ids[:1])
-            there.tracker.schedule(there.add_tasks([7])[0])
-            return ids
-
-        monkeypatch.setattr(here._covering._tickets, "ask_without", ask_once_while_another_evicts)
-        if not interrupted_at(line, lambda: here.ask(2)):
+        curriculum = asking_while_another_evicts(broken)
+        if not interrupted_at(line, partial(curriculum.ask, 2)):
             break
-        rows = here.tracker.snapshot().rows
+        rows = curriculum.tracker.snapshot().rows
         num_open = rows["num_orphans"].sum(), rows["num_pending"].sum()  # of the evicted task, of the others
-        num_lost += max(num_open) > 1  # one each is of `there`
-        num_twice += min(num_open) < (here.stats()["num_scheduled"] > 0)
+        num_lost += max(num_open) > 1  # one each is the other's
+        num_twice += min(num_open) < (curriculum.stats()["num_scheduled"] > 0)
     assert line > 20
     assert num_lost <= 3 + len(broken)  # after a hand-out before the next line, and at the return
     assert num_twice <= 1 + len(broken)  # after a cancellation before the next line

@@ -180,8 +180,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             return self.env.observations, [message_of(error, in_worker())]
 
     def _reset(self, seed: int | None) -> tuple[Any, list[dict[str, Any]]]:
-        if tasks := self._tasks.take_all():
-            self._handouts.abandon(tasks, self._episodes.longest)
+        if self._tasks.cancel_all("reset"):
+            self._handouts.count_abandoned(self._episodes.longest)
         if self._has_cut:
             self._uncut()
         indices = list(range(self._num_envs))
@@ -275,6 +275,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             except Exception as error:  # noqa: BLE001 -- a user's `reduce` may raise anything; it is raised below
                 errors.append(error)
                 self._handouts.cancel([self._tasks.playing[index]], "unscored")
+                self._tasks.forget([index])
         try:
             reports = self._handouts.tell(episodes)
         except Exception:
@@ -316,4 +317,4 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         self._has_cut = False
 
     def _fail_all(self, error: Exception) -> list[dict[str, Any]]:
-        return self._handouts.fail(self._tasks.take_all(), error)
+        return self._handouts.report_failed(self._tasks.cancel_all("failed"), error)
