@@ -257,3 +257,20 @@ def test_a_description_that_does_not_fit_its_params_finds_nothing():
     ):
         with pytest.raises(ValueError, match="state: expected generator"):
             loaded.load_state_dict({**state, "source": source})
+
+
+@pytest.mark.parametrize("numbers", [range(6), range(1, 9), range(3, 9)], ids=["same", "changed", "some missing"])
+def test_a_load_ends_the_open_hand_outs_of_tasks_that_have_left_the_pool(numbers, tmp_path):
+    config = UniformConfig(num_active_tasks=6, num_first_tasks=5, use_shared_memory=False)
+    curriculum = Curriculum(rows(range(6)), config)
+    batch = curriculum.ask_for(curriculum.tasks()["task_id"])
+    curriculum.remove_tasks(batch.task_ids[:2])
+    curriculum.save(tmp_path / "saved")
+    resumed = Curriculum.load(tmp_path / "saved", rows(numbers), config=config)
+    num_gone = max(2, numbers[0])
+    assert resumed.open_handouts().tickets.tolist() == batch.tickets[num_gone:].tolist()
+    assert [task["id"] for task in resumed.configs(resumed.open_handouts())] == [f"p{i}" for i in range(num_gone, 5)]
+    stats = resumed.stats()
+    assert stats["num_open"] == stats["num_pending"] == 5 - num_gone
+    assert stats["cancelled/evicted"] == num_gone
+    assert balance(stats) == 0

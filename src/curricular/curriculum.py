@@ -649,7 +649,8 @@ class Curriculum(Generic[ConfigT]):
 
         In a session, every process resumes at its next call. If hand-outs are open, or if other processes use the
         session, the tasks get new ids, and results of earlier hand-outs without tickets count as stale. Hand-outs with
-        tickets that are open in `state` are open again, and `ask_batch` returns them first.
+        tickets that are open in `state` are open again, and `ask_batch` returns them first; those of evicted tasks
+        count as cancelled.
 
         Args:
             state: A state, from `state_dict`.
@@ -702,8 +703,8 @@ class Curriculum(Generic[ConfigT]):
         If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
         other tasks by their content. Missing tasks leave the pool, and new ones enter. Both are logged.
 
-        After a change of size, or if tasks are missing, open hand-outs with tickets stay open if their task is kept.
-        All other open hand-outs count as cancelled.
+        Open hand-outs with tickets stay open if their task is in the pool, and else count as cancelled. After a change
+        of size, or if tasks are missing, all open hand-outs without tickets count as cancelled, too.
 
         Args:
             path: Where `save` wrote the checkpoint.

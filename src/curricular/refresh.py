@@ -18,14 +18,19 @@ from .flush import flush_log, recorded
 from .priorities import too_many_failures, unplayable
 from .probabilities import capped, cumulative
 from .table import (
+    EVICTED,
     Counters,
     Draft,
     Estimator,
     Patch,
     Table,
+    cancellations,
     choose,
+    close,
+    is_current,
     lowest,
     num_evictions_due,
+    oldest,
     record,
     resize,
     restore,
@@ -347,7 +352,12 @@ class Refresher:
         now = transaction.table
         keeps_ids = keeps_ids and now.counters.num_pending == 0 and self._backend.num_workers == 1
         generation = first_id() // self._backend.capacity + 1
-        transaction.commit(restore(saved, now, keeps_ids=keeps_ids, generation=generation))
+        draft = Draft(saved)
+        gone = oldest(saved.ledger, ~is_current(saved, saved.ledger["task_id"]))
+        if len(gone):  # `ask_batch` could hand out none of them again
+            draft.add(record(saved, cancellations(saved.ledger["task_id"][gone], EVICTED), self._estimator))
+            draft.add(close(draft.table, gone))
+        transaction.commit(restore(draft.table, now, keeps_ids=keeps_ids, generation=generation))
         self._update_missing(transaction.table.counters)
 
     def probabilities(self, table: Table) -> NDArray[np.float64]:

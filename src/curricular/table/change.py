@@ -251,6 +251,7 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
     """Returns the patch that replaces `table` with `saved`, in a new epoch, so that every process draws again.
 
     A new life begins. The hand-outs with tickets that `saved` has open are open again, and are handed out first.
+    All their tasks must be in the pool.
 
     Args:
         saved: The pool to restore.
@@ -262,14 +263,13 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
     old, new, capacity = table.counters, saved.counters, len(saved.rows)
     newest = max(int(table.rows["task_id"].max()), int(saved.rows["task_id"].max())) // capacity
     generation = max(generation, old.first_generation, new.first_generation, newest + 1)
-    rows, entries = saved.rows, open_entries(saved.ledger)
+    rows, entries = saved.rows.take(np.arange(capacity)), open_entries(saved.ledger)
     if not keeps_ids:
-        rows = Rows(rows.words.copy())
-        here, slots = is_current(saved, entries["task_id"]), entries["task_id"] % capacity
+        slots = entries["task_id"] % capacity
         rows["task_id"] = np.arange(capacity) + capacity * generation
         generation += 1
-        entries["task_id"] = np.where(here, rows["task_id"][slots], entries["task_id"])
-        num_open = np.minimum(rows["num_pending"], np.bincount(slots[here], minlength=capacity))
+        entries["task_id"] = rows["task_id"][slots]
+        num_open = np.minimum(rows["num_pending"], np.bincount(slots, minlength=capacity))
         rows["num_orphans"] += rows["num_pending"] - num_open
         rows["num_pending"] = num_open
     counters = new._replace(
