@@ -281,6 +281,23 @@ class WrapperSuite:
             self.play_after_reset(trial)
             assert trial.account().completed == 1, "a score outside of the range: the next episode is told"
 
+    @pytest.mark.filterwarnings("error:.*encountered:RuntimeWarning")
+    @pytest.mark.parametrize("rewards", [[np.nan], [-np.inf, 0.5], [np.inf, -np.inf], [np.inf, np.nan]])
+    def test_rewards_that_are_not_finite_are_an_error_that_cancels_their_episode_alone(
+        self, rewards: list[float]
+    ) -> None:
+        with self.trial(lambda _: Script(rewards), num_lanes=1) as trial:
+            trial.reset()
+            with pytest.raises(
+                ValueError, match=r"score: expected a finite number .*, got (nan|inf|-inf) by rule 'ret"
+            ):
+                trial.play(1)
+            account = trial.account()
+            assert (account.completed, account.cancelled) == (0, 1), "a reward that is not finite: cancels its episode"
+            trial.direct(pay)
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1, "a reward that is not finite: the next episode is told"
+
     @pytest.mark.parametrize(
         ("score", "message"),
         [("0.5", "got '0.5'"), (None, "got None"), ([0.5, 0.5], r"got \[0.5, 0.5\]"), (0.5 + 0j, r"got \(0.5\+0j\)")],

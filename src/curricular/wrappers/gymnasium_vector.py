@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, AnyRegretRule, Episode, Handouts, ScoreRule, opening, parted
-from .returns import as_info, by_env, checked
+from .returns import add_rewards, as_info, by_env, checked
 from .spaces import SpacesDifferError
 from .statistics import StatsInterval
 from .vector_infos import InfoOf, checked_final, reported, with_final
@@ -179,7 +179,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             names = ("observations", "rewards", "terminations", "truncations", "infos")
             self._observations, rewards, terminations, truncations, infos = checked("step", names, result)
             shape = self.num_envs, 1
-            self._returns += by_env("rewards", rewards, shape)[:, 0]
+            add_rewards(self._returns, by_env("rewards", rewards, shape)[:, 0])
             flags = by_env("terminations", terminations, shape), by_env("truncations", truncations, shape)
             ended = np.flatnonzero(np.logical_or(*flags)).tolist()
             infos = as_info("step", infos)

@@ -39,7 +39,7 @@ from .puffer_tasks import EnvTasks
 from .puffer_workers import Multiprocessing as Multiprocessing
 from .puffer_workers import WorkerError, in_worker, message_of
 from .reducers import Reducer, reducer
-from .returns import as_info, checked, infos_of
+from .returns import checked, infos_of
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv", "Multiprocessing", "WorkerError"]
@@ -238,7 +238,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             if type(result) is not tuple or len(result) != _NUM_RESULTS:
                 result = checked("step", ("observations", "rewards", "terminals", "truncations", "infos"), result)
             observations, rewards, terminals, truncations, infos = result
-            if type(infos) is not list:
+            if type(infos) is not list or infos:
                 infos = infos_of("step", infos)
             if self._tasks.applied:
                 self._tasks.check_restarted()
@@ -289,7 +289,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:
         is_alone = self._num_envs == 1
-        info = {key: value for info in infos for key, value in as_info("step", info).items()} if is_alone else {}
+        info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
         episode_return = self._reduce(self._episodes.returns[index])
         return Episode(self._tasks.playing[index], episode_return, self._episodes.length_of(index), info, index)
 

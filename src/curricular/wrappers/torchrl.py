@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, ScoreRule
+from .returns import add_rewards, by_env
 
 __all__ = ["CurriculumTransform"]
 
@@ -130,9 +131,10 @@ class CurriculumTransform(_Base, Generic[ConfigT]):  # type: ignore[valid-type, 
         """Adds the rewards of a step, and tells the scores of the episodes that it ended."""
         next_tensordict = self._with_ids(next_tensordict)
         playing = list(self._playing)
-        self._returns[playing] += _flat(next_tensordict["reward"])[playing]
+        shape = len(self._returns), 1
+        rewards, done = (by_env(name, _flat(next_tensordict[name]), shape)[:, 0] for name in ("reward", "done"))
+        add_rewards(self._returns, rewards)
         self._lengths[playing] += 1
-        done = _flat(next_tensordict["done"])
         if ended := [index for index in playing if done[index]]:
             rows = next_tensordict.reshape(-1)
             returns, lengths = self._returns.tolist(), self._lengths.tolist()
