@@ -18,7 +18,7 @@ from .backends.protocol import Backend, FollowerError, Transaction
 from .checkpoint import pack_state, read_checkpoint, refused_file, unpack_state, write_checkpoint
 from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
-from .defaults import arranged, check_load, fitted, reduced
+from .defaults import arranged, check_load, fitted, reduced, warn_of_others
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, identity
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
@@ -118,6 +118,7 @@ class Curriculum(Generic[ConfigT]):
         self.config, self.generator = arranged(tasks, config)
         config = fitted(self.config, self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
+        warn_of_others(config, self.generator.num_tasks, algorithm)
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
             config, self.generator.axes, identity=identity(self.generator), backend=backend
