@@ -253,7 +253,7 @@ def test_what_makes_no_sense_is_refused(make, message):
 @pytest.mark.parametrize("axis", [-1, 1, 0.5, (0,), "generator"])
 def test_what_is_no_index_of_an_axis_is_refused_when_the_curriculum_is_made(axis):
     for modifier in (Interest((1, 2, 3, 4), axis=axis), Cost((1, 2, 3, 4), axis=axis), Quotas((1,), axis=axis)):
-        with pytest.raises((TypeError, ValueError), match="axis: expected .*index.* got .*; (use|pass)"):
+        with pytest.raises((TypeError, ValueError), match=r"axis: expected .*index.* got .*; (use|pass)"):
             shares(modifier)
 
 
