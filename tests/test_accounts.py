@@ -213,11 +213,14 @@ class Accounts(RuleBasedStateMachine):
         self.saved = state, self.model.copy(), list(self.out), dict(self.open), dict(self.moments)
 
     def back_to(self, model, open_handouts):
-        """What was open at the save is open again, and waits; whatever else has a ticket is lost."""
+        """What was open at the save of tasks in the pool is open again, and waits; all other tickets have ended."""
         self.model = model.copy()
         self.ended += [ticket for ticket in self.open if ticket not in open_handouts]
         self.ended = [ticket for ticket in self.ended if ticket not in open_handouts]
         self.open, self.waiting = dict(open_handouts), list(open_handouts)
+        current = {row.task_id for row in self.model.rows}
+        for ticket in [ticket for ticket, task_id in self.open.items() if task_id not in current]:
+            self.end(ticket, CANCELLED)
         counters = self.curriculum.tracker.snapshot().counters
         self.model.first_generation = counters.first_generation
         self.num_refused = counters.num_repeated + counters.num_unknown

@@ -2,6 +2,7 @@ import re
 import runpy
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -188,7 +189,8 @@ def test_the_demo_gets_the_options(calls, tmp_path):
     assert calls == [(["uniform"], 3, {"num_steps": 7, "is_quick": True}), ("jobs", tmp_path, True)]
 
 
-def test_the_demo_has_defaults(calls):
+def test_the_demo_has_defaults(calls, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     assert runner.invoke(cli.app, ["demo"]).exit_code == 0
     assert calls == [
         (["uniform", "noise-aware"], 1, {"num_steps": None, "is_quick": False}),
@@ -203,7 +205,9 @@ def test_the_demo_has_defaults(calls):
         (KeyboardInterrupt(), 130, "interrupted: the figures so far are in curricular-demo\n"),
     ],
 )
-def test_an_end_before_time_has_an_exit_code(monkeypatch, error, code, output):
+def test_an_end_before_time_has_an_exit_code(monkeypatch, tmp_path, error, code, output):
+    monkeypatch.chdir(tmp_path)
+
     def demo(jobs, out, console, *, resumes):
         raise error
 
@@ -213,6 +217,43 @@ def test_an_end_before_time_has_an_exit_code(monkeypatch, error, code, output):
     monkeypatch.setattr(cli, "import_module", lambda name: stand_in)
     result = runner.invoke(cli.app, ["demo"])
     assert (result.exit_code, result.output) == (code, output)
+
+
+PATHS = ["x" * 5000, "notes/x", "notes/x/y"]
+"""What can be no path, since it is too long or within a file."""
+
+WITH_A_PATH = [
+    ["demo", "--quick", "--out"],
+    ["bench", "--algorithms", "uniform", "--scenarios", "mixture", "--seeds", "1", "--out"],
+    ["report", "recording", "--out"],
+    ["report", "recording", "--png"],
+    ["report"],
+    ["show"],
+    ["watch", "--once"],
+    ["replay"],
+    ["sessions", "remove"],
+]
+
+WITH_A_NAME = [["bench", "--algorithms"], ["replay", ".", "--tasks"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        *product(WITH_A_PATH, PATHS),
+        *product(WITH_A_NAME, [*PATHS, "x" * 5000 + ":y", "..:y", ":", "a\nb:c"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else f"{value:.20}",
+)
+def test_a_path_or_name_of_nothing_is_one_error_before_anything_is_computed(arguments, value, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").touch()
+    (tmp_path / "recording").touch()
+    result = runner.invoke(cli.app, [*arguments, value])
+    assert type(result.exception) is SystemExit
+    assert result.exit_code in {1, 2}
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.usefixtures("without_extras")

@@ -1,6 +1,9 @@
 """Coverage: a share of the hand-outs walks over the pool, over cancellations, crashes, loads and processes."""
 
-from itertools import pairwise
+import linecache
+import sys
+from functools import partial
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from curricular import (
     TaskBuildError,
     ThompsonConfig,
     UniformConfig,
+    asking,
     bucketed,
     dataset,
 )
@@ -360,3 +364,63 @@ def test_a_walk_is_done_when_only_unplayable_tasks_were_never_scored():
         num_walks = stats["cover/num_walks"] + stats["cover/progress"]
     assert len(whole) == 6 * 4 + 1  # the broken task came twice in the first walk
     assert [number for number, is_whole in enumerate(whole, 1) if is_whole] == [5, 9, 13, 17, 21, 25]
+
+
+def interrupted_at(line, call):
+    """Makes `call`, which an interrupt ends before the line of `CoveringAsk` that runs `line`-th; whether one did."""
+    num_lines = 0
+
+    def trace(frame, event, _):
+        nonlocal num_lines
+        if frame.f_code.co_filename != asking.__file__:
+            return None
+        if event == "line" and linecache.getline(asking.__file__, frame.f_lineno).strip() != "try:":  # runs nothing
+            num_lines += 1
+            if num_lines == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def asking_while_another_evicts(broken):
+    """A curriculum whose next call is handed a task that another one evicts, which has both tasks of the slot out."""
+    levels, backend = Levels(8, broken.__contains__), LocalMemoryBackend(4)
+    config = UniformConfig(num_active_tasks=4, num_first_tasks=4, cover_share=1.0)
+    here, there = (Curriculum(levels, config, backend=backend) for _ in range(2))
+    tickets = here._covering._tickets
+    ask_without = tickets.ask_without
+
+    def ask_without_then_evict(n, taken, *, replace):
+        ids, tickets.ask_without = ask_without(n, taken, replace=replace), ask_without
+        there.tracker.schedule(ids[0])
+        there.remove_tasks(ids[:1])
+        there.tracker.schedule(there.add_tasks([7])[0])
+        return ids
+
+    tickets.ask_without = ask_without_then_evict
+    return here
+
+
+@pytest.mark.parametrize("broken", [(), (7,)], ids=["buildable", "unbuildable"])
+def test_an_interrupt_cancels_what_the_call_was_handed_and_nothing_twice(broken):
+    num_lost = num_twice = 0
+    for line in count(1):
+        curriculum = asking_while_another_evicts(broken)
+        if not interrupted_at(line, partial(curriculum.ask, 2)):
+            break
+        rows = curriculum.tracker.snapshot().rows
+        num_open = rows["num_orphans"].sum(), rows["num_pending"].sum()  # of the evicted task, of the others
+        num_lost += max(num_open) > 1  # one each is the other's
+        num_twice += min(num_open) < (curriculum.stats()["num_scheduled"] > 0)
+    assert line > 20
+    assert num_lost <= 3 + len(broken)  # after a hand-out before the next line, and at the return
+    assert num_twice <= 1 + len(broken)  # after a cancellation before the next line

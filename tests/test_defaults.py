@@ -83,6 +83,29 @@ def test_a_number_that_the_user_wrote_is_checked():
         Curriculum(LEVELS, UniformConfig(num_active_tasks=4, use_shared_memory=False))
 
 
+@pytest.mark.parametrize(
+    ("config", "tasks", "reason"),
+    [
+        (UniformConfig(num_active_tasks=2), LEVELS, "UniformAlgorithm keeps the first playable ones"),
+        (UniformConfig(), range(2**30), "UniformAlgorithm keeps the first playable ones"),
+        (UniformConfig(num_active_tasks=2, eviction_rate=0), LEVELS, "eviction_rate=0 keeps the first ones"),
+        (NoiseAwareConfig(num_active_tasks=2, eviction_rate=0), LEVELS, "eviction_rate=0 keeps the first ones"),
+        (NoiseAwareConfig(num_active_tasks=2), LEVELS, None),
+        (UniformConfig(num_active_tasks=2, num_first_tasks=1), LEVELS, None),
+        (UniformConfig(), LEVELS, None),
+        (UniformConfig(num_active_tasks=2), ENDLESS, None),
+    ],
+)
+def test_a_pool_that_keeps_its_tasks_and_leaves_out_others_is_in_the_log_once(config, tasks, reason, caplog):
+    curriculum = Curriculum(config, tasks)
+    curriculum.tell([task.task_id for task in curriculum.ask(100)], [0.5] * 100)
+    num_tasks, size = curriculum.generator.num_tasks, len(curriculum.task_states())
+    expected = f"num_active_tasks is {size}, the generator has {num_tasks} tasks, and {reason}: the other "
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == (reason is not None)
+    assert all(text.startswith(expected) and "raise num_active_tasks" in text for text in texts)
+
+
 class Half:
     """A generator that is not written to its end."""
 

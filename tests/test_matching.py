@@ -260,7 +260,7 @@ def test_a_description_that_does_not_fit_its_params_finds_nothing():
             loaded.load_state_dict({**state, "source": source})
 
 
-def test_open_handouts_of_evicted_tasks_are_cancelled_since_no_changed_generator_is_searched_for_them():
+def test_a_load_cancels_the_open_handouts_of_evicted_tasks_since_no_changed_generator_is_searched_for_them():
     old = bucketed({"size": 5, "kind": "a"}, {"size": Span(5, 25), "kind": ["a", "b"]})
     new = bucketed({"size": 5, "kind": "a"}, {"size": Span(5, 30), "kind": ["c", "a", "b"]})
     saved = Curriculum(old, quick(8))
@@ -270,14 +270,31 @@ def test_open_handouts_of_evicted_tasks_are_cancelled_since_no_changed_generator
     assert not set(gone.task_ids.tolist()) & set(saved.tasks()["task_id"].tolist())
     here = saved.ask_batch(3)
     expected = saved.configs(here)
+    before, state = saved.stats(), saved.state_dict()
     for loaded in (saved, Curriculum(new, quick(8))):
-        before = saved.stats()
-        loaded.load_state_dict(saved.state_dict())
+        loaded.load_state_dict(state)
         stats = loaded.stats()
         assert balance(stats) == 0
-        is_same = loaded is saved
-        assert loaded.configs(loaded.open_handouts())[-3:] == expected
-        assert stats["num_open"] == (9 if is_same else 3)
-        assert stats["num_cancelled"] == before["num_cancelled"] + (0 if is_same else 4)
-        assert stats["num_pending"] == before["num_pending"] - (0 if is_same else 4)
+        assert loaded.configs(loaded.open_handouts()) == expected
+        assert stats["num_open"] == 3
+        assert stats["num_cancelled"] == before["num_cancelled"] + 6
+        assert stats["num_unsolicited"] == before["num_unsolicited"] + 2  # those that were told by task id
+        assert stats["num_pending"] == before["num_pending"] - 4
         loaded.load_state_dict(loaded.state_dict())  # which checks the whole table
+
+
+@pytest.mark.parametrize("numbers", [range(6), range(1, 9), range(3, 9)], ids=["same", "changed", "some missing"])
+def test_a_load_ends_the_open_hand_outs_of_tasks_that_have_left_the_pool(numbers, tmp_path):
+    config = UniformConfig(num_active_tasks=6, num_first_tasks=5, use_shared_memory=False)
+    curriculum = Curriculum(rows(range(6)), config)
+    batch = curriculum.ask_for(curriculum.tasks()["task_id"])
+    curriculum.remove_tasks(batch.task_ids[:2])
+    curriculum.save(tmp_path / "saved")
+    resumed = Curriculum.load(tmp_path / "saved", rows(numbers), config=config)
+    num_gone = max(2, numbers[0])
+    assert resumed.open_handouts().tickets.tolist() == batch.tickets[num_gone:].tolist()
+    assert [task["id"] for task in resumed.configs(resumed.open_handouts())] == [f"p{i}" for i in range(num_gone, 5)]
+    stats = resumed.stats()
+    assert stats["num_open"] == stats["num_pending"] == 5 - num_gone
+    assert stats["cancelled/evicted"] == num_gone
+    assert balance(stats) == 0

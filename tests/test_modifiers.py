@@ -250,6 +250,13 @@ def test_what_makes_no_sense_is_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize("axis", [-1, 1, 0.5, (0,), "generator"])
+def test_what_is_no_index_of_an_axis_is_refused_when_the_curriculum_is_made(axis):
+    for modifier in (Interest((1, 2, 3, 4), axis=axis), Cost((1, 2, 3, 4), axis=axis), Quotas((1,), axis=axis)):
+        with pytest.raises((TypeError, ValueError), match=r"axis: expected .*index.* got .*; (use|pass)"):
+            shares(modifier)
+
+
 @pytest.mark.parametrize("modifier", [Interest([1e100] * 4), Cost([1e-100] * 4), Cost([1e100] * 4)])
 def test_the_largest_and_the_smallest_numbers_keep_the_proportions(modifier):
     assert shares(*[modifier] * 8) == pytest.approx([0.25] * 4)

@@ -451,6 +451,28 @@ def test_intervals_hold_about_as_many_values_each_on_the_scale_on_which_these_ar
         assert (widths[-1] > 3 * widths[0]) == log
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.linspace(-1.7, 1.7, 50) * 1e308,
+        np.geomspace(1e-300, 1.7e308, 50),
+        np.geomspace(1e200, 1e300, 50),
+        np.full(50, 1.7e308) - np.arange(50) * 1e300,
+    ],
+)
+def test_the_largest_numbers_are_divided_like_others_and_infinite_ones_are_in_no_interval(values):
+    infinite = [np.inf, -np.inf, np.nan, np.inf]
+    places, names = Buckets(values).place(np.append(values, infinite))
+    assert names[16:] == ["-inf", "inf"]
+    assert places[-4:].tolist() == [17, 16, -1, 17]
+    ends = [[float(end) for end in name.split(" to ")] for name in names[:16]]
+    assert np.isfinite(ends).all()
+    for value, place in zip(values, places, strict=False):
+        low, high = ends[place]
+        assert low - abs(low) / 1000 <= value <= high + abs(high) / 1000  # names have four digits
+
+
 @pytest.mark.parametrize("first", [0, -50, 10**6])
 @pytest.mark.parametrize("num", [30, 100, 997])
 def test_intervals_of_whole_numbers_are_named_by_whole_numbers_that_are_in_them(first, num):

@@ -46,6 +46,8 @@ REST = "(rest)"
 class Buckets:
     """The buckets of one axis. Intervals are fixed by the first values; otherwise, new values get new buckets.
 
+    Infinite values are in no interval: each of the two has a bucket.
+
     Args:
         values: The values of the tasks in the pool, shape (n,).
     """
@@ -61,9 +63,11 @@ class Buckets:
     def place(self, values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
         """Returns the bucket of each of `values`, shape (n,), −1 for a missing value, and the names of the buckets."""
         if self._edges is not None:
-            inner = self._edges[1:-1]
-            places = np.searchsorted(inner, values.astype(np.float64), side="right")
-            return np.where(np.isnan(values.astype(np.float64)), -1, places), self._names
+            numbers = values.astype(np.float64)
+            places = np.searchsorted(self._edges[1:-1], numbers, side="right")
+            for infinite in np.unique(numbers[np.isinf(numbers)]).tolist():
+                places[numbers == infinite] = self._bucket(str(infinite))
+            return np.where(np.isnan(numbers), -1, places), self._names
         kinds, inverse = np.unique(_texts(values), return_inverse=True)
         return np.array([self._bucket(text) for text in kinds.tolist()], np.int64)[inverse], self._names
 
@@ -85,17 +89,25 @@ def _intervals(known: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[st
     of whole numbers is named by its first and last one, any other by its edges.
 
     Args:
-        known: Ascending, shape (n,).
+        known: Finite, ascending, shape (n,).
     """
     low, high = known[0], known[-1]
-    is_log = low > 0.0 and high >= WIDE * low and np.median(known) ** 2 < np.sqrt(low * high) * (low + high) / 2
-    divided = np.geomspace if is_log else np.linspace
+    is_log = bool(low > 0.0 and high / WIDE >= low)
+    if is_log:  # logarithms and halves, of which none is infinite
+        logs = np.log(known)
+        is_log = bool(2 * np.median(logs) < (logs[0] + logs[-1]) / 2 + np.log(low / 2 + high / 2))
+    divided = np.geomspace if is_log else _evenly
     if (known == np.floor(known)).all():
         edges = np.unique(np.floor(divided(low, high + 1, NUM_INTERVALS + 1)))
         ends = zip(edges[:-1].tolist(), (edges[1:] - 1).tolist(), strict=True)
         return edges, [f"{first:.15g}" if first == last else f"{first:.15g} to {last:.15g}" for first, last in ends]
     edges = divided(low, high, NUM_INTERVALS + 1)
     return edges, [f"{first:.4g} to {last:.4g}" for first, last in pairwise(edges.tolist())]
+
+
+def _evenly(low: float, high: float, n: int) -> NDArray[np.float64]:
+    """Returns what `numpy.linspace` does, also where the range from `low` to `high` is wider than the largest float."""
+    return 2 * np.linspace(low / 2, high / 2, n)
 
 
 def _texts(values: NDArray[Any]) -> NDArray[np.str_]:

@@ -1,14 +1,15 @@
 """`CoveringAsk`: asks for tasks without tickets where a walk covers the pool, in one change of the table per call."""
 
+from collections import Counter
 from typing import Generic
 
 import numpy as np
 
-from .backends.protocol import Backend
 from .handouts import TaskBuildError, TaskCache, Unbuildable
-from .table import BUILT_IN_REASONS, UNBUILDABLE
+from .table import BUILT_IN_REASONS, EVICTED, UNBUILDABLE
 from .task import ConfigT, Task
 from .tickets import Tickets
+from .tracker import TaskTracker
 
 
 class CoveringAsk(Generic[ConfigT]):
@@ -19,14 +20,17 @@ class CoveringAsk(Generic[ConfigT]):
     Args:
         tasks: Builds the tasks.
         tickets: Hands out tasks.
-        backend: Where the rows are.
+        tracker: Logs hand-outs.
         unbuildable: Cancels hand-outs that the caller does not get.
     """
 
-    def __init__(self, tasks: TaskCache[ConfigT], tickets: Tickets, backend: Backend, unbuildable: Unbuildable) -> None:
+    def __init__(
+        self, tasks: TaskCache[ConfigT], tickets: Tickets, tracker: TaskTracker, unbuildable: Unbuildable
+    ) -> None:
         self._tasks = tasks
         self._tickets = tickets
-        self._backend = backend
+        self._tracker = tracker
+        self._backend = tracker.backend
         self._unbuildable = unbuildable
 
     def ask(self, n: int, *, replace: bool) -> list[Task[ConfigT]]:
@@ -40,19 +44,20 @@ class CoveringAsk(Generic[ConfigT]):
         asked: list[Task[ConfigT]] = []
         failed: set[int] = set()
         in_a_row: list[int] = []
-        while len(asked) < n:
-            barred = np.array([*(task.task_id for task in asked), *failed], np.int64) % capacity
-            ids = self._tickets.ask_without(n - len(asked), barred, replace=replace)
-            num_ended = 0  # of these hand-outs, those that were built or given up
-            try:
-                for task_id in ids.tolist():
+        held = Counter[int]()  # id -> hand-outs of this call that are open; follows each change of the log at once
+        try:
+            while len(asked) < n:
+                barred = np.array([*(task.task_id for task in asked), *failed], np.int64) % capacity
+                ids = self._tickets.ask_without(n - len(asked), barred, replace=replace).tolist()
+                held.update(ids)
+                for task_id in ids:
                     try:
                         task = self._tasks[task_id]
                     except TaskBuildError as error:
                         if error.task_id != task_id:
-                            self._unbuildable.exchange(task_id, error.task_id)
+                            self._exchange(task_id, error.task_id, held)
                         self._unbuildable.give_up(error)
-                        num_ended += 1
+                        held[error.task_id] -= 1
                         failed.add(task_id)
                         in_a_row.append(task_id)
                         is_short = not replace and n + len(failed) > self._backend.glance()[0].num_active
@@ -60,16 +65,21 @@ class CoveringAsk(Generic[ConfigT]):
                             raise
                     else:
                         if task.task_id != task_id:
-                            self._unbuildable.exchange(task_id, task.task_id)
+                            self._exchange(task_id, task.task_id, held)
                         asked.append(task)
-                        num_ended += 1
                         in_a_row.clear()
-            except BaseException as error:  # an interrupt, too: the caller gets none of the tasks
-                reason = BUILT_IN_REASONS[UNBUILDABLE] if isinstance(error, TaskBuildError) else "interrupted"
-                lost = np.array([*(task.task_id for task in asked), *ids[num_ended:]], np.int64)
-                self._unbuildable.cancel(lost, reason)
-                raise
+        except BaseException as error:  # an interrupt, too: the caller gets none of the tasks
+            reason = BUILT_IN_REASONS[UNBUILDABLE] if isinstance(error, TaskBuildError) else "interrupted"
+            self._unbuildable.cancel(np.array([*held.elements()], np.int64), reason)
+            raise
         return asked
+
+    def _exchange(self, task_id: int, successor: int, held: Counter[int]) -> None:
+        """Hands out the successor of a task that was evicted meanwhile, and cancels the hand-out of the task."""
+        self._tracker.schedule(successor)
+        held[successor] += 1
+        self._unbuildable.cancel([task_id], BUILT_IN_REASONS[EVICTED])
+        held[task_id] -= 1
 
     def look(self) -> Task[ConfigT]:
         """Returns the next task, and hands out nothing.

@@ -34,20 +34,28 @@ from .outline import outline
 from .params import Layout
 from .rows import VERSION, Rows, TaskState
 from .table import (
+    EVICTED,
     LABEL,
     MAX_COUNT,
     MAX_LABELS,
     MAX_REASONS,
     REASON,
     Counters,
+    Draft,
+    Estimator,
     Table,
     TableError,
+    cancellations,
     check_array,
     check_shape,
     check_table,
+    close,
     handout_dtype,
+    is_current,
+    oldest,
     open_entries,
     places_of,
+    record,
     rescaled,
 )
 from .task import all_axes
@@ -326,8 +334,18 @@ def pack_state(
     }
 
 
-def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any]) -> SavedState:
+def unpack_state(
+    state: Mapping[str, Any], config: CurriculumConfig, generator: TaskGenerator[Any], estimator: Estimator
+) -> SavedState:
     """Returns the checked content of `state`, copied, as tasks of `generator`. Tasks that it lacks are inactive.
+
+    Open hand-outs of evicted tasks count as cancelled, since they can be neither matched nor handed out again.
+
+    Args:
+        state: What `pack_state` or `read_checkpoint` returned.
+        config: Settings of the pool to load it into.
+        generator: Builds the tasks of that pool.
+        estimator: The settings of the averages, as `config` gives them.
 
     Raises:
         ValueError: If `state` is not a state, is damaged, or does not fit `config` and `generator`.
@@ -340,7 +358,7 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     _check_origin(state, config)
     saved = _saved(state)
     num_saved = np.count_nonzero(saved.table.rows["is_active"])
-    saved = saved._replace(table=_in_range(saved.table, state, config))
+    saved = saved._replace(table=_without_evicted(_in_range(saved.table, state, config), estimator))
     if type(state["generator"]) is not str or fingerprint(generator) != state["generator"]:
         saved = saved._replace(table=_matched(state, saved, generator))
     _check_tasks(saved.table, generator)
@@ -350,6 +368,18 @@ def unpack_state(state: Mapping[str, Any], config: CurriculumConfig, generator: 
     # A pool to which the user adds tasks may have empty places.
     num_wanted = len(saved.table.rows) if config.num_first_tasks is None else num_saved
     return saved._replace(is_whole=bool(np.count_nonzero(saved.table.rows["is_active"]) == num_wanted > 0))
+
+
+def _without_evicted(table: Table, estimator: Estimator) -> Table:
+    """Returns `table` after its open hand-outs of evicted tasks were cancelled."""
+    gone = oldest(table.ledger, ~is_current(table, table.ledger["task_id"]))
+    if not len(gone):
+        return table
+    draft = Draft(table)
+    draft.add(record(table, cancellations(table.ledger["task_id"][gone], EVICTED), estimator))
+    draft.add(close(draft.table, gone))
+    there = draft.table
+    return replace(there, rows=there.rows.take(np.arange(len(there.rows))), ledger=open_entries(there.ledger))
 
 
 def unpack_table(state: Mapping[str, Any]) -> Table:

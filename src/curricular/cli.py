@@ -1,6 +1,8 @@
 """The command line: one function per command, which imports its own modules only when it runs."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -70,6 +72,8 @@ def demo(
         raise _failure(error, code=2) from None
     run = _load("curricular.demo.run", extra="demo")
     jobs = run.plan(names, seeds, num_steps=steps, is_quick=quick)
+    with _writing("out", out, "folder"):
+        out.mkdir(parents=True, exist_ok=True)
     try:
         run.demo(jobs, out, _console(), resumes=resume)
     except run.RunError as error:
@@ -125,6 +129,8 @@ def bench(
     except ValueError as error:
         raise _failure(error, code=2) from None
     run = _load("curricular.bench.run", extra="demo")
+    with _writing("out", out, "folder"):
+        out.mkdir(parents=True, exist_ok=True)
     try:
         run.bench(plan, out, _console(), num_processes=num_processes)
     except planning.FactoryError as error:
@@ -163,17 +169,11 @@ def report(
         recordings = recording.told_apart([recording.read_recording(run) for run in runs], runs)
     except (OSError, ValueError) as error:
         raise _failure(error, code=1) from None
-    try:
+    with _writing("out", out, "file"):
         out.write_text(page.page(recordings), encoding="utf-8")
-    except OSError as error:
-        reason = f"expected a file that can be written, got {str(out)!r} ({error.strerror})"
-        raise _failure(f"out: {reason}; choose another file", code=1) from None
-    try:
-        if png is not None:
+    if png is not None:
+        with _writing("png", png, "folder"):
             _load("curricular.report.pictures", extra="report").write_pictures(recordings, png)
-    except OSError as error:
-        reason = f"expected a folder that can be written, got {str(png)!r} ({error.strerror})"
-        raise _failure(f"png: {reason}; choose another folder", code=1) from None
     for read in recordings:
         print(f"{one_line(read.name)}:", *map(one_line, summary.sentences(read)), sep="\n  ")
     print(f"report: {one_line(str(out))}")
@@ -367,6 +367,16 @@ def _load(name: str, *, extra: str) -> Any:
         raise _failure(f"this command needs {package}: pip install 'curricular[{extra}]'", code=1) from None
     except ImportError as error:  # of a module of ours that says which package it needs
         raise _failure(error, code=1) from None
+
+
+@contextmanager
+def _writing(argument: str, path: Path, kind: str) -> Iterator[None]:
+    """Ends the command with an error about `argument` if `path`, a file or a folder, cannot be written in the block."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"expected a {kind} that can be written, got {str(path)!r} ({error.strerror})"
+        raise _failure(f"{argument}: {reason}; choose another {kind}", code=1) from None
 
 
 def _failure(message: object, *, code: int) -> typer.Exit:

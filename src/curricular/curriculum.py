@@ -15,10 +15,10 @@ from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
 from .asking import CoveringAsk
 from .backends.protocol import Backend, FollowerError, Transaction
-from .checkpoint import pack_state, read_checkpoint, refused_file, unpack_state, write_checkpoint
+from .checkpoint import SavedState, pack_state, read_checkpoint, refused_file, unpack_state, write_checkpoint
 from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
-from .defaults import arranged, check_load, fitted, reduced
+from .defaults import arranged, check_load, fitted, reduced, warn_of_others
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, identity
 from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
@@ -118,6 +118,7 @@ class Curriculum(Generic[ConfigT]):
         self.config, self.generator = arranged(tasks, config)
         config = fitted(self.config, self.generator)
         algorithm = create_algorithm(config) if algorithm is None else algorithm
+        warn_of_others(config, self.generator.num_tasks, algorithm)
         self.proposer: Proposer = create_proposer(config, self.generator) if proposer is None else proposer
         self.tracker: TaskTracker = create_task_tracker(
             config, self.generator.axes, identity=identity(self.generator), backend=backend
@@ -133,7 +134,7 @@ class Curriculum(Generic[ConfigT]):
         selection = Selection(self._draws, walk, follows=self._backend.follows)
         self._tickets = Tickets(self.tracker, self._draws, selection, algorithm)
         self._covers = config.cover_share > 0
-        self._covering = CoveringAsk(self._tasks, self._tickets, self._backend, unbuildable)
+        self._covering = CoveringAsk(self._tasks, self._tickets, self.tracker, unbuildable)
         self._roster = Roster(self._refresher, admission, self.generator, config)
         self._turns = Turns(Curriculum)
         self._refresher.fill()
@@ -650,7 +651,8 @@ class Curriculum(Generic[ConfigT]):
 
         In a session, every process resumes at its next call. If hand-outs are open, or if other processes use the
         session, the tasks get new ids, and results of earlier hand-outs without tickets count as stale. Hand-outs with
-        tickets that are open in `state` are open again, and `ask_batch` returns them first.
+        tickets that are open in `state` are open again, and `ask_batch` returns them first; those of evicted tasks
+        count as cancelled.
 
         Args:
             state: A state, from `state_dict`.
@@ -663,7 +665,7 @@ class Curriculum(Generic[ConfigT]):
         """
         self._refuse_follower("load_state_dict")
         with self._turns.take(self):
-            saved = unpack_state(state, self.config, self.generator)
+            saved = self._unpacked(state)
             if saved.is_whole or len(saved.table.rows) != self._backend.capacity:
                 self._refresher.restore(saved.table)
                 self._draws.seek(saved.stream, saved.num_draws)
@@ -703,9 +705,8 @@ class Curriculum(Generic[ConfigT]):
         If the tasks have changed, those of the saved pool are matched: rows by key, combinations by their values,
         other tasks by their content. Missing tasks leave the pool, and new ones enter. Both are logged.
 
-        After a change of size, or if tasks are missing, open hand-outs with tickets stay open if their task is kept.
-        All other open hand-outs count as cancelled. If the tasks have changed, those with tickets of tasks that were
-        evicted before count as cancelled, too.
+        Open hand-outs with tickets stay open if their task is in the pool, and else count as cancelled. After a change
+        of size, or if tasks are missing, all open hand-outs without tickets count as cancelled, too.
 
         Args:
             path: Where `save` wrote the checkpoint.
@@ -733,7 +734,7 @@ class Curriculum(Generic[ConfigT]):
             if len(state["cumulated"]) == curriculum._backend.capacity:
                 curriculum.load_state_dict(state)
             else:
-                curriculum._refresher.restore_resized(unpack_state(state, config, curriculum.generator).table)
+                curriculum._refresher.restore_resized(curriculum._unpacked(state).table)
         except BaseException:
             curriculum.close()
             raise
@@ -746,6 +747,9 @@ class Curriculum(Generic[ConfigT]):
     def _snapshot(self) -> Table:
         with self._turns.take(self):
             return self.tracker.current()
+
+    def _unpacked(self, state: Mapping[str, Any]) -> SavedState:
+        return unpack_state(state, self.config, self.generator, self.tracker.estimator)
 
     def _refuse_follower(self, what: str) -> None:
         if self._backend.follows:

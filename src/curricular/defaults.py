@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from .algorithms.noise_aware import NoiseAwareConfig
+from .algorithms.protocol import Algorithm
 from .config import USUAL_NUM_TASKS, AnyConfigT, CurriculumConfig, Settings, SettingsT, changed
 from .generators import (
     SeedGenerator,
@@ -65,8 +66,6 @@ def check_load(tasks: Any) -> None:
 def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
     """Returns `config` for `generator`: with the size of the pool, and with indices instead of names of axes.
 
-    Warns if tasks of `generator` can never enter the pool.
-
     Raises:
         ValueError: If an axis is named that `generator` does not have, or one that should hold rates does not.
     """
@@ -74,21 +73,30 @@ def fitted(config: AnyConfigT, generator: TaskGenerator[Any]) -> AnyConfigT:
     config = _located(config, generator.axes)
     for name in config.rate_fields:
         _check_rates(name, getattr(config, name), generator.axes)
-    num_tasks = generator.num_tasks
-    if (
-        num_tasks is not None
-        and config.pool_size < num_tasks
-        and not config.eviction_rate
-        and not config.num_first_tasks
-    ):
-        _log.warning(
-            "num_active_tasks is %d, the generator has %d tasks, and eviction_rate=0 keeps the first ones forever: the "
-            "other %d tasks are never handed out; leave num_active_tasks out to have all tasks of a list in the pool",
-            config.pool_size,
-            num_tasks,
-            num_tasks - config.pool_size,
-        )
     return config
+
+
+def warn_of_others(config: CurriculumConfig, num_tasks: int | None, algorithm: Algorithm) -> None:
+    """Warns if the pool leaves out tasks, since it keeps those that it begins with.
+
+    Args:
+        config: A fitted config.
+        num_tasks: Number of tasks of the generator; None: it is endless.
+        algorithm: The algorithm of the pool.
+    """
+    if num_tasks is None or num_tasks <= config.pool_size or config.num_first_tasks:
+        return
+    if config.eviction_rate and algorithm.evicts_tasks:
+        return
+    name = type(algorithm).__name__
+    _log.warning(
+        "num_active_tasks is %d, the generator has %d tasks, and %s: the other %d tasks are not handed out; raise "
+        "num_active_tasks, or leave it out to have all tasks of a list in the pool",
+        config.pool_size,
+        num_tasks,
+        f"{name} keeps the first playable ones" if config.eviction_rate else "eviction_rate=0 keeps the first ones",
+        num_tasks - config.pool_size,
+    )
 
 
 def _located(settings: SettingsT, axes: tuple[Axis, ...]) -> SettingsT:

@@ -17,7 +17,7 @@ from .params import Layout
 from .probabilities import clock_order, pick_distinct
 from .rows import Rows
 from .streams import UNIFORM_BLOCK, Purpose, stream_key, uniform_block
-from .table import BUILT_IN_REASONS, EVICTED, UNBUILDABLE, Table
+from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
 from .task import Batch, ConfigT, Params, Task
 from .tracker import TaskTracker
 
@@ -366,11 +366,6 @@ class Unbuildable:
             self._reported.add(error.task_id)
             _log.warning("task %d cannot be built and is passed over: %s", error.task_id, error)
         self.cancel([error.task_id], BUILT_IN_REASONS[UNBUILDABLE])
-
-    def exchange(self, task_id: int, successor: int) -> None:
-        """Cancels the hand-out of a task that was evicted meanwhile, and hands out its successor in the slot."""
-        self._tracker.schedule(successor)
-        self.cancel([task_id], BUILT_IN_REASONS[EVICTED])
 
     def cancel(self, task_ids: ArrayLike, reason: str) -> None:
         """Cancels hand-outs of `task_ids`, shape (n,)."""

@@ -23,7 +23,7 @@ def resolve(name: Any, argument: str, expected: str) -> Any:
     module, _, path = name.partition(":") if isinstance(name, str) else ("", "", "")
     try:
         return reduce(getattr, path.split("."), import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # TypeError: of a name with dots first
         raise ValueError(
             f"{argument}: expected module:name of {expected}, got {name!r} ({error}); correct the name, or install the "
             f"module or put its folder on PYTHONPATH"

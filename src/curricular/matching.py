@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .generators import BucketedTaskGenerator, SequenceTaskGenerator, TaskGenerator, TaskGeneratorSet, task_labels
 from .generators.source import Content, Source, described, source_of
 from .rows import NUM_WORDS, Rows
-from .table import HANDOUT, Table, handout_dtype, label_indices, without_evicted
+from .table import HANDOUT, Table, handout_dtype, label_indices
 from .task import Params, Span, num_params
 
 
@@ -203,10 +203,8 @@ def _local(seeds: NDArray[np.int64], child: Source) -> NDArray[np.int64]:
 def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: TaskGenerator[Any]) -> Table | None:
     """Returns `saved` as a pool of tasks of a changed `generator`; the rows of missing tasks are inactive.
 
-    Open hand-outs of evicted tasks are cancelled, since they are not matched.
-
     Args:
-        saved: A checked table.
+        saved: A checked table without open hand-outs of evicted tasks.
         source: The description of the generator of its tasks.
         keys: Hashes of the keys of the tasks, as from `keys_of`, shape (capacity,).
         generator: The changed generator.
@@ -221,7 +219,6 @@ def matched(saved: Table, source: Source, keys: NDArray[np.int64], generator: Ta
     is_active, is_missing = was_active & found.is_found, was_active & ~found.is_found
     if not is_active.any():
         return None
-    saved = without_evicted(saved)
     words = saved.rows.words
     rows = Rows(np.concatenate([words[:NUM_WORDS], np.zeros((found.params.shape[1], len(keys)), np.int64)]))
     rows["is_active"], rows["seed"], rows["params"] = is_active, found.seeds, found.params

@@ -238,7 +238,7 @@ def position(columns: Columns, axis: int | str | None) -> Array:
         TypeError: If `axis` is a name.
         ValueError: If the generator has no such axis.
     """
-    if axis is not None and index_of(axis) >= columns["params"].shape[1]:
+    if axis is not None and index_of(axis) not in range(columns["params"].shape[1]):
         raise ValueError(
             f"axis: expected the index, from 0, of one of the generator's {columns['params'].shape[1]} axes (of a "
             f"merged set: columns of params), got {axis}; use one of them, or None to order the tasks by their seeds"

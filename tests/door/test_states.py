@@ -111,17 +111,6 @@ def handout(name, index, value):
     return mutate
 
 
-def gone_handout(name, value):
-    """A mutation of the first open hand-out whose task was evicted."""
-
-    def mutate(state):
-        is_gone = ~np.isin(state["ledger"]["task_id"], Rows(state["rows"])["task_id"])
-        assert is_gone.any()
-        state["ledger"][name][is_gone.argmax()] = value
-
-    return mutate
-
-
 def reason(name, index, value):
     def mutate(state):
         state["reasons"][name][index] = value(state["reasons"][name][index]) if callable(value) else value
@@ -280,10 +269,6 @@ VALUES = {
         f"an open hand-out's chance is {value}": (handout("chance", None, value), r"ledger\['chance'\]")
         for value in (NAN, INF, -INF, -0.25, 1.5)
     },
-    "the param of an open hand-out of an evicted task is outside of its span": (
-        gone_handout("params", [0.0, 1.5]),
-        r"ledger\['params'\] on the axis 'speed'",
-    ),
     "an open hand-out's param is infinite": (handout("params", None, INF), r"ledger\['params'\] of finite"),
     "an open hand-out's param is outside of its span": (
         handout("params", None, [0.0, 1.5]),

@@ -177,15 +177,21 @@ def test_a_method_that_is_missing_is_named():
         tag(apply="set_stage")
 
 
-@pytest.mark.parametrize("wrong", [None, [1.0, 0.0], 0.5, np.zeros(2), "ab"])
-@pytest.mark.parametrize("slot", range(5))
-def test_a_step_that_returns_no_dicts_is_one_clear_error_that_ends_the_episode(slot, wrong):
+def in_play(slot, wrong):
+    """An environment in play whose next step returns `wrong` as one of its five values."""
     duel = Duel()
     env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="mean")
     env.reset()
     result = [dict.fromkeys(AGENTS, value) for value in (0, 0.5, True, False, {})]
     result[slot] = wrong
     duel.step = lambda actions: tuple(result)
+    return env
+
+
+@pytest.mark.parametrize("wrong", [None, [1.0, 0.0], 0.5, np.zeros(2), "ab"])
+@pytest.mark.parametrize("slot", range(5))
+def test_a_step_that_returns_no_dicts_is_one_clear_error_that_ends_the_episode(slot, wrong):
+    env = in_play(slot, wrong)
     name = ("observations", "rewards", "terminations", "truncations", "infos")[slot]
     with pytest.raises(TypeError, match=f"env.step: expected {name} as a dict by agent, got"):
         env.step({})
@@ -207,7 +213,7 @@ def test_a_reset_that_returns_no_dicts_is_one_clear_error_that_leaves_no_handout
 
 
 @pytest.mark.parametrize(
-    ("slot", "values", "message"),
+    ("slot", "wrong", "message"),
     [
         (1, {"first": "much"}, "reward of first: expected one number, got 'much'"),
         (1, {"first": None}, "reward of first: expected one number, got None"),
@@ -216,13 +222,8 @@ def test_a_reset_that_returns_no_dicts_is_one_clear_error_that_leaves_no_handout
         (4, {"first": None}, "expected an info that is a dict, got None"),
     ],
 )
-def test_wrong_values_of_an_agent_are_one_clear_error_that_ends_the_episode(slot, values, message):
-    duel = Duel()
-    env = CurriculumEnv(duel, curriculum_of([{}]), apply="reset", reduce="max")
-    env.reset()
-    result = [dict.fromkeys(AGENTS, value) for value in (0, 0.5, True, False, {})]
-    result[slot] = values
-    duel.step = lambda actions: tuple(result)
+def test_wrong_values_of_an_agent_are_one_clear_error_that_ends_the_episode(slot, wrong, message):
+    env = in_play(slot, wrong)
     with pytest.raises(TypeError, match=message):
         env.step({})
     assert env.curriculum.stats()["num_cancelled"] == 1

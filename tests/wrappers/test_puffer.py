@@ -556,7 +556,16 @@ class Says(Payers):
         (lambda *result: result[:4], r"env.step: expected \(observations, rewards, .*\), got 4 values"),
         (lambda o, r, t, u, i: (o, r[:3], t, u, i), r"env.step: expected rewards of 6 agents, got shape \(3,\)"),
         (lambda o, r, t, u, i: (o, None, t, u, i), "env.step: expected rewards of 6 agents, got .* dtype object"),
+        (lambda o, r, t, u, i: (o, ["much"] * 6, t, u, i), "env.step: expected rewards of 6 agents, got .* dtype <U4"),
+        (lambda o, r, t, u, i: (o, r * 1j, t, u, i), "env.step: expected rewards of 6 agents, got .* dtype complex"),
+        (lambda o, r, t, u, i: (o, r, None, u, i), "env.step: expected terminals of 6 agents, got .* dtype object"),
+        (
+            lambda o, r, t, u, i: (o, r, t, ["no"] * 6, i),
+            "env.step: expected truncations of 6 agents, got .* dtype <U2",
+        ),
         (lambda o, r, t, u, i: (o, r, t, u, "lost"), "env.step: expected infos as a list of dicts, got 'lost'"),
+        (lambda o, r, t, u, i: (o, r, t, u, [{}, None]), "env.step: expected an info that is a dict, got None"),
+        (lambda o, r, t, u, i: (o, r, t, u, ["lost"]), "env.step: expected an info that is a dict, got 'lost'"),
     ],
 )
 def test_a_step_that_returns_something_else_is_one_clear_error_that_ends_the_episodes(autoreset, change, message):
@@ -603,6 +612,15 @@ def test_a_reward_that_is_not_finite_spoils_its_own_episode_only(autoreset):
     assert (seen["completed"], seen["cancelled"]) == (ended[1] + ended[2], ended[0])
     assert len(texts) == ended[0] > 10
     assert all(re.search(r"got nan by rule 'return' for task \d 'value=.*' in environment 0;", text) for text in texts)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+def test_returns_of_agents_of_which_none_is_finite_make_no_warning(reduce):
+    env = wrap(Says(num_envs=1), reduce=reduce)
+    env.env.change = lambda observations, rewards, *rest: (observations, np.array([np.inf, -np.inf]), *rest)
+    env.reset()
+    with pytest.raises(ValueError, match=r"score: expected a finite number .* got nan"):
+        play(env, 3)
 
 
 @EVERY_MODE

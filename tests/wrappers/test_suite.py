@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from curricular.testing import WrapperSuite
+from curricular.testing.wrappers import MAX_LINES_TO_FORGET
 from curricular.wrappers.episodes import EnvironmentFailedError, Episode, Handouts
 
 
@@ -42,26 +43,34 @@ class Wrapper:
         return {0: self.end(info)} if is_terminated or is_truncated else {}
 
     def end(self, info):
-        task, self.task = self.task, None
-        episodes = [Episode(task, self.total, self.length, info)]
-        reports = self.handouts.tell(episodes)
+        episodes = [Episode(self.task, self.total, self.length, info)]
+        try:
+            reports = self.handouts.tell(episodes)
+        except Exception:
+            self.task = None
+            raise
+        self.task = None
         self.handouts.add_stats(reports, episodes)
         return reports[0]
 
     def fail(self, error):
-        task, self.task = self.task, None
-        (report,) = self.handouts.fail([task], error)
+        task = self.task
+        self.cancel("failed")
+        (report,) = self.handouts.report_failed([task], error)
         return report
 
     def abandon(self):
         if self.task is not None:
-            self.handouts.abandon([self.task], self.length)
-            self.task = None
+            self.cancel("reset")
+            self.handouts.count_abandoned(self.length)
 
     def close(self):
-        task, self.task = self.task, None
-        if task is not None:
-            self.handouts.cancel([task], "closed")
+        self.cancel("closed")
+
+    def cancel(self, reason):
+        if self.task is not None:
+            self.handouts.cancel([self.task], reason)
+            self.task = None
 
 
 class TestWrapper(WrapperSuite):
@@ -141,6 +150,21 @@ class SwallowsInterrupts(Wrapper):
     catches = BaseException
 
 
+class ForgetsFirst(Wrapper):
+    def end(self, info):
+        task, self.task = self.task, None
+        return self.handouts.tell([Episode(task, self.total, self.length, info)])[0]
+
+
+class ForgetsLate(Wrapper):
+    def cancel(self, reason):
+        if self.task is not None:
+            self.handouts.cancel([self.task], reason)
+            for _ in range(MAX_LINES_TO_FORGET):
+                pass
+            self.task = None
+
+
 class CountsAllFailures(Wrapper):
     def end(self, info):
         self.handouts._streak.end = lambda: None
@@ -169,6 +193,9 @@ class Clips(Wrapper):
         (ScoresTheFailed, "a_step_that_raises_ends_its_episode_without_a_score", ()),
         (SaysNothing, "infos_carry_the_task_and_the_score", ()),
         (SwallowsInterrupts, "an_interrupt_is_no_failure", ("step", KeyboardInterrupt)),
+        (ForgetsFirst, "an_interrupt_where_a_hand_out_ends_ends_it_once", ("step", False)),
+        (ForgetsLate, "an_interrupt_where_a_hand_out_ends_ends_it_once", ("step", True)),
+        (ForgetsLate, "an_interrupt_where_a_hand_out_ends_ends_it_once", ("reset", False)),
         (CountsAllFailures, "a_finished_episode_resets_the_count_of_failures", ()),
         (Clips, "a_score_outside_the_range_is_an_error_that_cancels_its_episode_alone", (1.5,)),
     ],

@@ -10,7 +10,7 @@ with warnings.catch_warnings():
     collectors = pytest.importorskip("torchrl.collectors")
 
 import torch
-from torchrl.envs import Compose, GymEnv, SerialEnv, StepCounter, TransformedEnv, check_env_specs
+from torchrl.envs import Compose, GymEnv, SerialEnv, StepCounter, Transform, TransformedEnv, check_env_specs
 
 from curricular import Curriculum, PrioritizedLevelReplayConfig, UniformConfig
 from curricular.wrappers.episodes import EnvironmentFailedError
@@ -128,3 +128,40 @@ def test_a_function_gives_the_regret_of_an_episode():
     assert {int(state.last_regret) for state in curriculum.task_states() if state.num_regrets} <= set(range(1, 13))
     assert len(infos) == counts(curriculum)[0]
     assert isinstance(infos[0]["observation"], torch.Tensor)
+
+
+class Says(Transform):
+    """Replaces each reward by the next of some."""
+
+    def __init__(self, *rewards):
+        super().__init__()
+        self.rewards = [torch.tensor(reward) for reward in rewards]
+
+    def _step(self, tensordict, next_tensordict):
+        return next_tensordict.set("reward", self.rewards.pop(0)) if self.rewards else next_tensordict
+
+
+def saying(*rewards):
+    curriculum = curriculum_of()
+    transform = CurriculumTransform(curriculum, weigh)
+    return TransformedEnv(GymEnv("CartPole-v1"), Compose(Says(*rewards), StepCounter(2), transform)), curriculum
+
+
+@pytest.mark.filterwarnings("error:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("rewards", [([np.nan], [1.0]), ([np.inf], [-np.inf]), ([0.0], [-np.inf])])
+def test_rewards_that_are_not_finite_spoil_their_own_episode_only(rewards):
+    env, curriculum = saying(*rewards)
+    with pytest.raises(ValueError, match=r"score: expected a finite number .* got (nan|-inf) by rule 'return'"):
+        env.rollout(2)
+    assert counts(curriculum) == (0, 1, 0)
+    env.rollout(2)
+    assert counts(curriculum) == (1, 1, 0)
+
+
+def test_several_rewards_of_one_environment_are_an_error_and_the_next_reset_cancels_the_hand_out():
+    env, curriculum = saying([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"env.step: expected reward of 1 agents, got shape \(2,\)"):
+        env.rollout(2)
+    assert counts(curriculum) == (0, 0, 1)
+    env.rollout(2)
+    assert counts(curriculum) == (1, 1, 0)

@@ -51,6 +51,11 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
             f"directory: expected a journal in {str(path)!r}, got none with {error.filename!r}; see the directory that "
             f"the hub was given"
         ) from None
+    except OSError as error:
+        raise ClusterError(
+            f"directory: expected a journal in {str(path)!r}, got what cannot be read ({error.strerror}); see the "
+            f"directory that the hub was given"
+        ) from error
     except ValueError as error:
         raise ClusterError(f"directory: expected an intact journal in {str(path)!r}, got: {error}") from error
     generator = as_generator(tasks)

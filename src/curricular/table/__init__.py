@@ -13,7 +13,6 @@ from .change import remove as remove
 from .change import resize as resize
 from .change import restore as restore
 from .change import stored_label as stored_label
-from .change import without_evicted as without_evicted
 from .change import write_params as write_params
 from .check import MAX_COUNT as MAX_COUNT
 from .check import TableError as TableError

@@ -18,7 +18,6 @@ from .schema import (
     MAX_REASONS,
     OTHER,
     OTHER_REASON,
-    Counters,
     Estimator,
     Patch,
     Table,
@@ -233,9 +232,13 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
     rows["num_cancelled"] += rows["num_pending"] - num_pending
     rows["num_pending"], rows["num_orphans"] = num_pending, 0
 
-    reasons, counters = _cancelled(saved, old.num_pending - int(num_pending.sum()))
-    counters = counters._replace(
+    num_cancelled = old.num_pending - int(num_pending.sum())
+    reasons = saved.reasons.copy()
+    reasons["count"][EVICTED] += num_cancelled
+    counters = old._replace(
         num_evicted=old.num_evicted + int(saved.rows["is_active"].sum()) - len(slots),
+        num_cancelled=old.num_cancelled + num_cancelled,
+        num_pending=old.num_pending - num_cancelled,
         num_open=len(entries),
         first_generation=old.first_generation * num_old // capacity + 1,
         walk_position=0,  # of another permutation, which skips what this walk has handed out
@@ -244,30 +247,11 @@ def resize(saved: Table, slots: NDArray[np.int64], capacity: int) -> Table:
     return Table(rows, saved.labels, counters, cumulated, saved.score_range, reasons, entries)
 
 
-def without_evicted(table: Table) -> Table:
-    """Returns `table` without the open hand-outs of evicted tasks, which count as cancelled."""
-    entries, capacity = open_entries(table.ledger), len(table.rows)
-    is_here = is_current(table, entries["task_id"])
-    rows = Rows(table.rows.words.copy())
-    num_gone = np.bincount(entries["task_id"][~is_here] % capacity, minlength=capacity)
-    num_gone = np.minimum(num_gone, rows["num_orphans"])  # a hand-out that was told by its task id is pending no more
-    rows["num_orphans"] -= num_gone
-    reasons, counters = _cancelled(table, int(num_gone.sum()))
-    counters = counters._replace(num_open=int(is_here.sum()))
-    return replace(table, rows=rows, reasons=reasons, counters=counters, ledger=entries[is_here])
-
-
-def _cancelled(table: Table, n: int) -> tuple[NDArray[np.void], Counters]:
-    """Returns reasons and counters of `table` after `n` pending hand-outs were cancelled as those of evicted tasks."""
-    reasons, old = table.reasons.copy(), table.counters
-    reasons["count"][EVICTED] += n
-    return reasons, old._replace(num_cancelled=old.num_cancelled + n, num_pending=old.num_pending - n)
-
-
 def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> Patch:
     """Returns the patch that replaces `table` with `saved`, in a new epoch, so that every process draws again.
 
     A new life begins. The hand-outs with tickets that `saved` has open are open again, and are handed out first.
+    All their tasks must be in the pool.
 
     Args:
         saved: The pool to restore.
@@ -282,11 +266,11 @@ def restore(saved: Table, table: Table, *, keeps_ids: bool, generation: int) -> 
     rows, entries = saved.rows, open_entries(saved.ledger)
     if not keeps_ids:
         rows = Rows(rows.words.copy())
-        here, slots = is_current(saved, entries["task_id"]), entries["task_id"] % capacity
+        slots = entries["task_id"] % capacity
         rows["task_id"] = np.arange(capacity) + capacity * generation
         generation += 1
-        entries["task_id"] = np.where(here, rows["task_id"][slots], entries["task_id"])
-        num_open = np.minimum(rows["num_pending"], np.bincount(slots[here], minlength=capacity))
+        entries["task_id"] = rows["task_id"][slots]
+        num_open = np.minimum(rows["num_pending"], np.bincount(slots, minlength=capacity))
         rows["num_orphans"] += rows["num_pending"] - num_open
         rows["num_pending"] = num_open
     counters = new._replace(

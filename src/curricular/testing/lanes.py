@@ -107,6 +107,12 @@ class Lane:
             raise script.error(f"no {call} with {config['value']}")
 
 
+def raising_once(lane: Lane, call: Call) -> Callable[[Config], Script]:
+    """Returns scripts of one step for `lane`, which raise in the next such call and in no later one."""
+    num_raised = lane.num_raised
+    return lambda _: Script([1.0], raises_in=call if lane.num_raised == num_raised else None)
+
+
 class Driver(Protocol):
     """What the suite does with a wrapper: the loop of a trainer, one call at a time."""
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..wrappers.episodes import EnvironmentFailedError, Episode
 from ..wrappers.regret import LateRegrets
-from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay
+from .lanes import VALUES, Call, Config, Driver, Lane, Script, pay, raising_once
 from .trial import Trial, curriculum_of, is_interrupted, label_of
 
 BAD_VALUES = VALUES[:2]
 """Values of the tasks on which the environment raises, in the tests where it plays the others."""
 
 MAX_LINES_TO_FORGET = 4
-"""Lines of Python in which a wrapper forgets the tasks that it has told."""
+"""Lines of Python in which a wrapper forgets the tasks that it has told or cancelled, or notes those handed out."""
 
 NUM_STEPS = 100
 """Steps of a run in which every task is played, with all but certainty."""
@@ -281,6 +281,23 @@ class WrapperSuite:
             self.play_after_reset(trial)
             assert trial.account().completed == 1, "a score outside of the range: the next episode is told"
 
+    @pytest.mark.filterwarnings("error:.*encountered:RuntimeWarning")
+    @pytest.mark.parametrize("rewards", [[np.nan], [-np.inf, 0.5], [np.inf, -np.inf], [np.inf, np.nan]])
+    def test_rewards_that_are_not_finite_are_an_error_that_cancels_their_episode_alone(
+        self, rewards: list[float]
+    ) -> None:
+        with self.trial(lambda _: Script(rewards), num_lanes=1) as trial:
+            trial.reset()
+            with pytest.raises(
+                ValueError, match=r"score: expected a finite number .*, got (nan|inf|-inf) by rule 'ret"
+            ):
+                trial.play(1)
+            account = trial.account()
+            assert (account.completed, account.cancelled) == (0, 1), "a reward that is not finite: cancels its episode"
+            trial.direct(pay)
+            self.play_after_reset(trial)
+            assert trial.account().completed == 1, "a reward that is not finite: the next episode is told"
+
     @pytest.mark.parametrize(
         ("score", "message"),
         [("0.5", "got '0.5'"), (None, "got None"), ([0.5, 0.5], r"got \[0.5, 0.5\]"), (0.5 + 0j, r"got \(0.5\+0j\)")],
@@ -510,21 +527,31 @@ class WrapperSuite:
             "an interrupt: the hand-outs are cancelled, none is told"
         )
 
-    def test_an_interrupt_where_an_episode_ends_cancels_no_hand_out_of_others(self) -> None:
-        trial = self.trial(lambda _: Script([1.0]), num_lanes=1, values=[1.0], stats_interval=None)
-        num_wrong = num_pending = 0
+    @pytest.mark.parametrize("call", ["step", "reset"])
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_an_interrupt_where_a_hand_out_ends_ends_it_once(self, call: Call, fails: bool) -> None:
+        trial = self.trial(lambda _: Script([1.0]), num_lanes=1, values=[1.0], stats_interval=None, max_failures=1000)
+        interrupted = trial.driver.step if call == "step" else trial.driver.reset
+        num_twice = num_lost = num_others = 0
         for num_lines in count():
+            trial.direct(lambda _: Script([1.0]))
             trial.driver.reset()
-            if trial.num_pending < num_pending:
-                num_wrong += 1
-            if trial.num_pending <= trial.max_pending:
-                trial.curriculum.get_task()  # of another environment, for the same task
-            num_pending = trial.num_pending
-            if not is_interrupted(trial.driver.step, num_lines):
+            excess = trial.num_pending - trial.max_pending - num_others
+            num_twice += excess < 0
+            num_lost += excess > 0
+            trial.curriculum.get_task()  # of another environment, for the same task
+            num_others += excess + 1
+            if fails:
+                trial.direct(raising_once(trial.lanes[0], call))
+            if not is_interrupted(interrupted, num_lines):
                 break
         trial.driver.close()
-        assert num_wrong <= MAX_LINES_TO_FORGET, (
-            "tell: a wrapper forgets its task next, so that reset and close after an interrupt cancel no other hand-out"
+        assert num_twice <= MAX_LINES_TO_FORGET, (
+            "tell and cancel: a wrapper forgets its task next, so that reset and close after an interrupt cancel no "
+            "other hand-out"
+        )
+        assert num_lost <= MAX_LINES_TO_FORGET, (
+            "tell and cancel: a wrapper knows its task until then, so that reset and close after an interrupt cancel it"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .returns import by_env
+from .returns import add_rewards, by_env
 
 __all__ = ["AgentEpisodes"]
 
@@ -74,7 +74,7 @@ class AgentEpisodes:
         rewards = self._checked("rewards", rewards, _FLOAT)
         terminals = self._checked("terminals", terminals, _BOOL)
         truncations = self._checked("truncations", truncations, _BOOL)
-        np.add(self._flat_returns, rewards, self._flat_returns)
+        add_rewards(self._flat_returns, rewards)
         self._num_steps += 1
         none = self._no_flags
         if terminals.tobytes() == none == truncations.tobytes() and not self._is_partial:

@@ -171,6 +171,7 @@ class Handouts(Generic[ConfigT]):
         if len(episodes) == 1 and self._regret is None and self._late is None:
             return [self._tell_one(episodes[0])]
         told: list[Task[ConfigT]] = []
+        unscored: list[Task[ConfigT]] = []
         reports: list[dict[str, Any]] = []
         errors: list[Exception] = []
         for episode in episodes:
@@ -182,7 +183,9 @@ class Handouts(Generic[ConfigT]):
                 told.append(episode.task)
             except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is raised below
                 errors.append(error)
-                self.cancel([episode.task], "unscored")
+                unscored.append(episode.task)
+        if unscored:
+            self.cancel(unscored, "unscored")
         if told:
             self._record(told, reports)
         if errors:
@@ -224,25 +227,24 @@ class Handouts(Generic[ConfigT]):
             raise
 
     def cancel(self, tasks: Sequence[Task[ConfigT]], reason: str) -> None:
-        """Cancels `tasks`: they are counted and not scored.
+        """Cancels `tasks`: they are counted and not scored. A wrapper forgets them next, as after `tell`.
 
         Args:
             tasks: The tasks.
-            reason: A short, fixed text, such as "closed": the curriculum counts cancellations by reason.
+            reason: A short, fixed text: the curriculum counts cancellations by reason. The wrappers say "reset" if a
+                reset abandons the episode, "failed" if the environment raised, and "closed" or "unscored".
         """
         self._curriculum.cancel([task.task_id for task in tasks], reason)
 
-    def abandon(self, tasks: Sequence[Task[ConfigT]], num_steps: int) -> None:
-        """Cancels the tasks of episodes that a reset abandons, with the reason "reset".
+    def count_abandoned(self, num_steps: int) -> None:
+        """Counts a reset that abandoned episodes, whose tasks are cancelled.
 
         If the first `MAX_ABANDONED` episodes with steps are all abandoned, warns once: probably a wrapper outside ends
         the episodes.
 
         Args:
-            tasks: The tasks.
             num_steps: Number of steps of the longest of the episodes.
         """
-        self.cancel(tasks, "reset")
         if num_steps and self._num_abandoned is not None:
             self._num_abandoned += 1
             if self._num_abandoned == MAX_ABANDONED:
@@ -253,8 +255,8 @@ class Handouts(Generic[ConfigT]):
                     MAX_ABANDONED,
                 )
 
-    def fail(self, tasks: Sequence[Task[ConfigT]], error: Exception) -> list[dict[str, Any]]:
-        """Cancels the tasks on which the environment raised, as "failed", and returns the report on each.
+    def report_failed(self, tasks: Sequence[Task[ConfigT]], error: Exception) -> list[dict[str, Any]]:
+        """Counts a failure of the environment, and returns the report on each of its tasks, which are cancelled.
 
         The log gets one warning per task.
 
@@ -273,7 +275,6 @@ class Handouts(Generic[ConfigT]):
         level = logging.DEBUG if self._reported.issuperset(task_ids) else logging.WARNING
         self._reported.update(task_ids)
         _log.log(level, "the environment raised on tasks %s: %s", task_ids, found)
-        self.cancel(tasks, "failed")
         if self._streak.add(task_ids):
             last, length, num_tasks = tasks[-1], self._streak.length, self._streak.num_tasks
             self._streak.end()
@@ -284,11 +285,11 @@ class Handouts(Generic[ConfigT]):
             ) from error
         return [{"task_id": task.task_id, "label": task.label, "error": found} for task in tasks]
 
-    def cut(self, tasks: Sequence[Task[ConfigT]], error: Exception, num_episodes: int) -> list[dict[str, Any]]:
-        """Does what `fail` does, for a step that raised and so ended the `num_episodes` episodes in play."""
+    def report_cut(self, tasks: Sequence[Task[ConfigT]], error: Exception, num_episodes: int) -> list[dict[str, Any]]:
+        """Does what `report_failed` does, for a step that raised and so ended the `num_episodes` episodes in play."""
         if self._late is not None:
             self._late.skip(num_episodes)
-        return self.fail(tasks, error)
+        return self.report_failed(tasks, error)
 
     def _checked_score(self, episode: Episode[ConfigT]) -> float:
         """Returns the score of `episode` by the rule."""

@@ -174,7 +174,9 @@ class CurriculumEnv(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Gener
             try:
                 return TaskEnv(make, self.curriculum.peek(), max_envs=max_envs)
             except Exception as error:  # noqa: BLE001 -- as in reset
-                self._handouts.fail([self.curriculum.get_task()], error)
+                task = self.curriculum.get_task()
+                self._handouts.cancel([task], "failed")
+                self._handouts.report_failed([task], error)
 
     @property
     def task(self) -> Task[ConfigT] | None:

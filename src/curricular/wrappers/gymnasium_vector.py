@@ -4,6 +4,7 @@ The class of the same name for one environment is in `curricular.wrappers.gymnas
 """
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, Generic, TypeAlias
 
 try:
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, AnyRegretRule, Episode, Handouts, ScoreRule, opening, parted
-from .returns import as_info, by_env, checked
+from .returns import add_rewards, as_info, by_env, checked
 from .spaces import SpacesDifferError
 from .statistics import StatsInterval
 from .vector_infos import InfoOf, checked_final, reported, with_final
@@ -127,15 +128,15 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             ValueError: If ``options["reset_mask"]`` is not an array of truth values of shape (num_envs,).
         """
         indices = self._restarted_by(options)
-        if abandoned := self._take(indices):
-            self._handouts.abandon(abandoned, int(self._lengths[indices].max()))
+        if self._cancel(indices, "reset"):
+            self._handouts.count_abandoned(int(self._lengths[indices].max()))
         while True:
             self._hand_out(indices, self._playing)
             try:
                 result = self.env.reset(seed=seed, options=None if options is None else dict(options))
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
                 self._stop_if_final(error)
-                self._handouts.fail(self._take(indices), error)
+                self._handouts.report_failed(self._cancel(indices, "failed"), error)
                 continue
             try:
                 self._observations, infos = checked("reset", ("observations", "infos"), result)
@@ -178,7 +179,7 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             names = ("observations", "rewards", "terminations", "truncations", "infos")
             self._observations, rewards, terminations, truncations, infos = checked("step", names, result)
             shape = self.num_envs, 1
-            self._returns += by_env("rewards", rewards, shape)[:, 0]
+            add_rewards(self._returns, by_env("rewards", rewards, shape)[:, 0])
             flags = by_env("terminations", terminations, shape), by_env("truncations", truncations, shape)
             ended = np.flatnonzero(np.logical_or(*flags)).tolist()
             infos = as_info("step", infos)
@@ -222,7 +223,10 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
             tasks.update(zip(missing, asked, strict=True))
             failed = self._put(asked, missing)
             for index, error in failed:
-                self._handouts.fail([tasks.pop(index)], error)
+                task = tasks[index]
+                self._handouts.cancel([task], "failed")
+                del tasks[index]
+                self._handouts.report_failed([task], error)
             missing = [index for index, _ in failed]
 
     def _put(self, tasks: Sequence[Task[ConfigT]], indices: Sequence[int]) -> list[tuple[int, Exception]]:
@@ -286,7 +290,8 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
     def _cut(self, error: Exception) -> Steps:
         """Cancels all episodes after a step that raised, and returns a step that truncates them."""
         playing = [index for index in range(self.num_envs) if index in self._playing]
-        reports = dict(zip(playing, self._handouts.cut(self._take(playing), error, self.num_envs), strict=False))
+        lost = self._cancel(playing, "failed")
+        reports = dict(zip(playing, self._handouts.report_cut(lost, error, self.num_envs), strict=False))
         infos: dict[str, Any] = {}
         if self._mode is not AutoresetMode.DISABLED:
             _, infos = self.reset()
@@ -297,15 +302,19 @@ class CurriculumEnv(VectorWrapper, Generic[ConfigT]):
         flags = np.zeros(self.num_envs, np.bool_)
         return self._observations, np.zeros(self.num_envs), flags, ~flags, infos
 
-    def _take(self, indices: Sequence[int]) -> list[Task[ConfigT]]:
-        """Removes and returns the tasks of these environments, those of running episodes first."""
+    def _cancel(self, indices: Sequence[int], reason: str) -> list[Task[ConfigT]]:
+        """Cancels, removes and returns the tasks of these environments, those of running episodes first."""
         handed = self._playing, self._coming
-        return [tasks.pop(index) for tasks in handed for index in indices if index in tasks]
+        if cancelled := [tasks[index] for tasks in handed for index in indices if index in tasks]:
+            self._handouts.cancel(cancelled, reason)
+            # Each is a single step of the interpreter, as in `_follow`.
+            list(map(self._playing.pop, indices, repeat(None)))
+            list(map(self._coming.pop, indices, repeat(None)))
+        return cancelled
 
     def _cancel_all(self, reason: str) -> None:
         self._restarting = []
-        if tasks := self._take(range(self.num_envs)):
-            self._handouts.cancel(tasks, reason)
+        self._cancel(range(self.num_envs), reason)
 
     def _stop_if_final(self, error: Exception) -> None:
         """Raises `error` if the environment cannot continue after it, or if another task cannot help."""

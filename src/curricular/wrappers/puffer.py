@@ -39,7 +39,7 @@ from .puffer_tasks import EnvTasks
 from .puffer_workers import Multiprocessing as Multiprocessing
 from .puffer_workers import WorkerError, in_worker, message_of
 from .reducers import Reducer, reducer
-from .returns import as_info, checked, infos_of
+from .returns import checked, infos_of
 from .statistics import StatsInterval
 
 __all__ = ["CurriculumEnv", "Multiprocessing", "WorkerError"]
@@ -180,8 +180,8 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             return self.env.observations, [message_of(error, in_worker())]
 
     def _reset(self, seed: int | None) -> tuple[Any, list[dict[str, Any]]]:
-        if tasks := self._tasks.take_all():
-            self._handouts.abandon(tasks, self._episodes.longest)
+        if self._tasks.cancel_all("reset"):
+            self._handouts.count_abandoned(self._episodes.longest)
         if self._has_cut:
             self._uncut()
         indices = list(range(self._num_envs))
@@ -238,7 +238,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             if type(result) is not tuple or len(result) != _NUM_RESULTS:
                 result = checked("step", ("observations", "rewards", "terminals", "truncations", "infos"), result)
             observations, rewards, terminals, truncations, infos = result
-            if type(infos) is not list:
+            if type(infos) is not list or infos:
                 infos = infos_of("step", infos)
             if self._tasks.applied:
                 self._tasks.check_restarted()
@@ -275,6 +275,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
             except Exception as error:  # noqa: BLE001 -- a user's `reduce` may raise anything; it is raised below
                 errors.append(error)
                 self._handouts.cancel([self._tasks.playing[index]], "unscored")
+                self._tasks.forget([index])
         try:
             reports = self._handouts.tell(episodes)
         except Exception:
@@ -288,7 +289,7 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
 
     def _episode(self, index: int, infos: Sequence[Mapping[str, Any]]) -> Episode[ConfigT]:
         is_alone = self._num_envs == 1
-        info = {key: value for info in infos for key, value in as_info("step", info).items()} if is_alone else {}
+        info = {key: value for info in infos for key, value in info.items()} if is_alone else {}
         episode_return = self._reduce(self._episodes.returns[index])
         return Episode(self._tasks.playing[index], episode_return, self._episodes.length_of(index), info, index)
 
@@ -316,4 +317,4 @@ class CurriculumEnv(ForwardingEnv, Generic[ConfigT]):
         self._has_cut = False
 
     def _fail_all(self, error: Exception) -> list[dict[str, Any]]:
-        return self._handouts.fail(self._tasks.take_all(), error)
+        return self._handouts.report_failed(self._tasks.cancel_all("failed"), error)

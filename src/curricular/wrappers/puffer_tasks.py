@@ -1,6 +1,7 @@
 """The tasks of the environments within a `PufferEnv`: those in play, and those applied one episode ahead."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Generic
 
 from ..curriculum import Curriculum
@@ -58,9 +59,9 @@ class EnvTasks(Generic[ConfigT]):
             self._hand_out(indices, self._coming)
 
     def forget(self, ended: list[int]) -> None:
-        """Removes the tasks of the environments in `ended`, which were told or cancelled."""
+        """Removes the tasks of the environments in `ended`, which were told or cancelled, if they are still there."""
         # A single step of the interpreter, so that a signal cannot interrupt it halfway.
-        list(map(self.playing.pop, ended))
+        list(map(self.playing.pop, ended, repeat(None)))
 
     def follow(self, ended: list[int]) -> None:
         """Begins the episodes that follow those in `ended`, after `forget`, and hands out the next tasks."""
@@ -79,14 +80,11 @@ class EnvTasks(Generic[ConfigT]):
             tasks, self.applied = self.applied, []
             self._check(tasks)
 
-    def cancel_all(self, reason: str) -> None:
-        """Cancels all tasks that were handed out."""
-        if tasks := self.take_all():
-            self._handouts.cancel(tasks, reason)
-
-    def take_all(self) -> list[Task[ConfigT]]:
-        """Removes and returns all tasks that were handed out, those in play first."""
+    def cancel_all(self, reason: str) -> list[Task[ConfigT]]:
+        """Cancels, removes and returns all tasks that were handed out, those in play first."""
         tasks = [*self.playing.values(), *self._coming.values()]
+        if tasks:
+            self._handouts.cancel(tasks, reason)
         self.playing.clear()
         self._coming.clear()
         self.applied.clear()
@@ -100,8 +98,9 @@ class EnvTasks(Generic[ConfigT]):
                 try:
                     self._put(task, index)
                 except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
+                    self._handouts.cancel([task], "failed")
                     del tasks[index]
-                    self._handouts.fail([task], error)
+                    self._handouts.report_failed([task], error)
                     continue
                 if tasks is self.playing:
                     self.applied.append(task)

@@ -21,6 +21,8 @@ REDUCERS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 }
 """The named rules."""
 
+_QUIET = np.errstate(over="ignore", invalid="ignore")  # a number that is not finite is refused as a score
+
 
 def reducer(reduce: Reducer) -> Callable[[NDArray[np.float64]], float]:
     """Returns the function that `reduce`, an argument of a wrapper, is or names.
@@ -32,5 +34,5 @@ def reducer(reduce: Reducer) -> Callable[[NDArray[np.float64]], float]:
     """
     if not callable(reduce) and reduce not in REDUCERS:
         raise ValueError(f"reduce: expected a function or one of {', '.join(REDUCERS)}, got {reduce!r}; use one")
-    rule = reduce if callable(reduce) else REDUCERS[reduce]
+    rule = reduce if callable(reduce) else _QUIET(REDUCERS[reduce])
     return lambda numbers: as_number("reduce", rule(numbers), "return one number for all agents")

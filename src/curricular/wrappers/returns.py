@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..inputs import as_array, as_number
 
-__all__ = ["as_flag", "as_info", "by_agent", "by_env", "checked", "infos_of"]
+__all__ = ["add_rewards", "as_flag", "as_info", "by_agent", "by_env", "checked", "infos_of"]
 
 
 def checked(call: str, names: tuple[str, ...], result: Any) -> tuple[Any, ...]:
@@ -78,18 +78,29 @@ def _as_dict(value: Any, expected: str, remedy: str) -> dict[Any, Any]:
     raise TypeError(f"{expected}, got {value!r:.100}; {remedy}")
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def add_rewards(returns: NDArray[np.float64], rewards: NDArray[Any]) -> None:
+    """Adds `rewards` to `returns` in place, without a warning of NumPy: `Handouts` refuses a return that is not finite.
+
+    Args:
+        returns: Shape (n,).
+        rewards: Shape (n,).
+    """
+    np.add(returns, rewards, returns)
+
+
 def infos_of(call: str, infos: Any) -> list[dict[str, Any]]:
     """Returns the infos of a `PufferEnv` as a list: PufferLib expects one, but takes a dict or None, too.
 
     Raises:
-        TypeError: If `infos` is anything else.
+        TypeError: If `infos` is anything else, or an entry is not a mapping.
     """
     if infos is None:
         return []
     if isinstance(infos, dict):
         return [infos] if infos else []  # PufferLib's workers send a list that is not empty at every step
     if isinstance(infos, list):
-        return infos
+        return [as_info(call, info) for info in infos]
     raise TypeError(f"env.{call}: expected infos as a list of dicts, got {infos!r:.100}; return a list")
 
 

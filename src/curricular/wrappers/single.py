@@ -102,8 +102,8 @@ class EnvEpisodes(Generic[ConfigT]):
             TypeError: If ``apply="reset"`` and the configuration is not a mapping.
         """
         if self.task is not None:
-            self._handouts.abandon([self.task], self.length)
-            self.task = None
+            self.cancel("reset")
+            self._handouts.count_abandoned(self.length)
         while True:
             task = self.task = self._curriculum.get_task()
             task_options = self._application.options(task, options)
@@ -114,8 +114,8 @@ class EnvEpisodes(Generic[ConfigT]):
                 self.cancel("failed")
                 raise
             except Exception as error:  # noqa: BLE001 -- an environment may raise anything; it is logged, then chained
-                self.task = None
-                self._handouts.fail([task], error)
+                self.cancel("failed")
+                self._handouts.report_failed([task], error)
                 continue
             self.length = 0
             self.opening, self._last_id = opening(task, self._last_id), task.task_id
@@ -144,8 +144,8 @@ class EnvEpisodes(Generic[ConfigT]):
         Raises:
             EnvironmentFailedError: If the environment raised on `max_failures` different tasks in a row.
         """
-        self.task = None
-        (report,) = self._handouts.cut([task], error, 1)
+        self.cancel("failed")
+        (report,) = self._handouts.report_cut([task], error, 1)
         return report
 
     def cancel(self, reason: str) -> None:

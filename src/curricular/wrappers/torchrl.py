@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..curriculum import Curriculum
 from ..task import ConfigT, Task
 from .episodes import DEFAULT_MAX_FAILURES, Episode, Handouts, RegretRule, ScoreRule
+from .returns import add_rewards, by_env
 
 __all__ = ["CurriculumTransform"]
 
@@ -96,15 +97,19 @@ class CurriculumTransform(_Base, Generic[ConfigT]):  # type: ignore[valid-type, 
             num_envs = self._base_env.batch_size.numel()
             self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         indices = [index for index in self._restarting(tensordict) if index not in self._coming]
-        if abandoned := [self._playing.pop(index) for index in indices if index in self._playing]:
-            self._handouts.abandon(abandoned, int(self._lengths[indices].max()))
+        if abandoned := [index for index in indices if index in self._playing]:
+            self._handouts.cancel([self._playing[index] for index in abandoned], "reset")
+            list(map(self._playing.pop, abandoned))  # a single step of the interpreter, as in `_step`
+            self._handouts.count_abandoned(int(self._lengths[abandoned].max()))
         while indices:
             tasks = self.curriculum.ask(len(indices))
             self._coming.update(zip(indices, tasks, strict=True))
             try:
                 self._put(self._base_env, tasks, indices)
             except Exception as error:  # noqa: BLE001 -- a user's function may raise anything; it is logged, then chained
-                self._handouts.fail([self._coming.pop(index) for index in indices], error)
+                self._handouts.cancel(tasks, "failed")
+                list(map(self._coming.pop, indices))
+                self._handouts.report_failed(tasks, error)
                 continue
             break
         return cast(Any, super())._reset_env_preprocess(tensordict)  # noqa: SLF001  it is made to be overridden
@@ -126,9 +131,10 @@ class CurriculumTransform(_Base, Generic[ConfigT]):  # type: ignore[valid-type, 
         """Adds the rewards of a step, and tells the scores of the episodes that it ended."""
         next_tensordict = self._with_ids(next_tensordict)
         playing = list(self._playing)
-        self._returns[playing] += _flat(next_tensordict["reward"])[playing]
+        shape = len(self._returns), 1
+        rewards, done = (by_env(name, _flat(next_tensordict[name]), shape)[:, 0] for name in ("reward", "done"))
+        add_rewards(self._returns, rewards)
         self._lengths[playing] += 1
-        done = _flat(next_tensordict["done"])
         if ended := [index for index in playing if done[index]]:
             rows = next_tensordict.reshape(-1)
             returns, lengths = self._returns.tolist(), self._lengths.tolist()
