@@ -395,6 +395,6 @@ def main() -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             sys.stdout.close()  # or Python would try to write the rest at its end
-        if not isinstance(error, BrokenPipeError):  # whoever reads, such as `head`, has enough
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has enough
             print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
