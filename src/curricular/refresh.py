@@ -332,7 +332,7 @@ class Refresher:
         priorities = np.asarray(self.algorithm.priorities(self._admission.columns(saved)), np.float64)[active]
         kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
         _log.warning(
-            "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
+            "num_active_tasks is %d, and %d tasks come from the checkpoint: kept %d, %s",
             capacity,
             len(active),
             len(kept),

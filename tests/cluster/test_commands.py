@@ -73,7 +73,7 @@ def test_a_replay_names_what_is_wrong(cluster, tmp_path):
         ([tmp_path], "directory: expected a journal in"),
         ([cluster.directory, "--tasks", "no_such_module:tasks"], "tasks: expected module:name of the cluster's tasks"),
         ([cluster.directory, "--tasks", "string:digits"], "tasks: expected a list of configurations"),
-        ([cluster.directory, "--tasks", "keyword:kwlist"], "generator: expected"),
+        ([cluster.directory, "--tasks", "keyword:kwlist"], "on the command line with --tasks module:name"),
     ]:
         done = run("replay", *arguments)
         assert done.exit_code == 1
