@@ -55,8 +55,8 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     generator = as_generator(tasks)
     if (found := identity(generator)) != settings["generator"]:
         raise ClusterError(
-            f"tasks: expected {settings['generator']!r}, whose journal is in {str(path)!r}, got {found!r}; pass the tasks "
-            f"of the cluster, on the command line with --tasks module:name"
+            f"tasks: expected {settings['generator']!r}, whose journal is in {str(path)!r}, got {found!r}; pass the "
+            f"tasks of the cluster, on the command line with --tasks module:name"
         )
     if saved is None:
         raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")
