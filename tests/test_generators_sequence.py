@@ -197,6 +197,7 @@ TWO = [{"id": "a", "x": 1, "f": 0.5}, {"id": "b", "x": 1, "f": None}]
     ("rows", "arguments", "error", "message"),
     [
         ("level", {}, TypeError, "tasks: expected a list or another sequence .* got str; put it into a list"),
+        ({"train": ROWS, "test": ROWS}, {}, TypeError, "tasks: .* got dict; .*, or pass one of its splits"),
         ({"size": 3}, {}, TypeError, "tasks: expected a list .* or a generator .* got dict; put it into a list"),
         ({"a", "b"}, {}, TypeError, "tasks: expected a list .* got set; pass a list"),
         (3, {}, TypeError, "tasks: expected a list .* got int"),
