@@ -341,7 +341,7 @@ def sessions_clean(
             f"or give them up (--force)"
         )
     if not removed and not kept:
-        print("every session is in use")
+        print("every session is in use" if list_sessions() else "no sessions")
 
 
 def _text(text: str) -> Text:
