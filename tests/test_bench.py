@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -264,6 +265,8 @@ def test_a_plan_plays_everybody_in_the_same_worlds_with_even_seeds():
         ({"num_seeds": 0}, "seeds: expected 1 or more, got 0"),
         ({"variations": [4]}, "variations: expected 0 to 3, got 4"),
         ({"speed": 0.0}, "speed: expected a factor above 0"),
+        ({"speed": math.inf}, "speed: expected a factor above 0, at most 100, got inf"),
+        ({"speed": math.nan}, "speed: expected a factor above 0, at most 100, got nan"),
     ],
 )
 def test_a_wrong_plan_is_refused(arguments, message):

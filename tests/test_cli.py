@@ -1,3 +1,4 @@
+import os
 import re
 import runpy
 import subprocess
@@ -149,6 +150,39 @@ def test_a_command_needs_no_current_folder(tmp_path):
     program = f"import os; os.rmdir({str(tmp_path)!r}); from curricular.cli import main; main()"
     command = [sys.executable, "-P", "-c", program, "--version"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_module(arguments, **streams):
+    return subprocess.run([sys.executable, "-m", "curricular", *arguments], text=True, check=False, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a device of Linux")
+@pytest.mark.parametrize("command", ["--version", "show", "show -f csv", "sessions list"])
+def test_an_output_that_cannot_be_written_is_one_line(command, tmp_path):
+    arguments = command.split()
+    if "show" in arguments:
+        Curriculum(UniformConfig(use_shared_memory=False), [*range(1000)]).save(tmp_path / "run.npz")
+        arguments.append(str(tmp_path / "run.npz"))
+    with Path("/dev/full").open("w") as full:
+        done = run_module(arguments, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+def test_a_reader_that_has_enough_gets_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = run_module(["--version"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_closed_output_is_no_error():
+    program = (
+        "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'curricular', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", program, "sessions", "list"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

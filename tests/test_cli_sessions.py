@@ -56,6 +56,7 @@ def test_a_session_that_is_held_is_removed_only_by_force(name, holder):
     refused = run("remove", name)
     assert refused.exit_code == 1
     assert name in run("list").output
+    assert run("clean").output == "every session is in use\n"
     assert run("remove", name, "--force").exit_code == 0
     assert name not in run("list").output
     assert holder.poll() is None

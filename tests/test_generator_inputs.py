@@ -504,6 +504,26 @@ class TestCustomGenerators:
         both = Curriculum(merge([Custom(num_tasks), single_task(7)]), UniformConfig(use_shared_memory=False))
         assert {task.config for task in both.ask(200)} == {0, 1, 2, 3, 4, 5, 7}
 
+    @pytest.mark.parametrize("axes", [("x",), "x", None, Axis("x", (1, 2)), ({"name": "x"},)])
+    def test_axes_of_another_kind_are_named(self, axes, monkeypatch):
+        monkeypatch.setattr(Custom, "axes", axes)
+        with pytest.raises(TypeError, match=r"generator\.axes: expected a tuple of Axis objects, got .*; write"):
+            Curriculum(Custom(5), CONFIG)
+
+    def test_an_error_about_a_param_says_which_numbers_are_whole_and_which_are_logarithms(self, monkeypatch):
+        for axis, wanted, param in (
+            (Axis("x", Span(1, 6)), "a whole number from 1 to 6, got 2.5", 2.5),
+            (Axis("x", ("a", "b")), "the number of one of 2 choices, from 0, got 7.0", 7),
+            (
+                Axis("x", Span(1.0, 100.0, log=True)),
+                "the natural logarithm of a value, from 0.0 to 4.6.*, got 50.0",
+                50,
+            ),
+        ):
+            monkeypatch.setattr(Custom, "axes", (axis,))
+            with pytest.raises(ValueError, match=wanted):
+                Curriculum(Custom(5, lambda seeds, param=param: np.full((len(seeds), 1), param)), CONFIG)
+
     @pytest.mark.parametrize("num_tasks", [0, -1, 1.5, 2**63, "a", float("nan")])
     def test_a_wrong_number_of_tasks_is_named(self, num_tasks):
         with pytest.raises(ValueError, match=r"generator\.num_tasks: expected a whole number from 1 to .*; return"):

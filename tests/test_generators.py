@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import enum
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -430,10 +431,39 @@ class DrawsGlobally(PlainGenerator):
         return np.random.random() and super().build(seed, params)  # noqa: NPY002  as a careless user
 
 
-def test_the_suite_names_the_rule_that_is_broken():
+class Shares(PlainGenerator):
+    config: ClassVar[dict[str, int]] = {}
+
+    def build(self, seed, params):
+        self.config["seed"] = seed
+        return self.config
+
+
+class Halves(PlainGenerator):
+    axes = (Axis("size", Span(1, 9)),)
+
+    def sample(self, seeds, rng):
+        return np.full((len(seeds), 1), 2.5)
+
+
+class NumbersLabels(PlainGenerator):
+    def label_of(self, seed, params):
+        return seed % 3
+
+
+@pytest.mark.parametrize(
+    ("generator", "test", "rule"),
+    [
+        (DrawsGlobally, "test_building_is_pure", "none from NumPy's global stream"),
+        (Shares, "test_building_is_pure", "no later call changes one that was built before"),
+        (Halves, "test_params_lie_on_the_axes", "a whole number where both ends of a span are ints"),
+        (NumbersLabels, "test_labels_are_few_and_short", "label_of: a string"),
+    ],
+)
+def test_the_suite_names_the_rule_that_is_broken(generator, test, rule):
     class Suite(GeneratorSuite):
         def make_generator(self):
-            return DrawsGlobally()
+            return generator()
 
-    with pytest.raises(AssertionError, match="none from NumPy's global stream"):
-        Suite().test_building_is_pure()
+    with pytest.raises(AssertionError, match=rule):
+        getattr(Suite(), test)()

@@ -3,6 +3,8 @@
 import json
 import pickle
 import tracemalloc
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +108,35 @@ def test_floats_that_may_be_rates_span_zero_to_one_and_unknown_ones_are_left_out
     assert axes == {"rate": Span(0.0, 1.0), "unknown": Span(0.0, 1.0), "length": Span(3.0, 3.0), "steps": (2.5,)}
 
 
+class LazyColumn(Sequence):
+    """A column of the `datasets` library, which reads the disk at each access."""
+
+    def __init__(self, values):
+        self.values = values
+        self.num_reads = 0
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        self.num_reads += 1
+        return self.values[index]
+
+
+def test_columns_that_are_read_at_each_access_are_read_once():
+    columns = {"id": LazyColumn(list("abcd")), "source": LazyColumn(list("xyxy")), "rate": LazyColumn([0.5] * 4)}
+    dataset(Columnar(**columns), key="id", label="source", columns=["rate"])
+    dataset([*range(4)], key=columns["id"], label=columns["source"], columns={"rate": columns["rate"]})
+    assert [column.num_reads for column in columns.values()] == [3, 3, 3]  # with that of the first row
+    assert dataset([*range(4)], key=deque("abcd")) == dataset([*range(4)], key=list("abcd"))
+
+
+def test_rows_without_a_key_are_read_once():
+    rows = Columnar(id=list("abcd"))
+    dataset(rows)
+    assert rows.num_reads == 4 + 2  # the first row is looked at before
+
+
 def test_whole_columns_are_read_where_there_are_some():
     rows = Columnar(id=["a", "b"], source=["x", "y"], rate=np.array([0.5, 0.75]))
     generator = dataset(rows, key="id", label="source", columns=["rate"])
@@ -166,6 +197,7 @@ TWO = [{"id": "a", "x": 1, "f": 0.5}, {"id": "b", "x": 1, "f": None}]
     ("rows", "arguments", "error", "message"),
     [
         ("level", {}, TypeError, "tasks: expected a list or another sequence .* got str; put it into a list"),
+        ({"train": ROWS, "test": ROWS}, {}, TypeError, "tasks: .* got dict; .*, or pass one of its splits"),
         ({"size": 3}, {}, TypeError, "tasks: expected a list .* or a generator .* got dict; put it into a list"),
         ({"a", "b"}, {}, TypeError, "tasks: expected a list .* got set; pass a list"),
         (3, {}, TypeError, "tasks: expected a list .* got int"),

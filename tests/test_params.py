@@ -95,7 +95,7 @@ def test_params_off_an_axis_of_a_branch_are_found():
         (0, 1, 2.0, "on the axis 'dog legs', the number of one of 2"),
         (0, 2, 0.5, "of 0 where a task has no axis"),
         (1, 1, 1.0, "of 0 where a task has no axis"),
-        (0, 5, 2.5, "on the axis 'ice size', from 1 to 3"),
+        (0, 5, 2.5, "on the axis 'ice size', a whole number from 1 to 3"),
         (0, 7, 9.5, "on the axis 'speed', from 0.0 to 9.0"),
         (1, 7, -0.1, "on the axis 'speed'"),
         (1, 7, np.inf, "on the axis 'speed'"),

@@ -148,6 +148,21 @@ def test_what_a_proposer_must_not_return(generator, proposed, message):
         Curriculum(quiet(UniformConfig, num_active_tasks=8), generator, proposer=Bad(proposed))
 
 
+def test_what_is_no_proposer_is_refused():
+    class Endless:
+        def propose(self, columns, candidates, n, rng):
+            return candidates
+
+    for proposer in (Endless(), Bad, print):
+        with pytest.raises(
+            TypeError, match=r"proposer: expected an object with num_candidates and propose, got .*; add"
+        ):
+            Curriculum(quiet(UniformConfig, num_active_tasks=8), ENDLESS, proposer=proposer)
+    for proposed in (lambda candidates, n: [*range(n)], lambda candidates, n: None):
+        with pytest.raises(TypeError, match=r"proposer\.propose: expected NewTasks, got .*; return candidates\.take"):
+            Curriculum(quiet(UniformConfig, num_active_tasks=8), ENDLESS, proposer=Bad(proposed))
+
+
 def test_a_proposer_of_ones_own():
     class Lowest:
         """The candidates of the lowest x."""

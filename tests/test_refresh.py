@@ -216,6 +216,16 @@ class TestFailure:
         curriculum.ask(3)
         assert curriculum.stats()["num_completed"] + curriculum.stats()["num_stale"] == len(ids) + 6 * interval
 
+    def test_a_cause_that_is_gone_is_not_raised(self, curriculum):
+        self.algorithm.answer = OSError("no space left")
+        ids = curriculum_ids(curriculum, 1 + PATIENCE * refresh_interval(16, 0))
+        for task_id in ids:
+            curriculum.update_task_performance(task_id, 0.5)
+        num_refreshes = curriculum.tracker.snapshot().counters.num_refreshes
+        self.algorithm.answer = None
+        curriculum.get_task()
+        assert curriculum.stats()["num_refreshes"] == num_refreshes + 1
+
     def test_what_came_before_the_error_is_recorded_and_the_old_distribution_stays(self, curriculum):
         before = curriculum.tracker.snapshot().cumulated
         self.algorithm.answer = KeyError("key")

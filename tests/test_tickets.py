@@ -141,6 +141,16 @@ def test_without_replacement_tasks_that_cannot_be_drawn_do_not_stand_in_for_task
     assert set(curriculum.ask_batch(3, replace=False).seeds.tolist()) > {0, 1}
 
 
+def test_results_of_one_ticket_in_one_call_are_warned_of_once(caplog):
+    curriculum = make(4)
+    for _ in range(2):
+        batch = curriculum.ask_batch(2)
+        assert curriculum.tell_batch(np.repeat(batch.tickets, 4), np.ones(8)) == 2
+    (message,) = caplog.messages
+    assert message.startswith("8 results were told at once under 2 different tickets: only the first")
+    assert curriculum.stats()["num_repeated"] == 12
+
+
 def test_tickets_of_which_none_is_open_are_warned_of_once(caplog):
     curriculum = make(4)
     batch = curriculum.ask_batch(3)

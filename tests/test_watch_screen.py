@@ -113,6 +113,21 @@ def test_a_training_is_watched_in_a_terminal_until_it_is_killed_and_the_user_qui
         trainer.communicate()
 
 
+@pytest.mark.parametrize("keys", ["", "?"])
+def test_ctrl_c_ends_the_view_as_it_ends_any_command(keys, directory):
+    with create("training"):
+        terminal = Terminal(directory, "watch", "training")
+        try:
+            terminal.wait_for("session training", "by label")
+            if keys:
+                terminal.press(keys)
+                terminal.wait_for("the training continues")
+            terminal.press("\x03")
+            assert terminal.wait() == 130
+        finally:
+            terminal.end()
+
+
 def follow(steps, name="training", **settings):
     """Runs `steps` on the view of a session of this process."""
 

@@ -31,12 +31,14 @@ class Admission(Generic[ConfigT]):
         estimator: Settings of the averages.
 
     Raises:
+        TypeError: If `proposer` is none.
         ValueError: If the pool is larger than a finite generator, or smaller than `config.num_first_tasks`.
     """
 
     def __init__(
         self, generator: TaskGenerator[ConfigT], proposer: Proposer, config: CurriculumConfig, estimator: Estimator
     ) -> None:
+        _check_proposer(proposer)
         num_tasks = generator.num_tasks
         if num_tasks is not None and config.pool_size > num_tasks:
             raise ValueError(
@@ -112,12 +114,19 @@ class Admission(Generic[ConfigT]):
         """Returns the patch that puts new tasks into the distinct `slots`, shape (k,), and evicts the tasks in them.
 
         Raises:
+            TypeError: If the proposer returns no `NewTasks`.
             ValueError: If params have the wrong shape or are not on the generator's axes, or if the proposer breaks
                 its protocol.
         """
         rng = np.random.default_rng((self._seed, Purpose.GENERATION, table.counters.num_created))
         candidates = self._candidates(table, slots, rng)
-        seeds, params = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
+        proposed = self._proposer.propose(self.columns(table), candidates, len(slots), rng)
+        if not isinstance(proposed, NewTasks):
+            raise TypeError(
+                f"proposer.propose: expected NewTasks, got {type(proposed).__name__}; return candidates.take(indices), "
+                f"or NewTasks(seeds, params)"
+            )
+        seeds, params = proposed
         self._check_seeds(seeds, candidates.seeds, len(slots))
         self._check_params("proposer.propose", params, len(slots))
         return self._admitted(table, slots, NewTasks(seeds, params))
@@ -193,6 +202,14 @@ class Admission(Generic[ConfigT]):
                     f"proposer.propose: expected {n} different candidates, since the generator is finite, got {found}; "
                     f"choose each task among the candidates, at most once"
                 )
+
+
+def _check_proposer(proposer: object) -> None:
+    if isinstance(proposer, type) or not isinstance(proposer, Proposer):
+        raise TypeError(
+            f"proposer: expected an object with num_candidates and propose, got {proposer!r:.100}; add what is "
+            f"missing, or create an object of the class"
+        )
 
 
 def _check_growing(num_first: int, capacity: int, num_tasks: int | None) -> None:

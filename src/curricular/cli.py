@@ -1,8 +1,9 @@
 """The command line: one function per command, which imports its own modules only when it runs."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -103,7 +104,9 @@ def bench(
     variations: Annotated[
         str, typer.Option(help="Comma-separated variations of the scenarios, 0 to 3; 0 is the definition.")
     ] = "0",
-    speed: Annotated[float, typer.Option(help="Factor on the learners' speed; run lengths are divided by it.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(help="Factor on the learners' speed, at most 100; run lengths are divided by it.")
+    ] = 1.0,
     jobs: Annotated[
         int | None, typer.Option(help="Number of runs at a time. Default: one per processor.", metavar="N")
     ] = None,
@@ -337,7 +340,7 @@ def sessions_clean(
             f"or give them up (--force)"
         )
     if not removed and not kept:
-        print("every session is in use")
+        print("every session is in use" if list_sessions() else "no sessions")
 
 
 def _text(text: str) -> Text:
@@ -369,7 +372,7 @@ def _load(name: str, *, extra: str) -> Any:
         raise _failure(error, code=1) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _writing(argument: str, path: Path, kind: str) -> Iterator[None]:
     """Ends the command with an error about `argument` if `path`, a file or a folder, cannot be written in the block."""
     try:
@@ -386,6 +389,21 @@ def _failure(message: object, *, code: int) -> typer.Exit:
 
 
 def main() -> None:
-    """Runs the command line. Modules of the user are found in the current folder, as with ``python -m``."""
+    """Runs the command line. Modules of the user are found in the current folder, as with ``python -m``.
+
+    A file, a folder or an output that cannot be read or written ends any command with one line and the exit code 1.
+    """
     sys.path.append("")
-    app()
+    if sys.stdout is None:  # the shell has closed it
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  until the process ends
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # or Python would try to write the rest at its end
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has enough
+            print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -259,7 +259,7 @@ class Refresher:
             self._keep(error)
 
     def check(self) -> None:
-        """Reports the error of the last failed refresh, once.
+        """Reports the error of the last failed refresh, once, unless a refresh succeeds now.
 
         Raises:
             RefreshError: If refreshes have failed until the distribution is at least `PATIENCE` intervals old.
@@ -268,6 +268,10 @@ class Refresher:
             counters, _ = self._backend.glance()
             interval = self._interval_after(counters)
             if self._age(counters) >= PATIENCE * interval or not counters.num_refreshes:
+                self.missing = 0
+                self.advance(is_log_due=False)
+                if self.error is None:
+                    return
                 error, self.error = self.error, None
                 raise RefreshError(
                     f"curriculum: expected a refreshed distribution every {interval} results, got "
@@ -328,7 +332,7 @@ class Refresher:
         priorities = np.asarray(self.algorithm.priorities(self._admission.columns(saved)), np.float64)[active]
         kept = active[np.sort(np.argsort(-priorities, kind="stable")[:capacity])]
         _log.warning(
-            "num_active_tasks is %d, the checkpoint has %d tasks: kept %d, %s",
+            "num_active_tasks is %d, and %d tasks come from the checkpoint: kept %d, %s",
             capacity,
             len(active),
             len(kept),
@@ -402,17 +406,20 @@ class Refresher:
         draft = recorded(transaction, self._estimator)
         results = draft.patch
         try:
-            self._change(draft, fills=fills, is_due=is_due)
+            is_refreshed = self._change(draft, fills=fills, is_due=is_due)
         except BaseException:
             if results is not None:
                 transaction.commit(results, flushes=True)
             raise
         draft.commit()
+        if is_refreshed:
+            self.error = None
         self._is_urgent = False
         self._update_missing(draft.table.counters)
         self._look_for_untold_tickets(draft.table.counters)
 
-    def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> None:
+    def _change(self, draft: Draft, *, fills: bool, is_due: bool) -> bool:
+        """Adds to `draft` what is due, and returns whether that is a new distribution."""
         if fills:
             patch = self._admission.fill(draft.table)
             if patch is not None:
@@ -423,7 +430,7 @@ class Refresher:
             self._evict(draft)
         if is_due:
             draft.add(self._choose(draft.table))
-            self.error = None
+        return is_due
 
     def _evict(self, draft: Draft) -> None:
         """Replaces as many evictable tasks as are due by new ones."""

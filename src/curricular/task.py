@@ -192,9 +192,10 @@ class Axis:
     def range_text(self) -> str:
         """The range of the params in words, for messages."""
         if isinstance(self.values, Span):
-            low, high, _ = self.values.bounds
-            return f"from {low} to {high}"
-        return f"the number of one of {len(self.values)} choices"
+            low, high, is_whole = self.values.bounds
+            kind = "a whole number " if is_whole else "the natural logarithm of a value, " if self.values.log else ""
+            return f"{kind}from {low} to {high}"
+        return f"the number of one of {len(self.values)} choices, from 0"
 
     def decode(self, param: float) -> Any:
         """Converts `param`, as stored in a row, to its value."""

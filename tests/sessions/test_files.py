@@ -500,6 +500,17 @@ class TestFullDisk:
             (full / "filler").unlink()
             check_accounts(curriculum, num_pending=500)
 
+    def test_refreshes_that_fail_on_a_full_disk_are_logged_once(self, full, caplog):
+        with Curriculum(config(num_active_tasks=200)) as curriculum:
+            ids = [task.task_id for task in curriculum.ask(300)]
+            rest = os.statvfs(full).f_bavail * os.statvfs(full).f_frsize
+            (full / "filler").write_bytes(bytes(rest))
+            for task_id in ids:
+                curriculum.update_task_performance(task_id, 0.5)
+            assert len([record for record in caplog.records if "refresh" in record.message]) == 1
+            (full / "filler").unlink()
+            check_accounts(curriculum, num_pending=0)
+
     def test_a_full_disk_is_an_error_at_the_first_ticket_and_no_end_of_the_process(self, full):
         small = config(max_open_handouts=64)
         with Curriculum(small) as curriculum:

@@ -264,6 +264,14 @@ def test_a_curriculum_over_other_rows_is_refused(tmp_path):
         create_trainer(create_curriculum(ROWS.select(range(99))), tmp_path)
 
 
+def test_rows_in_another_order_are_refused(tmp_path):
+    shuffled = ROWS.shuffle(seed=1)
+    match = r"curriculum: expected the rows .* in their order, where row 0 has the prompt '0 0', got '.*'; make both"
+    with pytest.raises(ValueError, match=match):
+        create_trainer(create_curriculum(shuffled), tmp_path)
+    create_trainer(create_curriculum(ROWS.remove_columns("prompt")), tmp_path)
+
+
 def test_a_reward_outside_of_the_range_is_named(tmp_path):
     def reward(completions, **_):
         return [2.0] * len(completions)

@@ -1,6 +1,6 @@
 """The interface of a proposer of new tasks, and the simplest proposer."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ class NewTasks(NamedTuple):
         return NewTasks(self.seeds[indices], self.params[indices])
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Chooses the new tasks that enter the pool, as a pure function of its arguments, which it never writes into.
 

@@ -181,10 +181,11 @@ class Spec:
         )
         for setting in (*there, *here):
             if here.get(setting) != there.get(setting):
+                other = "name and directory" if self.follows else "session_id"
                 raise SessionMismatchError(
                     f"{setting}: expected {here.get(setting)!r}, as session {name!r} was created with, got "
                     f"{there.get(setting)!r}; use the same config and generator in all of its processes, or another "
-                    f"session_id"
+                    f"{other}"
                 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .algorithms import ALGORITHMS, COST_SUFFIX, FactoryError, comparisons, find
 from .figures import ORACLE, UNIFORM
-from .learners import POST_TRAINING, SCENARIOS
+from .learners import POST_TRAINING, SCENARIOS, check_speed
 
 __all__ = [
     "ALGORITHMS",
@@ -75,7 +75,7 @@ def create_plan(
         scenarios: Names in `SCENARIOS`.
         num_seeds: Number of runs of each algorithm in each world. Seeds are even; settings are chosen on odd seeds.
         variations: Indices into each scenario's variations; 0 is the definition.
-        speed: Factor on the learners' rates, > 0; run lengths are divided by it.
+        speed: Factor on the learners' rates, in (0, 100]; run lengths are divided by it.
 
     Raises:
         ValueError: If a name or a variation is unknown or appears twice, or if a number is out of range.
@@ -90,8 +90,7 @@ def create_plan(
             raise ValueError(f"{argument}: expected at least one, each once, got {names!r}; correct the list")
     if num_seeds < 1:
         raise ValueError(f"seeds: expected 1 or more, got {num_seeds}; raise it")
-    if not speed > 0:
-        raise ValueError(f"speed: expected a factor above 0, got {speed}; 1 is the speed as defined")
+    check_speed(speed)
     worlds = [(scenario, variation) for variation in variations for scenario in scenarios]
     for scenario, variation in worlds:
         highest = len(SCENARIOS[scenario].variations) - 1

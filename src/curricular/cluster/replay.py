@@ -11,7 +11,6 @@ from ..table import Counters
 from .fold import Fold
 from .messages import ClusterError as ClusterError
 from .saved import read_identity, read_saved
-from .settings import check_settings
 
 _EXTRA = {"name", "format", "generator"}
 """Settings of a journal that are no fields of the config."""
@@ -59,8 +58,11 @@ def replay(directory: str | os.PathLike[str], tasks: Tasks[Any]) -> Replayed:
     except ValueError as error:
         raise ClusterError(f"directory: expected an intact journal in {str(path)!r}, got: {error}") from error
     generator = as_generator(tasks)
-    wanted = {**settings, "generator": identity(generator)}
-    check_settings(settings, wanted, f"the journal in {str(path)!r} belongs to")
+    if (found := identity(generator)) != settings["generator"]:
+        raise ClusterError(
+            f"tasks: expected {settings['generator']!r}, whose journal is in {str(path)!r}, got {found!r}; pass the "
+            f"tasks of the cluster, on the command line with --tasks module:name"
+        )
     if saved is None:
         raise ClusterError(f"directory: expected a checkpoint in {str(path)!r}, got none; start a hub there first")
     config = load_config({name: value for name, value in settings.items() if name not in _EXTRA})

@@ -52,7 +52,7 @@ def column(rows: SupportsRows[Any], source: str | Sequence[Any], argument: str) 
     """
     if isinstance(source, str):
         values = _whole(rows, source)
-        return _by_row(rows, source, argument) if values is None else values
+        return _by_row(rows, source, argument) if values is None else _at_once(values)
     if not is_rows(source):
         raise TypeError(
             f"{argument}: expected the name of a field or one value per row, got {type(source).__name__}; pass one "
@@ -60,7 +60,15 @@ def column(rows: SupportsRows[Any], source: str | Sequence[Any], argument: str) 
         )
     if len(source) != len(rows):
         raise ValueError(f"{argument}: expected {len(rows)} values, one per row, got {len(source)}; add or drop some")
-    return source
+    return _at_once(source)
+
+
+def _at_once(values: Sequence[Any]) -> Sequence[Any]:
+    """Returns `values`, read in one slice: columns of the `datasets` library read the disk for each single value."""
+    try:
+        return values[:]
+    except TypeError:  # such as a deque, which has no slices
+        return values
 
 
 def _whole(rows: Any, field: str) -> Sequence[Any] | None:
@@ -113,9 +121,12 @@ def key_hashes(keys: Sequence[Any], argument: str) -> NDArray[np.uint64]:
 
 def content_hashes(rows: SupportsRows[Any]) -> NDArray[np.uint64]:
     """Returns a hash of the content of each row, shape (n,). Rows that are strings or integers are their own keys."""
-    kinds = set(map(type, each(rows)))
-    if all(issubclass(kind, str) for kind in kinds) or kinds == {int}:
-        return key_hashes(list(each(rows)), "tasks")
+    if isinstance(rows[0], str | int):
+        values = list(each(rows))
+        kinds = set(map(type, values))
+        if all(issubclass(kind, str) for kind in kinds) or kinds == {int}:
+            return key_hashes(values, "tasks")
+        rows = values
     return _hashed(map(_content, each(rows)))
 
 

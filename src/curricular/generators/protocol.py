@@ -1,6 +1,6 @@
 """The protocol of a task generator, and its simplest implementation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -99,7 +99,7 @@ def is_generator(value: object) -> bool:
 def check_generator(
     generator: object, argument: str = "generator", expected: str = "a task generator", fix: str = ""
 ) -> None:
-    """Checks that `generator` is a task generator, with a number of tasks that a pool can use.
+    """Checks that `generator` is a task generator, with axes and a number of tasks that a pool can use.
 
     Args:
         generator: The object to check.
@@ -108,10 +108,11 @@ def check_generator(
         fix: What to do with a configuration, for the error.
 
     Raises:
-        TypeError: If it is not; names `argument`, and what to do with the value.
+        TypeError: If it is not, or if its axes are none; names `argument`, and what to do with the value.
         ValueError: If it has a wrong number of tasks.
     """
     if is_generator(generator):
+        _check_axes(generator.axes)  # type: ignore[attr-defined]
         _check_num_tasks(generator.num_tasks)  # type: ignore[attr-defined]
         return
     present = set(_MEMBERS) & set(dir(generator))
@@ -126,6 +127,14 @@ def check_generator(
     else:
         fix = fix or "wrap a configuration in single_task, or vary it with bucketed"
     raise TypeError(f"{argument}: expected {expected}, got {got}; {fix}")
+
+
+def _check_axes(axes: object) -> None:
+    if not isinstance(axes, Sequence) or not all(isinstance(axis, Axis) for axis in axes):
+        raise TypeError(
+            f"generator.axes: expected a tuple of Axis objects, got {axes!r:.100}; write (Axis(name, values), ...), or "
+            f"() without axes"
+        )
 
 
 def _check_num_tasks(num_tasks: object) -> None:

@@ -188,6 +188,7 @@ class SequenceTaskGenerator(BaseModel, Identified):
 def _check_rows(rows: Any) -> None:
     if not is_rows(rows):
         remedy = "put it into a list, if it is the configuration of a task" if isinstance(rows, Mapping | str) else ""
+        remedy += ", or pass one of its splits" * isinstance(rows, Mapping)
         raise TypeError(
             f"tasks: expected a list or another sequence of configurations, or a generator with axes, num_tasks, "
             f"sample, label_of and build, got {type(rows).__name__}; {remedy or 'pass a list'}"

@@ -13,6 +13,7 @@ from ..curriculum import Curriculum
 from ..generators import (
     MutableTaskGenerator,
     TaskGenerator,
+    copied,
     dump_task_generator,
     fingerprint,
     load_task_generator,
@@ -79,9 +80,12 @@ class GeneratorSuite:
         for axis in axes:
             param, params = params[0], params[1:]
             if isinstance(axis.values, Span):
-                low, high, _ = axis.values.bounds
+                low, high, is_whole = axis.values.bounds
                 assert low <= param <= high, (
                     "params: a value of a span lies within its bounds (with log=True, their logarithms)"
+                )
+                assert not is_whole or param == round(param), (
+                    "params: a whole number where both ends of a span are ints"
                 )
             else:
                 assert param in range(len(axis.values)), "params: a choice is stored as its index into Axis.values"
@@ -142,14 +146,19 @@ class GeneratorSuite:
         generator = self.make_generator()
         again: TaskGenerator[Any] = pickle.loads(pickle.dumps(generator))  # noqa: S301  as in another process
         state = repr(np.random.get_state())  # noqa: NPY002  compared below
+        built = []
         for seed, params in self.sample(generator):
             config = generator.build(seed, params)
+            built.append((config, copied(config)))
             assert self.is_same(config, generator.build(seed, params)), (
                 "build: pure, the same seed and params give the same configuration; the chance comes from the seed"
             )
             assert self.is_same(config, again.build(seed, params)), (
                 "build: pure, another process gives the same configuration"
             )
+        assert all(self.is_same(config, copy) for config, copy in built), (
+            "build: a new configuration each time; no later call changes one that was built before"
+        )
         is_untouched = repr(np.random.get_state()) == state  # noqa: NPY002
         assert is_untouched, "build: all chance comes from the seed, none from NumPy's global stream"
         assert fingerprint(again) == fingerprint(generator), "fingerprint: survives pickling"
@@ -157,6 +166,7 @@ class GeneratorSuite:
     def test_labels_are_few_and_short(self) -> None:
         generator = self.make_generator()
         labels = {generator.label_of(seed, params) for seed, params in self.sample(generator)}
+        assert all(isinstance(label, str) for label in labels), "label_of: a string"
         assert all(len(label.encode()) <= MAX_LABEL_BYTES for label in labels), (
             "label_of: a label is at most MAX_LABEL_BYTES long in UTF-8"
         )

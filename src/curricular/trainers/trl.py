@@ -1,8 +1,10 @@
 """`CurriculumGRPOTrainer` for TRL: GRPO on the prompts that a curriculum chooses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 try:
     import torch
@@ -14,6 +16,7 @@ except ModuleNotFoundError as _error:
 
 from ..checkpoint import read_checkpoint
 from ..curriculum import Curriculum
+from ..generators import TaskGenerator
 from .bases import Trainer
 from .versions import warn_if_untested
 
@@ -40,17 +43,15 @@ class CurriculumGRPOTrainer(_Base):  # type: ignore[valid-type, misc]
         kwargs: As for `GRPOTrainer`.
 
     Raises:
-        ValueError: If the tasks of the curriculum are not as many as the rows of `train_dataset`.
+        ValueError: If the tasks of the curriculum are not as many as the rows of `train_dataset`, or if the first, the
+            middle or the last row has another prompt.
     """
 
     def __init__(self, *args: Any, curriculum: Curriculum[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.curriculum = curriculum
         self.args.ignore_data_skip = True  # the curriculum continues by itself; skipped prompts would be lost
-        if (num_tasks := curriculum.generator.num_tasks) != (num_rows := len(self.train_dataset)):
-            raise ValueError(
-                f"curriculum: expected {num_rows} tasks, the rows of train_dataset, got {num_tasks}; pass these rows"
-            )
+        _check_rows(curriculum.generator, self.train_dataset)
 
     def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
         rows = _TicketedRows(dataset) if is_training else dataset
@@ -90,6 +91,22 @@ class CurriculumGRPOTrainer(_Base):  # type: ignore[valid-type, misc]
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.accelerator.is_main_process:
             self.curriculum.load_state_dict(read_checkpoint(Path(checkpoint, FILE)))
+
+
+def _check_rows(generator: TaskGenerator[Any], rows: Any) -> None:
+    """Checks that task i is row i. A data set that was shuffled once more would give results to other prompts."""
+    if (num_tasks := generator.num_tasks) != (num_rows := len(rows)):
+        raise ValueError(
+            f"curriculum: expected {num_rows} tasks, the rows of train_dataset, got {num_tasks}; pass these rows"
+        )
+    for row in (0, num_rows // 2, num_rows - 1):
+        (params,) = generator.sample(np.array([row]), np.random.default_rng(0))
+        config, prompt = generator.build(row, params), rows[row]["prompt"]
+        if isinstance(config, Mapping) and config.get("prompt", prompt) != prompt:
+            raise ValueError(
+                f"curriculum: expected the rows of train_dataset in their order, where row {row} has the prompt "
+                f"{prompt!r:.100}, got {config['prompt']!r:.100}; make both from the same rows, shuffled or not"
+            )
 
 
 class _PromptSampler(Sampler[tuple[int, int]]):

@@ -27,12 +27,15 @@ except ModuleNotFoundError:
 COST_SHARE = 1 / 20
 """Maximum share of one processor that watching takes."""
 
+INTERRUPTED = 130
+"""Return code of a view that Ctrl-C has ended."""
+
 HELP = """\
 s        sort by draws, success, progress, or name
 left     previous grouping: the label, or an axis
 right    next grouping
 p        pause and continue
-q        quit; the training continues
+q        quit, as Ctrl-C does; the training continues
 
 draws      chance that the next task is in the group
 success    mean success rate of the tasks that have a score
@@ -103,6 +106,7 @@ class WatchApp(App[None]):
         Binding("p", "pause", "Pause"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),  # Textual would only say which key quits
     ]
     ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
 
@@ -169,6 +173,10 @@ class WatchApp(App[None]):
         """Draws the frame in the new size."""
         self._shape = event.size
         self._draw()
+
+    def action_interrupt(self) -> None:
+        """Ends the view as Ctrl-C ends any command."""
+        self.exit(return_code=INTERRUPTED)
 
     def action_sort(self) -> None:
         """Sorts the groups in the next order."""

@@ -73,14 +73,18 @@ def watch(name: str | None, *, once: bool, interval: float) -> str | None:
         KeyError: If no session has this name, or if none is given without a terminal.
         SessionError: If the session cannot be read.
         ImportError: If Textual is missing.
+        KeyboardInterrupt: If Ctrl-C was pressed.
     """
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if name is None and (once or not is_terminal or not running()):
         names = ", ".join(info.name for info in running()) or "none; name one with session_id in the config"
         raise KeyError(f"session: expected the name of a session, got none; the running sessions are: {names}")
     if name is None or (is_terminal and not once):
-        app = import_module("curricular.watch.app").WatchApp(name, running(), interval)
+        module = import_module("curricular.watch.app")
+        app = module.WatchApp(name, running(), interval)
         app.run()
+        if app.return_code == module.INTERRUPTED:
+            raise KeyboardInterrupt
         failure: str | None = app.failure
         return failure
     if once:

@@ -9,7 +9,7 @@ Examples:
 from .play import Oracle, Run, Teacher, TeacherFactory, Uniform, play
 from .scenarios import CHOOSE, NO_HARM, POST_TRAINING, REPORT, SCENARIOS, SCORED
 from .scores import Interval, Recovery, Scores, normalised_scores, ratio_runs, recovery, score_runs
-from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World
+from .worlds import BATCH_SIZE, Feedback, Pool, Scenario, World, check_speed
 
 __all__ = [
     "BATCH_SIZE",
@@ -31,6 +31,7 @@ __all__ = [
     "TeacherFactory",
     "Uniform",
     "World",
+    "check_speed",
     "normalised_scores",
     "play",
     "ratio_runs",

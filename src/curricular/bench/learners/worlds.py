@@ -12,6 +12,9 @@ from .dynamics import Floats, Learner
 BATCH_SIZE = 32
 """Number of episodes per step."""
 
+MAX_SPEED = 100.0
+"""Highest speed, at which the shortest run has ten steps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
@@ -138,15 +141,14 @@ class Scenario:
 
         Args:
             seed: Seed of the world, >= 0.
-            speed: Factor on all rates of learning and forgetting, > 0. The run length is divided by it, so only the
-                noise per unit of learning changes.
+            speed: Factor on all rates of learning and forgetting, in (0, `MAX_SPEED`]. The run length is divided by it,
+                so only the noise per unit of learning changes.
             variation: Index in `variations`.
 
         Raises:
             ValueError: If `speed` or `variation` is out of range.
         """
-        if not speed > 0:
-            raise ValueError(f"speed: expected a factor above 0, got {speed}; 1 is the speed as defined")
+        check_speed(speed)
         if not 0 <= variation < len(self.variations):
             raise ValueError(
                 f"variation: expected 0 to {len(self.variations) - 1} for {self.name}, got {variation}; "
@@ -177,4 +179,16 @@ class Scenario:
             group_of=group_of[order],
             feedback=blueprint.feedback,
             rng=np.random.default_rng(results),
+        )
+
+
+def check_speed(speed: float) -> None:
+    """Checks a factor on the learners' rates.
+
+    Raises:
+        ValueError: If it is not in (0, `MAX_SPEED`].
+    """
+    if not 0 < speed <= MAX_SPEED:
+        raise ValueError(
+            f"speed: expected a factor above 0, at most {MAX_SPEED:g}, got {speed}; 1 is the speed as defined"
         )
