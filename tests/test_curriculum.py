@@ -18,7 +18,7 @@ from curricular import (
     LearningProgressConfig,
     UniformConfig,
     bucketed,
-    handouts,
+    building,
     merge,
     single_task,
 )
@@ -406,7 +406,7 @@ def test_a_closed_local_curriculum_cannot_be_used():
 
 
 def test_a_cache_that_is_full_forgets_what_was_built_first(monkeypatch):
-    monkeypatch.setattr(handouts, "CACHE_SIZE", 8)
+    monkeypatch.setattr(building, "CACHE_SIZE", 8)
     built = []
 
     class Counting(SeedGenerator):

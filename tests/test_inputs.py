@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curricular import Curriculum, UniformConfig
-from curricular.handouts import MAX_ASKED
+from curricular.inputs import MAX_ASKED
 
 
 @pytest.fixture

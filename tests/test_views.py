@@ -19,8 +19,8 @@ from curricular import (
     merge,
     single_task,
 )
+from curricular.building import TaskBuildError, TaskCache
 from curricular.generators import SeedGenerator
-from curricular.handouts import TaskBuildError, TaskCache
 from curricular.task import num_params
 
 ROOM = {"size": 5, "lit": True, "kind": "maze", "seed": 0}

@@ -16,6 +16,7 @@ from .backends.local import LocalMemoryBackend
 from .backends.protocol import Backend
 from .backends.session import LockTimeoutError
 from .backends.shared import SharedMemoryBackend
+from .building import TaskBuildError
 from .checkpoint import CheckpointError
 from .config import CurriculumConfig, MeanOfFirst
 from .curriculum import Curriculum
@@ -33,7 +34,6 @@ from .generators import (
     merge,
     single_task,
 )
-from .handouts import TaskBuildError
 from .mutex import ReentrantCallError
 from .refresh import RefreshError
 from .rows import TaskState

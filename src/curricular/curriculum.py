@@ -13,15 +13,17 @@ from .admission import Admission
 from .algorithms.proposals import Proposer
 from .algorithms.protocol import Algorithm
 from .algorithms.registry import create_algorithm, create_proposer, load_config
-from .asking import CoveringAsk
+from .asking import CoveringAsk, Detour
 from .backends.protocol import Backend, FollowerError, Transaction
+from .building import TaskBuildError, TaskCache, Unbuildable, find_config
 from .checkpoint import SavedState, pack_state, read_checkpoint, refused_file, unpack_state, write_checkpoint
 from .config import CurriculumConfig, threshold_of
 from .coverage import Walk
 from .defaults import arranged, check_load, fitted, reduced, warn_of_others
+from .draws import Draws
 from .evaluation import evaluation_tasks
 from .generators import TaskGenerator, Tasks, identity
-from .handouts import MAX_ASKED, Detour, Draws, TaskBuildError, TaskCache, Unbuildable, checked_number, find_config
+from .inputs import MAX_ASKED, checked_number
 from .metrics import range_of, summary
 from .mutex import Turns
 from .notebook import message_html, stats_html

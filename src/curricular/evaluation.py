@@ -4,9 +4,10 @@ from operator import index
 
 import numpy as np
 
+from .building import MAX_UNBUILDABLE, TaskBuildError, build_config
 from .generators import TaskGenerator, copied
 from .generators.entry import Entries, Turn, next_entries
-from .handouts import MAX_ASKED, MAX_UNBUILDABLE, TaskBuildError, build_config, checked_number
+from .inputs import MAX_ASKED, checked_number
 from .params import Layout
 from .streams import Purpose
 from .task import ConfigT, Task

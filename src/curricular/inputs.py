@@ -1,6 +1,7 @@
 """Converts numbers from the user (scalars, arrays, tensors) to NumPy, and refuses ambiguous ones."""
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -128,3 +129,29 @@ def _as_float(name: str, number: Any, value: Any, remedy: str) -> float:
         return float(number)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name}: expected one number, got {value!r:.200}; {remedy}") from error
+
+
+MAX_ASKED = 10_000_000
+"""Maximum number of tasks per call of `ask`. More would fill the memory of most machines before anything is trained."""
+
+
+def checked_number(n: int, limit: int | None, name: str = "n") -> int:
+    """Returns `n` as an int.
+
+    Args:
+        n: A number of tasks.
+        limit: The highest allowed number; None: there is no limit.
+        name: The name of the argument, for the error.
+
+    Raises:
+        TypeError: If `n` is not a whole number.
+        ValueError: If `n` is negative or above `limit`.
+    """
+    try:
+        number = index(n)
+    except TypeError as error:
+        raise TypeError(f"{name}: expected a whole number of tasks, got {n!r}; round it") from error
+    if number < 0 or (limit is not None and number > limit):
+        allowed = "at least 0" if limit is None else f"0 to {limit}"
+        raise ValueError(f"{name}: expected {allowed} tasks, got {number}; pass a number in this range")
+    return number

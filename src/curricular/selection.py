@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coverage import Walk
-from .handouts import Draws, checked_number
+from .draws import Draws
+from .inputs import checked_number
 from .probabilities import clock_order, pick, pick_distinct
 from .table import Counters, Table, is_current, open_entries
 

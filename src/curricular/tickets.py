@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .algorithms.protocol import Algorithm
 from .backends.protocol import Backend, Transaction
+from .draws import Draws
 from .flush import Account, end_handouts, recorded
-from .handouts import Draws, checked_number
-from .inputs import as_array, as_ids
+from .inputs import as_array, as_ids, checked_number
 from .selection import Selection
 from .table import (
     EVICTED,

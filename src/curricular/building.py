@@ -1,9 +1,8 @@
-"""From a stream of random numbers to built tasks: draws the next task ids, and builds the tasks' configurations."""
+"""`TaskCache`: builds the configurations of tasks and keeps them; and what becomes of tasks that cannot be built."""
 
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import index
 from typing import Any, Generic, cast
 
 import numpy as np
@@ -14,9 +13,7 @@ from .generators import TaskGenerator, copied, copier
 from .generators.source import content_hash
 from .mutex import ReentrantCallError
 from .params import Layout
-from .probabilities import clock_order, pick_distinct
 from .rows import Rows
-from .streams import UNIFORM_BLOCK, Purpose, stream_key, uniform_block
 from .table import BUILT_IN_REASONS, UNBUILDABLE, Table
 from .task import Batch, ConfigT, Params, Task
 from .tracker import TaskTracker
@@ -241,105 +238,6 @@ CACHE_SIZE = 100_000
 """Number of built tasks that a `TaskCache` keeps."""
 
 
-class Draws:
-    """A position in a stream of uniforms, and the tasks that the next uniforms select.
-
-    Looking at tasks does not move the position; `advance` does. So a caller that fails in between can try again. A task
-    is a function of stream, position and distribution, so the state of the draws is two integers.
-
-    Args:
-        backend: Holds the distribution, and issues the streams.
-        seed: Seed of the selection.
-        tasks: The tasks built so far. They follow the table with the draws.
-    """
-
-    def __init__(self, backend: Backend, seed: int, tasks: TaskCache[Any]) -> None:
-        self._backend = backend
-        self._seed = seed
-        self._tasks = tasks
-        self._holder = backend.add_holder()
-        self._issued = -1
-        self._block: list[int] = []
-        self._offset = 0
-        self._epoch = -1
-        self.follow()
-
-    @property
-    def stream(self) -> int:
-        """Number of the stream."""
-        return self._stream
-
-    @property
-    def position(self) -> int:
-        """Number of uniforms used so far."""
-        return self._position
-
-    def seek(self, stream: int, position: int) -> None:
-        """Continues at a position of a stream, which no other process may use."""
-        self._issued = self._backend.stream
-        self._start(stream, position)
-
-    def advance(self, count: int) -> None:
-        """Moves the position by `count` uniforms."""
-        self._position += count
-        self._offset += count
-
-    def peek(self) -> int:
-        """Returns the id of the next task."""
-        if self._offset >= len(self._block) or self._backend.epoch != self._epoch:
-            self.follow()
-            ids, epoch = self._backend.draw(self.uniforms(0, DRAW_AHEAD))
-            self._tasks.follow()  # again: the epoch of the draw may be a newer one
-            self._block, self._offset, self._epoch = ids.tolist(), 0, epoch
-        return self._block[self._offset]
-
-    def look(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """Returns the ids of the next `n` tasks, shape (n,), and the number of uniforms to advance by: n."""
-        self.follow()
-        return self._backend.draw(self.uniforms(0, n))[0], n
-
-    def look_distinct(self, n: int) -> tuple[NDArray[np.int64], int]:
-        """Returns `n` ids drawn without replacement, shape (n,), and the number of uniforms to advance by."""
-        self.follow()
-        backend, capacity = self._backend, self._backend.capacity
-        slots, num_draws = pick_distinct(
-            n, capacity, self.uniforms, lambda uniforms: backend.draw(uniforms)[0] % capacity, self._ordered
-        )
-        return backend.newest_ids(slots), num_draws
-
-    def _ordered(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        table = self._backend.snapshot()
-        return clock_order(table.cumulated, uniforms, table.rows["is_active"])
-
-    def follow(self) -> None:
-        """Changes to the stream that the backend issued: at first, in a forked copy, and after a restore.
-
-        The tasks built so far are forgotten if they were rewritten.
-        """
-        self._tasks.follow()
-        if self._backend.stream != self._issued:
-            self._issued = self._backend.stream
-            self._start(self._issued + self._holder * HOLDER_STRIDE, 0)
-
-    def _start(self, stream: int, position: int) -> None:
-        self._stream, self._position = stream, position
-        self._key = stream_key(self._seed, Purpose.SELECTION, stream)
-        self._cached: tuple[int, NDArray[np.float64]] = (-1, np.empty(0))
-        self._epoch = -1
-
-    def uniforms(self, skip: int, n: int) -> NDArray[np.float64]:
-        """Returns `n` uniforms of the stream, shape (n,), starting `skip` uniforms after the position."""
-        first, offset = divmod(self._position + skip, UNIFORM_BLOCK)
-        last = max(first, (self._position + skip + n - 1) // UNIFORM_BLOCK)
-        blocks = []
-        for block in range(first, last + 1):
-            if self._cached[0] != block:
-                self._cached = block, uniform_block(self._key, block)
-            blocks.append(self._cached[1])
-        uniforms = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        return uniforms[offset : offset + n]
-
-
 class Unbuildable:
     """Cancels the hand-outs of tasks that cannot be built, and says when to stop trying others.
 
@@ -378,104 +276,6 @@ class Unbuildable:
         return len(in_a_row) >= MAX_TRIES or len({*in_a_row}) >= limit
 
 
-class Detour(Generic[ConfigT]):
-    """Hands out the next tasks that can be built, and gives up the unbuildable ones.
-
-    Args:
-        tasks: Builds the tasks.
-        draws: Draws the tasks.
-        tracker: Logs the hand-outs of unbuildable tasks.
-        unbuildable: Cancels these hand-outs.
-    """
-
-    def __init__(self, tasks: TaskCache[ConfigT], draws: Draws, tracker: TaskTracker, unbuildable: Unbuildable) -> None:
-        self._tasks = tasks
-        self._draws = draws
-        self._tracker = tracker
-        self._unbuildable = unbuildable
-
-    def look(self) -> Task[ConfigT]:
-        """Returns the next task that can be built, and hands out nothing.
-
-        Raises:
-            TaskBuildError: If none of the next `MAX_TRIES` tasks can be built.
-        """
-        ids, _ = self._draws.look(MAX_TRIES)
-        failed: TaskBuildError | None = None
-        for task_id in dict.fromkeys(ids.tolist()):
-            try:
-                return self._tasks[task_id]
-            except TaskBuildError as error:
-                failed = error
-        assert failed is not None  # noqa: S101  there are ids
-        raise failed
-
-    def next(self) -> Task[ConfigT]:
-        """Returns the next task that can be built. The caller advances the draws by 1.
-
-        Raises:
-            TaskBuildError: If no task could be built so far, and `MAX_UNBUILDABLE` different tasks in a row cannot, or
-                if no task of the pool can be built.
-        """
-        in_a_row: list[int] = []
-        while True:
-            try:
-                return self._tasks[self._draws.peek()]
-            except TaskBuildError as error:
-                self._give_up(error)
-                self._draws.advance(1)
-                in_a_row.append(error.task_id)
-                if self._unbuildable.is_hopeless(in_a_row):
-                    raise
-
-    def take(self, n: int, *, replace: bool) -> tuple[list[Task[ConfigT]], int]:
-        """Draws tasks that can be built.
-
-        Args:
-            n: Number of tasks.
-            replace: Whether a task can be drawn more than once.
-
-        Returns:
-            The `n` tasks, and the number of uniforms by which the caller advances the draws.
-
-        Raises:
-            TaskBuildError: With `replace`, as `next` does; without, if too few tasks of the pool can be built.
-        """
-        if replace:
-            tasks = []
-            for _ in range(n):
-                tasks.append(self.next())
-                self._draws.advance(1)
-            return tasks, 0
-        failed: set[int] = set()
-        failure: TaskBuildError | None = None
-        while True:
-            ids, num_draws = self._draws.look_distinct(n + len(failed))
-            if failure is not None and len(ids) < n + len(failed):
-                raise failure
-            try:
-                built = [self._tasks[task_id] for task_id in ids.tolist() if task_id not in failed]
-            except TaskBuildError as error:
-                self._give_up(error)
-                failed.add(error.task_id)
-                failure = error
-            else:
-                return built[:n], num_draws
-
-    def _give_up(self, error: TaskBuildError) -> None:
-        """Logs a hand-out of the unbuildable task, and its cancellation."""
-        self._tracker.schedule(error.task_id)
-        self._unbuildable.give_up(error)
-
-
-DRAW_AHEAD = 256
-"""Number of tasks that `Draws.peek` draws at once."""
-
-
-HOLDER_STRIDE = 2**32
-"""Difference between the stream numbers of two objects that draw through one backend object."""
-
-
 MAX_UNBUILDABLE = 20
 """Number of different unbuildable tasks in a row after which asking raises `TaskBuildError`, if none was built yet.
 
@@ -485,29 +285,3 @@ as rare as 1 in 300; and once a task was built, the generator works."""
 
 MAX_TRIES = 1000
 """Number of draws of unbuildable tasks in a row, of any number of tasks, after which asking raises `TaskBuildError`."""
-
-
-MAX_ASKED = 10_000_000
-"""Maximum number of tasks per call of `ask`. More would fill the memory of most machines before anything is trained."""
-
-
-def checked_number(n: int, limit: int | None, name: str = "n") -> int:
-    """Returns `n` as an int.
-
-    Args:
-        n: A number of tasks.
-        limit: The highest allowed number; None: there is no limit.
-        name: The name of the argument, for the error.
-
-    Raises:
-        TypeError: If `n` is not a whole number.
-        ValueError: If `n` is negative or above `limit`.
-    """
-    try:
-        number = index(n)
-    except TypeError as error:
-        raise TypeError(f"{name}: expected a whole number of tasks, got {n!r}; round it") from error
-    if number < 0 or (limit is not None and number > limit):
-        allowed = "at least 0" if limit is None else f"0 to {limit}"
-        raise ValueError(f"{name}: expected {allowed} tasks, got {number}; pass a number in this range")
-    return number
