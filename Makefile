@@ -147,7 +147,7 @@ bench-seeing: $(DEV)  ## measure what recording and watching cost a trainer
 bench-prompts: $(DEV)  ## measure what a million prompts cost
 	@$(BIN)/python benchmarks/prompts.py $(ARGS)
 
-bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; 40 minutes of CPU time
+bench-crafting: $(DEV)  ## compare algorithms on a crafting world with PPO; a quarter of an hour of CPU time
 	@$(BIN)/python benchmarks/crafting.py $(ARGS)
 
 cluster-chaos: .venv-rllib/.installed-rllib  ## kill workers, agents, hub and nodes of a Ray cluster for some minutes, then check the counts
