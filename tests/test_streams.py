@@ -50,6 +50,6 @@ def test_no_other_module_numbers_a_stream():
     assert found == {
         ("admission", "Purpose"),
         ("coverage", "Purpose"),
+        ("draws", "Purpose"),
         ("evaluation", "Purpose"),
-        ("handouts", "Purpose"),
     }
