@@ -102,13 +102,14 @@ def test_a_plan_refuses(algorithms, seeds, steps, message):
 def test_a_demo_runs_all_arms_and_leaves_its_figures(tmp_path):
     console = Console(file=StringIO(), width=80)
     jobs = [Job(algorithm, 0, QUICK_FAMILY, TINY) for algorithm in ("uniform", "stable")]
-    result = demo(jobs, tmp_path / "new" / "folder", console)
+    result = demo(jobs, tmp_path / "new" / "folder", console, resumes=True)
     assert [[point.step for point in run.points] for run in result.runs] == [[128, 256], [128, 256]]
     text = (tmp_path / "new" / "folder" / "demo.json").read_text(encoding="utf-8")
     assert Figures.model_validate_json(text) == result
     assert result.status == "complete"
     assert (tmp_path / "new" / "folder" / "demo.png").exists()
     assert "stable, seed 0: 256 steps" in console.file.getvalue()
+    assert console.file.getvalue().startswith("resume: no run is saved in")
 
 
 def test_a_training_process_that_dies_fails_the_demo(tmp_path, capfd, monkeypatch):

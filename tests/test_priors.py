@@ -156,6 +156,8 @@ def test_a_row_outside_the_pool_is_skipped():
             KeyError,
             "column: expected a column of the data set, got 'level'; the columns are rate",
         ),
+        (([0], [0.5], "rate"), TypeError, r"column: expected the name of a column, got \[0.5\]"),
+        (([0], np.array(["a", "b"]), [0.5]), TypeError, "column: expected the name of a column, got array"),
         (([4], "rate", [0.5]), ValueError, "rows: expected indices from 0 to 3, got 4"),
         (([0, 0], "rate", [0.5, 0.5]), ValueError, "rows: expected each index once, got 0 twice"),
         (([0.5], "rate", [0.5]), TypeError, "rows: expected integers, got dtype float64"),

@@ -33,6 +33,8 @@ def writer(generator: TaskGenerator[Any], rows: ArrayLike, column: str, values: 
             f"set_params: expected tasks that are rows of a data set, got those of a {type(generator).__name__}, which "
             f"makes tasks from their params; use dataset(...)"
         )
+    if not isinstance(column, str):
+        raise TypeError(f"column: expected the name of a column, got {column!r:.100}; pass (rows, column, values)")
     names = [axis.name for axis in generator.axes]
     if column not in names:
         found = f"the columns are {', '.join(names)}" if names else "it has none"

@@ -99,6 +99,8 @@ def demo(jobs: Sequence[Job], out: Path, console: Console, *, resumes: bool = Fa
     out.mkdir(parents=True, exist_ok=True)
     num_processes = min(len(jobs), os.cpu_count() or 1)
     points = _resumed(jobs, out) if resumes else [[] for _ in jobs]
+    if resumes and not any(points):
+        console.print(f"resume: no run is saved in {out}, so all begin anew", markup=False)
     if not resumes:
         for job in jobs:
             SavedTraining(out / STATE, job.name).forget()
