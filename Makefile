@@ -165,7 +165,7 @@ bench-choice-peers: $(PEERS_READY)  ## compare choices of this library and of ot
 bench-level-replay: $(PEERS_READY)  ## compare settings of level replay, here and in Syllabus, in a separate environment
 	@$(PEERS)/bin/python benchmarks/level_replay.py $(ARGS)
 
-bench-craftax: .venv-craftax/.installed-craftax  ## compare algorithms on goals of Craftax-Classic, in a separate environment; half an hour of CPU time
+bench-craftax: .venv-craftax/.installed-craftax  ## compare algorithms on goals of Craftax-Classic, in a separate environment; a quarter of an hour of CPU time
 	@.venv-craftax/bin/python -W ignore benchmarks/craftax_goals.py $(ARGS)
 
 bench-time-scale: $(DEV)  ## compare adaptive and fixed time scales on learners of different speeds

@@ -1,7 +1,6 @@
 """Coverage: a share of the hand-outs walks over the pool, over cancellations, crashes, loads and processes."""
 
 import linecache
-import sys
 from functools import partial
 from itertools import count, pairwise
 
@@ -21,6 +20,7 @@ from curricular import (
 from curricular.algorithms.registry import variants
 from curricular.backends.local import LocalMemoryBackend
 from curricular.coverage import Walk
+from curricular.testing.trial import interrupts
 
 from .helpers import balance
 
@@ -380,15 +380,7 @@ def interrupted_at(line, call):
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+    return interrupts(trace, call)
 
 
 def asking_while_another_evicts(broken):

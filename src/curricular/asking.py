@@ -1,4 +1,4 @@
-"""Asking for tasks without tickets that can be built: past those that cannot, or where a walk covers the pool."""
+"""Hands out tasks without tickets, past those that cannot be built: drawn ones, or where a walk covers the pool."""
 
 from collections import Counter
 from typing import Generic

@@ -1,4 +1,4 @@
-"""`TaskCache`: builds the configurations of tasks and keeps them; and what becomes of tasks that cannot be built."""
+"""`TaskCache`: builds the configurations of tasks and keeps them. `Unbuildable`: gives up what cannot be built."""
 
 import logging
 from collections import deque

@@ -70,7 +70,7 @@ class Tickets:
         self._trains_on_all = type(algorithm).is_trained_on is Algorithm.is_trained_on
         self._size = self._backend.apply(lambda transaction: len(transaction.table.ledger))
         self._has_warned = False
-        self._has_warned_twice = False  # of tickets that come twice in one call
+        self._has_warned_of_repeats = False  # of tickets that come twice in one call
         self._restores = 0  # number of restores whose open hand-outs have all been handed out again
 
     def ask(self, n: int, *, replace: bool) -> Batch:
@@ -234,11 +234,11 @@ class Tickets:
         """
         keys, results = _checked_tickets(tickets), self._tracker.results
         num_ended = self._end(keys, lambda table, ids: results.events(table, ids, scores, regrets, per="ticket"))
-        if self._has_warned_twice or not 0 < num_ended < len(keys):
+        if self._has_warned_of_repeats or not 0 < num_ended < len(keys):
             return num_ended
         num_different = len(np.unique(keys))
         if num_different < len(keys):
-            self._has_warned_twice = True
+            self._has_warned_of_repeats = True
             _log.warning(
                 "%d results were told at once under %d different tickets: only the first result of each counts; pass "
                 "the scores of a group as one row, of shape (n, G)",

@@ -366,7 +366,7 @@ class SharedMemoryBackend:
         return self.snapshot()
 
     def look(self, fn: Callable[[Table], ResultT]) -> ResultT:
-        if self.num_workers > 1:  # which would wait for the lock
+        if self.num_workers > 1:  # the others would wait for the lock
             return fn(self.current())
         return self.apply(lambda transaction: fn(self._checked(transaction)))
 

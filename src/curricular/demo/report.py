@@ -189,8 +189,11 @@ def _draw_states(axes: Axes, runs: Sequence[Run]) -> None:
     if len(falls):
         at = steps[int(falls[0])]
         axes.axvline(at, color="white", linewidth=1)
-        axes.annotate("enough results\nto choose →", (at, 0.4), xytext=(-4, 0), textcoords="offset points",
-                      color="white", ha="right", va="center", fontsize=8)  # fmt: skip
+        is_early = at < 0.3 * steps[-1]  # where the left has no room
+        text, side, shift = ("← enough results\nto choose", "left", 4) if is_early else (
+            "enough results\nto choose →", "right", -4)  # fmt: skip
+        axes.annotate(text, (at, 0.4), xytext=(shift, 0), textcoords="offset points", color="white", ha=side,
+                      va="center", fontsize=8)  # fmt: skip
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], distance: float) -> None:

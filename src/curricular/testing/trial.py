@@ -167,7 +167,7 @@ def is_interrupted(call: Callable[[], object], num_lines: int) -> bool:
     Returns:
         False if the call ended earlier.
     """
-    num_left, outermost = num_lines, sys._getframe()  # noqa: SLF001  the only way to a frame
+    num_left = num_lines
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal num_left
@@ -180,11 +180,17 @@ def is_interrupted(call: Callable[[], object], num_lines: int) -> bool:
         caller, path = frame.f_back, frame.f_code.co_filename
         is_wrapper = path.startswith(_WRAPPERS)
         is_curriculum = path.startswith(_PACKAGE) and not is_wrapper
-        if is_curriculum or not (caller is outermost or (caller is not None and caller.f_trace is not None)):
+        is_inside = caller is not None and (caller.f_code is interrupts.__code__ or caller.f_trace is not None)
+        if is_curriculum or not is_inside:
             return None
         frame.f_trace_lines = is_wrapper or not path.startswith(_LIBRARIES)
         return trace
 
+    return interrupts(trace, call)
+
+
+def interrupts(trace: Callable[..., Any], call: Callable[[], object]) -> bool:
+    """Makes a call with a trace function, and returns whether a `KeyboardInterrupt`, as `trace` may raise, ends it."""
     before = sys.gettrace()
     sys.settrace(trace)
     try:
