@@ -7,6 +7,8 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from minigrid.core.constants import DIR_TO_VEC
 from minigrid.envs import DoorKeyEnv
 from minigrid.minigrid_env import MiniGridEnv
@@ -15,7 +17,7 @@ from rich.console import Console
 from curricular import Curriculum, UniformConfig
 from curricular.demo.figures import Figures, Point, Run, state_shares
 from curricular.demo.ppo import ACTIONS, Agent, Lanes, Rollout, Settings, encode, evaluate, reset, train
-from curricular.demo.report import table, write_json, write_png
+from curricular.demo.report import _draw_states, table, write_json, write_png
 from curricular.demo.state import SavedTraining
 from curricular.demo.tasks import FAMILY, QUICK_FAMILY, EnvPool, Group, generator, learnable
 from curricular.demo.views import LineView, LiveView, create_view, render
@@ -299,6 +301,21 @@ def test_figures_survive_the_file(tmp_path):
 @pytest.mark.parametrize("drawn", [TWO_ARMS, figures(uniform=[[point(50, 0.5)]], progress=[[], [point(50, 0.9)]])])
 def test_the_picture_is_a_png(tmp_path, drawn):
     assert write_png(drawn, tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("first_choice", [50, 450])
+def test_the_text_at_the_first_choice_fits_into_the_picture(first_choice):
+    states = {True: {"never solved": 0.9, "learning": 0.1}, False: {"never solved": 0.2, "learning": 0.8}}
+    points = [
+        point(step, 0.5).model_copy(update={"states": states[step <= first_choice]}) for step in range(50, 501, 50)
+    ]
+    figure = Figure(figsize=(4, 2))
+    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
+    _draw_states(axes, [Run(algorithm="progress", seed=0, curriculum={}, points=points)])
+    canvas.draw()
+    (text,) = (text for text in axes.texts if "enough results" in text.get_text())
+    inside, whole = text.get_window_extent(), axes.get_window_extent()
+    assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1
 
 
 @pytest.mark.parametrize("now", [TWO_ARMS, NOTHING_YET])
